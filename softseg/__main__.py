@@ -1,0 +1,5 @@
+"""`python -m softseg` is `softseg`."""
+
+from softseg.cli import main
+
+main()

@@ -1,0 +1,5 @@
+"""`softseg csa`."""
+
+
+def csa() -> None:
+    """Not written yet."""

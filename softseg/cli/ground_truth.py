@@ -1,0 +1,5 @@
+"""`softseg ground-truth`."""
+
+
+def ground_truth() -> None:
+    """Not written yet."""

@@ -1,0 +1,5 @@
+"""`softseg phantom`."""
+
+
+def phantom() -> None:
+    """Not written yet."""

@@ -1,0 +1,5 @@
+"""`softseg segment`."""
+
+
+def segment() -> None:
+    """Not written yet."""

@@ -1,0 +1,238 @@
+"""Images in space: all reading and writing of NIfTI is here.
+
+Axis convention, stated once for the package: arrays are `(X, Y, Z)`. In *working orientation*
+(`LAS`: the letters say where each axis runs to, as in nibabel) X runs right to left, Y posterior to
+anterior and Z inferior to superior, so that slice 0 along Z is the most inferior. The Spinal Cord
+Toolbox names the same orientation by where its axes come from, RPI.
+"""
+
+import zlib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel import orientations
+from nibabel.filebasedimages import ImageFileError
+from scipy import ndimage
+
+from softseg.errors import InputError
+from softseg.files import replacing
+
+WORKING = "LAS"
+"""Orientation in which the package measures and segments."""
+
+Spacing = tuple[float, float, float]
+MAX_VOXELS = 2**30
+"""More than any scanner writes; a header that claims more is broken."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where voxels are: a shape and an affine from voxel index to millimetres."""
+
+    shape: tuple[int, int, int]
+    affine: np.ndarray = field(repr=False)
+
+    @property
+    def spacing_mm(self) -> Spacing:
+        """Voxel size along each array axis, in millimetres."""
+        return tuple(float(s) for s in np.linalg.norm(self.affine[:3, :3], axis=0))
+
+    def matches(self, other: "Grid", tolerance_mm: float = 1e-3) -> bool:
+        """Whether both have the same shape and no corner differs by more than `tolerance_mm`."""
+        if self.shape != other.shape:
+            return False
+        corners = np.array([[0, n - 1] for n in self.shape])
+        corners = np.stack(np.meshgrid(*corners, indexing="ij"), axis=-1).reshape(-1, 3)
+        apart = nib.affines.apply_affine(self.affine - other.affine, corners)
+        return bool(np.abs(apart).max() <= tolerance_mm)
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A three-dimensional image or mask and where it lies.
+
+    Attributes:
+        data: `(X, Y, Z)` array.
+        affine: `(4, 4)` from voxel index to millimetres, right-anterior-superior positive.
+        path: Where it was read, for messages.
+        codes: NIfTI qform and sform codes, kept when written again.
+
+    Example:
+        >>> volume = Volume(np.zeros((2, 3, 4)), np.diag([-0.5, 0.5, 5.0, 1.0]))
+        >>> volume.orientation, volume.spacing_mm
+        ('LAS', (0.5, 0.5, 5.0))
+    """
+
+    data: np.ndarray
+    affine: np.ndarray
+    path: Path | None = None
+    codes: tuple[int, int] = (1, 1)
+
+    @property
+    def grid(self) -> Grid:
+        """Shape and affine."""
+        return Grid(tuple(self.data.shape), self.affine)
+
+    @property
+    def spacing_mm(self) -> Spacing:
+        """Voxel size along each array axis, in millimetres."""
+        return self.grid.spacing_mm
+
+    @property
+    def orientation(self) -> str:
+        """Where each axis runs to, for example `LAS`."""
+        return "".join(nib.aff2axcodes(self.affine))
+
+    @property
+    def name(self) -> str:
+        """File name for messages."""
+        return self.path.name if self.path else "volume"
+
+    def like(self, data: np.ndarray) -> "Volume":
+        """Other values on the same grid.
+
+        Raises:
+            ValueError: If the shape differs.
+        """
+        if data.shape != self.data.shape:
+            raise ValueError(f"values of shape {data.shape} do not fit a grid of {self.data.shape}")
+        return replace(self, data=data)
+
+    def oriented(self, codes: str = WORKING) -> "Volume":
+        """The same voxels with axes permuted and flipped to run to `codes`; nothing is resampled.
+
+        Example:
+            >>> volume = Volume(np.arange(2).reshape(2, 1, 1), np.eye(4))
+            >>> volume.oriented("LAS").data.ravel()
+            array([1, 0])
+        """
+        change = orientations.ornt_transform(
+            orientations.io_orientation(self.affine), orientations.axcodes2ornt(codes)
+        )
+        data = orientations.apply_orientation(self.data, change)
+        affine = self.affine @ orientations.inv_ornt_aff(change, self.data.shape)
+        return replace(self, data=data, affine=affine)
+
+    def resampled(
+        self, grid: Grid, *, order: int = 1, mode: str = "constant", fill: float = 0.0
+    ) -> "Volume":
+        """Interpolate on another grid; thicker target voxels average what lies inside them.
+
+        A voxel of the target is sampled at as many points along each of its axes as source voxels
+        fit into it, and the samples are averaged, so that a mask's volume survives the move to
+        thick slices.
+
+        Args:
+            grid: The target.
+            order: Spline order; 1 keeps soft masks inside [0, 1].
+            mode: What lies outside, as in `scipy.ndimage`: `constant` (`fill`) or `nearest`.
+            fill: Value outside for `constant`.
+        """
+        to_source = np.linalg.inv(self.affine) @ grid.affine
+        step = np.abs(to_source[:3, :3]).max(axis=0)  # source voxels per target voxel
+        points = np.maximum(1, np.ceil(step - 1e-3)).astype(int)
+        fine = to_source.copy()
+        fine[:3, :3] = to_source[:3, :3] / points
+        offset = to_source[:3, 3] + to_source[:3, :3] @ ((1 / points - 1) / 2)
+        data = ndimage.affine_transform(
+            self.data.astype(np.float32, copy=False),
+            fine[:3, :3],
+            offset,
+            output_shape=tuple(np.array(grid.shape) * points),
+            order=order,
+            mode="grid-constant" if mode == "constant" else mode,
+            cval=fill,
+        )
+        blocks = [size for pair in zip(grid.shape, points, strict=True) for size in pair]
+        return replace(self, data=data.reshape(blocks).mean(axis=(1, 3, 5)), affine=grid.affine)
+
+    def respaced_grid(self, spacing_mm: Spacing) -> Grid:
+        """The grid over the same field of view with other voxel sizes along the array axes."""
+        old = np.array(self.spacing_mm)
+        new = np.array(spacing_mm, dtype=float)
+        shape = np.maximum(1, np.round(np.array(self.data.shape) * old / new)).astype(int)
+        affine = self.affine.copy()
+        affine[:3, :3] = self.affine[:3, :3] * (new / old)
+        centre = nib.affines.apply_affine(self.affine, (np.array(self.data.shape) - 1) / 2)
+        affine[:3, 3] = centre - affine[:3, :3] @ ((shape - 1) / 2)
+        return Grid(tuple(int(n) for n in shape), affine)
+
+    @classmethod
+    def load(cls, path: Path | str, *, average: str | None = None) -> "Volume":
+        """Read a NIfTI file as float32.
+
+        Args:
+            path: `.nii` or `.nii.gz`.
+            average: What to do with a series: None refuses it, `mean` and `rms` average its
+                volumes (root mean square for echoes).
+
+        Raises:
+            InputError: If the file is unreadable, not a NIfTI image of real numbers in three
+                dimensions, or its affine does not place voxels in space.
+        """
+        path = Path(path)
+        image = _open(path)
+        _check_header(path, image, average)
+        try:
+            data = np.asanyarray(image.dataobj, dtype=np.float32)
+        except (OSError, EOFError, ValueError, zlib.error, MemoryError) as error:
+            raise InputError(f"{path}: damaged, its voxels cannot be read ({error})") from error
+        data = data.reshape(data.shape[:3] + tuple(n for n in data.shape[3:] if n > 1))
+        if data.ndim == 4:
+            data = data.mean(axis=3) if average == "mean" else np.sqrt((data**2).mean(axis=3))
+        codes = tuple(int(image.header[key]) for key in ("qform_code", "sform_code"))
+        return cls(data, image.affine.astype(float), path, codes)
+
+    def save(self, path: Path | str, dtype: type = np.float32) -> Path:
+        """Write to `path` whole or not at all; only geometry goes into the header.
+
+        Raises:
+            InputError: If the folder cannot be written to or the name is not a NIfTI name.
+        """
+        path = Path(path)
+        if not path.name.endswith((".nii", ".nii.gz")):
+            raise InputError(f"{path}: an image's name must end in .nii or .nii.gz")
+        image = nib.Nifti1Image(self.data.astype(dtype, copy=False), self.affine)
+        qform, sform = self.codes if any(self.codes) else (0, 2)
+        image.set_qform(self.affine, qform, strip_shears=True)
+        image.set_sform(self.affine, sform)
+        image.header.set_xyzt_units("mm")
+        with replacing(path) as temporary:
+            nib.save(image, temporary)
+        return path
+
+
+def _open(path: Path) -> nib.Nifti1Image:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        image = nib.load(path)
+    except (ImageFileError, OSError, EOFError, ValueError, zlib.error, KeyError) as error:
+        raise InputError(f"{path}: not a readable NIfTI image ({error})") from error
+    if not isinstance(image, nib.Nifti1Image | nib.Nifti2Image):
+        raise InputError(f"{path}: a NIfTI image is needed, found {type(image).__name__}")
+    return image
+
+
+def _check_header(path: Path, image: nib.Nifti1Image, average: str | None) -> None:
+    if average not in (None, "mean", "rms"):
+        raise InputError(f"--average takes mean or rms, found {average!r}")
+    kind = image.get_data_dtype()
+    if kind.kind not in "iufb":
+        raise InputError(f"{path}: voxels must be real numbers, found {kind}")
+    shape = image.shape
+    if len(shape) < 3 or min(shape) < 1 or np.prod(shape, dtype=float) > MAX_VOXELS:
+        raise InputError(f"{path}: a three-dimensional image is needed, found shape {shape}")
+    series = [n for n in shape[3:] if n > 1]
+    if len(series) > 1:
+        raise InputError(f"{path}: at most four dimensions are read, found shape {shape}")
+    if series and average is None:
+        raise InputError(
+            f"{path}: a three-dimensional image is needed, found {series[0]} volumes; average them "
+            "first with --average mean (or rms for echoes)"
+        )
+    affine = image.affine
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        raise InputError(f"{path}: the affine must place voxels in space, found a singular one")
