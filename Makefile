@@ -1,0 +1,66 @@
+# softseg: `make reproduce` computes a book from nothing, `make test` checks everything.
+# Both set up what they need in .venv; nothing is assumed but Python 3.11, make and a package index.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help env reproduce test tiny book chapters check format benchmark clean
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+CORES ?= $(shell nproc 2>/dev/null || echo 2)
+BIN := .venv/bin
+STAMP := .venv/.installed
+# One notebook is one thread, so that results do not depend on the number of cores.
+export OMP_NUM_THREADS := 1
+export MKL_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+SNAKEMAKE = $(BIN)/snakemake -s notebooks/Snakefile --cores $(CORES) --rerun-incomplete --keep-going --quiet host
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1|/' | column -t -s '|'
+
+env: $(STAMP) ## set up .venv with everything, pinned by constraints.txt
+
+# PyTorch comes first: asked for by another package it may arrive as a build of several gigabytes.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' || { echo "Python 3.11 or later is needed; found $$($(PYTHON) --version). Set PYTHON=…" >&2; exit 2; }
+	@echo "Setting up .venv (some minutes the first time)"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+reproduce: $(STAMP) ## demo scale from nothing: data, truth, models, statistics, a book of the results
+	@$(SNAKEMAKE) --configfile notebooks/scales/demo.yml -- everything
+	@echo; echo "The book of these results: $(CURDIR)/runs/demo/book/_build/html/index.html"
+
+tiny: $(STAMP) ## the same analysis in a minute or two, too small to conclude anything
+	@$(SNAKEMAKE) --configfile notebooks/scales/tiny.yml -- chapters
+
+test: $(STAMP) tiny ## unit tests, doctests, notebooks through nbval, stale chapters, strict book build
+	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout 600 -p no:cacheprovider -o addopts= notebooks
+	@echo "Everything passed."
+
+book: $(STAMP) ## render the committed chapters (no data, no network)
+	$(BIN)/jupyter-book build . -W -n --keep-going
+	@echo; echo "The book: $(CURDIR)/_build/html/index.html"
+
+chapters: $(STAMP) ## execute at book scale (long) and refresh the committed chapters
+	@$(SNAKEMAKE) --configfile notebooks/scales/book.yml -- chapters
+	$(BIN)/python notebooks/assemble.py --commit runs/book/chapters
+
+check: $(STAMP) ## lint and format, notebooks included
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP) ## format in place
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmark: $(STAMP) ## speed and accuracy measurements
+	$(BIN)/python -m pytest -o addopts= --benchmark-only tests
+
+clean: ## remove what was computed (not .venv, not data)
+	rm -rf runs/demo runs/tiny _build .snakemake

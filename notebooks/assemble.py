@@ -1,0 +1,63 @@
+"""Put executed chapters into the book: build a book of a run, or refresh the committed chapters.
+
+python notebooks/assemble.py runs/demo/chapters runs/demo/book     # book of a run
+python notebooks/assemble.py --commit runs/book/chapters           # refresh book/chapters
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+FRAME = ("_config.yml", "_toc.yml", "CHANGELOG.md")
+
+
+def assemble(chapters: Path, target: Path) -> None:
+    """A copy of the book's frame and pages in `target` with these chapters in place."""
+    if target.exists():
+        shutil.rmtree(target)
+    shutil.copytree(ROOT / "book", target / "book", ignore=shutil.ignore_patterns("_build"))
+    for name in FRAME:
+        if (ROOT / name).exists():
+            shutil.copy(ROOT / name, target)
+    refresh(chapters, target / "book" / "chapters")
+
+
+def refresh(chapters: Path, target: Path) -> None:
+    """Replace the chapters in `target` by these, and drop those that no longer exist."""
+    target.mkdir(parents=True, exist_ok=True)
+    for old in target.iterdir():
+        old.unlink()
+    for file in sorted(chapters.iterdir()):
+        if file.suffix in (".ipynb", ".json"):
+            shutil.copy(file, target)
+
+
+def build(folder: Path) -> None:
+    """Strict build; ends the program where it fails."""
+    command = [sys.executable, "-m", "jupyter_book", "build", str(folder), "-W", "-n"]
+    done = subprocess.run([*command, "--keep-going"], check=False)
+    if done.returncode:
+        sys.exit(f"{folder}: the book does not build")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--commit", action="store_true", help="refresh book/chapters instead")
+    parser.add_argument("chapters", type=Path)
+    parser.add_argument("target", type=Path, nargs="?")
+    options = parser.parse_args()
+    if options.commit:
+        refresh(options.chapters, ROOT / "book" / "chapters")
+    elif options.target is None:
+        parser.error("say where the book goes")
+    else:
+        assemble(options.chapters, options.target)
+        build(options.target)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Which of the package's files a notebook or a module runs on, found by reading their imports.
+
+The workflow lists them as inputs, so that a change re-runs what uses the changed module and
+nothing else. Imports inside functions count: the package imports its heavy parts there.
+"""
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def module_files(name: str, root: Path = ROOT) -> list[Path]:
+    """Files behind a dotted name, parent packages included; empty for a name outside `softseg`.
+
+    `softseg.csa.measure` may be a module or something that the module `softseg.csa` defines.
+    """
+    parts = name.split(".")
+    if parts[0] != "softseg":
+        return []
+    files = []
+    for stop in range(1, len(parts) + 1):
+        base = root.joinpath(*parts[:stop])
+        found = [f for f in (base.with_suffix(".py"), base / "__init__.py") if f.is_file()]
+        files += found
+        if not found:
+            break
+    return files
+
+
+def imported_names(source: str, package: str = "") -> set[str]:
+    """Dotted names that a piece of Python imports; relative ones are resolved in `package`."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*parents, base] if base else parents)
+            names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    return {name for name in names if name.split(".")[0] == "softseg"}
+
+
+@cache
+def _imports_of(path: Path, root: Path) -> frozenset[Path]:
+    relative = path.relative_to(root).with_suffix("")
+    parts = relative.parts[:-1]
+    names = imported_names(path.read_text(encoding="utf-8"), ".".join(parts))
+    return frozenset(file for name in names for file in module_files(name, root))
+
+
+def closure(start: set[Path], root: Path = ROOT) -> list[Path]:
+    """`start` and everything of the package that it imports, directly or not, sorted."""
+    seen: set[Path] = set()
+    waiting = set(start)
+    while waiting:
+        path = waiting.pop()
+        seen.add(path)
+        waiting |= _imports_of(path, root) - seen
+    return sorted(seen)
+
+
+def notebook_modules(path: Path, root: Path = ROOT) -> list[Path]:
+    """The package's files that a notebook runs on."""
+    notebook = nbformat.read(path, as_version=4)
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    start = {file for name in imported_names(code) for file in module_files(name, root)}
+    return closure(start, root)
+
+
+def command_modules(command: str, root: Path = ROOT) -> list[Path]:
+    """The package's files that `softseg COMMAND` runs on."""
+    module = f"softseg.cli.{command.replace('-', '_')}"
+    # The command line imports every command; only the one that runs counts.
+    start = set(module_files(module, root)) - set(module_files("softseg.cli", root))
+    return closure(start, root)

@@ -1,0 +1,133 @@
+"""Execute one notebook source into a chapter: `python notebooks/execute.py SOURCE CHAPTER …`.
+
+papermill does the work. Around it: unknown parameters are an error, a failed cell leaves no file,
+and whatever differs between two runs of the same thing (times, random identifiers) is taken out, so
+that a chapter's bytes depend on its source, its parameters and the package alone. Times go to a
+file of their own.
+"""
+
+import argparse
+import hashlib
+import json
+import logging
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+import yaml
+
+from softseg.files import replacing, write_json
+
+ROOT = Path(__file__).resolve().parents[1]
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+VERSIONS = ("softseg", "numpy", "scipy", "pandas", "torch", "nibabel", "matplotlib")
+
+
+def scale_digest(scale: Path) -> str:
+    """SHA-256 of what a scale file says, whatever its comments and layout."""
+    content = yaml.safe_load(scale.read_text(encoding="utf-8"))
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def source_digest(source: Path) -> str:
+    """SHA-256 of a notebook's cells, whatever its metadata."""
+    cells = [(cell.cell_type, cell.source) for cell in nbformat.read(source, as_version=4).cells]
+    return hashlib.sha256(json.dumps(cells).encode()).hexdigest()
+
+
+def commit() -> str:
+    """The checkout's commit, `unknown` outside one."""
+    shown = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],  # noqa: S607
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return shown.stdout.strip() or "unknown"
+
+
+def check_parameters(source: Path, parameters: dict[str, Any]) -> None:
+    """Stop at a parameter that the notebook does not have; papermill would only print it."""
+    logging.disable(logging.WARNING)  # papermill comments on every parameter without a type
+    known = papermill.inspect_notebook(str(source))
+    logging.disable(logging.NOTSET)
+    unknown = sorted(set(parameters) - set(known))
+    if unknown:
+        sys.exit(
+            f"{source.name}: unknown parameter {', '.join(unknown)}; it has {', '.join(known)}"
+        )
+
+
+def scrub(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Take out what differs between two runs of the same thing."""
+    notebook.metadata.pop("papermill", None)
+    notebook.metadata.pop("widgets", None)
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number:02d}"
+        for key in ("papermill", "execution", "ExecuteTime"):
+            cell.metadata.pop(key, None)
+        for output in cell.get("outputs", []):
+            if "text" in output:
+                output["text"] = re.sub(r"ipykernel_\d+", "ipykernel", output["text"])
+    return notebook
+
+
+def execute(source: Path, parameters: dict[str, Any], *, folder: Path) -> nbformat.NotebookNode:
+    """Run `source` in `folder` and return it executed; a failed cell ends the program."""
+    os.environ |= dict.fromkeys(THREADS, os.environ.get("SOFTSEG_THREADS", "1"))
+    os.environ |= {"PYTHONHASHSEED": "0", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    try:
+        return papermill.execute_notebook(
+            str(source),
+            str(folder / source.name),
+            parameters=parameters,
+            kernel_name="python3",
+            cwd=str(ROOT),
+            progress_bar=sys.stderr.isatty(),
+            log_output=False,
+        )
+    except papermill.PapermillExecutionError as error:
+        sys.exit(f"{source.name}: cell {error.exec_count} failed\n{error}")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source", type=Path)
+    parser.add_argument("chapter", type=Path)
+    parser.add_argument("--scale", type=Path, required=True, help="YAML of the scale")
+    parser.add_argument("--parameters", type=json.loads, default={}, help="JSON object")
+    parser.add_argument("--times", type=Path, help="where the run time goes (JSON)")
+    options = parser.parse_args()
+    check_parameters(options.source, options.parameters)
+
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        notebook = execute(options.source, options.parameters, folder=Path(folder))
+    seconds = time.monotonic() - began
+
+    scrub(notebook).metadata["softseg"] = {
+        "source": options.source.name,
+        "source_sha256": source_digest(options.source),
+        "parameters": options.parameters,
+        "scale": options.scale.stem,
+        "scale_sha256": scale_digest(options.scale),
+        "commit": commit(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in VERSIONS},
+    }
+    with replacing(options.chapter) as temporary:
+        nbformat.write(notebook, temporary)
+    if options.times:
+        write_json(options.times, {"notebook": options.source.stem, "seconds": round(seconds, 1)})
+
+
+if __name__ == "__main__":
+    main()

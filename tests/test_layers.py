@@ -1,0 +1,75 @@
+"""The package's imports point one way, and what is light stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ORDER = (
+    "errors", "files", "paths", "contrasts", "volume", "dataset", "fetch", "phantom",
+    "preprocessing", "ground_truth", "metrics", "csa", "statistics", "losses", "network",
+    "segmentation", "augmentation", "training", "competitors", "evaluation", "figures",
+    "quality_control", "cli",
+)  # fmt: skip
+"""Each may import only what stands before it."""
+
+HEAVY = {
+    "torch": {"losses", "network", "segmentation", "augmentation", "training"},
+    "monai": {"augmentation"},
+    "lightning": {"training"},
+}
+PACKAGE = Path(__file__).resolve().parents[1] / "softseg"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def layer(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names that a file imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: imports are absolute, found a relative one"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_what_stands_above_it(path):
+    own = layer(path)
+    if own in ("__init__", "__main__"):
+        return
+    assert own in ORDER, f"softseg/{own} has no place in the order of layers"
+    for name in imported(path):
+        parts = name.split(".")
+        if parts[0] == "softseg" and len(parts) > 1 and parts[1] in ORDER:
+            assert ORDER.index(parts[1]) <= ORDER.index(own), f"{own} may not import {parts[1]}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_heavy_libraries_are_imported_where_they_are_needed_only(path):
+    for name in imported(path):
+        allowed = HEAVY.get(name.split(".")[0])
+        assert allowed is None or layer(path) in allowed, f"{layer(path)} may not import {name}"
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("softseg.cli", ("torch", "pandas", "scipy", "monai", "lightning")),
+        ("softseg.csa", ("torch", "monai", "lightning")),
+        ("softseg.phantom.cohort", ("torch", "monai", "lightning")),
+        ("softseg.segmentation", ("monai", "lightning")),
+        ("softseg.evaluation", ("torch", "monai", "lightning")),
+    ],
+)
+def test_importing_a_light_module_loads_nothing_heavy(module, absent):
+    code = f"import sys, {module}; print(*(n for n in {absent!r} if n in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

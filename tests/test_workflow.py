@@ -1,0 +1,112 @@
+"""Executing notebooks: parameters checked, nothing half-written, the same bytes twice."""
+
+import json
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from nbformat import v4
+
+
+@pytest.fixture(scope="module")
+def tools(project_root):
+    """The two helper modules beside the notebooks."""
+    sys.path.insert(0, str(project_root / "notebooks"))
+    import dependencies
+    import execute
+
+    yield dependencies, execute
+    sys.path.remove(str(project_root / "notebooks"))
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A small notebook with a parameter; it fails where the parameter is negative."""
+    cells = [
+        v4.new_code_cell("number: int = 1", metadata={"tags": ["parameters"]}),
+        v4.new_code_cell("import warnings\nwarnings.warn('mind the step')"),
+        v4.new_code_cell("assert number > 0, 'too small'\nprint(number * 2)"),
+    ]
+    path = tmp_path / "01_small.ipynb"
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+    return path
+
+
+@pytest.fixture
+def scale(tmp_path):
+    path = tmp_path / "tiny.yml"
+    path.write_text("run: tiny\n")
+    return path
+
+
+def run(project_root, source, chapter, scale, **parameters):
+    return subprocess.run(
+        [
+            sys.executable, project_root / "notebooks" / "execute.py", source, chapter,
+            "--scale", scale, "--parameters", json.dumps(parameters),
+            "--times", chapter.with_suffix(".json"),
+        ],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_a_parameter_changes_the_result_and_two_runs_are_the_same_bytes(
+    project_root, tmp_path, source, scale
+):
+    first, second = tmp_path / "a" / "c.ipynb", tmp_path / "b" / "c.ipynb"
+    for chapter in (first, second):
+        done = run(project_root, source, chapter, scale, number=21)
+        assert done.returncode == 0, done.stderr
+    assert first.read_bytes() == second.read_bytes()
+    chapter = nbformat.read(first, as_version=4)
+    assert "42" in chapter.cells[-1].outputs[0]["text"]
+    assert chapter.metadata["softseg"]["parameters"] == {"number": 21}
+    assert json.loads(first.with_suffix(".json").read_text())["seconds"] > 0
+
+
+def test_an_unknown_parameter_is_an_error_that_lists_the_known(
+    project_root, tmp_path, source, scale
+):
+    done = run(project_root, source, tmp_path / "c.ipynb", scale, nmuber=2)
+    assert done.returncode != 0
+    assert "nmuber" in done.stderr
+    assert "number" in done.stderr
+    assert not (tmp_path / "c.ipynb").exists()
+
+
+def test_a_failed_cell_shows_its_traceback_and_leaves_no_chapter(
+    project_root, tmp_path, source, scale
+):
+    done = run(project_root, source, tmp_path / "c.ipynb", scale, number=-1)
+    assert done.returncode != 0
+    assert "too small" in done.stderr
+    assert not (tmp_path / "c.ipynb").exists()
+
+
+def test_a_scales_comments_do_not_count_but_its_values_do(tools, tmp_path):
+    _, execute = tools
+    first, second, third = (tmp_path / f"{name}.yml" for name in "abc")
+    first.write_text("run: tiny\nseeds: [1]\n")
+    second.write_text("# a remark\nseeds: [1]\nrun: tiny\n")
+    third.write_text("run: tiny\nseeds: [2]\n")
+    assert execute.scale_digest(first) == execute.scale_digest(second)
+    assert execute.scale_digest(first) != execute.scale_digest(third)
+
+
+def test_imports_are_followed_into_functions_and_through_packages(tools, tmp_path):
+    dependencies, _ = tools
+    files = {
+        "softseg/__init__.py": "",
+        "softseg/a.py": "def f():\n    from softseg.pack import thing\n",
+        "softseg/pack/__init__.py": "from softseg.pack.inner import thing\n",
+        "softseg/pack/inner.py": "import numpy\nthing = 1\n",
+        "softseg/unused.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = dependencies.closure({tmp_path / "softseg/a.py"}, tmp_path)
+    names = {str(path.relative_to(tmp_path)) for path in found}
+    assert names == set(files) - {"softseg/unused.py"}
