@@ -1,0 +1,291 @@
+"""The index of a BIDS data set and the paths of its derivatives."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from softseg.contrasts import Contrast, get_contrast
+from softseg.dataset.exclusions import read_exclusions
+from softseg.dataset.listing import list_images
+from softseg.dataset.names import (
+    EXTENSIONS,
+    OLDER_ENDINGS,
+    candidate_stems,
+    match_contrast,
+    parse_contrasts,
+    strip_extension,
+)
+from softseg.errors import InputError
+
+COLUMNS = ["subject", "session", "run", "contrast", "path"]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """The images of a BIDS data set by subject and contrast, and where their derivatives lie.
+
+    Attributes:
+        root: The data set's folder.
+        images: One row an image: `subject`, `session` and `run` (None where there is none),
+            `contrast`, `path`; sorted.
+        participants: `participants.tsv`, indexed by `participant_id`; empty if there is none.
+        missing: Images that are expected and not used: `subject`, `session`, `contrast`, `reason`.
+        contrasts: The contrasts looked for, by name.
+    """
+
+    root: Path
+    images: pd.DataFrame
+    participants: pd.DataFrame
+    missing: pd.DataFrame
+    contrasts: Mapping[str, Contrast] = field(repr=False)
+
+    @classmethod
+    def index(
+        cls,
+        root: Path | str,
+        *,
+        contrasts: Iterable[str] | str | None = None,
+        subjects: Iterable[str] | None = None,
+        exclude: str | Path | Iterable[str | Path] = (),
+        entities: Mapping[str, str] | None = None,
+        cache: bool = True,
+    ) -> "Dataset":
+        """Find the images of a data set; 267 participants with six contrasts take half a second.
+
+        Names of today's Spine Generic and of its earlier releases are both understood. Where
+        several images of a session could be one contrast (runs, `acq-`), the exact name wins over
+        one with further entities; what remains ambiguous is kept and refused when it is asked for.
+
+        Args:
+            root: Folder with the `sub-XX` folders.
+            contrasts: Names, `NAME=SUFFIX` for one of your own, or `all`; the paper's six by
+                default.
+            subjects: Only these, with or without `sub-`.
+            exclude: What `read_exclusions` takes: participants, single images, YAML files.
+            entities: Keep only images with these, for example `{"run": "1"}`; images without the
+                entity stay.
+            cache: Keep the list of files for the next time, as long as no folder changes.
+
+        Raises:
+            InputError: If there is no data set, a participant or contrast is unknown, or
+                `participants.tsv` lists somebody twice.
+        """
+        root = Path(root).expanduser().absolute()
+        chosen = parse_contrasts(contrasts)
+        files = list_images(root, cache=cache)
+        participants = _read_participants(root)
+        excluded = read_exclusions(exclude)
+        table = _match(files, chosen, entities or {})
+        present = set(files["subject"]) | _mask_subjects(root)
+        names = _choose_subjects(present, subjects, root)
+        table = table[table["subject"].isin(names)]
+        table, missing = _leave_out(root, table, names, chosen, excluded)
+        return cls(root, table, participants, missing, chosen)
+
+    @property
+    def subjects(self) -> list[str]:
+        """Participants that have at least one image, sorted."""
+        return sorted(self.images["subject"].unique())
+
+    def sessions(self, subject: str) -> list[str | None]:
+        """Sessions of a participant, `[None]` if the data set has none."""
+        return sorted(self._sessions.get(subject, [None]), key=str)
+
+    def image(
+        self, subject: str, contrast: str, session: str | None = None, run: str | None = None
+    ) -> Path | None:
+        """The image of a contrast; None if there is none.
+
+        Raises:
+            InputError: If several images could be meant.
+        """
+        found = [
+            path
+            for in_session, in_run, path in self._by_contrast.get((subject, contrast), ())
+            if session in (None, in_session) and run in (None, in_run)
+        ]
+        if len(found) > 1:
+            raise InputError(
+                f"{subject} {contrast}: {len(found)} candidates for one contrast "
+                f"({', '.join(path.name for path in found)}); name the session or run, or exclude "
+                "the others"
+            )
+        return found[0] if found else None
+
+    @cached_property
+    def _by_contrast(self) -> dict[tuple[str, str], list[tuple[str | None, str | None, Path]]]:
+        found: dict[tuple[str, str], list] = {}
+        for row in self.images.itertuples():
+            found.setdefault((row.subject, row.contrast), []).append(
+                (row.session, row.run, row.path)
+            )
+        return found
+
+    @cached_property
+    def _sessions(self) -> dict[str, list[str | None]]:
+        rows = self.images[["subject", "session"]].drop_duplicates().itertuples(index=False)
+        found: dict[str, list[str | None]] = {}
+        for subject, session in rows:
+            found.setdefault(subject, []).append(session)
+        return found
+
+    def derivative(
+        self,
+        pipeline: str,
+        subject: str,
+        contrast: str,
+        ending: str,
+        session: str | None = None,
+        run: str | None = None,
+    ) -> Path:
+        """Where a derivative of an image is or would be written.
+
+        Args:
+            pipeline: Folder below `derivatives`, for example `labels`.
+            subject: Participant.
+            contrast: Name of the contrast.
+            ending: What follows the image's name: `label-SC_seg`, `label-SC_softseg`, …
+            session: Needed where a participant has several.
+            run: Needed where a contrast has several.
+
+        Raises:
+            InputError: If several images could be meant.
+        """
+        stem = self._stems(subject, contrast, session, run)[0]
+        return self.root / "derivatives" / pipeline / f"{stem}_{ending}.nii.gz"
+
+    def existing(
+        self,
+        pipeline: str,
+        subject: str,
+        contrast: str,
+        ending: str,
+        session: str | None = None,
+        run: str | None = None,
+    ) -> Path | None:
+        """The derivative if it is there, under today's name or an older one; else None."""
+        folder = self.root / "derivatives" / pipeline
+        for word in (ending, *OLDER_ENDINGS.get(ending, ())):
+            for stem in self._stems(subject, contrast, session, run):
+                for extension in EXTENSIONS:
+                    path = folder / f"{stem}_{word}{extension}"
+                    if path.exists():
+                        return path
+        return None
+
+    def _stems(
+        self, subject: str, contrast: str, session: str | None, run: str | None
+    ) -> list[str]:
+        path = self.image(subject, contrast, session, run)
+        if path is not None:
+            found = path.relative_to(self.root)
+            image = strip_extension(found.as_posix())
+            session = found.parts[1] if found.parts[1].startswith("ses-") else None
+        else:
+            image = None
+            sessions = self.sessions(subject)
+            session = sessions[0] if session is None and len(sessions) == 1 else session
+        known = self.contrasts.get(contrast) or get_contrast(contrast)
+        return list(candidate_stems(subject, session, known, image))
+
+
+def _match(
+    files: pd.DataFrame, contrasts: Mapping[str, Contrast], entities: Mapping[str, str]
+) -> pd.DataFrame:
+    """Rows of `files` that are one of `contrasts`, the best-fitting names of each only."""
+    # Names repeat from participant to participant: each pattern is judged once.
+    found = {
+        name: match_contrast(f"sub-x_{name}.nii.gz", contrasts.values())
+        for name in files["name"].unique()
+    }
+    matched = files[files["name"].map(found).notna()].copy()
+    matched["contrast"] = [found[name][0] for name in matched["name"]]
+    matched["looseness"] = [found[name][1] for name in matched["name"]]
+    for key, value in entities.items():
+        prefix = f"{key}-"
+        words = matched["path"].map(
+            lambda path, prefix=prefix: [
+                w for w in Path(path).name.split("_") if w.startswith(prefix)
+            ]
+        )
+        wanted = f"{prefix}{str(value).removeprefix(prefix)}"
+        matched = matched[[not w or wanted in w for w in words]]
+    best = matched.groupby(["subject", "session", "contrast"], dropna=False)["looseness"]
+    matched = matched[matched["looseness"] == best.transform("min")]
+    return matched[COLUMNS].sort_values(COLUMNS, na_position="first", ignore_index=True)
+
+
+def _leave_out(
+    root: Path,
+    table: pd.DataFrame,
+    names: list[str],
+    contrasts: Mapping[str, Contrast],
+    excluded: Mapping[str, str],
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Drop excluded and unfetched images; list what is not there and why."""
+    reasons: list[str | None] = []
+    for row in table.itertuples():
+        why = excluded.get(row.subject) or excluded.get(f"{row.subject}/{row.contrast}")
+        path = root / row.path
+        # A file that git-annex knows and has not fetched is a dangling link.
+        absent = "not fetched yet (datalad get)" if path.is_symlink() else "no image"
+        reasons.append(f"excluded: {why}" if why else None if path.exists() else absent)
+    out = table.assign(reason=pd.Series(reasons, index=table.index, dtype=object))
+    kept = table[out["reason"].isna()].assign(
+        path=[root / p for p in table["path"][out["reason"].isna()]]
+    )
+    dropped = out[out["reason"].notna()][["subject", "session", "contrast", "reason"]]
+    there = set(zip(table["subject"], table["contrast"], strict=True))
+    absent = [
+        (
+            subject,
+            None,
+            contrast,
+            f"excluded: {excluded[subject]}" if subject in excluded else "no image",
+        )
+        for subject in names
+        for contrast in contrasts
+        if (subject, contrast) not in there
+    ]
+    missing = pd.DataFrame(absent, columns=dropped.columns, dtype=object)
+    missing = pd.concat([dropped, missing]) if len(dropped) else missing
+    missing = missing.sort_values(["subject", "contrast"], ignore_index=True)
+    return kept.reset_index(drop=True), missing
+
+
+def _mask_subjects(root: Path) -> set[str]:
+    folder = root / "derivatives" / "labels"
+    return {path.name for path in folder.glob("sub-*") if path.is_dir()}
+
+
+def _choose_subjects(present: set[str], subjects: Iterable[str] | None, root: Path) -> list[str]:
+    if subjects is None:
+        return sorted(present)
+    subjects = [subjects] if isinstance(subjects, str) else list(subjects)
+    wanted = [s if s.startswith("sub-") else f"sub-{s}" for s in subjects]
+    unknown = [s for s in wanted if s not in present]
+    if unknown:
+        raise InputError(f"{root}: no participant {', '.join(unknown)}; see its sub-* folders")
+    return sorted(set(wanted))
+
+
+def _read_participants(root: Path) -> pd.DataFrame:
+    path = root / "participants.tsv"
+    if not path.is_file():
+        return pd.DataFrame(index=pd.Index([], name="participant_id"))
+    try:
+        table = pd.read_csv(path, sep="\t", dtype={"participant_id": str}, encoding="utf-8-sig")
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: not a readable table ({error})") from error
+    if "participant_id" not in table:
+        raise InputError(f"{path}: a column participant_id is needed, found {list(table)}")
+    repeated = table["participant_id"][table["participant_id"].duplicated()].unique()
+    if len(repeated):
+        raise InputError(
+            f"{path}: each participant is listed once, found {', '.join(map(str, repeated))} "
+            "again; remove the duplicate rows"
+        )
+    return table.set_index("participant_id")

@@ -1,0 +1,138 @@
+"""File names: which contrast an image is, and how derivatives were called over the years."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from bids2table import parse_bids_entities
+
+from softseg.contrasts import CONTRASTS, UNSEEN_CONTRASTS, Contrast
+from softseg.errors import InputError
+
+EXTENSIONS = (".nii.gz", ".nii")
+
+OLDER_ENDINGS = {
+    "label-SC_seg": ("seg-manual", "seg"),
+    "label-SC_softseg": ("softseg",),
+    "desc-softseg_label-SC_seg": ("softseg_bin",),
+    "label-discs_dlabel": ("label-discs_desc-warp_dlabel", "labels-disc-manual", "discs"),
+}
+"""What today's derivative endings were called in earlier releases of Spine Generic."""
+
+_SPECIAL = ("sub", "ses", "run", "datatype", "ext")
+
+
+def parse_contrasts(names: Iterable[str] | str | None) -> dict[str, Contrast]:
+    """Contrasts by name, in the order given; the paper's six by default.
+
+    A lab's own contrast is written `NAME=SUFFIX`, where SUFFIX is what follows `sub-XX_` in its
+    file names. `all` stands for every contrast that the package knows.
+
+    Raises:
+        InputError: If a name is unknown or given twice.
+
+    Example:
+        >>> list(parse_contrasts(["T2w", "MT-off=flip-1_mt-off_MTS"]))
+        ['T2w', 'MT-off']
+    """
+    known = CONTRASTS | UNSEEN_CONTRASTS
+    if names is None:
+        return dict(CONTRASTS)
+    if names == "all":
+        return known
+    names = [names] if isinstance(names, str) else list(names)
+    found: dict[str, Contrast] = {}
+    for text in names:
+        name, _, suffix = text.partition("=")
+        if name in found:
+            raise InputError(f"contrast {name}: given twice; name each contrast once")
+        if suffix:
+            found[name] = _own_contrast(name, suffix)
+        elif name in known:
+            found[name] = known[name]
+        else:
+            raise InputError(
+                f"contrast {name!r}: not one of {', '.join(known)}; "
+                "write a contrast of your own as NAME=SUFFIX, for example MT-off=flip-1_mt-off_MTS"
+            )
+    return found
+
+
+def _own_contrast(name: str, suffix: str) -> Contrast:
+    ends = {"dwi": "dwi", "bold": "func", "epi": "fmap"}
+    datatype = ends.get(suffix.rsplit("_", 1)[-1], "anat")
+    return Contrast(name, name, datatype, suffix, "axial", (1.0, 1.0, 1.0), "#666666")
+
+
+def match_contrast(path: str, contrasts: Iterable[Contrast]) -> tuple[str, int] | None:
+    """Which contrast an image's name means, and how loosely it fits.
+
+    Args:
+        path: Path below the data set's root.
+        contrasts: The contrasts looked for.
+
+    Returns:
+        Name of the contrast and looseness: 0 for its name, 1 for a name of earlier releases, 2 for
+        its name with further entities; None if it is none of them.
+
+    Example:
+        >>> match_contrast("sub-1/anat/sub-1_acq-MTon_MTS.nii.gz", CONTRASTS.values())
+        ('MT-on', 1)
+        >>> match_contrast("sub-1/dwi/sub-1_dwi.nii.gz", CONTRASTS.values()) is None
+        True
+    """
+    # Compared against every known contrast, so that an STIR `acq-stir_T2w` is no loose T2w.
+    contrasts = list(contrasts)
+    wanted = {contrast.name for contrast in contrasts}
+    others = [c for c in (CONTRASTS | UNSEEN_CONTRASTS).values() if c.name not in wanted]
+    entities = _entities(path)
+    words = suffix_of(path)
+    best = None
+    for contrast in [*contrasts, *others]:
+        looseness = _looseness(entities, words, contrast)
+        if looseness is not None and (best is None or looseness < best[1]):
+            best = (contrast.name, looseness)
+    return best if best is not None and best[0] in wanted else None
+
+
+def _looseness(entities: dict[str, str], words: str, contrast: Contrast) -> int | None:
+    asked = _entities(f"sub-x_{contrast.suffix}")
+    if words == contrast.suffix or entities == asked:
+        return 0
+    if words in contrast.older_suffixes:
+        return 1
+    return 2 if asked.items() <= entities.items() else None
+
+
+def _entities(path: str) -> dict[str, str]:
+    entities = parse_bids_entities(Path(path).name)
+    return {key: value for key, value in entities.items() if key not in _SPECIAL}
+
+
+def suffix_of(path: str) -> str:
+    """What follows subject, session and run in the file name.
+
+    Example:
+        >>> suffix_of("sub-1_ses-2_run-1_T2star.nii.gz")
+        'T2star'
+    """
+    words = strip_extension(Path(path).name).split("_")
+    return "_".join(w for w in words if not w.startswith(("sub-", "ses-", "run-")))
+
+
+def strip_extension(name: str) -> str:
+    """File name without `.nii.gz` or `.nii`."""
+    for extension in EXTENSIONS:
+        name = name.removesuffix(extension)
+    return name
+
+
+def candidate_stems(
+    subject: str, session: str | None, contrast: Contrast, image: str | None
+) -> Iterator[str]:
+    """Stems that a derivative of a contrast may have, the likeliest first."""
+    stems = [image] if image else []
+    stems.append(contrast.stem(subject, session))
+    parts = [subject] if session is None else [subject, session]
+    for suffix in contrast.older_suffixes:
+        stems.append("/".join([*parts, contrast.datatype, "_".join([*parts, suffix])]))
+    yield from dict.fromkeys(stems)

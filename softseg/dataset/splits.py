@@ -1,0 +1,128 @@
+"""Training, validation and test: seeded splits, the two published ones, the guard between them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib import resources
+
+import numpy as np
+import yaml
+
+from softseg.dataset.exclusions import SPINE_GENERIC_EXCLUDED, read_exclusions
+from softseg.errors import InputError
+
+PARTS = ("train", "validation", "test")
+
+PUBLISHED_SPLITS: dict[str, str] = {
+    "seed-15": "the paper's (models up to v2.2): 155/52/53 people, 145/49/49 after exclusion",
+    "seed-50": "the lifelong versions' (models from v2.3 on): 158/36/49 people",
+}
+"""Names of the published participant splits of Spine Generic, and whose they are."""
+
+
+@cache
+def _published() -> dict[str, dict[str, str]]:
+    file = resources.files("softseg") / "data" / "spine-generic_splits.yml"
+    return yaml.safe_load(file.read_text("utf-8"))
+
+
+def published_split(name: str, *, excluded: bool = False) -> dict[str, list[str]]:
+    """Participants of a published split of the Spine Generic database.
+
+    Args:
+        name: A key of `PUBLISHED_SPLITS`.
+        excluded: Keep the participants that the paper excludes.
+
+    Raises:
+        InputError: If there is no split of that name.
+
+    Example:
+        >>> {part: len(people) for part, people in published_split("seed-50").items()}
+        {'train': 158, 'validation': 36, 'test': 49}
+    """
+    if name not in PUBLISHED_SPLITS:
+        raise InputError(f"split {name!r}: not one of {', '.join(PUBLISHED_SPLITS)}")
+    left_out = set() if excluded else set(read_exclusions(SPINE_GENERIC_EXCLUDED))
+    people = {part: [f"sub-{s}" for s in _published()[name][part].split()] for part in PARTS}
+    return {part: [s for s in people[part] if s not in left_out] for part in PARTS}
+
+
+def split(
+    subjects: Iterable[str],
+    *,
+    seed: int,
+    fractions: Sequence[float] = (0.6, 0.2, 0.2),
+    persons: Mapping[str, str] | None = None,
+) -> dict[str, list[str]]:
+    """Divide participants at random, the same way for the same seed whatever their order.
+
+    Args:
+        subjects: Participants; all contrasts of one stay together.
+        seed: Of the shuffling.
+        fractions: Shares of training, validation and test; they sum to 1.
+        persons: Which person an entry is of; entries of one person stay together.
+
+    Raises:
+        InputError: If the fractions do not sum to 1, or a participant appears twice.
+
+    Example:
+        >>> split([f"sub-{i}" for i in range(5)], seed=1)["test"]
+        ['sub-...']
+    """
+    subjects = sorted(subjects)
+    if len(set(subjects)) < len(subjects):
+        raise InputError("split: a participant is listed twice; list each once")
+    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise InputError(f"split: three shares that sum to 1 are needed, found {tuple(fractions)}")
+    person_of = {s: (persons or {}).get(s, s) for s in subjects}
+    people = sorted(set(person_of.values()))
+    order = np.random.default_rng([seed, 0]).permutation(len(people))
+    bounds = np.round(np.cumsum([0.0, *fractions]) * len(people)).astype(int)
+    part_of = {
+        people[index]: part
+        for part, low, high in zip(PARTS, bounds, bounds[1:], strict=False)
+        for index in order[low:high]
+    }
+    return {part: [s for s in subjects if part_of[person_of[s]] == part] for part in PARTS}
+
+
+def guard_split(
+    trained_on: Iterable[str] | str,
+    tested_on: Iterable[str] | str,
+    *,
+    persons: Mapping[str, str] | None = None,
+) -> None:
+    """Refuse to test a model on people that it has seen.
+
+    Args:
+        trained_on: Participants of the model's training and validation, or the name of the
+            published split that it was trained with.
+        tested_on: Participants of the test, or the name of the split whose test set it is.
+        persons: Which person an entry is of; by default each is their own.
+
+    Raises:
+        InputError: If they overlap, with the number and the first few.
+
+    Example:
+        >>> guard_split("seed-15", "seed-15")
+        >>> guard_split("seed-15", "seed-50")
+        Traceback (most recent call last):
+        softseg.errors.InputError: split: 38 of 49 test participants were seen in training ...
+    """
+    seen = _people(trained_on, ("train", "validation"))
+    tested = _people(tested_on, ("test",))
+    persons = persons or {}
+    seen_persons = {persons.get(s, s) for s in seen}
+    leaked = [s for s in tested if persons.get(s, s) in seen_persons]
+    if leaked:
+        raise InputError(
+            f"split: {len(leaked)} of {len(tested)} test participants were seen in training "
+            f"({', '.join(leaked[:3])}{' …' if len(leaked) > 3 else ''}); "
+            "test on the test set of the model's own split"
+        )
+
+
+def _people(who: Iterable[str] | str, parts: tuple[str, ...]) -> list[str]:
+    if isinstance(who, str):
+        chosen = published_split(who)
+        return [s for part in parts for s in chosen[part]]
+    return sorted(who)

@@ -1,0 +1,334 @@
+"""The index of a BIDS data set, its splits and its exclusions, on trees of empty files."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from softseg.contrasts import CONTRASTS
+from softseg.dataset import (
+    PUBLISHED_SPLITS,
+    Dataset,
+    guard_split,
+    parse_contrasts,
+    published_split,
+    read_exclusions,
+    split,
+    write_exclusions,
+)
+from softseg.errors import InputError
+from softseg.paths import SHARED
+
+SEG = "label-SC_seg"
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("SOFTSEG_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return root
+
+
+def make_tree(root: Path, subjects: list[str], derivatives: tuple[str, ...] = ()) -> Path:
+    for subject in subjects:
+        for contrast in CONTRASTS.values():
+            touch(root, f"{contrast.stem(subject)}.nii.gz")
+            for name in derivatives:
+                touch(root, f"derivatives/{name}/{contrast.stem(subject)}_{SEG}.nii.gz")
+    return root
+
+
+def test_six_contrasts_of_every_participant_are_found(tmp_path):
+    dataset = Dataset.index(make_tree(tmp_path, ["sub-02", "sub-01"]))
+    assert dataset.subjects == ["sub-01", "sub-02"]
+    assert set(dataset.images["contrast"]) == set(CONTRASTS)
+    assert len(dataset.images) == 12
+    for row in dataset.images.itertuples():
+        assert row.path == tmp_path / f"{CONTRASTS[row.contrast].stem(row.subject)}.nii.gz"
+    assert dataset.missing.empty
+
+
+def test_names_of_earlier_releases_are_understood_with_their_derivatives(tmp_path):
+    touch(
+        tmp_path,
+        "sub-1/anat/sub-1_acq-MTon_MTS.nii.gz",
+        "sub-1/anat/sub-1_acq-T1w_MTS.nii.gz",
+        "sub-1/dwi/sub-1_dwi_moco_dwi_mean.nii.gz",
+        "sub-1/dwi/sub-1_dwi.nii.gz",
+        "derivatives/labels/sub-1/anat/sub-1_acq-MTon_MTS_seg-manual.nii.gz",
+        "derivatives/labels_softseg/sub-1/anat/sub-1_acq-T1w_MTS_softseg.nii.gz",
+        "derivatives/labels/sub-1/anat/sub-1_flip-2_mt-off_MTS_label-SC_seg.nii.gz",
+    )
+    dataset = Dataset.index(tmp_path)
+    assert list(dataset.images["contrast"]) == ["DWI", "GRE-T1w", "MT-on"]
+    existing = dataset.existing
+    assert existing("labels", "sub-1", "MT-on", SEG).name == "sub-1_acq-MTon_MTS_seg-manual.nii.gz"
+    assert existing("labels_softseg", "sub-1", "GRE-T1w", "label-SC_softseg") is not None
+    assert existing("labels", "sub-1", "GRE-T1w", SEG) is not None  # image old, label new
+    assert existing("labels", "sub-1", "DWI", SEG) is None
+
+
+def test_raw_scans_under_sourcedata_and_derivatives_are_not_images(tmp_path):
+    make_tree(tmp_path, ["sub-1"], derivatives=("labels",))
+    touch(tmp_path, "sourcedata/sub-1/anat/sub-1_T2w.nii.gz")
+    assert len(Dataset.index(tmp_path).images) == 6
+
+
+def test_a_name_with_further_entities_yields_to_the_exact_one(tmp_path):
+    touch(tmp_path, "sub-1/anat/sub-1_T2w.nii.gz", "sub-1/anat/sub-1_acq-fullfov_T2w.nii.gz")
+    touch(tmp_path, "sub-2/anat/sub-2_acq-fullfov_T2w.nii.gz")
+    dataset = Dataset.index(tmp_path)
+    assert dataset.image("sub-1", "T2w").name == "sub-1_T2w.nii.gz"
+    assert dataset.image("sub-2", "T2w").name == "sub-2_acq-fullfov_T2w.nii.gz"
+
+
+def test_an_stir_image_is_no_loose_t2w(tmp_path):
+    touch(tmp_path, "sub-1/anat/sub-1_acq-stir_T2w.nii.gz")
+    assert Dataset.index(tmp_path).images.empty
+    assert list(Dataset.index(tmp_path, contrasts="all").images["contrast"]) == ["STIR"]
+
+
+def test_two_candidates_for_one_contrast_are_refused_with_their_names(tmp_path):
+    touch(tmp_path, *(f"sub-1/anat/sub-1_run-{k}_T2w.nii.gz" for k in (1, 2)))
+    dataset = Dataset.index(tmp_path)
+    with pytest.raises(InputError, match=r"sub-1 T2w: 2 candidates .*run-1.*run-2"):
+        dataset.derivative("labels", "sub-1", "T2w", SEG)
+    assert dataset.image("sub-1", "T2w", run="2").name == "sub-1_run-2_T2w.nii.gz"
+    first = Dataset.index(tmp_path, entities={"run": "1"})
+    assert first.image("sub-1", "T2w").name == "sub-1_run-1_T2w.nii.gz"
+
+
+def test_sessions_have_their_own_images_and_derivatives(tmp_path):
+    touch(tmp_path, *(f"sub-1/ses-{k}/anat/sub-1_ses-{k}_T2w.nii.gz" for k in (1, 2)))
+    touch(tmp_path, "sub-2/ses-1/anat/sub-2_ses-1_T2w.nii.gz")
+    dataset = Dataset.index(tmp_path)
+    assert dataset.sessions("sub-1") == ["ses-1", "ses-2"]
+    path = dataset.derivative("labels", "sub-1", "T2w", SEG, session="ses-2")
+    assert path.relative_to(tmp_path / "derivatives/labels").as_posix() == (
+        "sub-1/ses-2/anat/sub-1_ses-2_T2w_label-SC_seg.nii.gz"
+    )
+    with pytest.raises(InputError, match="2 candidates"):
+        dataset.image("sub-1", "T2w")
+    # A contrast without image follows the only session.
+    path = dataset.derivative("labels", "sub-2", "T1w", SEG)
+    assert path.name == "sub-2_ses-1_T1w_label-SC_seg.nii.gz"
+
+
+def test_missing_contrasts_are_listed_with_the_reason(tmp_path):
+    make_tree(tmp_path, ["sub-1", "sub-2"])
+    (tmp_path / "sub-1/anat/sub-1_T1w.nii.gz").unlink()
+    image = tmp_path / "sub-1/anat/sub-1_T2star.nii.gz"
+    image.unlink()
+    image.symlink_to("../../.git/annex/objects/not-here.nii.gz")
+    dataset = Dataset.index(tmp_path, exclude=["sub-2/T2w"])
+    reasons = dataset.missing.set_index(["subject", "contrast"])["reason"].to_dict()
+    assert reasons == {
+        ("sub-1", "T1w"): "no image",
+        ("sub-1", "T2star"): "not fetched yet (datalad get)",
+        ("sub-2", "T2w"): "excluded: excluded by option",
+    }
+    assert len(dataset.images) == 9
+
+
+def test_a_mask_without_image_is_found_at_the_place_of_its_image(tmp_path):
+    touch(tmp_path, "sub-1/anat/sub-1_T2w.nii.gz")
+    touch(tmp_path, "derivatives/labels/sub-1/anat/sub-1_T1w_label-SC_seg.nii.gz")
+    dataset = Dataset.index(tmp_path)
+    assert dataset.image("sub-1", "T1w") is None
+    assert dataset.existing("labels", "sub-1", "T1w", SEG).exists()
+
+
+def test_a_contrast_of_ones_own_is_named_with_its_suffix(tmp_path):
+    touch(tmp_path, "sub-1/anat/sub-1_flip-1_mt-off_MTS.nii.gz", "sub-1/anat/sub-1_T2w.nii.gz")
+    dataset = Dataset.index(tmp_path, contrasts=["T2w", "MT-off=flip-1_mt-off_MTS"])
+    assert dataset.image("sub-1", "MT-off") is not None
+    name = "sub-1_flip-1_mt-off_MTS_label-SC_seg.nii.gz"
+    assert dataset.derivative("labels", "sub-1", "MT-off", SEG).name == name
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"subjects": ["sub-9"]}, "no participant sub-9"),
+        ({"contrasts": ["T3w"]}, "contrast 'T3w': not one of"),
+        ({"contrasts": ["T2w", "T2w"]}, "given twice"),
+        ({"exclude": "absent.yml"}, "no readable list of exclusions"),
+    ],
+)
+def test_what_is_not_there_is_named(tmp_path, options, message):
+    make_tree(tmp_path, ["sub-1"])
+    with pytest.raises(InputError, match=message):
+        Dataset.index(tmp_path, **options)
+
+
+def test_a_folder_that_is_no_data_set_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"no sub-\* folders"):
+        Dataset.index(tmp_path)
+    with pytest.raises(InputError, match="no such folder"):
+        Dataset.index(tmp_path / "absent")
+
+
+def test_participants_are_read_and_a_duplicate_is_refused(tmp_path):
+    make_tree(tmp_path, ["sub-1"])
+    table = tmp_path / "participants.tsv"
+    table.write_text("participant_id\tsex\nsub-1\tF\n")
+    assert Dataset.index(tmp_path).participants.loc["sub-1", "sex"] == "F"
+    table.write_text("participant_id\tsex\nsub-1\tF\nsub-1\tM\n")
+    with pytest.raises(InputError, match="each participant is listed once, found sub-1"):
+        Dataset.index(tmp_path)
+    table.write_text("name\tsex\nsub-1\tF\n")
+    with pytest.raises(InputError, match="column participant_id"):
+        Dataset.index(tmp_path)
+
+
+def test_the_cache_notices_new_removed_and_replaced_files(tmp_path):
+    make_tree(tmp_path, ["sub-1"])
+    assert len(Dataset.index(tmp_path).images) == 6
+    touch(tmp_path, "sub-2/anat/sub-2_T2w.nii.gz")
+    assert len(Dataset.index(tmp_path).images) == 7
+    (tmp_path / "sub-1/anat/sub-1_T1w.nii.gz").rename(tmp_path / "sub-1/anat/sub-1_PDw.nii.gz")
+    assert len(Dataset.index(tmp_path).images) == 6
+
+
+def test_a_damaged_or_unwritable_cache_does_no_harm(tmp_path, monkeypatch):
+    make_tree(tmp_path, ["sub-1"])
+    file = tmp_path / "file"
+    file.write_text("no folder")
+    monkeypatch.setenv("SOFTSEG_CACHE", str(file / "below"))
+    assert len(Dataset.index(tmp_path).images) == 6
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("SOFTSEG_CACHE", str(cache))
+    first = Dataset.index(tmp_path).images
+    for path in cache.iterdir():
+        path.write_text(path.read_text()[:80])
+    assert Dataset.index(tmp_path).images.equals(first)
+
+
+def test_cached_and_fresh_indices_are_equal(tmp_path):
+    touch(tmp_path, "sub-1/ses-1/anat/sub-1_ses-1_run-01_T2star.nii.gz")
+    make_tree(tmp_path, ["sub-2"])
+    fresh = Dataset.index(tmp_path, cache=False).images
+    for _ in range(2):
+        assert Dataset.index(tmp_path).images.equals(fresh)
+
+
+def test_exclusions_are_written_and_read_again(tmp_path):
+    exclusions = {"sub-01": "moved", "sub-02/T1w": "wrong person", "sub-03": "moved"}
+    write_exclusions(tmp_path / "exclude.yml", exclusions)
+    assert read_exclusions(tmp_path / "exclude.yml") == exclusions
+    (tmp_path / "bad.yml").write_text("- sub-01\n")
+    with pytest.raises(InputError, match="map a reason to a list"):
+        read_exclusions(tmp_path / "bad.yml")
+
+
+def test_the_papers_exclusions_leave_243_of_its_267(tmp_path):
+    people = {s for part in published_split("seed-15", excluded=True).values() for s in part}
+    assert len(people) == 260
+    excluded = read_exclusions("spine-generic")
+    assert len(excluded) == 24
+    # Seven of the 24 were already absent from the list of 260.
+    assert len(people - set(excluded)) == 243
+
+
+def test_published_splits_have_their_published_sizes_and_do_not_overlap():
+    sizes = {name: [len(p) for p in published_split(name).values()] for name in PUBLISHED_SPLITS}
+    assert sizes == {"seed-15": [145, 49, 49], "seed-50": [158, 36, 49]}
+    for name in PUBLISHED_SPLITS:
+        parts = published_split(name, excluded=True)
+        everyone = [s for part in parts.values() for s in part]
+        assert len(everyone) == len(set(everyone))
+
+
+def test_mixing_the_published_splits_is_refused_either_way():
+    for name in PUBLISHED_SPLITS:
+        guard_split(name, name)
+    with pytest.raises(InputError, match="38 of 49 test participants"):
+        guard_split("seed-15", "seed-50")
+    with pytest.raises(InputError, match="seen in training"):
+        guard_split("seed-50", "seed-15")
+
+
+def test_one_person_under_two_names_is_kept_on_one_side_and_guarded():
+    persons = {"sub-a": "anna", "sub-b": "anna", "sub-c": "carl", "sub-d": "dora"}
+    for seed in range(20):
+        parts = split(persons, seed=seed, fractions=(0.5, 0.0, 0.5), persons=persons)
+        assert any({"sub-a", "sub-b"} <= set(people) for people in parts.values())
+    with pytest.raises(InputError, match="1 of 1"):
+        guard_split(["sub-a"], ["sub-b"], persons=persons)
+    guard_split(["sub-a"], ["sub-b"])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 200), st.integers(0, 2**31), st.randoms())
+def test_a_split_holds_everyone_once_whatever_the_order(n, seed, random):
+    subjects = [f"sub-{k:03d}" for k in range(n)]
+    shuffled = list(subjects)
+    random.shuffle(shuffled)
+    parts = split(shuffled, seed=seed)
+    assert parts == split(subjects, seed=seed)
+    assert sorted(s for people in parts.values() for s in people) == subjects
+    assert abs(len(parts["test"]) - 0.2 * n) <= 1
+
+
+def test_splits_of_different_seeds_differ_and_bad_fractions_are_refused():
+    subjects = [f"sub-{k}" for k in range(50)]
+    assert split(subjects, seed=1) != split(subjects, seed=2)
+    for fractions in ((0.5, 0.5), (0.6, 0.6, 0.2), (1.2, -0.2, 0.0)):
+        with pytest.raises(InputError, match="three shares"):
+            split(subjects, seed=1, fractions=fractions)
+    with pytest.raises(InputError, match="listed twice"):
+        split(["sub-1", "sub-1"], seed=1)
+
+
+def test_parsing_contrasts_gives_the_six_by_default():
+    assert list(parse_contrasts(None)) == list(CONTRASTS)
+    assert parse_contrasts("T2w")["T2w"] is CONTRASTS["T2w"]
+
+
+def test_267_participants_with_derivatives_are_indexed_in_two_seconds(tmp_path):
+    make_tree(tmp_path, [f"sub-{k:03d}" for k in range(267)], ("labels",))
+    started = time.process_time()
+    dataset = Dataset.index(tmp_path, cache=False)
+    found = [
+        dataset.existing("labels", s, c, SEG) for s in dataset.subjects for c in dataset.contrasts
+    ]
+    assert None not in found
+    assert len(found) == 267 * 6
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.benchmark(group="index of 267 x 6 images")
+@pytest.mark.parametrize("cache", [False, True])
+def test_speed_of_the_index(tmp_path, benchmark, cache):
+    make_tree(tmp_path, [f"sub-{k:03d}" for k in range(267)])
+    dataset = benchmark(Dataset.index, tmp_path, cache=cache)
+    assert len(dataset.images) == 1602
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not (SHARED / "real").is_dir(), reason=f"no real images at {SHARED}")
+def test_the_real_images_are_found_with_sessions_runs_and_masks():
+    contrasts = ["T2w", "T1w", "MT-on", "MT-off=flip-1_mt-off_MTS", "T2star", "GRE-T1w"]
+    dataset = Dataset.index(SHARED / "real", contrasts=contrasts)
+    assert dataset.sessions("sub-gmc10062") == ["ses-1", "ses-2"]
+    assert dataset.image("sub-errsm23", "T2w").name == "sub-errsm23_T2w.nii.gz"
+    assert dataset.image("sub-errsm23", "T1w") is None
+    assert dataset.existing("labels", "sub-errsm23", "T1w", SEG) is not None
+    persons = dataset.participants["person"].to_dict()
+    with pytest.raises(InputError, match="seen in training"):
+        guard_split(["sub-unfMTS01"], ["sub-sgunf01"], persons=persons)
+
+
+def test_json_files_beside_images_are_not_images(tmp_path):
+    make_tree(tmp_path, ["sub-1"])
+    (tmp_path / "sub-1/anat/sub-1_T2w.json").write_text(json.dumps({}))
+    assert len(Dataset.index(tmp_path).images) == 6
