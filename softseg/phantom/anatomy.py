@@ -1,0 +1,166 @@
+"""A person's spine as a continuous model in millimetres, sampled on any grid.
+
+The truth is the area inside the cord's outline, which is where careful manual masks put the edge;
+a thin rim of cord-like signal lies outside it, as on real images. Everything is a function of the
+place relative to the centreline (`centreline.Centreline.locate`), so that any orientation,
+obliquity and slice thickness gets its true partial volume.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from softseg.phantom import partial_volume, slab
+from softseg.phantom.centreline import Centreline
+from softseg.phantom.cross_section import Butterfly, Outline
+from softseg.phantom.pathology import HEALTHY, Pathology, parse_pathology
+from softseg.phantom.population import Person, random_person
+from softseg.phantom.profiles import (
+    Profiles,
+    arc_lengths,
+    build_profiles,
+    disc_positions,
+    level_coordinate,
+    random_centreline,
+)
+from softseg.phantom.tissues import CORD_TISSUES, TISSUES
+from softseg.volume import Grid
+
+__all__ = ["CORD_TISSUES", "TISSUES", "Anatomy", "random_anatomy"]
+
+
+@dataclass(frozen=True, eq=False)
+class Anatomy:
+    """One person's spine, in the subject frame (RAS+ millimetres, origin in the cord at C2-C3).
+
+    Attributes:
+        person: Sex, age, size.
+        pathology: What is wrong with the cord.
+        centreline: The curve that the cord follows.
+        profiles: Diameters of cord and dural sac along it.
+        outline: Shape of the cord's cross-section.
+        butterfly: Shape of the grey matter.
+        seed: Number from which the surroundings are drawn.
+    """
+
+    person: Person
+    pathology: Pathology
+    centreline: Centreline = field(repr=False)
+    profiles: Profiles = field(repr=False)
+    outline: Outline = field(repr=False)
+    butterfly: Butterfly = field(repr=False)
+    seed: int = 0
+
+    @cached_property
+    def discs_mm(self) -> dict[int, np.ndarray]:
+        """Posterior point of each disc, by the vertebra below it: 3 is C2-C3, 1 the top of C1."""
+        line, found = self.centreline, {}
+        for disc, s_mm in self.profiles.disc_mm.items():
+            here = np.array([s_mm])
+            row = line.look_up(self.profiles.table, here)[0]
+            front = line.look_up(line.front, here)[0]
+            found[disc] = line.point(s_mm) + front * float(row[3] + row[5] + 0.8)
+        return found
+
+    def level_at(self, s_mm: np.ndarray | float) -> np.ndarray:
+        """Vertebral level (2 is C2, 8 is T1) at arc lengths along the cord; 0 beyond its ends."""
+        s_mm = np.asarray(s_mm, dtype=float)
+        level = np.floor(level_coordinate(np.atleast_1d(s_mm), self.profiles.disc_mm))
+        level = np.clip(level, 1, 19).astype(int).reshape(s_mm.shape)
+        inside = (s_mm <= self.profiles.top_mm) & (s_mm >= self.profiles.bottom_mm)
+        return np.where(inside, level, 0)
+
+    def cord_fraction(self, grid: Grid, *, supersampling: int | None = None) -> np.ndarray:
+        """Fraction of each voxel that is cord: the soft truth.
+
+        Args:
+            grid: Where to sample.
+            supersampling: Points along each voxel axis at the cord's edge; by default as many as
+                keep the area within 0.3 %.
+
+        Returns:
+            `(X, Y, Z)` float32 in [0, 1].
+        """
+        return partial_volume.cord_fraction(self, grid, supersampling=supersampling)
+
+    def tissue_fractions(self, grid: Grid, *, supersampling: int | None = None) -> np.ndarray:
+        """Fraction of each voxel that is each of `TISSUES`; they add up to 1.
+
+        Returns:
+            `(T, X, Y, Z)` float32. The `CORD_TISSUES` add up to `cord_fraction`.
+        """
+        return partial_volume.tissue_fractions(self, grid, supersampling=supersampling)
+
+    def areas(self, grid: Grid) -> pd.DataFrame:
+        """True cross-sectional area in each slice of a grid that the cord passes through whole.
+
+        The truth of a thick slice is the volume of cord inside its slab divided by the length of
+        centreline inside it. Slices are numbered as in working orientation: along the axis closest
+        to the vertical, 0 most inferior.
+
+        Returns:
+            Columns `slice`, `level`, `area_mm2`, `length_mm` (of centreline), `volume_mm3`.
+        """
+        return slab.areas(self, grid)
+
+    def levels(self, grid: Grid) -> np.ndarray:
+        """`(Z,)` vertebral level where the centreline meets each slice; 0 outside the cord."""
+        return slab.levels(self, grid)
+
+
+def random_anatomy(
+    rng: np.random.Generator,
+    *,
+    sex: str | None = None,
+    pathology: Pathology | str | None = None,
+    person: Person | None = None,
+) -> Anatomy:
+    """Draw a person.
+
+    Args:
+        rng: Source of randomness; the same generator state gives the same person.
+        sex: `F` or `M`; by default either.
+        pathology: What is wrong, as parameters or as a name for `parse_pathology`.
+        person: Size, instead of drawing one.
+
+    Raises:
+        InputError: If the name of the pathology is unknown.
+
+    Example:
+        >>> anatomy = random_anatomy(np.random.default_rng(1))
+        >>> grid = Grid((32, 32, 2), np.array(
+        ...     [[-0.5, 0, 0, 8], [0, 0.5, 0, -8], [0, 0, 5, -2.5], [0, 0, 0, 1]]))
+        >>> anatomy.cord_fraction(grid).shape, anatomy.levels(grid).tolist()
+        ((32, 32, 2), [3, 2])
+    """
+    if isinstance(pathology, str):
+        pathology = parse_pathology(pathology, rng)
+    person = person or random_person(rng, sex=sex)
+    disc_mm = disc_positions(person)
+    s_mm = arc_lengths(disc_mm)
+    centreline = random_centreline(rng, s_mm, level_coordinate(s_mm, disc_mm))
+    profiles = build_profiles(rng, person, pathology or HEALTHY, s_mm, disc_mm)
+    return Anatomy(
+        person=person,
+        pathology=pathology or HEALTHY,
+        centreline=centreline,
+        profiles=profiles,
+        outline=_random_outline(rng),
+        butterfly=Butterfly.of_area(float(np.clip(rng.normal(14.0, 2.2), 8, 20))),
+        seed=int(rng.integers(2**31)),
+    )
+
+
+def _random_outline(rng: np.random.Generator) -> Outline:
+    waves = tuple(
+        (float(rng.normal(0, size)), float(rng.uniform(0, 2 * np.pi)))
+        for size in (0.012, 0.012, 0.008, 0.006)
+    )
+    return Outline.build(
+        exponent=float(rng.uniform(2.0, 2.3)),
+        fissure=(float(rng.uniform(0.05, 0.16)), float(rng.uniform(0.09, 0.16))),
+        sulcus=(float(rng.uniform(0.0, 0.05)), float(rng.uniform(0.12, 0.25))),
+        harmonics=waves,
+    )

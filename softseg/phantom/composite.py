@@ -1,0 +1,39 @@
+"""Putting structures over one another so that their fractions add up to 1."""
+
+import numpy as np
+
+from softseg.phantom.tissues import INDEX, TISSUES
+
+
+def coverage(distance_mm: np.ndarray, extent_mm: float) -> np.ndarray:
+    """Fraction of a point of some extent that lies inside an edge at a signed distance.
+
+    Example:
+        >>> coverage(np.array([-1.0, 0.0, 0.25, 2.0]), 1.0)
+        array([1. , 0.5 , 0.25, 0. ])
+    """
+    return np.clip(0.5 - distance_mm / extent_mm, 0, 1)
+
+
+class Composite:
+    """Voxels that are filled from the front: what comes first hides what comes later."""
+
+    def __init__(self, voxels: int) -> None:
+        """Start with `voxels` empty voxels."""
+        self.fractions = np.zeros((len(TISSUES), voxels), np.float32)
+        self.left = np.ones(voxels, np.float32)
+
+    def add(self, tissue: str, fraction: np.ndarray, index: np.ndarray) -> None:
+        """Put a fraction of the whole voxel, not of what is left, into the voxels of `index`."""
+        fraction = np.minimum(fraction, self.left[index])
+        self.fractions[INDEX[tissue], index] += fraction
+        self.left[index] -= fraction
+
+    def put(self, tissue: str, covered: np.ndarray, index: np.ndarray) -> None:
+        """Cover part of what is left of the voxels of `index`."""
+        self.add(tissue, covered.astype(np.float32) * self.left[index], index)
+
+    def finish(self, background: str) -> np.ndarray:
+        """`(T, V)` fractions; what is left is `background`."""
+        self.fractions[INDEX[background]] += self.left
+        return self.fractions

@@ -1,0 +1,171 @@
+"""Outlines in the plane across the cord: the cord itself, its grey matter, and ellipses.
+
+Each function takes places `(u, v)` in millimetres (right, front) and returns a distance in
+millimetres, negative inside, exact where it is zero and to first order near it.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+TABLE = 1024
+"""Directions in which the outline's radius is stored."""
+
+
+def ellipse_distance(
+    u: np.ndarray, v: np.ndarray, half_u: np.ndarray, half_v: np.ndarray
+) -> np.ndarray:
+    """Distance to an ellipse around the origin.
+
+    Example:
+        >>> bool(abs(ellipse_distance(np.array([3.0]), np.array([0.0]), 2.0, 1.0)[0] - 1) < 1e-6)
+        True
+    """
+    x, y = u / half_u, v / half_v
+    rho = np.sqrt(x * x + y * y) + 1e-9
+    slope = np.sqrt((x / half_u) ** 2 + (y / half_v) ** 2) / rho
+    return (rho - 1) / (slope + 1e-9)
+
+
+@dataclass(frozen=True, eq=False)
+class Outline:
+    """A flattened ellipse with the anterior fissure, a shallow posterior sulcus and asymmetry.
+
+    The outline is stored as the radius of a unit shape by direction, with area π and its centroid
+    at the origin, and is stretched by half the right-left and half the anterior-posterior diameter:
+    the area is then exactly π/4 · AP · RL.
+
+    Attributes:
+        radius: `(TABLE,)` radius of the unit shape by angle from the right, to the front.
+        slope: `(TABLE,)` its derivative by angle.
+    """
+
+    radius: np.ndarray = field(repr=False)
+    slope: np.ndarray = field(repr=False)
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        exponent: float = 2.15,
+        fissure: tuple[float, float] = (0.10, 0.13),
+        sulcus: tuple[float, float] = (0.03, 0.2),
+        harmonics: tuple[tuple[float, float], ...] = (),
+    ) -> "Outline":
+        """Make the unit shape.
+
+        Args:
+            exponent: Of the superellipse; 2 is an ellipse, more is boxier.
+            fissure: Depth of the anterior median fissure as a fraction of the half diameter, and
+                its width as a standard deviation in radians.
+            sulcus: The same for the posterior median sulcus.
+            harmonics: Relative amplitude and phase (radians) of waves 2, 3, … round the outline.
+
+        Example:
+            >>> shape = Outline.build(exponent=2, fissure=(0, 1), sulcus=(0, 1))
+            >>> bool(np.allclose(shape.radius, 1))
+            True
+        """
+        angle = _angles()
+        radius = (np.abs(np.cos(angle)) ** exponent + np.abs(np.sin(angle)) ** exponent) ** (
+            -1 / exponent
+        )
+        for (depth, width), where in ((fissure, np.pi / 2), (sulcus, 3 * np.pi / 2)):
+            radius = radius * (1 - depth * np.exp(-0.5 * ((angle - where) / width) ** 2))
+        for wave, (amplitude, phase) in enumerate(harmonics, start=2):
+            radius = radius * (1 + amplitude * np.cos(wave * angle - phase))
+        radius = _centred(radius)
+        slope = (np.roll(radius, -1) - np.roll(radius, 1)) / (2 * (2 * np.pi / TABLE))
+        return cls(radius.astype(np.float32), slope.astype(np.float32))
+
+    def radius_at(self, angle: np.ndarray) -> np.ndarray:
+        """Radius of the unit shape in given directions (radians)."""
+        return self._interpolate(self.radius, angle)
+
+    def distance(
+        self, u: np.ndarray, v: np.ndarray, half_u: np.ndarray, half_v: np.ndarray
+    ) -> np.ndarray:
+        """Distance to the outline stretched to half diameters `half_u` and `half_v`."""
+        x, y = u / half_u, v / half_v
+        rho = np.sqrt(x * x + y * y)
+        angle = np.arctan2(y, x)
+        rho_safe = np.maximum(rho, 0.3)
+        turn = -self._interpolate(self.slope, angle) / rho_safe
+        cosine, sine = x / rho_safe, y / rho_safe
+        slope = np.hypot((cosine - sine * turn) / half_u, (sine + cosine * turn) / half_v)
+        steepest = 1 / np.maximum(half_u, half_v)
+        return (rho - self._interpolate(self.radius, angle)) / np.maximum(slope, steepest)
+
+    def _interpolate(self, table: np.ndarray, angle: np.ndarray) -> np.ndarray:
+        row = (angle % (2 * np.pi)) * (TABLE / (2 * np.pi))
+        low = row.astype(np.int32)
+        weight = (row - low).astype(np.float32)
+        below = table[low % TABLE]
+        return below + (table[(low + 1) % TABLE] - below) * weight
+
+
+def _angles() -> np.ndarray:
+    return np.arange(TABLE) * (2 * np.pi / TABLE)
+
+
+def _centred(radius: np.ndarray) -> np.ndarray:
+    """Move a star shape so that its centroid is the origin, and scale it to area π."""
+    angle = _angles()
+    for _ in range(4):
+        area = (radius**2).mean() * np.pi
+        centroid = np.array(
+            [(radius**3 * f(angle)).mean() * 2 * np.pi / 3 / area for f in (np.cos, np.sin)]
+        )
+        edge = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], -1) - centroid
+        turned = np.unwrap(np.arctan2(edge[:, 1], edge[:, 0]))
+        length = np.hypot(edge[:, 0], edge[:, 1])
+        radius = np.interp(angle, turned, length, period=2 * np.pi)
+    return radius / np.sqrt((radius**2).mean())
+
+
+@dataclass(frozen=True)
+class Butterfly:
+    """Grey matter: two ventral and two dorsal horns and the commissure, as thick strokes.
+
+    Strokes are given in a standard cord of 12.5 × 7.7 mm and follow the cord's own size.
+
+    Attributes:
+        thickness_mm: Added to every stroke's radius; sets the area.
+    """
+
+    thickness_mm: float = 0.0
+
+    STANDARD_MM = (6.25, 3.85)  # half diameters
+    # (u, v) of both ends, and the radius at both ends, of the strokes on the right side
+    STROKES = (
+        ((1.05, 0.15), (1.95, 1.05), 0.75, 0.85),  # ventral horn
+        ((1.15, 0.05), (2.05, -1.95), 0.60, 0.40),  # dorsal horn
+        ((0.0, -0.05), (1.15, 0.05), 0.38, 0.45),  # commissure
+    )
+
+    def distance(self, u: np.ndarray, v: np.ndarray, half_u, half_v) -> np.ndarray:
+        """Distance to the grey matter of a cord with the given half diameters."""
+        x = np.abs(u) * (self.STANDARD_MM[0] / half_u)
+        y = v * (self.STANDARD_MM[1] / half_v)
+        nearest = np.full_like(x, np.inf)
+        for (u0, v0), (u1, v1), radius0, radius1 in self.STROKES:
+            du, dv = u1 - u0, v1 - v0
+            along = np.clip(((x - u0) * du + (y - v0) * dv) / (du * du + dv * dv), 0, 1)
+            gap = np.hypot(x - u0 - along * du, y - v0 - along * dv)
+            nearest = np.minimum(nearest, gap - radius0 - along * (radius1 - radius0))
+        shrink = np.sqrt(half_u * half_v / (self.STANDARD_MM[0] * self.STANDARD_MM[1]))
+        return (nearest - self.thickness_mm) * shrink
+
+    @classmethod
+    def of_area(cls, area_mm2: float) -> "Butterfly":
+        """The butterfly whose area in the standard cord is `area_mm2`.
+
+        Example:
+            >>> Butterfly.of_area(14.0).thickness_mm < Butterfly.of_area(18.0).thickness_mm
+            True
+        """
+        grid = np.linspace(-6, 6, 241)
+        u, v = np.meshgrid(grid, grid, indexing="ij")
+        bare = cls().distance(u, v, *cls.STANDARD_MM)
+        wanted = area_mm2 / (grid[1] - grid[0]) ** 2
+        return cls(float(np.sort(bare.ravel())[round(wanted)]))

@@ -1,0 +1,199 @@
+"""Sampling an anatomy on a grid with true partial volume.
+
+Voxels that the cord's edge may cross are divided into points, each of which is covered in part
+according to its distance from the edge; all other voxels are wholly in or out. The surroundings
+need no such care and are evaluated once a voxel.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from softseg.phantom import surroundings
+from softseg.phantom.composite import Composite, coverage
+from softseg.phantom.profiles import NAMES
+from softseg.phantom.tissues import CORD_TISSUES, INDEX, TISSUES
+from softseg.volume import Grid
+
+if TYPE_CHECKING:
+    from softseg.phantom.anatomy import Anatomy
+
+POINT_MM = (0.4, 0.4, 1.0)
+"""Distance between points inside a voxel: across the cord, across, along."""
+CHUNK = 1 << 15
+"""Points evaluated together, few enough to stay in the processor's cache."""
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """The voxels of a grid as seen from a centreline.
+
+    Attributes:
+        s, u, v: `(P,)` places of the voxel centres, in millimetres.
+        axes: `(3, 3)` voxel axes (rows) in the frame right, front, up at the grid's middle.
+    """
+
+    anatomy: "Anatomy"
+    grid: Grid
+    s: np.ndarray
+    u: np.ndarray
+    v: np.ndarray
+    axes: np.ndarray
+
+    @classmethod
+    def of(cls, anatomy: "Anatomy", grid: Grid) -> "Lattice":
+        """Locate every voxel of a grid."""
+        points = _voxel_points(grid)
+        line = anatomy.centreline
+        s, u, v = (np.empty(len(points), np.float32) for _ in range(3))
+        for start in range(0, len(points), CHUNK):
+            part = slice(start, start + CHUNK)
+            s[part], u[part], v[part] = line.locate(points[part])
+        middle = np.interp(points[len(points) // 2, 2], line.position[:, 2], line.s_mm)
+        frame = np.stack(
+            [line.look_up(t, np.array([middle]))[0] for t in (line.right, line.front, line.tangent)]
+        )
+        return cls(anatomy, grid, s, u, v, (frame @ grid.affine[:3, :3]).T)
+
+    @cached_property
+    def width_mm(self) -> float:
+        """Extent of a voxel across the cord."""
+        return float(np.sqrt((self.axes[:, :2] ** 2).sum() / 2))
+
+    @cached_property
+    def height_mm(self) -> float:
+        """Extent of a voxel along the cord."""
+        return float(np.sqrt((self.axes[:, 2] ** 2).sum()))
+
+    @cached_property
+    def reach_mm(self) -> float:
+        """No edge along the cord further than this from a voxel's centre crosses the voxel."""
+        across = np.hypot(self.axes[:, 0], self.axes[:, 1]) + 0.25 * np.abs(self.axes[:, 2])
+        return float(across.sum() / 2 * 1.15 + 0.1)
+
+    def profile(self, index: np.ndarray) -> dict[str, np.ndarray]:
+        """The anatomy's profiles at some of the voxels."""
+        return profile_at(self.anatomy, self.s[index])
+
+
+def profile_at(anatomy: "Anatomy", s: np.ndarray) -> dict[str, np.ndarray]:
+    """The anatomy's profiles at arc lengths."""
+    rows = anatomy.centreline.look_up(anatomy.profiles.table, s)
+    return {name: rows[:, i] for i, name in enumerate(NAMES)}
+
+
+def cord_fraction(
+    anatomy: "Anatomy", grid: Grid, *, supersampling: int | None = None
+) -> np.ndarray:
+    """`(X, Y, Z)` fraction of each voxel inside the cord."""
+    lattice = Lattice.of(anatomy, grid)
+    index = _near_cord(lattice)
+    out = np.zeros(len(lattice.s), np.float32)
+    rows = [INDEX[name] for name in CORD_TISSUES]
+    out[index] = _cord_tissues(lattice, index, supersampling)[rows].sum(axis=0)
+    return np.clip(out, 0, 1).reshape(grid.shape)
+
+
+def tissue_fractions(
+    anatomy: "Anatomy", grid: Grid, *, supersampling: int | None = None
+) -> np.ndarray:
+    """`(T, X, Y, Z)` fraction of each voxel that is each tissue."""
+    lattice = Lattice.of(anatomy, grid)
+    picture = Composite(len(lattice.s))
+    index = _near_cord(lattice)
+    inner = _cord_tissues(lattice, index, supersampling)
+    for row in np.flatnonzero(inner.any(axis=1)):
+        picture.add(TISSUES[row], inner[row], index)
+    surroundings.paint(lattice, picture)
+    return picture.finish("air").reshape(len(TISSUES), *grid.shape)
+
+
+def _voxel_points(grid: Grid) -> np.ndarray:
+    axes = [
+        np.arange(n, dtype=np.float32)[:, None] * grid.affine[:3, a].astype(np.float32)
+        for a, n in enumerate(grid.shape)
+    ]
+    points = axes[0][:, None, None] + axes[1][:, None] + axes[2]
+    return (points + grid.affine[:3, 3].astype(np.float32)).reshape(-1, 3)
+
+
+def _near_cord(lattice: Lattice) -> np.ndarray:
+    """Indices of the voxels that cord or rim may touch."""
+    profiles = lattice.anatomy.profiles
+    widest = float(profiles.column("half_rl").max()) + 1
+    box = np.flatnonzero(
+        np.maximum(np.abs(lattice.u), np.abs(lattice.v)) < widest + lattice.reach_mm
+    )
+    here = lattice.profile(box)
+    away = np.hypot(lattice.u[box] / here["half_rl"], lattice.v[box] / here["half_ap"]) - 1.2
+    margin = lattice.reach_mm + here["rim"]
+    return box[away * here["half_ap"] < margin * here["half_ap"] / here["half_ap"]]
+
+
+def _points_per_axis(lattice: Lattice, supersampling: int | None) -> np.ndarray:
+    if supersampling is not None:
+        return np.full(3, supersampling)
+    along = np.abs(lattice.axes[:, 2])
+    across = np.hypot(lattice.axes[:, 0], lattice.axes[:, 1])
+    return np.maximum(
+        1, np.ceil(np.maximum(across / POINT_MM[0], along / POINT_MM[2]) - 0.05)
+    ).astype(int)
+
+
+def _cord_tissues(lattice: Lattice, index: np.ndarray, supersampling: int | None) -> np.ndarray:
+    """`(T, n)` fractions of cord tissues, rim and brainstem in the voxels of `index`."""
+    count = _points_per_axis(lattice, supersampling)
+    steps = [(np.arange(n) + 0.5) / n - 0.5 for n in count]
+    offsets = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 3)  # (K, 3) voxels
+    shift = (offsets @ lattice.grid.affine[:3, :3].T).astype(np.float32)
+    along = (offsets @ lattice.axes[:, 2]).astype(np.float32)
+    sub_axes = lattice.axes / count[:, None]
+    width = float(np.sqrt((sub_axes[:, :2] ** 2).sum() / 2))
+    height = float(np.sqrt((sub_axes[:, 2] ** 2).sum()))
+    found = np.zeros((len(TISSUES), len(index)), np.float32)
+    voxels = np.stack(np.unravel_index(index, lattice.grid.shape), -1)
+    centres = (voxels @ lattice.grid.affine[:3, :3].T + lattice.grid.affine[:3, 3]).astype(
+        np.float32
+    )
+    size = max(1, CHUNK // len(offsets))
+    for start in range(0, len(index), size):
+        part = slice(start, start + size)
+        points = (centres[part, None] + shift).reshape(-1, 3)
+        guess = (lattice.s[index[part]][:, None] + along).ravel()
+        s, u, v = lattice.anatomy.centreline.locate(points, guess_mm=guess, iterations=1)
+        for tissue, share in cord_points(lattice.anatomy, s, u, v, width, height).items():
+            found[INDEX[tissue], part] = share.reshape(-1, len(offsets)).mean(axis=1)
+    return found
+
+
+def cord_points(
+    anatomy: "Anatomy", s: np.ndarray, u: np.ndarray, v: np.ndarray, width: float, height: float
+) -> dict[str, np.ndarray]:
+    """Fractions of what lies inside cord and rim at points of a given extent.
+
+    Args:
+        anatomy: Whose cord.
+        s, u, v: `(P,)` places.
+        width: Extent of a point across the cord, in millimetres.
+        height: Extent along it.
+    """
+    here = profile_at(anatomy, s)
+    cosine, sine = np.cos(here["twist"]), np.sin(here["twist"])
+    x, y = u * cosine + v * sine, v * cosine - u * sine
+    edge = anatomy.outline.distance(x, y, here["half_rl"], here["half_ap"])
+    inside = coverage(edge, width)
+    with_rim = coverage(edge - here["rim"], width)
+    below = coverage(s - anatomy.profiles.top_mm, height)
+    above_end = coverage(anatomy.profiles.bottom_mm - s, height)
+    cord = inside * below * above_end
+    grey = np.minimum(
+        1, coverage(anatomy.butterfly.distance(x, y, here["half_rl"], here["half_ap"]), width)
+    )
+    return {
+        "grey_matter": cord * grey,
+        "white_matter": cord * (1 - grey),
+        "rim": (with_rim - inside) * below * above_end,
+        "brainstem": with_rim * (1 - below),
+    }

@@ -1,0 +1,129 @@
+"""True area and level of each slice of a grid, by integration of the model itself.
+
+The area of a slice is the volume of cord inside its slab divided by the length of centreline inside
+it. The volume is an integral over fibres that run along the cord at fixed relative places of its
+cross-section: no voxel takes part, so that it can check what is sampled on voxels.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from softseg.phantom.profiles import NAMES
+from softseg.volume import Grid
+
+if TYPE_CHECKING:
+    from softseg.phantom.anatomy import Anatomy
+
+RADIAL, ANGULAR = 4, 256
+"""Points of the quadrature across the cord: doubling both changes areas by less than 0.01 %."""
+
+
+@dataclass(frozen=True)
+class Slabs:
+    """The slices of a grid as slabs between parallel planes.
+
+    Attributes:
+        normal: `(3,)` unit vector upwards.
+        low_mm, high_mm: `(Z,)` limits along the normal, from inferior to superior.
+    """
+
+    normal: np.ndarray
+    low_mm: np.ndarray
+    high_mm: np.ndarray
+
+    @classmethod
+    def of(cls, grid: Grid) -> "Slabs":
+        """The slices along the grid axis closest to the vertical.
+
+        Example:
+            >>> slabs = Slabs.of(Grid((4, 4, 2), np.diag([-1.0, 1.0, 5.0, 1.0])))
+            >>> slabs.low_mm.tolist(), slabs.high_mm.tolist()
+            ([-2.5, 2.5], [2.5, 7.5])
+        """
+        axes = grid.affine[:3, :3]
+        axis = int(np.argmax(np.abs(axes[2]) / np.linalg.norm(axes, axis=0)))
+        others = [a for a in range(3) if a != axis]
+        normal = np.cross(axes[:, others[0]], axes[:, others[1]])
+        normal = normal / np.linalg.norm(normal)
+        normal = normal if normal[2] > 0 else -normal
+        centres = normal @ (grid.affine[:3, 3:] + axes[:, axis, None] * np.arange(grid.shape[axis]))
+        half = abs(normal @ axes[:, axis]) / 2
+        centres = np.sort(centres)
+        return cls(normal, centres - half, centres + half)
+
+
+def levels(anatomy: "Anatomy", grid: Grid) -> np.ndarray:
+    """`(Z,)` level where the centreline meets the middle of each slice; 0 outside the cord."""
+    slabs = Slabs.of(grid)
+    line = anatomy.centreline
+    middle = (slabs.low_mm + slabs.high_mm) / 2
+    return anatomy.level_at(np.interp(middle, line.position @ slabs.normal, line.s_mm))
+
+
+def areas(anatomy: "Anatomy", grid: Grid) -> pd.DataFrame:
+    """True area of each slice that lies wholly between the ends of the cord."""
+    slabs = Slabs.of(grid)
+    height, volume = _fibres(anatomy, slabs)
+    line, profiles = anatomy.centreline, anatomy.profiles
+    along = line.position @ slabs.normal
+    edges = np.interp(np.stack([slabs.low_mm, slabs.high_mm]), along, line.s_mm)
+    whole = (slabs.low_mm >= height[:, 0].max()) & (slabs.high_mm <= height[:, -1].min())
+    inside_mm3 = sum(
+        np.interp(slabs.high_mm, q, v) - np.interp(slabs.low_mm, q, v)
+        for q, v in zip(height, volume, strict=True)
+    )
+    length_mm = edges[1] - edges[0]
+    table = pd.DataFrame(
+        {
+            "slice": np.arange(len(whole)),
+            "level": levels(anatomy, grid),
+            "area_mm2": inside_mm3 / length_mm,
+            "length_mm": length_mm,
+            "volume_mm3": inside_mm3,
+        }
+    )
+    inside = whole & (edges[1] <= profiles.top_mm) & (edges[0] >= profiles.bottom_mm)
+    return table[inside].reset_index(drop=True)
+
+
+def _fibres(anatomy: "Anatomy", slabs: Slabs) -> tuple[np.ndarray, np.ndarray]:
+    """Height along the slabs' normal and volume below it, for each fibre of the cord.
+
+    Returns:
+        `(F, N)` millimetres and `(F, N)` cumulated cubic millimetres.
+    """
+    s, rows = _rows(anatomy, slabs)
+    column = {name: rows["table"][:, i] for i, name in enumerate(NAMES)}
+    nodes, weights = np.polynomial.legendre.leggauss(RADIAL)
+    reach, weights = (nodes + 1) / 2, weights / 2
+    angle = np.arange(ANGULAR) * 2 * np.pi / ANGULAR
+    radius = anatomy.outline.radius_at(angle.astype(np.float32)).astype(float)
+    x = (reach[:, None] * radius * np.cos(angle)).ravel()[:, None]  # (F, 1)
+    y = (reach[:, None] * radius * np.sin(angle)).ravel()[:, None]
+    share = (weights[:, None] * reach[:, None] * radius**2).ravel()[:, None] * 2 * np.pi / ANGULAR
+    cosine, sine = np.cos(column["twist"]), np.sin(column["twist"])
+    a, b = x * column["half_rl"], y * column["half_ap"]
+    u, v = a * cosine - b * sine, a * sine + b * cosine  # (F, N)
+    bend_u = np.einsum("ni,ni->n", rows["curvature"], rows["right"])
+    bend_v = np.einsum("ni,ni->n", rows["curvature"], rows["front"])
+    n = slabs.normal
+    height = rows["position"] @ n + u * (rows["right"] @ n) + v * (rows["front"] @ n)
+    density = share * column["half_rl"] * column["half_ap"] * (1 - u * bend_u - v * bend_v)
+    steps = (density[:, 1:] + density[:, :-1]) / 2 * np.diff(s)
+    return height, np.concatenate([np.zeros((len(x), 1)), np.cumsum(steps, axis=1)], axis=1)
+
+
+def _rows(anatomy: "Anatomy", slabs: Slabs) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The tables' rows between the ends of the cord and of the slabs, with 20 mm to spare."""
+    line, profiles = anatomy.centreline, anatomy.profiles
+    along = line.position @ slabs.normal
+    ends = np.interp([slabs.low_mm[0] - 20, slabs.high_mm[-1] + 20], along, line.s_mm)
+    low, high = max(ends[0], profiles.bottom_mm), min(ends[1], profiles.top_mm)
+    low, high = min(low, high - 1), max(high, low + 1)
+    s = np.linspace(low, high, int(np.ceil((high - low) / 0.5)) + 1)
+    tables = {name: getattr(line, name) for name in ("position", "right", "front", "curvature")}
+    tables["table"] = profiles.table.astype(float)
+    return s, {name: line.look_up(table, s) for name, table in tables.items()}
