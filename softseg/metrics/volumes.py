@@ -1,0 +1,79 @@
+"""How much of two masks is shared, and how much larger one is."""
+
+import numpy as np
+
+from softseg.metrics.checks import as_binary, as_soft, check_same_shape
+
+
+def dice(prediction: np.ndarray, reference: np.ndarray) -> float:
+    """Overlap of two binary masks, `2|A∩B| / (|A| + |B|)` (Dice 1945, doi:10.2307/1932409).
+
+    Args:
+        prediction: Any shape, boolean or 0 and 1.
+        reference: Same shape.
+
+    Returns:
+        0 to 1; 1 when both are empty.
+
+    Raises:
+        ValueError: If shapes differ or a mask is not binary; `soft_dice` is for soft masks.
+
+    Example:
+        >>> dice(np.array([1, 1, 0]), np.array([1, 0, 0]))
+        0.6666666666666666
+    """
+    prediction, reference = as_binary(prediction), as_binary(reference)
+    check_same_shape(prediction, reference)
+    total = prediction.sum() + reference.sum()
+    return float(2 * (prediction & reference).sum() / total) if total else 1.0
+
+
+def soft_dice(prediction: np.ndarray, reference: np.ndarray) -> float:
+    """Overlap of two soft masks, `2 Σ min(p, r) / (Σ p + Σ r)`.
+
+    The product form `2 Σ p r / (Σ p + Σ r)` is below 1 for a perfect soft prediction; with the
+    minimum, the volume that both masks claim, it is 1 exactly where they are equal and Dice on
+    binary masks (Wang et al. 2023, doi:10.1007/978-3-031-43898-1_46, equivalent form).
+
+    Args:
+        prediction: Any shape, fractions in [0, 1].
+        reference: Same shape.
+
+    Returns:
+        0 to 1; 1 when both are empty.
+
+    Raises:
+        ValueError: If shapes differ or values leave [0, 1].
+
+    Example:
+        >>> half = np.full(4, 0.5)
+        >>> soft_dice(half, half)
+        1.0
+    """
+    prediction, reference = as_soft(prediction), as_soft(reference)
+    check_same_shape(prediction, reference)
+    total = prediction.sum() + reference.sum()
+    return float(2 * np.minimum(prediction, reference).sum() / total) if total else 1.0
+
+
+def relative_volume_error(prediction: np.ndarray, reference: np.ndarray) -> float:
+    """Signed difference of volumes in per cent of the reference, `100 (V_p - V_r) / V_r`.
+
+    Args:
+        prediction: Binary or soft; a voxel counts by its fraction.
+        reference: Same shape.
+
+    Returns:
+        Per cent, positive where the prediction is larger; 0 when both are empty, `nan` when only
+        the reference is.
+
+    Example:
+        >>> relative_volume_error(np.array([1, 0.5, 0]), np.array([1, 0, 0]))
+        50.0
+    """
+    prediction, reference = as_soft(prediction), as_soft(reference)
+    check_same_shape(prediction, reference)
+    volume, expected = prediction.sum(), reference.sum()
+    if expected == 0:
+        return 0.0 if volume == 0 else float("nan")
+    return float(100 * (volume - expected) / expected)
