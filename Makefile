@@ -15,7 +15,7 @@ export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-SNAKEMAKE = $(BIN)/snakemake -s notebooks/Snakefile --cores $(CORES) --rerun-incomplete --keep-going --quiet host
+SNAKEMAKE = $(BIN)/snakemake -s notebooks/Snakefile --cores $(CORES) --rerun-incomplete --keep-going --quiet host --logger rich --show-failed-logs
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1|/' | column -t -s '|'
