@@ -1,0 +1,63 @@
+"""Batches of a training, each a function of the seed and the step's number."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from softseg.training.patches import PatchOrder, PreparedPair, window
+
+Augment = Callable[[torch.Tensor, torch.Tensor, list[list[int]]], tuple[torch.Tensor, torch.Tensor]]
+
+
+class Batches(Dataset):
+    """Batches of steps `first_step` to `last_step`, one item a batch.
+
+    Since each patch depends on the seed and its running number only, a continued training, one
+    with other worker processes and one on several devices all see the same patches.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[PreparedPair],
+        order: PatchOrder,
+        augment: Augment,
+        *,
+        batch_size: int,
+        first_step: int = 0,
+        last_step: int,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.pairs = pairs
+        self.order = order
+        self.augment = augment
+        self.batch_size = batch_size
+        self.first_step, self.last_step = first_step, last_step
+        self.rank, self.world = rank, world
+
+    def __len__(self) -> int:
+        return self.last_step - self.first_step
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images and soft masks of one step, `(B, 1, X, Y)` or `(B, 1, X, Y, Z)`, this rank's."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        share = self.batch_size // self.world
+        first = (self.first_step + index) * self.batch_size + self.rank * share
+        numbers = range(first, first + share)
+        drawn = [self._patch(number) for number in numbers]
+        images = torch.from_numpy(np.stack([image for image, _ in drawn])[:, None])
+        softs = torch.from_numpy(np.stack([soft for _, soft in drawn])[:, None])
+        return self.augment(images, softs, [[self.order.seed, 3, number] for number in numbers])
+
+    def _patch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        pair = self.pairs[self.order.image_index(number, len(self.pairs))]
+        first, size = self.order.place(number, pair)
+        both = (window(array, first, size) for array in (pair.image, pair.soft))
+        if len(self.order.patch_size) == 2:
+            image, soft = (part[0] for part in both)
+        else:
+            image, soft = (np.moveaxis(part, 0, 2) for part in both)
+        return image, soft

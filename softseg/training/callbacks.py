@@ -1,0 +1,148 @@
+"""What happens around the steps: checkpoints, best weights, progress and the clock."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as lightning
+from lightning.pytorch.callbacks import Callback
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from softseg.network import save_weights
+
+LAST, BEST = "last.safetensors", "best.safetensors"
+
+
+class Checkpoints(Callback):
+    """Writes the whole state at the end of a round when enough time has passed."""
+
+    def __init__(self, folder: Path, minutes: float) -> None:
+        self.path, self.seconds = folder / LAST, 60.0 * minutes
+        self.written = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        """Save if it is time; the first process decides for all."""
+        due = time.monotonic() - self.written >= self.seconds
+        if trainer.strategy.broadcast(due):
+            trainer.save_checkpoint(self.path)
+            self.written = time.monotonic()
+
+
+class BestWeights(Callback):
+    """Keeps the weights of the validation with the highest soft Dice."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / BEST
+
+    def on_validation_end(self, trainer: lightning.Trainer, module: Any) -> None:
+        """Save if no validation before was as good."""
+        scores = [
+            row["validation_soft_dice"] for row in module.rows if "validation_soft_dice" in row
+        ]
+        if trainer.is_global_zero and scores[-1] > max(scores[:-1], default=-1.0):
+            save_weights(self.path, module.kept_network, module.network_config)
+
+
+class Clock(Callback):
+    """Measures steps a second and the share of the time spent waiting for data."""
+
+    def __init__(self) -> None:
+        self.steps, self.waiting, self.in_steps = 0, 0.0, 0.0
+        self.mark: float | None = None
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        """Data of a round are first asked for here."""
+        self.mark = time.perf_counter()
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """The batch is here."""
+        now = time.perf_counter()
+        self.waiting += now - (self.mark or now)
+        self.mark = now
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """The step is done."""
+        now = time.perf_counter()
+        self.in_steps += now - (self.mark or now)
+        self.mark = now
+        self.steps += 1
+
+    def summary(self) -> dict[str, float]:
+        """`steps`, `steps_per_second`, `loading_share`."""
+        total = self.waiting + self.in_steps
+        return {
+            "steps": self.steps,
+            "steps_per_second": self.steps / total if total else 0.0,
+            "loading_share": self.waiting / total if total else 0.0,
+        }
+
+
+class Lines(Callback):
+    """Prints ten lines on standard output, the same ones in every run: no times in them."""
+
+    def __init__(self, steps: int) -> None:
+        self.every = max(1, steps // 10)
+        self.steps = steps
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, *_: Any) -> None:
+        """Step and loss."""
+        step = trainer.global_step
+        if trainer.is_global_zero and (step % self.every == 0 or step == self.steps):
+            print(f"step {step} of {self.steps}: loss {float(module.losses[-1][1]):.4f}")
+
+    def on_validation_end(self, trainer: lightning.Trainer, module: Any) -> None:
+        """Scores."""
+        if trainer.is_global_zero:
+            print(describe(module.rows[-1]))
+
+
+class Bar(Callback):
+    """One progress bar over all steps, for a terminal."""
+
+    def __init__(self, steps: int) -> None:
+        columns = (
+            TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            TextColumn("{task.description}"),
+        )  # fmt: skip
+        self.progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        self.task = self.progress.add_task("", total=steps)
+
+    def on_train_start(self, trainer: lightning.Trainer, *_: Any) -> None:
+        """Show the bar."""
+        if trainer.is_global_zero:
+            self.progress.start()
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, *_: Any) -> None:
+        """One step further."""
+        loss = f"loss {float(module.losses[-1][1]):.4f}"
+        self.progress.update(self.task, completed=trainer.global_step, description=loss)
+
+    def on_validation_end(self, trainer: lightning.Trainer, module: Any) -> None:
+        """Scores stay above the bar."""
+        if trainer.is_global_zero:
+            self.progress.console.print(describe(module.rows[-1]))
+
+    def on_train_end(self, *_: Any) -> None:
+        """Take the bar away."""
+        self.progress.stop()
+
+    def on_exception(self, *_: Any) -> None:
+        """Leave the terminal as it was."""
+        self.progress.stop()
+
+
+def describe(row: dict[str, float]) -> str:
+    """A validation in one line."""
+    return (
+        f"step {row['step']}: soft Dice {row['validation_soft_dice']:.3f}, "
+        f"CSA error {row['validation_csa_error_mm2']:.2f} mm2 on whole volumes"
+    )
+
+
+def progress_callbacks(kind: str, steps: int) -> list[Callback]:
+    """A bar on a terminal, lines elsewhere, or nothing."""
+    if kind == "auto":
+        kind = "bar" if sys.stderr.isatty() else "lines"
+    return {"bar": lambda: [Bar(steps)], "lines": lambda: [Lines(steps)], "none": list}[kind]()

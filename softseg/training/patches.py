@@ -1,0 +1,131 @@
+"""Which patch is the n-th of a training: a function of the seed and n alone."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+MARGIN = 0.25
+"""A patch about the cord is centred within so many patch sizes of it."""
+
+
+@dataclass(frozen=True)
+class PreparedPair:
+    """A prepared image and its soft mask on disk, read only where a patch lies.
+
+    Attributes:
+        subject: Participant.
+        contrast: Key of the contrast.
+        image_path: `.npy`, float16, `(Z, X, Y)`: one slice is one run of bytes.
+        soft_path: The same grid, values in [0, 1].
+        cord_path: `.npy`, `(Z, 3)`: cord voxels of each slice and their centre along X and Y.
+    """
+
+    subject: str
+    contrast: str
+    image_path: Path
+    soft_path: Path
+    cord_path: Path
+
+    @cached_property
+    def image(self) -> np.ndarray:
+        """`(Z, X, Y)`, mapped from disk."""
+        return np.load(self.image_path, mmap_mode="r", allow_pickle=False)
+
+    @cached_property
+    def soft(self) -> np.ndarray:
+        """`(Z, X, Y)`, mapped from disk."""
+        return np.load(self.soft_path, mmap_mode="r", allow_pickle=False)
+
+    @cached_property
+    def cord(self) -> np.ndarray:
+        """`(Z, 3)`: cord voxels of each slice and their centre along X and Y."""
+        return np.load(self.cord_path, allow_pickle=False)
+
+
+@dataclass(frozen=True)
+class PatchOrder:
+    """Draws image, slice and place of each patch.
+
+    Every image is shown once before any is shown again, whatever its number of slices, so that
+    contrasts with many thin slices do not crowd out those with few thick ones.
+
+    Attributes:
+        seed: Of the order.
+        patch_size: Voxels along X and Y (2-D) or X, Y and Z (3-D).
+        crop: `cord` or `centre`.
+        cord_share: Share of patches drawn about the cord.
+    """
+
+    seed: int
+    patch_size: tuple[int, ...]
+    crop: str = "cord"
+    cord_share: float = 0.8
+
+    def image_index(self, number: int, images: int) -> int:
+        """The image of the `number`-th patch.
+
+        Example:
+            >>> order = PatchOrder(0, (64, 64))
+            >>> sorted(order.image_index(n, 5) for n in range(5, 10))
+            [0, 1, 2, 3, 4]
+        """
+        turn, place = divmod(number, images)
+        return int(np.random.default_rng([self.seed, 1, turn]).permutation(images)[place])
+
+    def place(self, number: int, pair: PreparedPair) -> tuple[np.ndarray, np.ndarray]:
+        """First voxel and size of the `number`-th patch, along Z, X and Y of `pair`."""
+        shape = np.array(pair.image.shape)
+        plane, deep = self.patch_size[:2], self.patch_size[2:]
+        size = np.array([*(deep or (1,)), *plane])
+        rng = np.random.default_rng([self.seed, 2, number])
+        if self.crop == "centre":
+            centre = (shape - 1) / 2.0
+            if not deep:
+                centre[0] = rng.integers(shape[0])
+        else:
+            centre = self._near_cord(rng, pair, shape, size)
+        first = np.round(centre - (size - 1) / 2.0).astype(int)
+        if self.crop == "cord":
+            first = np.clip(first, np.minimum(0, (shape - size) // 2), np.maximum(0, shape - size))
+        return first, size
+
+    def _near_cord(
+        self, rng: np.random.Generator, pair: PreparedPair, shape: np.ndarray, size: np.ndarray
+    ) -> np.ndarray:
+        about_cord, anywhere = rng.random(), rng.random(3)
+        slices = np.flatnonzero(pair.cord[:, 0] > 0)
+        if about_cord >= self.cord_share or not len(slices):
+            return anywhere * (shape - 1)
+        chosen = slices[int(anywhere[0] * len(slices))]
+        jitter = rng.uniform(-MARGIN, MARGIN, 3) * size
+        jitter[0] *= size[0] > 1
+        return np.array([chosen, *pair.cord[chosen, 1:]]) + jitter
+
+
+def window(array: np.ndarray, first: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """The part of `array` that begins at `first`; beyond its border the border is repeated.
+
+    Args:
+        array: `(Z, X, Y)`, possibly mapped from disk: nothing else of it is read.
+        first: First voxel along each axis; may lie outside.
+        size: Voxels along each axis.
+
+    Returns:
+        A float32 array of shape `size`.
+
+    Example:
+        >>> window(np.arange(4.0).reshape(1, 1, 4), np.array([0, 0, -1]), np.array([1, 1, 3]))
+        array([[[0., 0., 1.]]], dtype=float32)
+    """
+    low = np.clip(first, 0, np.array(array.shape) - 1)
+    high = np.clip(first + size, 1, array.shape)
+    inside = array[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    inside = np.asarray(inside, dtype=np.float32)
+    before = np.clip(low - first, 0, size - 1)
+    after = size - before - np.array(inside.shape)
+    if before.any() or after.any():
+        pads = list(zip(before, after, strict=True))
+        inside = np.pad(inside, pads, mode="edge")
+    return inside
