@@ -25,6 +25,7 @@ from softseg.phantom.profiles import (
     level_coordinate,
     random_centreline,
 )
+from softseg.phantom.surroundings import Surroundings, random_surroundings
 from softseg.phantom.tissues import CORD_TISSUES, TISSUES
 from softseg.volume import Grid
 
@@ -42,7 +43,7 @@ class Anatomy:
         profiles: Diameters of cord and dural sac along it.
         outline: Shape of the cord's cross-section.
         butterfly: Shape of the grey matter.
-        seed: Number from which the surroundings are drawn.
+        surroundings: Measures of everything around the dural sac.
     """
 
     person: Person
@@ -50,8 +51,8 @@ class Anatomy:
     centreline: Centreline = field(repr=False)
     profiles: Profiles = field(repr=False)
     outline: Outline = field(repr=False)
-    butterfly: Butterfly = field(repr=False)
-    seed: int = 0
+    surroundings: Surroundings = field(repr=False)
+    butterfly: Butterfly = field(default_factory=Butterfly, repr=False)
 
     @cached_property
     def discs_mm(self) -> dict[int, np.ndarray]:
@@ -148,9 +149,15 @@ def random_anatomy(
         centreline=centreline,
         profiles=profiles,
         outline=_random_outline(rng),
-        butterfly=Butterfly.of_area(float(np.clip(rng.normal(14.0, 2.2), 8, 20))),
-        seed=int(rng.integers(2**31)),
+        surroundings=_random_surroundings(rng, person, s_mm, disc_mm),
     )
+
+
+def _random_surroundings(rng, person: Person, s_mm, disc_mm) -> Surroundings:
+    level = level_coordinate(s_mm, disc_mm)
+    heights = person.vertebra_mm
+    vertebra = np.array([heights[int(k)] for k in np.clip(np.floor(level), 1, max(heights))])
+    return random_surroundings(rng, level, vertebra, person.height_cm / 171.5)
 
 
 def _random_outline(rng: np.random.Generator) -> Outline:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from softseg.phantom.tissues import INDEX, TISSUES
+from softseg.phantom.tissues import INDEX
 
 
 def coverage(distance_mm: np.ndarray, extent_mm: float) -> np.ndarray:
@@ -18,10 +18,15 @@ def coverage(distance_mm: np.ndarray, extent_mm: float) -> np.ndarray:
 class Composite:
     """Voxels that are filled from the front: what comes first hides what comes later."""
 
-    def __init__(self, voxels: int) -> None:
-        """Start with `voxels` empty voxels."""
-        self.fractions = np.zeros((len(TISSUES), voxels), np.float32)
-        self.left = np.ones(voxels, np.float32)
+    def __init__(self, fractions: np.ndarray) -> None:
+        """Start with empty voxels.
+
+        Args:
+            fractions: `(T, V)` where the result is written.
+        """
+        fractions[:] = 0
+        self.fractions = fractions
+        self.left = np.ones(fractions.shape[1], np.float32)
 
     def add(self, tissue: str, fraction: np.ndarray, index: np.ndarray) -> None:
         """Put a fraction of the whole voxel, not of what is left, into the voxels of `index`."""
@@ -33,7 +38,6 @@ class Composite:
         """Cover part of what is left of the voxels of `index`."""
         self.add(tissue, covered.astype(np.float32) * self.left[index], index)
 
-    def finish(self, background: str) -> np.ndarray:
-        """`(T, V)` fractions; what is left is `background`."""
+    def finish(self, background: str) -> None:
+        """What is left is `background`."""
         self.fractions[INDEX[background]] += self.left
-        return self.fractions

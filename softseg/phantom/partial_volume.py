@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from softseg.phantom import surroundings
-from softseg.phantom.composite import Composite, coverage
+from softseg.phantom.composite import Composite
+from softseg.phantom.cord import cord_points, profiles_at
+from softseg.phantom.places import Places
 from softseg.phantom.profiles import NAMES
 from softseg.phantom.tissues import CORD_TISSUES, INDEX, TISSUES
 from softseg.volume import Grid
@@ -73,15 +75,22 @@ class Lattice:
         across = np.hypot(self.axes[:, 0], self.axes[:, 1]) + 0.25 * np.abs(self.axes[:, 2])
         return float(across.sum() / 2 * 1.15 + 0.1)
 
-    def profile(self, index: np.ndarray) -> dict[str, np.ndarray]:
-        """The anatomy's profiles at some of the voxels."""
-        return profile_at(self.anatomy, self.s[index])
-
-
-def profile_at(anatomy: "Anatomy", s: np.ndarray) -> dict[str, np.ndarray]:
-    """The anatomy's profiles at arc lengths."""
-    rows = anatomy.centreline.look_up(anatomy.profiles.table, s)
-    return {name: rows[:, i] for i, name in enumerate(NAMES)}
+    def places(self, part: slice) -> Places:
+        """A batch of the voxels with all that the surroundings need to know."""
+        anatomy = self.anatomy
+        both = np.concatenate([anatomy.profiles.table, anatomy.surroundings.table], axis=1)
+        rows = np.ascontiguousarray(anatomy.centreline.look_up(both, self.s[part]).T)
+        here = dict(zip((*NAMES, *anatomy.surroundings.names), rows, strict=True))
+        return Places(
+            self.s[part],
+            self.u[part],
+            self.v[part],
+            here,
+            self.width_mm,
+            self.height_mm,
+            anatomy.surroundings.choices,
+            anatomy.surroundings.waves,
+        )
 
 
 def cord_fraction(
@@ -101,13 +110,19 @@ def tissue_fractions(
 ) -> np.ndarray:
     """`(T, X, Y, Z)` fraction of each voxel that is each tissue."""
     lattice = Lattice.of(anatomy, grid)
-    picture = Composite(len(lattice.s))
     index = _near_cord(lattice)
     inner = _cord_tissues(lattice, index, supersampling)
-    for row in np.flatnonzero(inner.any(axis=1)):
-        picture.add(TISSUES[row], inner[row], index)
-    surroundings.paint(lattice, picture)
-    return picture.finish("air").reshape(len(TISSUES), *grid.shape)
+    present = np.flatnonzero(inner.any(axis=1))
+    out = np.empty((len(TISSUES), len(lattice.s)), np.float32)
+    for start in range(0, len(lattice.s), CHUNK):
+        part = slice(start, min(start + CHUNK, len(lattice.s)))
+        picture = Composite(out[:, part])
+        first, last = np.searchsorted(index, [part.start, part.stop])
+        for row in present:
+            picture.add(TISSUES[row], inner[row, first:last], index[first:last] - start)
+        surroundings.paint(lattice.places(part), picture)
+        picture.finish("air")
+    return out.reshape(len(TISSUES), *grid.shape)
 
 
 def _voxel_points(grid: Grid) -> np.ndarray:
@@ -126,10 +141,10 @@ def _near_cord(lattice: Lattice) -> np.ndarray:
     box = np.flatnonzero(
         np.maximum(np.abs(lattice.u), np.abs(lattice.v)) < widest + lattice.reach_mm
     )
-    here = lattice.profile(box)
+    here = profiles_at(lattice.anatomy, lattice.s[box])
     away = np.hypot(lattice.u[box] / here["half_rl"], lattice.v[box] / here["half_ap"]) - 1.2
     margin = lattice.reach_mm + here["rim"]
-    return box[away * here["half_ap"] < margin * here["half_ap"] / here["half_ap"]]
+    return box[away * here["half_ap"] < margin]
 
 
 def _points_per_axis(lattice: Lattice, supersampling: int | None) -> np.ndarray:
@@ -166,34 +181,3 @@ def _cord_tissues(lattice: Lattice, index: np.ndarray, supersampling: int | None
         for tissue, share in cord_points(lattice.anatomy, s, u, v, width, height).items():
             found[INDEX[tissue], part] = share.reshape(-1, len(offsets)).mean(axis=1)
     return found
-
-
-def cord_points(
-    anatomy: "Anatomy", s: np.ndarray, u: np.ndarray, v: np.ndarray, width: float, height: float
-) -> dict[str, np.ndarray]:
-    """Fractions of what lies inside cord and rim at points of a given extent.
-
-    Args:
-        anatomy: Whose cord.
-        s, u, v: `(P,)` places.
-        width: Extent of a point across the cord, in millimetres.
-        height: Extent along it.
-    """
-    here = profile_at(anatomy, s)
-    cosine, sine = np.cos(here["twist"]), np.sin(here["twist"])
-    x, y = u * cosine + v * sine, v * cosine - u * sine
-    edge = anatomy.outline.distance(x, y, here["half_rl"], here["half_ap"])
-    inside = coverage(edge, width)
-    with_rim = coverage(edge - here["rim"], width)
-    below = coverage(s - anatomy.profiles.top_mm, height)
-    above_end = coverage(anatomy.profiles.bottom_mm - s, height)
-    cord = inside * below * above_end
-    grey = np.minimum(
-        1, coverage(anatomy.butterfly.distance(x, y, here["half_rl"], here["half_ap"]), width)
-    )
-    return {
-        "grey_matter": cord * grey,
-        "white_matter": cord * (1 - grey),
-        "rim": (with_rim - inside) * below * above_end,
-        "brainstem": with_rim * (1 - below),
-    }

@@ -7,6 +7,7 @@ from scipy import ndimage
 from scipy.interpolate import PchipInterpolator
 
 from softseg.phantom.centreline import STEP_MM, Centreline
+from softseg.phantom.cross_section import Butterfly
 from softseg.phantom.pathology import Pathology
 from softseg.phantom.population import Person
 
@@ -20,6 +21,11 @@ FORWARD_DEG = {1: -5, 2: -4, 3: 0, 4: 4, 5: 6, 6: 8, 7: 12, 8: 17, 9: 21, 10: 22
                15: -5, 19: -14}  # fmt: skip
 """Mean forward tilt of the upward tangent by level: fitted to 17 manually segmented cords."""
 
+GREY_SHARE = {1: 0.159, 2: 0.154, 3: 0.171, 4: 0.191, 5: 0.193, 6: 0.200, 7: 0.180, 8: 0.164,
+              9: 0.154, 11: 0.13, 15: 0.13, 17: 0.20, 19: 0.30}  # fmt: skip
+"""Grey matter's mean share of the cord's area by level: group figures of the 367 manually segmented
+slices of the Spinal Cord Toolbox (MIT), C1 to T2; below, typical figures."""
+
 NAMES = (
     "half_rl",
     "half_ap",
@@ -29,8 +35,12 @@ NAMES = (
     "sac_front",
     "twist",
     "rim",
+    "grey",
     "level",
 )
+"""Columns of the profiles: half diameters (mm) of cord and dural sac, the sac's middle seen from
+the cord's (mm), the cord's torsion (radians), the rim's and the grey matter's thickness (mm), the
+level coordinate."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +61,10 @@ class Profiles:
     def column(self, name: str) -> np.ndarray:
         """`(N,)` one quantity along the cord."""
         return self.table[:, NAMES.index(name)]
+
+    def arc_length(self, level: float) -> float:
+        """Arc length at a level coordinate: 5.0 is the disc above C5."""
+        return _arc_length(level, self.disc_mm)
 
 
 def disc_positions(person: Person) -> dict[int, float]:
@@ -120,9 +134,10 @@ def build_profiles(
     grow = 1 + 0.045 * np.maximum(0, s_mm - top_mm + 4)  # the medulla widens upwards
     half["RL"] = half["RL"] * np.minimum(grow, 1.9)
     half["AP"] = half["AP"] * np.minimum(grow, 2.0)
-    sac_rl, sac_ap = half["canal_RL"] * grow, half["canal_AP"] * grow
-    rl, ap = _diseased(half["RL"], half["AP"], pathology, s_mm, level, disc_mm)
-    effaced = _effacement(pathology, s_mm, level, disc_mm)
+    sac_rl = half["canal_RL"] * np.minimum(grow, 1.5)
+    sac_ap = half["canal_AP"] * np.minimum(grow, 1.6)
+    rl, ap = _diseased(half["RL"], half["AP"], pathology, s_mm, disc_mm)
+    effaced = _effacement(pathology, s_mm, disc_mm)
     room = 0.9 * (1 - effaced) + 0.25 * effaced
     sac_ap = sac_ap * (1 - effaced) + (ap + room) * effaced
     sac_rl, sac_ap = np.maximum(sac_rl, rl + 1.2), np.maximum(sac_ap, ap + room)
@@ -131,8 +146,12 @@ def build_profiles(
     front = np.clip(-back * (1 - effaced), -limit, limit)  # of the sac, seen from the cord
     right = rng.normal(0, 0.3) * np.ones_like(front)
     twist = np.radians(rng.normal(0, 2) + rng.normal(0, 2) * np.sin(s_mm / 60 + rng.uniform(0, 6)))
-    rim = rng.uniform(0.05, 0.5) * np.ones_like(front)
-    table = np.stack([rl, ap, sac_rl, sac_ap, right, front, twist, rim, level], axis=1)
+    wave = 0.12 * np.sin(s_mm / rng.uniform(8, 30) + rng.uniform(0, 6))
+    rim = np.clip(rng.uniform(0.05, 0.5) + wave, 0.05, 0.5)
+    share = _along(GREY_SHARE, level) * np.clip(rng.normal(1, 0.12), 0.7, 1.35)
+    grey = Butterfly().thickness(share)
+    columns = [rl, ap, sac_rl, sac_ap, right, front, twist, rim, grey, level]
+    table = np.stack(columns, axis=1)
     return Profiles(table.astype(np.float32), disc_mm, top_mm, disc_mm[LAST_LEVEL + 1])
 
 
@@ -148,40 +167,41 @@ def _smooth(values: np.ndarray) -> np.ndarray:
     return ndimage.gaussian_filter1d(values, 3 / STEP_MM, mode="nearest")
 
 
-def _arc_length(coordinate: float, level: np.ndarray, s_mm: np.ndarray) -> float:
-    return float(np.interp(-coordinate, -level, s_mm))
+def _arc_length(coordinate: float, disc_mm: dict[int, float]) -> float:
+    levels = sorted(disc_mm)
+    return float(np.interp(coordinate, levels, [disc_mm[k] for k in levels]))
 
 
-def _bumps(pathology: Pathology, s_mm, level) -> list[tuple[float, float, np.ndarray]]:
+def _bumps(pathology: Pathology, s_mm, disc_mm) -> list[tuple[float, float, np.ndarray]]:
     found = []
     for c in pathology.compressions:
-        away = s_mm - _arc_length(c.level, level, s_mm)
+        away = s_mm - _arc_length(c.level, disc_mm)
         found.append((c.flattening, c.widening, np.exp(-0.5 * (away / c.length_mm) ** 2)))
     return found
 
 
-def _effacement(pathology: Pathology, s_mm, level, disc_mm) -> np.ndarray:
+def _effacement(pathology: Pathology, s_mm, disc_mm) -> np.ndarray:
     """1 where a compression leaves no fluid in front of and behind the cord."""
     left = np.ones_like(s_mm)
-    for flattening, _, bump in _bumps(pathology, s_mm, level):
+    for flattening, _, bump in _bumps(pathology, s_mm, disc_mm):
         left = left * (1 - np.minimum(1, 0.5 + 2 * flattening) * bump**0.5)
     return 1 - left
 
 
-def _diseased(rl, ap, pathology: Pathology, s_mm, level, disc_mm):
+def _diseased(rl, ap, pathology: Pathology, s_mm, disc_mm):
     """Half diameters after atrophy, swelling and compression; atrophy is exact in area."""
     area = np.full_like(s_mm, 1 - pathology.atrophy_percent / 100)
     if pathology.local_atrophy is not None:
         first, last, percent = pathology.local_atrophy
-        high, low = _arc_length(first, level, s_mm), _arc_length(last, level, s_mm)
+        high, low = _arc_length(first, disc_mm), _arc_length(last, disc_mm)
         inside = _step((high - s_mm) / 5) * _step((s_mm - low) / 5)
         area = area * (1 - percent / 100 * inside)
     if pathology.injury is not None:
-        away = s_mm - _arc_length(pathology.injury.level, level, s_mm)
+        away = s_mm - _arc_length(pathology.injury.level, disc_mm)
         spread = np.exp(-0.5 * (away / (pathology.injury.oedema_mm / 2)) ** 2)
         area = area * (1 + pathology.injury.swelling * spread)
     rl, ap = rl * np.sqrt(area), ap * np.sqrt(area)
-    for flattening, widening, bump in _bumps(pathology, s_mm, level):
+    for flattening, widening, bump in _bumps(pathology, s_mm, disc_mm):
         ap = ap * (1 - flattening * bump)
         rl = rl * (1 + widening * flattening * bump)
     return rl, ap

@@ -1,38 +1,106 @@
-"""Everything around the cord: fluid, dura, fat, spine, muscles, airway, skin."""
+"""What lies around the cord, from the fluid out to the skin: one person's measures, and the order
+in which structures hide one another.
 
-from typing import TYPE_CHECKING
+Measures are typical adult figures (Gray's Anatomy; vertebral body sizes from Busscher et al. 2010,
+doi:10.1007/s00586-010-1326-9) spread at random between people: nothing outside the dural sac is
+part of any truth, it only has to look and vary like a neck.
+"""
+
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from softseg.phantom.composite import Composite, coverage
-from softseg.phantom.cross_section import ellipse_distance
+from softseg.phantom import canal, head, neck, spine
+from softseg.phantom.composite import Composite
+from softseg.phantom.places import Places
 
-if TYPE_CHECKING:
-    from softseg.phantom.partial_volume import Lattice
+KNOTS = np.array([-3.0, -1.0, 0.0, 1.0, 1.6, 2.2, 3.0, 5.0, 6.5, 8.0, 9.0, 11.0, 19.0])
+"""Level coordinates at which the measures below are given: skull base, atlas, dens, neck, chest."""
+
+MEASURES = {
+    # Vertebral body: half width, half depth (mm). Above 2.2 it is the dens, above 1 the clivus.
+    "body_width": [20, 18, 12, 5.5, 5.5, 9.0, 10.0, 11.0, 12.5, 14.0, 14.0, 15.0, 20.0],
+    "body_depth": [5, 5, 5.0, 5.5, 5.5, 7.0, 7.5, 8.0, 8.0, 8.5, 9.0, 11.0, 15.0],
+    # Distance of the skin from the cord: to the side, behind, in front (mm).
+    "skin_side": [76, 76, 74, 70, 66, 62, 60, 60, 72, 130, 170, 175, 165],
+    "skin_back": [105, 95, 80, 66, 60, 57, 55, 56, 62, 68, 66, 58, 55],
+    "skin_front": [100, 105, 108, 105, 98, 88, 76, 64, 66, 84, 100, 125, 140],
+    # Airway: half width, half depth, and the gap between the body and its middle (mm).
+    "airway_width": [1, 4, 14, 13, 12, 11, 12, 10, 8.5, 8.5, 8.5, 9, 1],
+    "airway_depth": [1, 3, 9, 8, 7, 6, 6, 7, 8.0, 8.0, 8.0, 8, 1],
+    "airway_gap": [14, 13, 12, 12, 12, 11, 12, 15, 20, 22, 24, 26, 30],
+    # How far the spinous process reaches behind the canal (mm).
+    "spinous": [1, 1, 1, 4, 8, 18, 14, 15, 20, 28, 28, 26, 26],
+}
 
 
-def paint(lattice: "Lattice", picture: Composite) -> None:
-    """Fill what the cord leaves of every voxel."""
-    everything = np.arange(len(lattice.s))
-    here = lattice.profile(everything)
-    u, v, width = lattice.u, lattice.v, lattice.width_mm
-    x, y = u - here["sac_right"], v - here["sac_front"]
-    sac = ellipse_distance(x, y, here["sac_rl"], here["sac_ap"])
-    picture.put("csf", coverage(sac, width), everything)
-    picture.put("dura", coverage(sac - 0.4, width), everything)
-    picture.put("epidural_fat", coverage(sac - 1.4, width), everything)
-    wall = here["sac_ap"] + 1.5
-    phase = here["level"] % 1
-    body = ellipse_distance(x, y - wall - 8, 11.0, 8.0)
-    in_disc = np.clip(0.5 + (np.abs(phase - 0.5) - 0.36) * 17 / 2, 0, 1)
-    picture.put("disc", coverage(body, width) * in_disc, everything)
-    picture.put("marrow", coverage(body + 0.8, width), everything)
-    picture.put("cortical_bone", coverage(body, width), everything)
-    ring = np.abs(sac - 4) - 2
-    picture.put("cortical_bone", coverage(ring, width) * 0.7, everything)
-    airway = ellipse_distance(x, y - wall - 26, 8.0, 7.0)
-    picture.put("air", coverage(airway, width), everything)
-    neck = ellipse_distance(u, v - 8, 62.0, 62.0)
-    picture.put("muscle", coverage(neck + 9, width), everything)
-    picture.put("fat", coverage(neck + 2, width), everything)
-    picture.put("skin", coverage(neck, width), everything)
+@dataclass(frozen=True, eq=False)
+class Surroundings:
+    """One person's measures.
+
+    Attributes:
+        table: `(N, len(names))` float32 measures over the centreline's arc length.
+        names: Columns of the table.
+        waves: `(W, 4)` wave vector (rad/mm) and phase of the waves that bend soft tissue.
+        bend: How far they bend it, as a fraction of 4 mm.
+        choices: Single numbers, by name.
+    """
+
+    table: np.ndarray = field(repr=False)
+    names: tuple[str, ...]
+    waves: np.ndarray = field(repr=False)
+    choices: dict[str, float]
+
+
+def random_surroundings(
+    rng: np.random.Generator, level: np.ndarray, vertebra_mm: np.ndarray, size: float
+) -> Surroundings:
+    """Draw a person's measures.
+
+    Args:
+        rng: Source of randomness.
+        level: `(N,)` level coordinate at the centreline's rows.
+        vertebra_mm: `(N,)` height of the vertebra at each row.
+        size: Relative body size.
+    """
+    columns = {"vertebra": vertebra_mm}
+    for name, values in MEASURES.items():
+        own = np.array(values) * size * rng.normal(1, 0.07) * rng.normal(1, 0.03, len(values))
+        columns[name] = np.interp(level, KNOTS, own)
+    weight = float(rng.lognormal(0, 0.25))
+    stretch = {"skin_side": 0.12, "skin_back": 0.2, "skin_front": 0.1}
+    for name, share in stretch.items():
+        columns[name] = columns[name] * (1 + share * (weight - 1))
+    directions = rng.normal(size=(8, 3)) * np.array([1, 1, 0.5])
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    lengths = rng.uniform([[35]] * 4 + [[9]] * 4, [[90]] * 4 + [[25]] * 4)
+    phases = rng.uniform(0, 2 * np.pi, (8, 1))
+    waves = np.concatenate([directions * 2 * np.pi / lengths, phases], axis=1)
+    choices = {
+        "back_fat": float(rng.uniform(5, 20) * weight),
+        "side_fat": float(rng.uniform(2, 6) * weight),
+        "marbling": float(rng.uniform(0.0, 0.35)),
+        "fascia": float(rng.uniform(0.3, 1.0)),
+        "layers": float(rng.uniform(9, 14)),
+        "dura": float(rng.uniform(0.25, 0.6)),
+        "epidural": float(rng.uniform(0.3, 1.5)),
+        "roots": float(rng.uniform(0.25, 0.5)),
+        "artery_right": float(rng.uniform(1.2, 2.6)),
+        "artery_left": float(rng.uniform(1.2, 2.6)),
+        "carotid": float(rng.uniform(2.8, 4.0)),
+        "jugular": float(rng.uniform(3.0, 7.0)),
+        "disc_height": float(rng.uniform(0.2, 0.32)),
+        "shell": float(rng.uniform(0.5, 1.4)),
+        "viscera_right": float(rng.normal(0, 2.5)),
+    }
+    names = tuple(columns)
+    table = np.stack(list(columns.values()), axis=1).astype(np.float32)
+    return Surroundings(table, names, waves.astype(np.float32), choices)
+
+
+def paint(places: Places, picture: Composite) -> None:
+    """Fill what the cord leaves of every voxel, the innermost structures first."""
+    canal.paint(places, picture)
+    spine.paint(places, picture)
+    head.paint(places, picture)
+    neck.paint(places, picture)

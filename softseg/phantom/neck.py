@@ -1,0 +1,107 @@
+"""Soft tissue of neck and upper chest: muscles and their fasciae, airway, vessels, fat, skin, air."""
+
+import numpy as np
+
+from softseg.phantom.composite import Composite, coverage
+from softseg.phantom.cross_section import ellipse_distance, stroke_distance
+from softseg.phantom.places import Places
+
+
+def paint(places: Places, picture: Composite) -> None:
+    """Fill everything that the spine leaves; beyond the skin is air."""
+    index = np.flatnonzero(picture.left > 0.003)
+    if not len(index):
+        return
+    p = places.at(index)
+    skin = _skin_distance(p)
+    inside = coverage(skin, p.width)
+    picture.put("air", 1 - inside, index)
+    picture.put("skin", coverage(-skin - 1.8, p.width), index)
+    behind = np.clip(-p.v / p.here["skin_back"], 0, 1)
+    fat_mm = p.choices["side_fat"] + (p.choices["back_fat"] - p.choices["side_fat"]) * behind
+    picture.put("fat", coverage(-skin - 1.8 - fat_mm * (1 + 0.3 * p.slow[0]), p.width), index)
+    # Soft tissue gives way by a few millimetres, more so far from the spine.
+    loose = np.clip(np.hypot(p.x, p.y) / 25, 0, 1)
+    bent_x = p.x + 3.0 * loose * p.slow[0] + 0.8 * p.fast[0]
+    bent_y = p.y + 3.0 * loose * p.slow[1] + 0.8 * p.fast[1]
+    front = bent_y - p.wall - 2 * p.here["body_depth"]
+    _lungs(p, bent_x, bent_y, picture, index)
+    _viscera(p, bent_x, front, picture, index)
+    _front_muscles(p, bent_x, bent_y, front, picture, index)
+    _back_muscles(p, bent_x, bent_y, picture, index)
+
+
+def _skin_distance(p: Places) -> np.ndarray:
+    y = p.v + 1.5 * p.slow[0]
+    half_v = np.where(y > 0, p.here["skin_front"], p.here["skin_back"])
+    return ellipse_distance(p.u + 1.5 * p.slow[1], y, p.here["skin_side"], half_v)
+
+
+def _lungs(p: Places, x, y, picture: Composite, index: np.ndarray) -> None:
+    chest = coverage((8.6 - p.here["level"]) * 20, p.height)
+    if not chest.any():
+        return
+    grown = np.clip((p.here["level"] - 8.2) / 2.5, 0.2, 1)
+    lung = ellipse_distance(np.abs(x) - 26 - 42 * grown, y - 18, 46 * grown, 55 * grown)
+    picture.put("air", coverage(lung, p.width) * chest * 0.9, index)
+    picture.put("soft_tissue", coverage(lung, p.width) * chest, index)
+
+
+def _viscera(p: Places, x, front, picture: Composite, index: np.ndarray) -> None:
+    """Airway and oesophagus, thyroid, great vessels."""
+    x = x - p.choices["viscera_right"]
+    level = p.here["level"]
+    neck = coverage((0.5 - level) * 15, p.height)
+    gap = p.here["airway_gap"]
+    airway = ellipse_distance(x, front - gap, p.here["airway_width"], p.here["airway_depth"])
+    picture.put("air", coverage(airway, p.width), index)
+    picture.put("soft_tissue", coverage(airway - 2.5, p.width), index)
+    tube = ellipse_distance(x - 2, front - 3.5, 7.0, 3.0)
+    picture.put("soft_tissue", coverage(tube, p.width) * neck, index)
+    thyroid = ellipse_distance(np.abs(x) - 15, front - gap, 6.5, 10.0)
+    low = coverage((5.4 - level) * 16, p.height) * coverage((level - 8.2) * 16, p.height)
+    picture.put("soft_tissue", coverage(thyroid, p.width) * low, index)
+    for sign in (1, -1):
+        carotid = np.hypot(x - sign * 24, front - 6) - p.choices["carotid"]
+        jugular = ellipse_distance(
+            x - sign * 31, front - 4, p.choices["jugular"], 0.7 * p.choices["jugular"]
+        )
+        for vessel in (carotid, jugular):
+            picture.put("vessel", coverage(vessel, p.width) * neck, index)
+    throat = ellipse_distance(x, front - gap - 10, 19.0, 17.0)
+    picture.put("soft_tissue", coverage(throat, p.width) * 0.8, index)
+
+
+def _front_muscles(p: Places, x, y, front, picture: Composite, index: np.ndarray) -> None:
+    across = np.abs(x)
+    body = p.here["body_width"]
+    longus = ellipse_distance(across - body * 0.75, front + 1.5, 6.0, 3.2)
+    scalene = stroke_distance(across, y, (body + 9, 8.0), (body + 24, 4.0), 5.0, 7.0)
+    mastoid = stroke_distance(across, front, (34.0, 12.0), (46.0, -6.0), 5.0, 7.0)
+    for shape in (longus, scalene, mastoid):
+        picture.put("muscle", coverage(shape, p.width) * _lean(p), index)
+    ahead = coverage(2.0 - y, 4.0)
+    picture.put("fat", ahead * (0.55 + 0.45 * p.slow[1]).clip(0.1, 1) * 0.7, index)
+    picture.put("muscle", ahead * 0.9, index)
+
+
+def _back_muscles(p: Places, x, y, picture: Composite, index: np.ndarray) -> None:
+    """Layers of muscle behind the spine, parted by thin fasciae and the nuchal ligament."""
+    across = np.abs(x)
+    depth = np.hypot(0.75 * across, y + 6) + 0.12 * across
+    layer = depth / p.choices["layers"] + 0.25 * p.fast[0]
+    sheet = np.abs(layer - np.round(layer)) * p.choices["layers"]
+    thickness = p.choices["fascia"] * (0.7 + 0.5 * p.fast[1])
+    fascia = coverage(sheet - thickness / 2, max(p.width, 0.3)) * (depth > 8)
+    picture.put("fat", fascia * 0.8, index)
+    seam = coverage(across - 0.6 - 0.4 * np.abs(p.slow[1]), p.width) * (y < -14)
+    picture.put("cortical_bone", seam * 0.4, index)
+    picture.put("fat", coverage(across - 2.2, p.width) * (y < -14) * 0.6, index)
+    picture.put("muscle", _lean(p), index)
+    picture.put("fat", np.ones_like(x), index)
+
+
+def _lean(p: Places) -> np.ndarray:
+    """Share of muscle in muscle: the rest is fat between its fibres."""
+    strands = np.clip(p.fast[0] * p.fast[1] * 2 + 0.3 * p.slow[1], 0, 1)
+    return 1 - p.choices["marbling"] * strands

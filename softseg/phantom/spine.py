@@ -1,0 +1,101 @@
+"""Bones of the spine: bodies, discs, arches, processes, and the vertebral arteries beside them."""
+
+import numpy as np
+
+from softseg.phantom.composite import Composite, coverage
+from softseg.phantom.cross_section import ellipse_distance, stroke_distance
+from softseg.phantom.places import Places
+
+
+def paint(places: Places, picture: Composite) -> None:
+    """Put the spine around the canal."""
+    near = (places.across < 34) & (np.abs(places.y) < 62) & (places.here["level"] > 0.2)
+    index = np.flatnonzero(near)
+    if not len(index):
+        return
+    p = places.at(index)
+    _body(p, picture, index)
+    _atlas(p, picture, index)
+    _arteries_and_foramina(p, picture, index)
+    _arch(p, picture, index)
+
+
+def _body(p: Places, picture: Composite, index: np.ndarray) -> None:
+    half_u, half_v = p.here["body_width"], p.here["body_depth"]
+    # A flat back wall: the ellipse's rear is squeezed.
+    y = p.y - p.wall - half_v
+    waist = 1 - 0.08 * np.cos(2 * np.pi * p.below_disc_mm / p.here["vertebra"])
+    y = np.where(y < 0, y * np.sqrt(1 + 0.35 * (p.x / half_u) ** 2), y)
+    box = ellipse_distance(p.x + 0.4 * p.slow[0], y + 0.3 * p.slow[1], half_u, half_v)
+    box = box + (waist - 1) * 4
+    outside = coverage(box, p.width)
+    half_disc = p.choices["disc_height"] / 2 * p.here["vertebra"]
+    in_disc = coverage(p.phase_mm - half_disc, p.height) * (p.here["level"] > 2.5)
+    plate = coverage(p.phase_mm - half_disc - 0.7, p.height) * (p.here["level"] > 2.5)
+    shell = p.choices["shell"] * 0.6
+    picture.put("disc", coverage(box - 0.4, p.width) * in_disc, index)
+    picture.put("cortical_bone", outside * (plate - in_disc), index)
+    picture.put("marrow", coverage(box + shell, p.width) * (1 - plate), index)
+    picture.put("cortical_bone", coverage(box - 0.5, p.width), index)
+
+
+def _atlas(p: Places, picture: Composite, index: np.ndarray) -> None:
+    """Anterior arch in front of the dens, and the atlas's lateral masses."""
+    here = coverage(np.abs(p.here["level"] - 1.55) * 15 - 6.5, p.height)
+    if not here.any():
+        return
+    reach = p.wall + 2 * p.here["body_depth"] + 3.5 - 0.02 * p.x**2
+    arch = stroke_distance(p.across, p.y - reach, (0, 0), (9, 0), 2.8)
+    mass = ellipse_distance(p.across - p.here["sac_rl"] - 6.5, p.y - 4, 7.0, 6.5)
+    for shape in (arch, mass):
+        picture.put("marrow", coverage(shape + 1.2, p.width) * here, index)
+        picture.put("cortical_bone", coverage(shape, p.width) * here, index)
+
+
+def _arteries_and_foramina(p: Places, picture: Composite, index: np.ndarray) -> None:
+    level = p.here["level"]
+    cervical = coverage((level - 7.2) * 16, p.height)
+    for sign, name in ((1, "artery_right"), (-1, "artery_left")):
+        away = p.x - sign * (p.here["sac_rl"] + 5.5) - p.slow[1]
+        artery = np.hypot(away, p.y - p.wall + 1.5) - p.choices[name]
+        picture.put("vessel", coverage(artery, p.width) * cervical, index)
+    at_disc = coverage(p.phase_mm - 0.28 * p.here["vertebra"], p.height) * (level > 2.2)
+    # The foramen runs forward and outward; the root lies in fat and veins.
+    start, end = (p.here["sac_rl"] + 0.5, 0.0), (p.here["sac_rl"] + 9.0, 4.0)
+    root = stroke_distance(p.across, p.y, start, end, 1.1, 2.0)
+    picture.put("roots", coverage(root, p.width) * at_disc, index)
+    picture.put("epidural_fat", coverage(root - 1.1, p.width) * at_disc, index)
+
+
+def _arch(p: Places, picture: Composite, index: np.ndarray) -> None:
+    """Pedicles, articular pillars, laminae, spinous processes, ligaments between them."""
+    side, back = p.here["sac_rl"], -(p.here["sac_ap"] + p.choices["epidural"] * 2.5 + 1.0)
+    shell = p.choices["shell"]
+    bony = p.here["level"] > 1.05
+    thoracic = np.clip((p.here["level"] - 7) / 2, 0, 1)
+    pillar = ellipse_distance(
+        p.across - side - 7.0 + 2 * thoracic + 0.5 * p.slow[0], p.y + 2.5 + 3 * thoracic, 6.3, 5.5
+    )
+    joint = coverage(np.abs(p.phase_mm + 0.35 * (p.y + 2)) - 0.6, p.height)
+    lamina_here = coverage(np.abs(p.below_disc_mm / p.here["vertebra"] - 0.62) * 16 - 5.5, p.height)
+    corner, apex = (side + 2.0, -3.5 - 0.2 * side), (0.6, back - 2.4)
+    lamina = stroke_distance(p.across, p.y, corner, apex, 2.3, 2.5)
+    ligament = stroke_distance(p.across, p.y, corner, apex, 1.0, 1.4)
+    # Spinous processes slope down, so their slab lies lower the further behind.
+    slope = 0.35 + 0.5 * thoracic
+    drop = p.below_disc_mm - slope * np.maximum(0, back - p.y)
+    drop = drop % np.maximum(p.here["vertebra"], 1)
+    process_here = coverage(np.abs(drop - 0.62 * p.here["vertebra"]) - 4.2, p.height)
+    tip = (0.3 * p.slow[0], back - 3 - p.here["spinous"])
+    process = stroke_distance(p.x, p.y, (0.0, back - 2.4), tip, 1.8, 3.2)
+    picture.put("cortical_bone", coverage(pillar, p.width) * joint * bony, index)
+    for shape, where, thickness in (
+        (pillar, 1.0, shell),
+        (lamina, lamina_here, shell * 0.9),
+        (process, process_here, shell * 0.9),
+    ):
+        picture.put("marrow", coverage(shape + thickness, p.width) * where * bony, index)
+        picture.put("cortical_bone", coverage(shape, p.width) * where * bony, index)
+    picture.put("cortical_bone", coverage(ligament, p.width) * 0.8 * bony, index)
+    between = stroke_distance(p.x, p.y, (0.0, back - 2.4), tip, 0.7, 1.2)
+    picture.put("cortical_bone", coverage(between, p.width) * 0.6 * bony, index)
