@@ -1,5 +1,142 @@
 """`softseg ground-truth`."""
 
+from pathlib import Path
+from typing import Annotated
 
-def ground_truth() -> None:
-    """Not written yet."""
+import typer
+
+
+def ground_truth(
+    root: Annotated[Path, typer.Argument(metavar="BIDS_ROOT", help="The data set's folder.")],
+    reference: Annotated[
+        str, typer.Option(help="Contrast on whose grid the masks are averaged.")
+    ] = "T2w",
+    contrasts: Annotated[
+        list[str] | None,
+        typer.Option(help="A contrast, or NAME=SUFFIX for your own; repeat. Default: the six."),
+    ] = None,
+    subjects: Annotated[list[str] | None, typer.Option(help="A participant; repeat.")] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Participant, sub-XX/CONTRAST, YAML list, or spine-generic; repeat. "
+            "The output folder's exclude.yml is always read."
+        ),
+    ] = None,
+    entity: Annotated[
+        list[str] | None,
+        typer.Option(help="Where several images could be one contrast: run=1, acq=…; repeat."),
+    ] = None,
+    labels: Annotated[
+        str, typer.Option(help="Folder of the hard masks in derivatives/.")
+    ] = "labels",
+    output: Annotated[
+        str, typer.Option(help="Folder to write in derivatives/, and OUTPUT_bin beside it.")
+    ] = "labels_softseg",
+    registration: Annotated[
+        str, typer.Option(help="none, translation, or translation+rotation.")
+    ] = "translation",
+    average: Annotated[str, typer.Option(help="mean, median, or staple.")] = "mean",
+    trim: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Millimetres to leave out at either end of a mask: 8, or DWI=8; repeat. "
+            "Default: 8 for axial contrasts, 0 for others."
+        ),
+    ] = None,
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(help="Weight in the mean: T1w=0.5; 0 leaves a contrast out; repeat."),
+    ] = None,
+    smoothing: Annotated[
+        float, typer.Option(help="Smoothing of the shifts along the cord, in millimetres.")
+    ] = 0.0,
+    threshold: Annotated[float, typer.Option(help="Of the binary truth.")] = 0.5,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes.")] = 1,
+    force: Annotated[bool, typer.Option(help="Make again what is up to date.")] = False,
+    page: Annotated[bool, typer.Option(help="Write the quality-control page.")] = True,
+) -> None:
+    """Average the hard masks of several contrasts into one soft mask per participant.
+
+    Reads `derivatives/labels`; writes `derivatives/labels_softseg` and `labels_softseg_bin` on each
+    contrast's own grid, a report, and a quality-control page. Resumes; skips what is up to date.
+    """
+    from softseg.dataset import Dataset
+    from softseg.errors import InputError
+    from softseg.ground_truth import Settings, make_ground_truth
+
+    if jobs < 1:
+        raise InputError(f"--jobs: at least 1, found {jobs}")
+    known_bad = root / "derivatives" / output / "exclude.yml"
+    dataset = Dataset.index(
+        root,
+        contrasts=contrasts,
+        subjects=subjects,
+        exclude=[*(exclude or []), *([known_bad] if known_bad.is_file() else [])],
+        entities=_pairs("--entity", entity),
+    )
+    settings = Settings(
+        reference=reference,
+        trim_mm=_trim(trim),
+        registration=registration,
+        smoothing_mm=smoothing,
+        weights={name: _number("--weight", w) for name, w in _pairs("--weight", weight).items()},
+        average=average,
+        threshold=threshold,
+    )
+    table = make_ground_truth(
+        dataset,
+        settings=settings,
+        jobs=jobs,
+        labels=labels,
+        pipeline=output,
+        force=force,
+        progress=True,
+    )
+    if page:
+        from softseg.quality_control import write_ground_truth_page
+
+        typer.echo(f"page: {write_ground_truth_page(dataset, pipeline=output, labels=labels)}")
+    _tell(table, dataset)
+
+
+def _tell(table, dataset) -> None:
+    people = table.drop_duplicates(["subject", "session"])
+    counts = people["status"].value_counts()
+    typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()))
+    for row in people[people["message"] != ""].itertuples():
+        typer.echo(f"{row.subject}: {row.message}", err=True)
+    flagged = table[table["flags"].fillna("") != ""] if "flags" in table else table[:0]
+    for row in flagged.itertuples():
+        typer.echo(f"{row.subject} {row.contrast}: out of bounds: {row.flags}", err=True)
+    if (people["status"] == "failed").any():
+        raise typer.Exit(1)
+
+
+def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
+    from softseg.errors import InputError
+
+    pairs = {}
+    for text in texts or []:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise InputError(f"{option}: NAME=VALUE, found {text!r}")
+        pairs[name] = value
+    return pairs
+
+
+def _number(option: str, text: str) -> float:
+    from softseg.errors import InputError
+
+    try:
+        return float(text)
+    except ValueError as error:
+        raise InputError(f"{option}: a number is needed, found {text!r}") from error
+
+
+def _trim(texts: list[str] | None) -> float | dict[str, float] | None:
+    if not texts:
+        return None
+    if len(texts) == 1 and "=" not in texts[0]:
+        return _number("--trim", texts[0])
+    return {name: _number("--trim", mm) for name, mm in _pairs("--trim", texts).items()}

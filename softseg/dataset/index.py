@@ -1,7 +1,7 @@
 """The index of a BIDS data set and the paths of its derivatives."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -93,6 +93,13 @@ class Dataset:
     def sessions(self, subject: str) -> list[str | None]:
         """Sessions of a participant, `[None]` if the data set has none."""
         return sorted(self._sessions.get(subject, [None]), key=str)
+
+    def only(self, subject: str) -> "Dataset":
+        """The part of the index that is about one participant, small to hand to a process."""
+        images = self.images[self.images["subject"] == subject].reset_index(drop=True)
+        missing = self.missing[self.missing["subject"] == subject].reset_index(drop=True)
+        people = self.participants[self.participants.index == subject]
+        return replace(self, images=images, missing=missing, participants=people)
 
     def image(
         self, subject: str, contrast: str, session: str | None = None, run: str | None = None

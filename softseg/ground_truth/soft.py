@@ -1,0 +1,206 @@
+"""From the hard masks of several contrasts to one soft mask on every contrast's grid."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from softseg.contrasts import CONTRASTS, REFERENCE, UNSEEN_CONTRASTS
+from softseg.errors import InputError
+from softseg.ground_truth.alignment import Placed, place, register
+from softseg.ground_truth.averaging import AVERAGES, average_masks
+from softseg.ground_truth.lattice import Lattice
+from softseg.ground_truth.masks import check_mask
+from softseg.ground_truth.report import tabulate
+from softseg.ground_truth.transfer import onto_lattice, onto_native
+from softseg.volume import WORKING, Volume
+
+REGISTRATIONS = ("none", "translation", "translation+rotation")
+TRIM_MM = 8.0
+"""Cut off at either end of a mask in axial slices: the outermost are partly covered."""
+
+
+@dataclass(frozen=True, eq=False)
+class SoftTruth:
+    """One participant's soft truth.
+
+    Attributes:
+        soft: Soft mask on each contrast's own grid, values in [0, 1].
+        report: One row a contrast and slice of the reference, see `report.tabulate`.
+        warnings: What the reader of the report should know, one line each.
+    """
+
+    soft: dict[str, Volume]
+    report: pd.DataFrame
+    warnings: tuple[str, ...] = field(default=())
+
+    def binary(self, threshold: float = 0.5) -> dict[str, Volume]:
+        """The averaged-then-binarised truth: 1 where the soft value exceeds `threshold`."""
+        return {
+            name: volume.like((volume.data > threshold).astype(np.float32))
+            for name, volume in self.soft.items()
+        }
+
+
+def soft_ground_truth(
+    masks: Mapping[str, Volume],
+    *,
+    reference: str = REFERENCE,
+    trim_mm: float | Mapping[str, float] | None = None,
+    registration: str = "translation",
+    smoothing_mm: float = 0.0,
+    weights: Mapping[str, float] | None = None,
+    average: str = "mean",
+) -> SoftTruth:
+    """Average the hard masks of several contrasts into one soft mask of the cord.
+
+    Each mask is placed on the reference by the headers, its slices are shifted in the plane until
+    centres of mass agree, and every voxel becomes the mean over the contrasts that cover it:
+    `soft(v) = sum_c w_c cov_c(v) mask_c(v) / sum_c w_c cov_c(v)`. Only translations: differences in
+    shape between contrasts are the signal to average. The result goes back to each contrast's grid
+    with one interpolation through the composed transform, averaged over thick slabs.
+
+    Args:
+        masks: Binary masks by contrast, each on its own grid and in any orientation.
+        reference: The contrast on whose grid the average is made.
+        trim_mm: Millimetres to leave out at either end of a mask; for all contrasts but the
+            reference, or by contrast. By default 8 mm where slices are axial and thick, else 0.
+        registration: `none` (headers only), `translation`, or `translation+rotation`.
+        smoothing_mm: Gaussian smoothing of the shifts along the cord; 0 as published.
+        weights: By contrast, 1 by default; a contrast of weight 0 receives the soft truth of the
+            others (leave one out).
+        average: `mean`, `median` or `staple`.
+
+    Raises:
+        InputError: If the reference is missing, a mask is not a binary mask, or an option is
+            unknown.
+
+    Example:
+        >>> mask = Volume(np.zeros((9, 9, 5)), np.diag([-1.0, 1.0, 1.0, 1.0]))
+        >>> mask.data[3:6, 3:6] = 1
+        >>> truth = soft_ground_truth({"T2w": mask, "T1w": mask})
+        >>> float(truth.soft["T1w"].data.sum())
+        45.0
+    """
+    weight = _check(masks, reference, registration, average, weights)
+    trims = trims_mm(masks, reference, trim_mm)
+    # A fixed order makes the sums, hence the last bits, independent of the order given.
+    names = sorted(masks)
+    oriented = {name: _oriented(masks[name]) for name in names}
+    frame = oriented[reference]
+    first = {name: place(oriented[name], frame) for name in names}
+    heights = _heights(first)
+    placed = {
+        name: register(
+            first[name], first[reference], heights, kind=registration, smoothing_mm=smoothing_mm
+        )
+        for name in names
+    }
+    lattice = Lattice.around(placed, reference, heights)
+    values = np.zeros((len(names), len(lattice.points)))
+    covered = np.zeros(values.shape, dtype=bool)
+    for row, name in enumerate(names):
+        values[row], covered[row] = onto_lattice(placed[name], lattice, trims[name])
+    combined = average_masks(
+        values, covered, np.array([weight[n] for n in names]), average, lattice.points[:, 2]
+    )
+    counted = covered[[weight[n] > 0 for n in names]].any(axis=0)
+    dense, line = lattice.fill(combined, counted)
+    soft = {
+        name: onto_native(
+            placed[name], lattice, dense, line, masks[name], oriented[name], name == reference
+        )
+        for name in names
+    }
+    report = tabulate(names, placed, lattice, values, covered, combined, weight, frame)
+    return SoftTruth(soft, report, _warnings(names, placed, trims, reference, frame))
+
+
+def trims_mm(
+    masks: Mapping[str, Volume], reference: str, trim_mm: float | Mapping[str, float] | None
+) -> dict[str, float]:
+    """Millimetres to leave out at either end of each mask.
+
+    Raises:
+        InputError: If a trim is negative or of an unknown contrast.
+    """
+    known = CONTRASTS | UNSEEN_CONTRASTS
+    trims = {}
+    for name, mask in masks.items():
+        spacing = _oriented(mask).spacing_mm
+        axial = known[name].plane == "axial" if name in known else spacing[2] > 2 * spacing[0]
+        trims[name] = TRIM_MM if axial and name != reference else 0.0
+    if isinstance(trim_mm, Mapping):
+        unknown = set(trim_mm) - set(masks)
+        if unknown:
+            raise InputError(f"trim: no contrast {', '.join(sorted(unknown))} among the masks")
+        trims |= {name: float(value) for name, value in trim_mm.items()}
+    elif trim_mm is not None:
+        trims = {name: 0.0 if name == reference else float(trim_mm) for name in masks}
+    if min(trims.values()) < 0:
+        raise InputError(f"trim: millimetres must not be negative, found {min(trims.values()):g}")
+    return trims
+
+
+def _check(
+    masks: Mapping[str, Volume],
+    reference: str,
+    registration: str,
+    average: str,
+    weights: Mapping[str, float] | None,
+) -> dict[str, float]:
+    if reference not in masks:
+        raise InputError(
+            f"reference {reference}: has no mask among {', '.join(masks) or 'none'}; "
+            "draw one or choose another with --reference"
+        )
+    for option, value, allowed in (
+        ("registration", registration, REGISTRATIONS),
+        ("average", average, AVERAGES),
+    ):
+        if value not in allowed:
+            raise InputError(f"{option}: one of {', '.join(allowed)}, found {value!r}")
+    for name, mask in masks.items():
+        check_mask(mask, str(mask.path or name))
+    unknown = set(weights or {}) - set(masks)
+    if unknown:
+        raise InputError(f"weights: no contrast {', '.join(sorted(unknown))} among the masks")
+    weight = dict.fromkeys(masks, 1.0) | {n: float(w) for n, w in (weights or {}).items()}
+    if min(weight.values()) < 0 or not any(weight.values()):
+        raise InputError(f"weights: none negative and not all zero, found {weight}")
+    return weight
+
+
+def _oriented(mask: Volume) -> Volume:
+    return mask if mask.orientation == WORKING else mask.oriented(WORKING)
+
+
+def _heights(placed: Mapping[str, Placed]) -> np.ndarray:
+    low = min(p.extent[0] for p in placed.values())
+    high = max(p.extent[1] for p in placed.values())
+    return np.arange(int(np.ceil(low - 1e-6)), int(np.floor(high + 1e-6)) + 1)
+
+
+def _warnings(
+    names: list[str],
+    placed: Mapping[str, Placed],
+    trims: Mapping[str, float],
+    reference: str,
+    frame: Volume,
+) -> tuple[str, ...]:
+    lines = []
+    for name in names:
+        length = (placed[name].extent[1] - placed[name].extent[0]) * frame.spacing_mm[2]
+        left = length - 2 * trims[name]
+        if left <= 1e-6:
+            lines.append(
+                f"{name}: trimming {trims[name]:g} mm at either end leaves nothing of its "
+                f"{length:.1f} mm; it does not enter the average (lower --trim)"
+            )
+        if name != reference and not placed[name].aligned.any():
+            lines.append(
+                f"{name}: its mask and that of {reference} share no height; it is placed by its "
+                "header alone"
+            )
+    return tuple(lines)
