@@ -1,5 +1,99 @@
 """`softseg csa`."""
 
+from pathlib import Path
+from typing import Annotated
 
-def csa() -> None:
-    """Not written yet."""
+import typer
+
+
+def csa(
+    masks: Annotated[list[Path], typer.Argument(help="Soft or binary masks (NIfTI).")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Table to write (CSV).")],
+    levels: Annotated[
+        Path | None, typer.Option(help="Label image with the level inside the cord (2 = C2).")
+    ] = None,
+    discs: Annotated[
+        Path | None, typer.Option(help="Label image with posterior disc points (3 = C2-C3).")
+    ] = None,
+    disc: Annotated[
+        list[str] | None,
+        typer.Option(help="A disc's point in scanner millimetres, `3:X,Y,Z`; repeat it."),
+    ] = None,
+    vertebrae: Annotated[
+        str | None, typer.Option(help="Levels to average, `2:3` by default where levels are known.")
+    ] = None,
+    slices: Annotated[
+        str | None, typer.Option(help="Slices to average, `10:30`; 0 is the most inferior.")
+    ] = None,
+    per_slice: Annotated[bool, typer.Option("--per-slice", help="A row per slice.")] = False,
+    per_level: Annotated[bool, typer.Option("--per-level", help="A row per level.")] = False,
+    angle_correction: Annotated[
+        bool,
+        typer.Option("--angle-correction/--no-angle-correction", help="Correct for obliquity."),
+    ] = True,
+    threshold: Annotated[
+        float | None, typer.Option(help="Binarise the masks: values above it become 1.")
+    ] = None,
+    centreline: Annotated[
+        Path | None, typer.Option(help="Mask or CSV of points that gives the cord's direction.")
+    ] = None,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Average partly covered end slices too.")
+    ] = False,
+) -> None:
+    """Measure the cord's cross-sectional area and shape in masks; one tidy table.
+
+    Areas are perpendicular to the cord and keep partial volume. Rows are flagged where an end
+    slice is only partly covered, a gap was bridged, or too few slices allow no angle.
+    """
+    import sys
+    import warnings
+
+    import pandas as pd
+
+    from softseg.csa import MeasurementWarning, aggregate, measure
+    from softseg.csa.options import parse_discs, parse_range
+    from softseg.errors import InputError
+    from softseg.files import replacing
+
+    if not str(output).endswith(".csv"):
+        raise InputError(f"{output}: the table's name must end in .csv")
+    if sum((levels is not None, discs is not None, bool(disc))) > 1:
+        raise InputError(
+            "levels come from one source: give --levels, --discs or --disc, not several"
+        )
+    if per_slice and per_level:
+        raise InputError("choose --per-slice or --per-level, not both")
+    chosen_vertebrae = parse_range(vertebrae, "--vertebrae")
+    chosen_slices = parse_range(slices, "--slices")
+    points = parse_discs(disc or [])
+    tables = []
+    for mask in masks:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", MeasurementWarning)
+            table = measure(
+                mask,
+                levels=levels,
+                discs=points or discs,
+                centreline=centreline,
+                angle_correction=angle_correction,
+                threshold=threshold,
+            )
+        for warning in (w for w in caught if issubclass(w.category, MeasurementWarning)):
+            print(f"softseg: {warning.message}", file=sys.stderr)
+        tables.append(table)
+    every = pd.concat(tables, ignore_index=True)
+    if per_slice:
+        from softseg.csa.aggregation import select
+
+        result = select(every, vertebrae=chosen_vertebrae, slices=chosen_slices)
+    else:
+        result = aggregate(
+            every,
+            vertebrae=chosen_vertebrae,
+            slices=chosen_slices,
+            per_level=per_level,
+            partial=partial,
+        )
+    with replacing(output) as temporary:
+        result.to_csv(temporary, index=False, float_format="%.6g")

@@ -1,0 +1,12 @@
+"""Cross-sectional area of the spinal cord: one mask in, one tidy table out.
+
+>>> from softseg.phantom.tubes import Tube, sample
+>>> table = measure(sample(Tube(), (1, 1, 5), length_mm=30).soft)
+>>> aggregate(table).area_mm2_mean.round(1).tolist()
+[70.0]
+"""
+
+from softseg.csa.aggregation import aggregate
+from softseg.csa.measure import COLUMNS, MeasurementWarning, measure
+
+__all__ = ["COLUMNS", "MeasurementWarning", "aggregate", "measure"]

@@ -1,0 +1,132 @@
+"""From a row per slice to a row per mask or per level."""
+
+import numpy as np
+import pandas as pd
+
+from softseg.errors import InputError
+
+DEFAULT_VERTEBRAE = (2, 3)
+"""C2-C3, where the field measures the cervical cord."""
+MEASURES = (
+    "area_mm2", "angle_ap_deg", "angle_rl_deg", "diameter_ap_mm", "diameter_rl_mm", "eccentricity",
+    "orientation_deg", "solidity",
+)  # fmt: skip
+
+
+def aggregate(
+    table: pd.DataFrame,
+    *,
+    vertebrae: tuple[int, int] | None = None,
+    slices: tuple[int, int] | None = None,
+    per_level: bool = False,
+    partial: bool = False,
+) -> pd.DataFrame:
+    """Mean, spread and number of slices of each file, or of each level of each file.
+
+    Without a choice, C2-C3 is taken where levels are known, else all slices.
+
+    Args:
+        table: What `measure` returned, of one or several files.
+        vertebrae: First and last level, inclusive.
+        slices: First and last slice, inclusive.
+        per_level: A row per level instead of one per file.
+        partial: Whether partly covered end slices count; by default they do not.
+
+    Returns:
+        `file, level, slice, n_slices, area_mm2_mean, area_mm2_std, area_mm2_median,
+        area_mm2_weighted` (by length of cord), mean and population SD of the other measures,
+        `length_mm` and `flag`.
+
+    Raises:
+        InputError: If a choice leaves no slice, or both choices are given.
+
+    Example:
+        >>> table = pd.DataFrame({"file": "a", "slice": [0, 1], "level": [3, 2],
+        ...     "area_mm2": [70.0, 72.0], "length_mm": 5.0, "flag": ""})
+        >>> aggregate(table)[["level", "slice", "n_slices", "area_mm2_mean", "area_mm2_std"]]
+          level slice  n_slices  area_mm2_mean  area_mm2_std
+        0   2:3   0:1         2           71.0           1.0
+    """
+    if vertebrae is not None and slices is not None:
+        raise InputError("choose slices or vertebrae, not both")
+    rows = []
+    for file, one in table.groupby("file", sort=False):
+        chosen, label = _choose(one, str(file), vertebrae, slices, per_level)
+        usable = _usable(chosen, partial)
+        if usable.empty:
+            raise InputError(f"{file}: no whole slice is left to average of those chosen")
+        groups = usable.groupby("level", sort=True) if per_level else [(label, usable)]
+        rows += [_row(str(file), level, group, chosen) for level, group in groups]
+    return pd.DataFrame(rows)
+
+
+def select(
+    table: pd.DataFrame,
+    *,
+    vertebrae: tuple[int, int] | None = None,
+    slices: tuple[int, int] | None = None,
+) -> pd.DataFrame:
+    """The rows of chosen levels or slices of each file; all rows without a choice.
+
+    Raises:
+        InputError: If a choice leaves a file without rows, or both choices are given.
+    """
+    if vertebrae is not None and slices is not None:
+        raise InputError("choose slices or vertebrae, not both")
+    if vertebrae is None and slices is None:
+        return table
+    chosen = [
+        _choose(one, str(file), vertebrae, slices, False)[0]
+        for file, one in table.groupby("file", sort=False)
+    ]
+    return pd.concat(chosen, ignore_index=True)
+
+
+def _choose(one, file, vertebrae, slices, per_level) -> tuple[pd.DataFrame, str]:
+    known = one["level"].dropna()
+    if vertebrae is None and slices is None and not per_level and not known.empty:
+        vertebrae = DEFAULT_VERTEBRAE
+    if vertebrae is not None:
+        first, last = vertebrae
+        chosen, label = (
+            one[one["level"].between(first, last).fillna(False).astype(bool)],
+            f"{first}:{last}",
+        )
+        found = f"levels {known.min()} to {known.max()}" if not known.empty else "no level known"
+    elif slices is not None:
+        first, last = slices
+        chosen, label = one[one["slice"].between(first, last)], ""
+        found = f"slices {one['slice'].min()} to {one['slice'].max()}"
+    else:
+        chosen, label = (one.dropna(subset=["level"]), "") if per_level else (one, "")
+        found = "no level known"
+    if chosen.empty:
+        wanted = f"vertebrae {label}" if vertebrae else "slices" if slices else "levels"
+        raise InputError(f"{file}: {wanted} must be on the cord, found {found}")
+    return chosen, label
+
+
+def _usable(chosen: pd.DataFrame, partial: bool) -> pd.DataFrame:
+    usable = chosen[chosen["area_mm2"].notna()]
+    if partial:
+        return usable
+    return usable[~usable["flag"].str.contains("partial", regex=False)]
+
+
+def _row(file: str, level: object, group: pd.DataFrame, chosen: pd.DataFrame) -> dict[str, object]:
+    row: dict[str, object] = {
+        "file": file,
+        "level": level,
+        "slice": f"{group['slice'].min()}:{group['slice'].max()}",
+        "n_slices": len(group),
+    }
+    for name in (m for m in MEASURES if m in group):
+        values = group[name].to_numpy(dtype=float)
+        row[f"{name}_mean"] = values.mean()
+        row[f"{name}_std"] = values.std()
+        if name == "area_mm2":
+            row["area_mm2_median"] = float(np.median(values))
+            row["area_mm2_weighted"] = float(np.average(values, weights=group["length_mm"]))
+    row["length_mm"] = group["length_mm"].sum()
+    row["flag"] = ";".join(sorted({f for flag in chosen["flag"] for f in flag.split(";") if f}))
+    return row

@@ -1,0 +1,224 @@
+"""Where the cord runs: a smoothing spline through the slices' centres of mass.
+
+How stiff the spline is follows from how noisy the centres are. It is the best estimate of a curve
+whose bending is known in advance (`Bending`) from centres whose noise is either visible, as jumps
+from slice to slice, or implied by the mask: a binary edge is uncertain by a voxel, a soft one is
+not. Thick slices average the curve over their thickness, and the fit knows it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from softseg.csa.sections import Sections
+
+_KERNEL_4 = np.array([1.0, 76.0, 230.0, 76.0, 1.0]) / 384
+"""A cubic B-spline averaged over a slice, at slices -2 to 2: the quartic B-spline."""
+
+
+@dataclass(frozen=True)
+class Bending:
+    """How cords run: what the spline expects before it sees a centre.
+
+    Attributes:
+        slope: Standard deviation of the mean tilt, as a tangent.
+        curvature_per_mm: Standard deviation of the curvature.
+        length_mm: How far along the cord its curvature stays alike.
+        change: Spectral density (square root) of the curvature's change along the cord, in
+            mm^-2 · mm^0.5; a wave of 6 mm amplitude and 80 mm period is still followed.
+    """
+
+    slope: float = 0.5
+    curvature_per_mm: float = 0.04
+    length_mm: float = 20.0
+    change: float = 5.6e-4
+
+
+BENDING = Bending()
+
+
+def basis(offset: float) -> np.ndarray:
+    """Cubic B-splines at knots -2 to 2 and their first and second derivatives, `(3, 5)`."""
+    distance = offset - np.arange(-2, 3)
+    away, sign = np.abs(distance), np.sign(distance)
+    inner, outer = away < 1, (away >= 1) & (away < 2)
+    value = np.where(inner, 2 / 3 - away**2 + away**3 / 2, np.where(outer, (2 - away) ** 3 / 6, 0))
+    first = np.where(inner, -2 * away + 1.5 * away**2, np.where(outer, -((2 - away) ** 2) / 2, 0))
+    second = np.where(inner, -2 + 3 * away, np.where(outer, 2 - away, 0.0))
+    return np.stack([value, sign * first, second])
+
+
+@dataclass(frozen=True)
+class Centreline:
+    """A curve over slices: X and Y as cubic splines of the slice number.
+
+    Attributes:
+        coefficients: `(n + 4, 2)` millimetres.
+        thickness_mm: Distance between slices.
+        noise_mm: Standard deviation of a centre that the stiffness was chosen for.
+        kind: `spline`, `straight` or `none`.
+    """
+
+    coefficients: np.ndarray
+    thickness_mm: float
+    noise_mm: float
+    kind: str = "spline"
+
+    @property
+    def n_slices(self) -> int:
+        """Number of slices."""
+        return len(self.coefficients) - 4
+
+    def at_slices(self, offset: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Position, slope and second derivative per millimetre of Z, each `(n, 2)`.
+
+        Args:
+            offset: Where in each slice, from -0.5 to 0.5.
+        """
+        windows = np.lib.stride_tricks.sliding_window_view(self.coefficients, 5, axis=0)
+        values = windows @ basis(offset).T  # (n, 2, 3)
+        step = self.thickness_mm
+        return values[..., 0], values[..., 1] / step, values[..., 2] / step**2
+
+    def at(self, slices: np.ndarray) -> np.ndarray:
+        """Position `(m, 3)` at any slice coordinate; straight beyond the ends."""
+        slices = np.asarray(slices, dtype=float)
+        inside = np.clip(slices, -0.5, self.n_slices - 0.5)
+        nearest = np.clip(np.round(inside).astype(int), 0, self.n_slices - 1)
+        offset = inside - nearest
+        window = self.coefficients[nearest[:, None] + np.arange(5)]  # (m, 5, 2)
+        weights = np.stack([basis(o) for o in offset]) if slices.size else np.zeros((0, 3, 5))
+        value, slope, _ = np.moveaxis(np.einsum("mdj,mjc->mdc", weights, window), 1, 0)
+        xy = value + slope * (slices - inside)[:, None]
+        return np.column_stack([xy, slices * self.thickness_mm])
+
+    def angles_deg(self) -> tuple[np.ndarray, np.ndarray]:
+        """Angle to the slice's normal in the R-L and in the A-P direction, mean over each slice.
+
+        The first is named `angle_ap_deg`, since it is a turn about the A-P axis, as in the field's
+        standard tool; the second `angle_rl_deg`.
+        """
+        rise = (self.at_slices(0.5)[0] - self.at_slices(-0.5)[0]) / self.thickness_mm
+        tilt = np.degrees(np.arctan(rise))
+        return tilt[:, 0], tilt[:, 1]
+
+
+def fit(sections: Sections, *, bending: Bending = BENDING) -> Centreline:
+    """The centreline of a cord from its slices.
+
+    Slices that are empty or only partly covered do not count. With fewer than three usable slices
+    the line is straight, with one there is no direction to be had.
+
+    Args:
+        sections: Areas, centres and spread per slice.
+        bending: What is expected of a cord.
+    """
+    used = sections.whole if sections.whole.any() else sections.area_mm2 > 0
+    noise = max(quantisation_mm(sections), visible_noise_mm(sections.centre_mm, used))
+    solve = _solver(used, noise, sections.thickness_mm, bending)
+    kind = {1: "none", 2: "straight"}.get(int(used.sum()), "spline")
+    line = Centreline(solve(sections.centre_mm[used]), sections.thickness_mm, noise, kind)
+    if kind != "spline":
+        return line
+    for _ in range(2):
+        # Where a tube bends, a slice's centre of mass lies beside its centreline.
+        centres = sections.centre_mm - centre_shift_mm(line, sections.covariance_mm2)
+        line = Centreline(solve(centres[used]), sections.thickness_mm, noise, kind)
+    return line
+
+
+def through(points_mm: np.ndarray, n_slices: int, thickness_mm: float) -> Centreline:
+    """The centreline through given points, for example of another mask.
+
+    Args:
+        points_mm: `(m, 3)` in the region's frame, in order along Z.
+        n_slices: Number of slices wanted.
+        thickness_mm: Distance between slices.
+    """
+    order = np.argsort(points_mm[:, 2], kind="stable")
+    height, xy = points_mm[order, 2] / thickness_mm, points_mm[order, :2]
+    fine = (np.arange(n_slices * 8) + 0.5) / 8 - 0.5
+    sampled = np.stack([_interpolate(fine, height, xy[:, axis]) for axis in (0, 1)], axis=-1)
+    centres = sampled.reshape(n_slices, 8, 2).mean(axis=1)
+    used = np.ones(n_slices, dtype=bool)
+    noise = 1e-4
+    solve = _solver(used, noise, thickness_mm, BENDING)
+    return Centreline(solve(centres), thickness_mm, noise, "spline" if n_slices > 1 else "straight")
+
+
+def _interpolate(where: np.ndarray, height: np.ndarray, value: np.ndarray) -> np.ndarray:
+    inside = np.interp(where, height, value)
+    if height.size > 1 and height[-1] > height[0]:
+        span = min(5, height.size)
+        for end, beyond in (
+            (slice(0, span), where < height[0]),
+            (slice(-span, None), where > height[-1]),
+        ):
+            slope, level = np.polyfit(height[end], value[end], 1)
+            inside[beyond] = level + slope * where[beyond]
+    return inside
+
+
+def _solver(used: np.ndarray, noise_mm: float, thickness_mm: float, bending: Bending):
+    """The linear map from the centres of used slices to the spline's coefficients."""
+    n = used.size
+    rows = np.flatnonzero(used)
+    observe = np.zeros((rows.size, n + 4))
+    observe[np.arange(rows.size)[:, None], rows[:, None] + np.arange(5)] = _KERNEL_4
+    step, length = thickness_mm, n * thickness_mm
+    spread = bending.curvature_per_mm**2 * min(bending.length_mm, length)
+    identity = np.eye(n + 4)
+    rise = np.diff(identity, axis=0)
+    turn = np.diff(rise, axis=0)
+    change = np.diff(turn, axis=0)
+    mean_rise = rise.mean(axis=0) / step
+    penalty = np.outer(mean_rise, mean_rise) / bending.slope**2
+    penalty += (step / step**4 / spread) * (turn.T @ turn)
+    penalty += (step / step**6 / bending.change**2) * (change.T @ change)
+    precision = 1 / noise_mm**2
+    system = precision * (observe.T @ observe) + penalty
+
+    def solve(centres_mm: np.ndarray) -> np.ndarray:
+        return np.linalg.solve(system, precision * (observe.T @ centres_mm))
+
+    return solve
+
+
+def quantisation_mm(sections: Sections) -> float:
+    """Noise of a centre that a binary edge implies; near 0 where the mask is soft.
+
+    Each voxel on the edge of a binary mask is wrong by an amount that is uniform in a voxel, and
+    moves the centre by its lever arm.
+    """
+    area = np.median(sections.area_mm2[sections.area_mm2 > 0])
+    pixel = np.sqrt(sections.pixel_mm2)
+    variance = np.median(np.trace(sections.covariance_mm2, axis1=1, axis2=2)) / 2 + pixel**2 / 12
+    perimeter = 2 * np.sqrt(np.pi * area)
+    binary = np.sqrt(perimeter * pixel**3 * variance / 6) / area
+    return float(max(binary * np.sqrt(1 - sections.softness), 2e-3 * pixel))
+
+
+def visible_noise_mm(centre_mm: np.ndarray, used: np.ndarray) -> float:
+    """Noise of the centres as seen from slice to slice: robust size of their fourth differences."""
+    if used.sum() < 9:
+        return 0.0
+    centres = centre_mm[used]
+    apart = np.diff(centres, n=4, axis=0)
+    regular = np.convolve(np.diff(np.flatnonzero(used)) == 1, np.ones(4), "valid") > 3.5
+    if regular.sum() < 5:
+        return 0.0
+    return float(np.median(np.abs(apart[regular])) / 0.6745 / np.sqrt(70))
+
+
+def centre_shift_mm(line: Centreline, covariance_mm2: np.ndarray) -> np.ndarray:
+    """How far the centre of mass of each slice of a bent tube lies from its centreline, `(n, 2)`.
+
+    To first order in the curvature: with slope g, its change g' along Z, J² = 1 + |g|² and the
+    slice's covariance S, the shift is (½ g' (g·S g) + S g (g·g')) / J⁴.
+    """
+    _, slope, second = line.at_slices()
+    stretched = np.einsum("nij,nj->ni", covariance_mm2, slope)
+    along = (slope * stretched).sum(-1, keepdims=True)
+    bend = (slope * second).sum(-1, keepdims=True)
+    secant4 = (1 + (slope**2).sum(-1, keepdims=True)) ** 2
+    return (0.5 * second * along + stretched * bend) / secant4

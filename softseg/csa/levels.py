@@ -1,0 +1,244 @@
+"""Vertebral level of each slice: from a labelled mask, from disc points, or from a few landmarks.
+
+Level k reaches from disc k, at its top, down to disc k + 1; disc 3 lies between C2 and C3. A disc
+belongs to the point of the centreline nearest to it, and a slice to the first disc at or above it.
+Discs that nobody marked are placed between and beyond those marked, along the cord, by the
+population's level lengths.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from softseg.csa.centreline import Centreline
+from softseg.csa.region import Region, oriented
+from softseg.errors import InputError
+from softseg.volume import Volume
+
+FAR_MM = 40.0
+"""A disc point further than this from the cord belongs to another image."""
+_BEYOND_MM = 80.0
+_POINT_VOXELS = 100
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Level and place within it, per slice.
+
+    Attributes:
+        level: `(Z,)` 2 = C2, 8 = T1; 0 where unknown.
+        position: `(Z,)` 0 at the top of the level, 1 at its bottom; NaN where unknown.
+        estimated: `(Z,)` True where a border of the level comes from the population's lengths.
+    """
+
+    level: np.ndarray
+    position: np.ndarray
+    estimated: np.ndarray
+
+    @classmethod
+    def unknown(cls, n_slices: int) -> "Levels":
+        """No level for any slice."""
+        return cls(np.zeros(n_slices, int), np.full(n_slices, np.nan), np.zeros(n_slices, bool))
+
+
+@cache
+def level_lengths_mm() -> dict[int, float]:
+    """Length of each vertebral level along the cord, from C1 (1) downwards, population mean."""
+    text = files("softseg").joinpath("data/level_lengths.csv").read_text(encoding="utf-8")
+    rows = [line.split(",") for line in text.splitlines() if line and not line.startswith("#")]
+    return {int(row[0]): float(row[1]) for row in rows[1:]}
+
+
+def levels_from_discs(
+    points_mm: Mapping[int, Sequence[float]], region: Region, line: Centreline
+) -> Levels:
+    """Levels from points on discs.
+
+    Args:
+        points_mm: Disc (3 = C2-C3) to its point in scanner millimetres.
+        region: The cord.
+        line: Its centreline.
+
+    Raises:
+        InputError: If no point is given, one lies far from the cord, or their order along the cord
+            contradicts their numbers.
+    """
+    known = {int(k): p for k, p in points_mm.items() if int(k) in _depths()}
+    if not known:
+        raise InputError(
+            f"{region.name}: levels need at least one disc numbered 1 to 21, found none"
+        )
+    numbers = sorted(known)
+    places = region.from_world(np.array([known[k] for k in numbers], dtype=float))
+    heights, curve, lengths = _dense(line)
+    apart = np.linalg.norm(places[:, None] - curve[None], axis=2)
+    nearest = apart.argmin(axis=1)
+    for number, distance in zip(numbers, apart.min(axis=1), strict=True):
+        if distance > FAR_MM:
+            raise InputError(
+                f"{region.name}: disc {number} must lie near the cord, found {distance:.0f} mm away"
+            )
+    at = lengths[nearest]
+    if (np.diff(at) >= 0).any():
+        raise InputError(
+            f"{region.name}: discs must descend along the cord, found "
+            + ", ".join(f"{k} at {s:.0f} mm" for k, s in zip(numbers, at, strict=True))
+        )
+    slices = np.interp(np.arange(line.n_slices), heights, lengths)
+    return _between(slices, _all_discs(dict(zip(numbers, at, strict=True))), set(numbers))
+
+
+def levels_from_mask(labels: Volume | Path | str, region: Region, line: Centreline) -> Levels:
+    """Levels from an image whose values are levels, on the mask's grid or another.
+
+    A slice takes the level that most of its cord has; where the cord has none, the level that most
+    labelled voxels of the slice have.
+
+    Raises:
+        InputError: If the image holds no labels, something else than labels, points instead of an
+            area, or none of its labels lies beside the cord.
+    """
+    volume = _label_image(labels)
+    name = str(volume.path or "levels")
+    where = np.argwhere(volume.data > 0)
+    values = volume.data[tuple(where.T)].round().astype(int)
+    if where.shape[0] < 4 * np.unique(values).size:
+        raise InputError(f"{name}: levels must cover the cord, found single points; use --discs")
+    level = _vote_inside(volume, region)
+    missing = level == 0
+    if missing.any():
+        level[missing] = _vote_beside(volume, where, values, region, line)[missing]
+    if not level.any():
+        raise InputError(f"{name}: no label lies on the slices of {region.name}; wrong level file?")
+    heights, _, lengths = _dense(line)
+    slices = np.interp(np.arange(line.n_slices), heights, lengths)
+    return _with_positions(level, slices)
+
+
+def read_discs(source: Volume | Path | str) -> dict[int, np.ndarray]:
+    """Points of a disc label image in scanner millimetres; several voxels count as their centre.
+
+    Raises:
+        InputError: If it holds no labels, or areas instead of points.
+    """
+    volume = _label_image(source)
+    name = str(volume.path or "discs")
+    where = np.argwhere(volume.data > 0)
+    values = volume.data[tuple(where.T)].round().astype(int)
+    if where.shape[0] > _POINT_VOXELS * np.unique(values).size:
+        raise InputError(f"{name}: discs must be points, found areas; use --levels")
+    points = nib.affines.apply_affine(volume.affine, where)
+    return {int(k): points[values == k].mean(axis=0) for k in np.unique(values)}
+
+
+def _label_image(source: Volume | Path | str) -> Volume:
+    volume = source if isinstance(source, Volume) else Volume.load(source)
+    name = str(volume.path or "labels")
+    volume = oriented(volume, name)
+    data = volume.data
+    if not np.isfinite(data.max(initial=0)) or not (data > 0).any():
+        raise InputError(f"{name}: labels are needed, found no value above 0")
+    labelled = data[data != 0]
+    if np.abs(labelled - np.round(labelled)).max() > 1e-3 or labelled.min() < 0:
+        raise InputError(f"{name}: labels must be whole numbers, found {labelled.flat[0]:.3g}")
+    return volume
+
+
+def _vote_inside(volume: Volume, region: Region) -> np.ndarray:
+    """Most frequent label of the cord's voxels in each slice."""
+    voxels = np.argwhere(region.soft >= 0.5)
+    if voxels.size == 0:
+        voxels = np.argwhere(region.soft > 0)
+    world = nib.affines.apply_affine(region.affine, voxels + region.start)
+    index = np.round(nib.affines.apply_affine(np.linalg.inv(volume.affine), world)).astype(int)
+    inside = ((index >= 0) & (index < volume.data.shape)).all(axis=1)
+    labels = np.zeros(len(voxels), dtype=int)
+    labels[inside] = volume.data[tuple(index[inside].T)].round()
+    return _mode(voxels[:, 2], labels, region.soft.shape[2])
+
+
+def _vote_beside(
+    volume: Volume, where: np.ndarray, values: np.ndarray, region: Region, line: Centreline
+) -> np.ndarray:
+    points = region.from_world(nib.affines.apply_affine(volume.affine, where))
+    slices = np.round(points[:, 2] / region.thickness_mm).astype(int)
+    inside = (slices >= 0) & (slices < line.n_slices)
+    centre = line.at(np.arange(line.n_slices))
+    near = np.linalg.norm(points[inside] - centre[slices[inside]], axis=1) <= FAR_MM
+    return _mode(slices[inside][near], values[inside][near], line.n_slices)
+
+
+def _mode(slices: np.ndarray, labels: np.ndarray, n_slices: int) -> np.ndarray:
+    votes = np.zeros((n_slices, int(labels.max(initial=0)) + 1))
+    np.add.at(votes, (slices, labels), 1)
+    votes[:, 0] = 0
+    return votes.argmax(axis=1)
+
+
+def _dense(line: Centreline) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Slice coordinate, place and length along the cord at fine steps, ends drawn out straight."""
+    beyond = _BEYOND_MM / line.thickness_mm
+    count = int(np.ceil((line.n_slices + 2 * beyond) * line.thickness_mm / 0.25))
+    heights = np.linspace(-beyond, line.n_slices - 1 + beyond, count)
+    curve = line.at(heights)
+    steps = np.linalg.norm(np.diff(curve, axis=0), axis=1)
+    return heights, curve, np.concatenate([[0.0], np.cumsum(steps)])
+
+
+@cache
+def _depths() -> dict[int, float]:
+    """Distance of each disc below the top of C1 in the population."""
+    depths, depth = {}, 0.0
+    for level, length in level_lengths_mm().items():
+        depths[level] = depth
+        depth += length
+    depths[max(depths) + 1] = depth
+    return depths
+
+
+def _all_discs(known: Mapping[int, float]) -> dict[int, float]:
+    """Place of every disc along the cord from those known, by the population's lengths."""
+    depths = _depths()
+    numbers = np.array(sorted(known))
+    depth = np.array([depths[k] for k in numbers])
+    at = np.array([known[k] for k in numbers])
+    scale = (at[0] - at[-1]) / (depth[-1] - depth[0]) if numbers.size > 1 else 1.0
+    every = np.array(list(depths.values()))
+    place = np.interp(every, depth, at)
+    place += scale * (np.maximum(depth[0] - every, 0) - np.maximum(every - depth[-1], 0))
+    return dict(zip(depths, place, strict=True))
+
+
+def _between(slices: np.ndarray, discs: Mapping[int, float], marked: set[int]) -> Levels:
+    numbers = np.array(list(discs))
+    places = np.array(list(discs.values()))  # descending
+    index = np.searchsorted(-places, -(slices + 1e-6), side="right") - 1
+    known = (index >= 0) & (index < numbers.size - 1)
+    index = np.clip(index, 0, numbers.size - 2)
+    position = (places[index] - slices) / (places[index] - places[index + 1])
+    level = np.where(known, numbers[index], 0)
+    sure = np.isin(level, list(marked)) & np.isin(level + 1, list(marked))
+    return Levels(level, np.where(known, np.clip(position, 0, 1), np.nan), known & ~sure)
+
+
+def _with_positions(level: np.ndarray, slices: np.ndarray) -> Levels:
+    """Place within each level, its borders lying halfway between slices of different levels."""
+    borders = {}
+    for number in np.unique(level[level > 0]):
+        here, above = np.flatnonzero(level == number), np.flatnonzero(level == number - 1)
+        if above.size and int(number) in _depths():
+            borders[int(number)] = (slices[here].max() + slices[above].min()) / 2
+    position = np.full(level.size, np.nan)
+    if borders and (np.diff([borders[k] for k in sorted(borders)]) < 0).all():
+        discs = _all_discs(borders)
+        known = np.isin(level, list(discs)) & np.isin(level + 1, list(discs))
+        top = np.array([discs.get(int(k), np.nan) for k in level])
+        bottom = np.array([discs.get(int(k) + 1, np.nan) for k in level])
+        inside = (top - slices) / (top - bottom)
+        position[known] = np.clip(inside[known], 0.0, 1.0)
+    return Levels(level, position, np.zeros(level.size, dtype=bool))
