@@ -6,13 +6,12 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from softseg.statistics.intervals import bootstrap_interval
 from softseg.statistics.variability import participant_means
 
 ALPHA = 0.05
-CORRECTIONS = {"holm": "holm", "bonferroni": "bonferroni", "none": None}
+CORRECTIONS = ("holm", "bonferroni", "none")
 EXACT_UP_TO = 50
 """Pairs up to which the null distribution is enumerated; beyond it the normal one is as good."""
 
@@ -189,10 +188,16 @@ def adjust(p: Sequence[float], correction: str = "holm") -> np.ndarray:
         [0.03, 0.06, 0.06]
     """
     p = np.asarray(p, dtype=float)
+    known = np.flatnonzero(~np.isnan(p))
     adjusted = p.copy()
-    known = ~np.isnan(p)
-    if CORRECTIONS[correction] and known.any():
-        adjusted[known] = multipletests(p[known], method=CORRECTIONS[correction])[1]
+    if correction == "bonferroni":
+        adjusted[known] = np.minimum(1, p[known] * known.size)
+    elif correction == "holm":
+        order = known[np.argsort(p[known], kind="stable")]
+        steps = p[order] * np.arange(order.size, 0, -1)
+        adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
+    elif correction != "none":
+        raise ValueError(f"correction is one of {', '.join(CORRECTIONS)}, found {correction!r}")
     return adjusted
 
 

@@ -52,7 +52,7 @@ def contrast_variability(
         rows = rows[rows["contrast"].isin(list(contrasts))]
     if complete:
         rows = complete_cases(rows, value=value, by=by)
-    groups = rows.groupby(keys, sort=False, observed=True)[value]
+    groups = rows.groupby(keys, sort=False, observed=True, dropna=False)[value]
     spread = groups.agg(
         mean_mm2="mean",
         sd_mm2="std",
@@ -134,7 +134,7 @@ def summarise(
     """
     rows = []
     means = participant_means(table, value, by=by, unit=unit)
-    for key, group in means.groupby(list(by), sort=False, observed=True):
+    for key, group in means.groupby(list(by), sort=False, observed=True, dropna=False):
         values = group[value].to_numpy(float)
         low, high = bootstrap_interval(values, seed=seed)
         rows.append(
@@ -163,7 +163,9 @@ def participant_means(
     unit = [unit] if isinstance(unit, str) else list(unit)
     keys = [*by, *[u for u in unit if u not in by]]
     known = table.dropna(subset=[value])
-    return known.groupby(keys, sort=False, observed=True, as_index=False)[value].mean()
+    return known.groupby(keys, sort=False, observed=True, dropna=False, as_index=False)[
+        value
+    ].mean()
 
 
 def complete_cases(

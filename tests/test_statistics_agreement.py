@@ -1,0 +1,203 @@
+"""Agreement and models against published worked examples and statsmodels."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from statsmodels.stats.anova import AnovaRM
+
+from softseg import statistics
+from softseg.statistics.models import greenhouse_geisser
+
+JUDGES = np.array(
+    [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
+)
+"""Shrout and Fleiss 1979, table 2: six subjects, four judges."""
+
+WRIGHT = [494, 395, 516, 434, 476, 557, 413, 442, 650, 433, 417, 656, 267, 478, 178, 423, 427]
+MINI = [512, 430, 520, 428, 500, 600, 364, 380, 658, 445, 432, 626, 260, 477, 259, 350, 451]
+"""Bland and Altman 1986, table 1: peak expiratory flow of 17 people, first measurements, l/min."""
+
+CHILDREN = np.array(
+    [
+        [108, 96, 110, 122], [103, 117, 127, 133], [96, 107, 106, 107], [84, 85, 92, 99],
+        [118, 125, 125, 116], [110, 107, 96, 91], [129, 128, 123, 128], [90, 84, 101, 113],
+        [84, 104, 100, 88], [96, 100, 103, 105], [105, 114, 105, 112], [113, 117, 132, 130],
+    ]
+)  # fmt: skip
+"""Maxwell and Delaney, Designing Experiments, table 11.5: 12 children at four ages."""
+
+DYESTUFF = np.array(
+    [
+        [1545, 1440, 1440, 1520, 1580], [1540, 1555, 1490, 1560, 1495],
+        [1595, 1550, 1605, 1510, 1560], [1445, 1440, 1595, 1465, 1545],
+        [1595, 1630, 1515, 1635, 1625], [1520, 1455, 1450, 1480, 1445],
+    ]
+)  # fmt: skip
+"""R's lme4::Dyestuff (Davies and Goldsmith): yield of six batches, five preparations each."""
+
+
+def tidy(x):
+    subject, contrast = np.indices(x.shape).reshape(2, -1)
+    return pd.DataFrame(
+        {
+            "subject": [f"s{i}" for i in subject],
+            "contrast": [f"c{i}" for i in contrast],
+            "method": "m",
+            "area_mm2": x.ravel().astype(float),
+        }
+    )
+
+
+def test_intraclass_correlations_are_those_that_shrout_and_fleiss_print():
+    found = statistics.icc(tidy(JUDGES)).set_index("kind")["icc"]
+    printed = {
+        "ICC(1,1)": 0.17, "ICC(2,1)": 0.29, "ICC(3,1)": 0.71,
+        "ICC(1,k)": 0.44, "ICC(2,k)": 0.62, "ICC(3,k)": 0.91,
+    }  # fmt: skip
+    for kind, value in printed.items():
+        assert found[kind] == pytest.approx(value, abs=0.006)
+
+
+def test_intervals_of_intraclass_correlations_are_those_of_r():
+    """Package psych, function ICC, on the same table."""
+    found = statistics.icc(tidy(JUDGES)).set_index("kind")
+    printed = {
+        "ICC(1,1)": (-0.13, 0.72), "ICC(2,1)": (0.019, 0.76), "ICC(3,1)": (0.34, 0.95),
+        "ICC(1,k)": (-0.88, 0.91), "ICC(2,k)": (0.071, 0.93), "ICC(3,k)": (0.68, 0.99),
+    }  # fmt: skip
+    for kind, (low, high) in printed.items():
+        assert found.loc[kind, "ci_low"] == pytest.approx(low, abs=0.006)
+        assert found.loc[kind, "ci_high"] == pytest.approx(high, abs=0.006)
+    assert found.loc["ICC(1,1)", "f"] == pytest.approx(1.79, abs=0.006)
+    assert found.loc["ICC(2,1)", "f"] == pytest.approx(11.03, abs=0.006)
+
+
+def test_a_bias_between_contrasts_lowers_absolute_agreement_and_not_consistency():
+    x = np.random.default_rng(0).normal(70, 7, (30, 1)) + np.array([0.0, 0.0, 8.0])
+    x = x + np.random.default_rng(1).normal(0, 0.1, x.shape)
+    found = statistics.icc(tidy(x)).set_index("kind")["icc"]
+    assert found["ICC(3,1)"] > 0.99
+    assert found["ICC(2,1)"] < 0.8
+
+
+def test_a_participant_without_a_contrast_is_left_out_of_the_icc_and_n_says_so():
+    table = tidy(JUDGES)
+    table.loc[3, "area_mm2"] = np.nan
+    found = statistics.icc(table)
+    assert set(found["n"]) == {5}
+    expected = statistics.icc(tidy(JUDGES[1:]))
+    np.testing.assert_allclose(found["icc"], expected["icc"])
+
+
+def test_bland_and_altmans_own_figures():
+    found = statistics.bland_altman(WRIGHT, MINI)
+    assert found["n"] == 17
+    assert found["bias"] == pytest.approx(-2.1, abs=0.05)
+    assert found["sd"] == pytest.approx(38.8, abs=0.05)
+    # The paper takes two standard deviations and prints -79.7 and 75.5.
+    assert found["bias"] - 2 * found["sd"] == pytest.approx(-79.7, abs=0.1)
+    assert found["bias"] + 2 * found["sd"] == pytest.approx(75.5, abs=0.1)
+    assert (found["bias_ci_low"], found["bias_ci_high"]) == pytest.approx((-22.0, 17.8), abs=0.1)
+    # Printed around the lower limit of two SD: -114.3 to -45.1, a half width of 34.6.
+    assert found["low_ci_high"] - found["low"] == pytest.approx(34.6, abs=0.15)
+
+
+def test_agreement_of_contrasts_gives_regression_and_bias_of_each_pair():
+    x = np.random.default_rng(2).normal(70, 5, 40)
+    table = tidy(np.stack([x, 2 + 1.1 * x], axis=1))
+    row = statistics.contrast_agreement(table).iloc[0]
+    assert row["r"] == pytest.approx(1)
+    assert row["slope"] == pytest.approx(1.1)
+    assert row["bias"] == pytest.approx(-(2 + 0.1 * x.mean()))
+    assert row["n"] == 40
+
+
+def test_concordance_falls_with_a_bias_that_correlation_does_not_see():
+    x = np.random.default_rng(3).normal(70, 5, 400)
+    # Lin's coefficient of a shift d is 2 var / (2 var + d²).
+    assert statistics.concordance(x, x + 5) == pytest.approx(2 * x.var() / (2 * x.var() + 25))
+
+
+def test_the_anova_of_the_children_is_the_textbooks():
+    found = statistics.repeated_measures_anova(tidy(CHILDREN))
+    assert found["f"] == pytest.approx(3.03, abs=0.005)
+    assert (found["df1"], found["df2"]) == (3, 33)
+    assert found["p"] == pytest.approx(0.043, abs=0.0005)
+    assert found["epsilon"] == pytest.approx(0.61, abs=0.005)
+    assert found["p_gg"] == pytest.approx(0.075, abs=0.0015)
+
+
+def test_the_anova_agrees_with_statsmodels():
+    x = np.random.default_rng(4).normal(size=(20, 6)) + np.linspace(0, 1, 6)
+    table = tidy(x)
+    found = statistics.repeated_measures_anova(table)
+    expected = AnovaRM(table, "area_mm2", "subject", ["contrast"]).fit().anova_table.iloc[0]
+    assert found["f"] == pytest.approx(expected["F Value"])
+    assert found["p"] == pytest.approx(expected["Pr > F"])
+
+
+def test_epsilon_is_one_for_two_conditions_and_least_where_one_condition_varies_alone():
+    rng = np.random.default_rng(5)
+    assert greenhouse_geisser(rng.normal(size=(9, 2))) == pytest.approx(1)
+    x = np.zeros((50, 4)) + rng.normal(size=(50, 1))
+    x[:, 0] += 5 * rng.normal(size=50)
+    assert greenhouse_geisser(x) == pytest.approx(1 / 3)
+
+
+def test_variances_of_the_mixed_model_are_lme4s_on_dyestuff():
+    model = statistics.mixed_model(tidy(DYESTUFF), fixed="1")
+    found = model.random.set_index("source")["variance"]
+    assert found["subject"] == pytest.approx(1764, rel=0.002)
+    assert found["residual"] == pytest.approx(2451, rel=0.002)
+    assert model.fixed.loc[0, "estimate"] == pytest.approx(1527.5)
+    assert model.fixed.loc[0, "se"] == pytest.approx(19.38, abs=0.01)
+
+
+def nested(seed, sites=12, people=8, contrasts=4):
+    rng = np.random.default_rng(seed)
+    rows = []
+    for site in range(sites):
+        at_site = rng.normal(0, 3)
+        for person in range(people):
+            own = rng.normal(70, 5) + at_site
+            for contrast in range(contrasts):
+                area = own + contrast + rng.normal(0, 1)
+                rows.append((f"site{site}", f"s{site}-{person}", f"c{contrast}", area))
+    return pd.DataFrame(rows, columns=["site", "subject", "contrast", "area_mm2"])
+
+
+def test_variances_of_sites_people_and_residual_are_those_of_the_balanced_anova():
+    table = nested(0)
+    found = statistics.mixed_model(table, site="site")
+    sites, people, contrasts = 12, 8, 4
+    x = table["area_mm2"].to_numpy().reshape(sites, people, contrasts)
+    persons = x.mean(axis=2)
+    residual = x - persons[..., None] - x.mean(axis=(0, 1)) + x.mean()
+    error = (residual**2).sum() / ((sites * people - 1) * (contrasts - 1))
+    between_people = contrasts * persons.var(axis=1, ddof=1).mean()
+    between_sites = contrasts * people * persons.mean(axis=1).var(ddof=1)
+    variance = found.random.set_index("source")["variance"]
+    assert variance["residual"] == pytest.approx(error, rel=0.01)
+    assert variance["subject"] == pytest.approx((between_people - error) / contrasts, rel=0.01)
+    expected = (between_sites - between_people) / (contrasts * people)
+    assert variance["site"] == pytest.approx(expected, rel=0.02)
+
+
+def test_the_mixed_model_finds_the_contrasts_effect_with_a_tenth_of_the_values_missing():
+    table = nested(1)
+    table.loc[table.sample(frac=0.1, random_state=0).index, "area_mm2"] = np.nan
+    found = statistics.mixed_model(table, site="site")
+    effects = found.fixed.set_index("term")["estimate"]
+    for contrast in (1, 2, 3):
+        assert effects[f"C(contrast)[T.c{contrast}]"] == pytest.approx(contrast, abs=0.5)
+    assert found.effect["df"] == 3
+    assert found.effect["p"] < 1e-6
+    assert found.n_rows == table["area_mm2"].notna().sum()
+
+
+@pytest.mark.parametrize("test", [statistics.icc, statistics.repeated_measures_anova])
+def test_double_rows_and_too_few_people_are_refused(test):
+    with pytest.raises(ValueError, match="several"):
+        test(pd.concat([tidy(JUDGES), tidy(JUDGES)]))
+    with pytest.raises(ValueError, match="found 1 and 4"):
+        test(tidy(JUDGES[:1]))
