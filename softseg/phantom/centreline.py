@@ -6,6 +6,7 @@ across it, in the plane perpendicular to the curve, `u` runs to the right and `v
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -81,20 +82,31 @@ class Centreline:
         low = row.astype(np.int32)
         weight = (row - low).astype(table.dtype)
         weight = weight[:, None] if table.ndim == 2 else weight
-        below = table[low]
-        return below + (table[low + 1] - below) * weight
+        below = table.take(low, axis=0)
+        step = table.take(low + 1, axis=0)
+        step -= below
+        step *= weight
+        step += below
+        return step
 
     def point(self, s_mm: float) -> np.ndarray:
         """`(3,)` point at one arc length."""
         return self.look_up(self.position, np.array([s_mm]))[0]
 
+    @cached_property
+    def _frames(self) -> np.ndarray:
+        """`(N, 15)` float32: point, tangent, curvature, right, front."""
+        tables = (self.position, self.tangent, self.curvature, self.right, self.front)
+        return np.concatenate(tables, axis=1).astype(np.float32)
+
     def locate(
-        self, points: np.ndarray, *, guess_mm: np.ndarray | None = None, iterations: int = 3
+        self, points: np.ndarray, *, guess_mm: np.ndarray | None = None, iterations: int = 2
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Arc length of the perpendicular plane through each point, and the place in that plane.
 
-        Newton's method on `(x - p(s)) · t(s) = 0`. It converges to a micrometre in three steps
-        within 40 mm of the cord, where neighbouring planes do not cross.
+        Newton's method on `(x - p(s)) · t(s) = 0`. Two steps are good to a hundredth of a
+        millimetre within 20 mm of the cord; `u` and `v` are taken where the last step began, where
+        they differ by less still.
 
         Args:
             points: `(P, 3)`, in millimetres.
@@ -104,24 +116,21 @@ class Centreline:
         Returns:
             `s`, `u`, `v`, each `(P,)` and in millimetres.
         """
-        line = np.concatenate([self.position, self.tangent, self.curvature], axis=1)
-        line = line.astype(np.float32)
         points = points.astype(np.float32, copy=False)
         if guess_mm is None:
             guess_mm = np.interp(points[:, 2], self.position[:, 2], self.s_mm)
-        s = guess_mm.astype(np.float32)
-        for _ in range(iterations):
-            here = self.look_up(line, s)
+        s = guess_mm.astype(np.float32, copy=False)
+        for step in range(iterations):
+            last = step == iterations - 1
+            here = self.look_up(self._frames if last else self._frames[:, :9], s)
             away = points - here[:, :3]
-            miss = np.einsum("pi,pi->p", away, here[:, 3:6])
-            slope = 1 - np.einsum("pi,pi->p", away, here[:, 6:])
-            s = s + miss / np.maximum(slope, 0.4)
-        across = np.concatenate([self.position, self.right, self.front], axis=1)
-        here = self.look_up(across.astype(np.float32), s)
-        away = points - here[:, :3]
-        u = np.einsum("pi,pi->p", away, here[:, 3:6])
-        v = np.einsum("pi,pi->p", away, here[:, 6:])
-        return s, u, v
+            miss = _dot(away, here[:, 3:6])
+            s = s + miss / np.maximum(1 - _dot(away, here[:, 6:9]), 0.4)
+        return s, _dot(away, here[:, 9:12]), _dot(away, here[:, 12:])
+
+
+def _dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return a[:, 0] * b[:, 0] + a[:, 1] * b[:, 1] + a[:, 2] * b[:, 2]
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

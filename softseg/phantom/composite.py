@@ -30,13 +30,17 @@ class Composite:
 
     def add(self, tissue: str, fraction: np.ndarray, index: np.ndarray) -> None:
         """Put a fraction of the whole voxel, not of what is left, into the voxels of `index`."""
-        fraction = np.minimum(fraction, self.left[index])
+        left = self.left[index]
+        fraction = np.minimum(fraction, left)
         self.fractions[INDEX[tissue], index] += fraction
-        self.left[index] -= fraction
+        self.left[index] = left - fraction
 
     def put(self, tissue: str, covered: np.ndarray, index: np.ndarray) -> None:
         """Cover part of what is left of the voxels of `index`."""
-        self.add(tissue, covered.astype(np.float32) * self.left[index], index)
+        hit = np.flatnonzero(covered)
+        if len(hit):
+            index = index[hit]
+            self.add(tissue, covered[hit].astype(np.float32) * self.left[index], index)
 
     def finish(self, background: str) -> None:
         """What is left is `background`."""

@@ -1,4 +1,4 @@
-"""Soft tissue of neck and upper chest: muscles and their fasciae, airway, vessels, fat, skin, air."""
+"""Soft tissue of neck and upper chest: muscles, fasciae, airway, vessels, fat, skin, air around."""
 
 import numpy as np
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from softseg.phantom import surroundings
+from softseg.phantom.centreline import STEP_MM
 from softseg.phantom.composite import Composite
 from softseg.phantom.cord import cord_points, profiles_at
 from softseg.phantom.places import Places
@@ -75,12 +76,20 @@ class Lattice:
         across = np.hypot(self.axes[:, 0], self.axes[:, 1]) + 0.25 * np.abs(self.axes[:, 2])
         return float(across.sum() / 2 * 1.15 + 0.1)
 
+    @cached_property
+    def _table(self) -> np.ndarray:
+        tables = (self.anatomy.profiles.table, self.anatomy.surroundings.table)
+        return np.concatenate(tables, axis=1)
+
     def places(self, part: slice) -> Places:
         """A batch of the voxels with all that the surroundings need to know."""
         anatomy = self.anatomy
-        both = np.concatenate([anatomy.profiles.table, anatomy.surroundings.table], axis=1)
-        rows = np.ascontiguousarray(anatomy.centreline.look_up(both, self.s[part]).T)
+        line, s = anatomy.centreline, self.s[part]
+        # The nearest row is near enough for all but the level, which places the discs.
+        row = np.clip(np.rint((s - line.start_mm) / STEP_MM), 0, len(line.position) - 1)
+        rows = np.ascontiguousarray(self._table.take(row.astype(np.int32), axis=0).T)
         here = dict(zip((*NAMES, *anatomy.surroundings.names), rows, strict=True))
+        here["level"] = line.look_up(anatomy.profiles.column("level"), s)
         return Places(
             self.s[part],
             self.u[part],

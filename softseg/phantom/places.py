@@ -74,6 +74,8 @@ class Places:
 
     def at(self, index: np.ndarray) -> "Places":
         """Some of the places."""
+        if len(index) == len(self.s):
+            return self
         here = {name: values[index] for name, values in self.here.items()}
         return Places(
             self.s[index],

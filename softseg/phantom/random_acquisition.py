@@ -1,0 +1,137 @@
+"""What a scanner may do to an image, drawn at random and rough: for training, not for measuring.
+
+Each effect is a function from an image to an image, with its own strength; `degrade` draws which
+ones happen. The truth is never touched.
+"""
+
+import numpy as np
+from scipy import ndimage
+
+from softseg.phantom.tissues import INDEX
+
+TEXTURE = {
+    "muscle": 1.0,
+    "fat": 0.8,
+    "marrow": 1.5,
+    "soft_tissue": 1.5,
+    "skin": 1.0,
+    "epidural_fat": 1.5,
+    "disc": 0.8,
+    "csf": 0.5,
+    "vessel": 1.0,
+    "brain": 0.8,
+}
+"""Relative strength of the grain within a tissue; the cord is the most even of all."""
+
+
+def degrade(
+    rng: np.random.Generator, clean: np.ndarray, fractions: np.ndarray, spacing_mm: np.ndarray
+) -> np.ndarray:
+    """Turn a clean image into what a scanner might have shown.
+
+    Args:
+        rng: Source of randomness.
+        clean: `(X, Y, Z)` brightness, about 0 to 1.
+        fractions: `(T, X, Y, Z)` tissues.
+        spacing_mm: `(3,)` voxel size.
+
+    Returns:
+        `(X, Y, Z)` float32, not negative.
+    """
+    image = clean * _grain(rng, fractions, spacing_mm)
+    if rng.random() < 0.35:
+        image = _pulsation(rng, image, clean, fractions, spacing_mm)
+    if rng.random() < 0.8:
+        image = image * _shading(rng, image.shape, spacing_mm)
+    if rng.random() < 0.6:
+        image = ndimage.gaussian_filter(image, rng.uniform(0.2, 0.8) * (np.array(image.shape) > 1))
+    if rng.random() < 0.3:
+        image = _truncated(rng, image)
+    if rng.random() < 0.12:
+        axis = int(rng.integers(2))
+        image = image + rng.uniform(0.03, 0.15) * np.roll(image, image.shape[axis] // 2, axis)
+    image = _noisy(rng, image)
+    if rng.random() < 0.4:
+        top = max(float(image.max()), 1e-6)
+        image = top * (image / top) ** np.exp(rng.uniform(-0.35, 0.35))
+    return image.astype(np.float32, copy=False)
+
+
+def smooth_field(
+    rng: np.random.Generator, shape: tuple[int, ...], spacing_mm: np.ndarray, length_mm: float
+) -> np.ndarray:
+    """A random field of unit standard deviation and a given correlation length."""
+    # Drawn on a coarse grid of two points a length and interpolated: as smooth and much faster.
+    coarse = [
+        max(2, int(np.ceil(n * h / length_mm * 1.5)) + 2)
+        for n, h in zip(shape, spacing_mm, strict=True)
+    ]
+    coarse = [min(c, n) if n > 1 else 1 for c, n in zip(coarse, shape, strict=True)]
+    field = rng.standard_normal(coarse, dtype=np.float32)
+    for axis, (few, many) in enumerate(zip(coarse, shape, strict=True)):
+        if few != many:
+            at = np.linspace(0, few - 1, many)
+            low = np.minimum(at.astype(int), few - 2)
+            part = (at - low).reshape([-1 if a == axis else 1 for a in range(3)]).astype(np.float32)
+            part = part * part * (3 - 2 * part)
+            below, above = field.take(low, axis), field.take(low + 1, axis)
+            field = below + (above - below) * part
+    return field
+
+
+def _grain(rng, fractions: np.ndarray, spacing_mm: np.ndarray) -> np.ndarray:
+    weights = np.full(len(fractions), 0.25, np.float32)
+    for tissue, strength in TEXTURE.items():
+        weights[INDEX[tissue]] = strength
+    strength = np.tensordot(weights, fractions, axes=1)
+    amplitude = rng.uniform(0.02, 0.16)
+    shape = fractions.shape[1:]
+    field = smooth_field(rng, shape, spacing_mm, rng.uniform(1.2, 3.0))
+    field = field + 0.7 * smooth_field(rng, shape, spacing_mm, rng.uniform(6, 20))
+    return np.clip(1 + amplitude * strength * field, 0.2, 2)
+
+
+def _pulsation(rng, image, clean, fractions, spacing_mm) -> np.ndarray:
+    """Flowing fluid loses signal in patches, or shines."""
+    field = smooth_field(rng, image.shape, spacing_mm, rng.uniform(4, 15))
+    loss = np.clip(field, 0, 1) * rng.uniform(0.1, 0.7) * rng.choice([1, 1, -0.5])
+    fluid = fractions[INDEX["csf"]]
+    brightness = float((clean * fluid).sum() / max(float(fluid.sum()), 1e-6))
+    return np.maximum(image - loss * fluid * brightness, 0)
+
+
+def _shading(rng, shape, spacing_mm) -> np.ndarray:
+    """Coil sensitivity: a slope, a falling off from a coil behind, and slow waves."""
+    axes = np.meshgrid(
+        *[(np.arange(n) - (n - 1) / 2) * h for n, h in zip(shape, spacing_mm, strict=True)],
+        indexing="ij",
+        sparse=True,
+    )
+    slope = sum(a * g for a, g in zip(axes, rng.normal(0, 0.006, 3), strict=True))
+    behind = -axes[1] * rng.choice([0.0, 1.0]) * rng.uniform(0.0, 0.02)
+    waves = rng.uniform(0, 0.25) * smooth_field(rng, shape, spacing_mm, rng.uniform(30, 80))
+    return np.exp(np.clip(slope + behind + waves, -1.6, 1.6)).astype(np.float32)
+
+
+def _truncated(rng, image: np.ndarray) -> np.ndarray:
+    """Cut the image's highest frequencies along one or both axes, as a small matrix does."""
+    for axis in range(2):
+        size = image.shape[axis]
+        if size < 8 or rng.random() < 0.4:
+            continue
+        spectrum = np.fft.rfft(image, axis=axis)
+        keep = int(spectrum.shape[axis] * rng.uniform(0.55, 0.95))
+        spectrum[(slice(None),) * axis + (slice(keep, None),)] = 0
+        image = np.fft.irfft(spectrum, size, axis=axis)
+    return np.maximum(image, 0).astype(np.float32)
+
+
+def _noisy(rng, image: np.ndarray) -> np.ndarray:
+    """Rician noise, sometimes correlated between neighbours by interpolation."""
+    scale = float(np.percentile(image, 90)) * rng.choice([0.02, 0.05, 0.1]) * rng.uniform(0.2, 1.6)
+    real, imaginary = rng.standard_normal((2, *image.shape), dtype=np.float32) * scale
+    if rng.random() < 0.4:
+        wide = rng.uniform(0.3, 0.7) * (np.array(image.shape) > 1)
+        real = ndimage.gaussian_filter(real, wide) * 1.6
+        imaginary = ndimage.gaussian_filter(imaginary, wide) * 1.6
+    return np.sqrt((image + real) ** 2 + imaginary**2)
