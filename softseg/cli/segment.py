@@ -1,5 +1,195 @@
 """`softseg segment`."""
 
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
 
-def segment() -> None:
-    """Not written yet."""
+import typer
+
+MOST_THREADS = 8
+"""More threads than this wait for each other: a slice is small."""
+
+
+def segment(
+    images: Annotated[
+        list[Path], typer.Argument(help="Images (.nii, .nii.gz) or the root of a BIDS data set.")
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--output", help="A file for one image, a folder for several.")
+    ],
+    weights: Annotated[
+        str, typer.Option(help="Name of shipped weights, a file, or a model's folder.")
+    ] = "axial",
+    binary: Annotated[bool, typer.Option("--binary", help="Write 0 and 1, not fractions.")] = False,
+    threshold: Annotated[
+        float, typer.Option(help="With --binary: fraction from which a voxel is cord.")
+    ] = 0.5,
+    largest_component: Annotated[
+        bool, typer.Option(help="Keep one cord and fill its gaps of up to 5 mm.")
+    ] = True,
+    average: Annotated[
+        str | None, typer.Option(help="Of a 4-D image: mean, or rms for echoes.")
+    ] = None,
+    activation: Annotated[
+        str | None, typer.Option(help="Instead of the network's: clamp, normalised_relu, sigmoid.")
+    ] = None,
+    tta: Annotated[
+        bool, typer.Option("--tta", help="Average over mirrored and shifted variants: 4 x slower.")
+    ] = False,
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="Also write the SD over these variants.")
+    ] = False,
+    csa: Annotated[
+        Path | None, typer.Option(help="Also measure every slice's area into this CSV table.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Make masks again that a batch has made before.")
+    ] = False,
+) -> None:
+    """Segment the spinal cord: a soft mask in [0, 1] on the image's own grid.
+
+    Any contrast, orientation and voxel size. Several images are a batch: one that fails stops
+    nobody (exit code 1), and an interrupted batch goes on where it was. For research, not for
+    diagnosis.
+
+    Examples:
+
+    softseg segment t2.nii.gz -o t2_cord.nii.gz
+
+    softseg segment a.nii.gz b.nii.gz -o masks --binary --csa areas.csv
+
+    softseg segment my_bids_dataset -o my_bids_dataset/derivatives/softseg
+    """
+    _limit_threads()
+    from softseg.network import ACTIVATIONS
+    from softseg.segmentation import batch
+    from softseg.segmentation.engine import Model
+
+    _check_choice("--average", average, ("mean", "rms"))
+    _check_choice("--activation", activation, ACTIVATIONS)
+    options = batch.Options(
+        binary=binary,
+        threshold=threshold,
+        largest_component=largest_component,
+        tta=tta,
+        uncertainty=uncertainty,
+        activation=activation,
+        average=average,
+    )
+    jobs = batch.plan(images, out, binary=binary)
+    model = Model.load(weights, device=device)
+    for path in {jobs[0].mask, *([csa] if csa else [])}:
+        batch.check_writable(path)
+    if jobs[0].recorded:
+        batch.describe(out, images, model)
+    failed = _report(batch.run(jobs, model, options, overwrite=overwrite), len(jobs), csa)
+    if failed and len(jobs) == 1:
+        from softseg.errors import InputError
+
+        raise InputError(failed[0])
+    if failed:
+        print(f"{len(failed)} of {len(jobs)} images failed", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _report(outcomes: Iterable, total: int, csa: Path | None) -> list[str]:
+    """Show what happens, write the table of areas, return what failed."""
+    failed, tables, counts = [], [], {"made": 0, "already done": 0}
+    with _progress(total) as (say, advance):
+        for outcome in outcomes:
+            name = outcome.job.image.name
+            if outcome.failed:
+                failed.append(outcome.note)
+                if total > 1:
+                    say(f"failed: {outcome.note}", style="red")
+            else:
+                counts["already done" if outcome.skipped else "made"] += 1
+                if outcome.note and not outcome.skipped:
+                    say(f"{name}: {outcome.note}", style="yellow")
+                if csa and outcome.mask.data.any():
+                    tables.append(_areas(outcome, say))
+            advance(name)
+    if csa and (tables or not failed):
+        _write_table(tables, csa)
+    if total > 1:
+        print(", ".join(f"{n} {what}" for what, n in counts.items() if n) or "no mask made")
+    return failed
+
+
+def _areas(outcome, say: Callable):
+    import warnings
+
+    from softseg.csa import measure
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        table = measure(outcome.mask)
+    for warning in caught:
+        say(f"{outcome.job.image.name}: {warning.message}", style="yellow")
+    return table.assign(file=str(outcome.job.mask))
+
+
+def _write_table(tables: list, path: Path) -> None:
+    import pandas as pd
+
+    from softseg.csa.measure import COLUMNS
+    from softseg.files import replacing
+
+    tables = [table for table in tables if len(table)]
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[tuple]:
+    """A bar on a terminal, a line an image elsewhere, nothing for a single image."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+    if total == 1:
+        yield console.print, lambda name: None
+    elif not console.is_terminal:
+        done = iter(range(1, total + 1))
+        yield console.print, lambda name: console.print(f"[{next(done)}/{total}] {name}")
+    else:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task("segmenting", total=total)
+            yield (
+                progress.console.print,
+                lambda name: progress.update(task, advance=1, description=name),
+            )
+
+
+def _check_choice(option: str, value: str | None, choices: tuple[str, ...]) -> None:
+    if value is not None and value not in choices:
+        from softseg.errors import InputError
+
+        raise InputError(f"{option} takes {', '.join(choices)}, found {value!r}")
+
+
+def _limit_threads() -> None:
+    """As many threads as this process may have cores, unless the user says otherwise."""
+    if "OMP_NUM_THREADS" in os.environ:
+        return
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    torch.set_num_threads(max(1, min(MOST_THREADS, cores or 1)))

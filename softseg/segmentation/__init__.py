@@ -1,5 +1,19 @@
 """Image in, soft mask on the image's own grid out."""
 
+from softseg.segmentation.components import Findings, examine, fill_gaps, largest_component
+from softseg.segmentation.engine import Model, Segmentation, segment, segment_with_findings
 from softseg.segmentation.prepare import Prepared, normalise, prepare
 
-__all__ = ["Prepared", "normalise", "prepare"]
+__all__ = [
+    "Findings",
+    "Model",
+    "Prepared",
+    "Segmentation",
+    "examine",
+    "fill_gaps",
+    "largest_component",
+    "normalise",
+    "prepare",
+    "segment",
+    "segment_with_findings",
+]

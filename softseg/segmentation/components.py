@@ -1,0 +1,163 @@
+"""What of a soft mask is one cord: its component, its gaps, its doubtful slices."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from scipy import ndimage
+
+from softseg.volume import Spacing
+
+FAINT = 0.1
+"""From this value on a voxel belongs to a component."""
+RIM_MM = 2.0
+"""Soft edges that reach below `FAINT` are kept this far out."""
+BRIDGE_MM = 5.0
+SLOPE = 0.6
+"""Millimetres that the cord moves in the slice per millimetre along the body where it is steep."""
+SMALLEST_MM2 = 12.0
+"""A section this small is no cord: C1 to T12 measure 35 to 90 mm²."""
+SHORTEST_MM = 8.0
+
+
+def largest_component(
+    soft: np.ndarray, spacing_mm: Spacing, *, bridge_mm: float = BRIDGE_MM
+) -> np.ndarray:
+    """Keep the component with most volume, with gaps along the cord bridged first.
+
+    A network that drops a single slice cuts the cord in two; without bridging the smaller half
+    would be thrown away.
+
+    Args:
+        soft: `(X, Y, Z)` in working orientation, values in [0, 1].
+        spacing_mm: Voxel size.
+        bridge_mm: Gaps along Z up to this length are bridged.
+
+    Returns:
+        `soft` with everything further than `RIM_MM` from the component set to 0.
+
+    Example:
+        >>> soft = np.zeros((9, 9, 6), np.float32)
+        >>> soft[1:4, 1:4, [0, 1, 3, 4]] = 1.0
+        >>> soft[7, 7, :] = 1.0
+        >>> kept = largest_component(soft, (1.0, 1.0, 2.0))
+        >>> kept[2, 2].tolist(), kept[7, 7].sum().item()
+        ([1.0, 1.0, 0.0, 1.0, 1.0, 0.0], 0.0)
+    """
+    occupied = soft >= FAINT
+    if not occupied.any():
+        return np.zeros_like(soft)
+    box = ndimage.find_objects(occupied.astype(np.uint8))[0]
+    reach = [int(np.ceil(RIM_MM / mm)) + 1 for mm in spacing_mm]
+    box = tuple(
+        slice(max(0, side.start - more), min(n, side.stop + more))
+        for side, more, n in zip(box, reach, soft.shape, strict=True)
+    )
+    inner, values = occupied[box], soft[box]
+    labels, count = ndimage.label(_bridged(inner, spacing_mm, bridge_mm), np.ones((3, 3, 3)))
+    kept = inner
+    if count > 1:
+        volumes = ndimage.sum_labels(values * inner, labels, np.arange(1, count + 1))
+        kept = inner & (labels == 1 + int(np.argmax(volumes)))
+    apart = inner & ~kept
+    rim = ndimage.distance_transform_edt(~kept, sampling=spacing_mm) <= RIM_MM
+    result = np.zeros_like(soft)
+    result[box] = np.where(rim & ~apart, values, 0)
+    return result
+
+
+def _bridged(occupied: np.ndarray, spacing_mm: Spacing, bridge_mm: float) -> np.ndarray:
+    """Grown upwards over the gap, and sideways by what a steep cord moves meanwhile."""
+    missing = int(bridge_mm / spacing_mm[2] + 1e-6)
+    grown = occupied.copy()
+    for up in range(1, missing + 1):
+        grown[:, :, up:] |= occupied[:, :, :-up]
+    sideways_mm = max(SLOPE * (missing + 1) * spacing_mm[2] - CORD_OVERLAP_MM, 0)
+    x, y = (int(min(sideways_mm, bridge_mm) / mm) for mm in spacing_mm[:2])
+    if x or y:
+        grown = ndimage.maximum_filter(grown, size=(2 * x + 1, 2 * y + 1, 1))
+    return grown
+
+
+CORD_OVERLAP_MM = 6.0
+"""Sections this far apart still overlap, so that nothing need grow sideways."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What can be said about a mask without knowing the truth.
+
+    Attributes:
+        found: Whether there is a cord at all.
+        doubtful_slices: Slices along Z (0 most inferior) within the cord's extent that are empty,
+            filled in, faint, or of a size unlike their neighbours'.
+    """
+
+    found: bool
+    doubtful_slices: tuple[int, ...] = ()
+
+
+def examine(soft: np.ndarray, spacing_mm: Spacing) -> Findings:
+    """Whether a soft mask shows a cord, and where not to trust it.
+
+    A cord has at least `SMALLEST_MM2` of values above one half in its section, over `SHORTEST_MM`
+    or the whole of a shorter image.
+
+    Args:
+        soft: `(X, Y, Z)` in working orientation.
+        spacing_mm: Voxel size.
+
+    Example:
+        >>> soft = np.zeros((20, 20, 12), np.float32)
+        >>> soft[5:13, 5:13] = 1.0
+        >>> soft[:, :, 4] = 0.0
+        >>> examine(soft, (1.0, 1.0, 1.0))
+        Findings(found=True, doubtful_slices=(4,))
+        >>> examine(np.zeros((5, 5, 5)), (1.0, 1.0, 1.0)).found
+        False
+    """
+    areas, cord = _sections(soft, spacing_mm)
+    needed_mm = min(SHORTEST_MM, soft.shape[2] * spacing_mm[2])
+    if len(cord) * spacing_mm[2] < needed_mm - 1e-6:
+        return Findings(False)
+    extent = np.arange(cord[0], cord[-1] + 1)
+    width = max(3, 2 * round(10 / spacing_mm[2]) + 1)
+    usual = ndimage.median_filter(areas[extent], size=min(width, len(extent)), mode="nearest")
+    odd = ~np.isin(extent, cord) | (np.abs(areas[extent] - usual) > 0.35 * usual)
+    return Findings(True, tuple(int(z) for z in extent[odd]))
+
+
+def _sections(soft: np.ndarray, spacing_mm: Spacing) -> tuple[np.ndarray, np.ndarray]:
+    """Area of each slice, and the slices that are surely cord: haze however wide is none."""
+    pixel_mm2 = spacing_mm[0] * spacing_mm[1]
+    sure_mm2 = (soft > 0.5).sum(axis=(0, 1)) * pixel_mm2
+    return soft.sum(axis=(0, 1)) * pixel_mm2, np.flatnonzero(sure_mm2 >= SMALLEST_MM2)
+
+
+def fill_gaps(soft: np.ndarray, spacing_mm: Spacing, *, bridge_mm: float = BRIDGE_MM) -> np.ndarray:
+    """Slices that the network dropped inside the cord, interpolated between their neighbours.
+
+    Args:
+        soft: `(X, Y, Z)` in working orientation, one component.
+        spacing_mm: Voxel size.
+        bridge_mm: Longer gaps are left empty.
+
+    Example:
+        >>> soft = np.ones((5, 5, 3), np.float32)
+        >>> soft[:, :, 1] = 0.0
+        >>> fill_gaps(soft, (2.0, 2.0, 2.0))[2, 2].tolist()
+        [1.0, 1.0, 1.0]
+    """
+    _, good = _sections(soft, spacing_mm)
+    filled = soft
+    for below, above in pairwise(good):
+        gap = int(above - below - 1)
+        if not 0 < gap * spacing_mm[2] <= bridge_mm + 1e-6:
+            continue
+        if filled is soft:
+            filled = soft.copy()
+        for z in range(below + 1, above):
+            share = (z - below) / (above - below)
+            between = (1 - share) * soft[:, :, below] + share * soft[:, :, above]
+            filled[:, :, z] = np.maximum(filled[:, :, z], between)
+    return filled

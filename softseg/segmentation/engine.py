@@ -1,0 +1,256 @@
+"""One image to one soft mask."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from softseg.errors import InputError
+from softseg.network import NetworkConfig, activate, load_weights
+from softseg.segmentation.components import Findings, examine, fill_gaps, largest_component
+from softseg.segmentation.locate import interpolate, track
+from softseg.segmentation.predict import inference, predict_slices, predict_volume
+from softseg.segmentation.prepare import Prepared, prepare
+from softseg.volume import Volume
+
+LOCATE_MM = 4.0
+"""Whole slices are looked at this far apart to find the cord."""
+LOCATE_VOXELS = 4_000_000
+"""In large fields further apart, so that finding costs no more than segmenting."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network that is ready to segment.
+
+    Attributes:
+        network: On its device.
+        config: What it was built from.
+        card: Its model card.
+    """
+
+    network: nn.Module
+    config: NetworkConfig
+    card: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, weights: "Weights", *, device: str = "auto") -> "Model":
+        """From a file, a folder, a shipped name, or `(network, config)`.
+
+        Raises:
+            InputError: If the weights or the device cannot be had.
+        """
+        if isinstance(weights, Model):
+            return weights
+        network, config, *card = weights if isinstance(weights, tuple) else load_weights(weights)
+        return cls(network.to(choose_device(device)), config, *card)
+
+
+Weights = str | Path | tuple | Model
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """A soft mask and what is to be said about it.
+
+    Attributes:
+        soft: On the image's own grid, values in [0, 1]; zeros if no cord was found.
+        findings: Whether there is a cord and which slices are doubtful.
+        uncertainty: Standard deviation between variants of the image, if asked for.
+    """
+
+    soft: Volume
+    findings: Findings
+    uncertainty: Volume | None = None
+
+    @property
+    def note(self) -> str:
+        """One line for people, empty if there is nothing to say.
+
+        Example:
+            >>> volume = Volume(np.zeros((2, 2, 2)), np.eye(4))
+            >>> Segmentation(volume, Findings(True, (3, 4, 5, 9))).note
+            'doubtful slices 3-5, 9'
+        """
+        if not self.findings.found:
+            return "no spinal cord found, the mask is empty"
+        slices = self.findings.doubtful_slices
+        return f"doubtful slices {_ranges(slices)}" if slices else ""
+
+
+def segment(
+    image: Volume,
+    *,
+    weights: Weights,
+    device: str = "auto",
+    activation: str | None = None,
+    largest_component: bool = True,
+    tta: bool = False,
+) -> Volume:
+    """A soft mask of the spinal cord on the image's own grid.
+
+    Args:
+        image: Any orientation, voxel size and contrast.
+        weights: A file, a model's folder, a shipped name, `(network, config)` or a `Model`.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        activation: Instead of the network's own: `clamp`, `normalised_relu` or `sigmoid`.
+        largest_component: Keep one cord and fill its gaps of up to 5 mm.
+        tta: Average over mirrored and shifted variants.
+
+    Returns:
+        Values in [0, 1], linear in the part of each voxel that is cord; zeros if no cord is
+        found.
+
+    Raises:
+        InputError: If the weights or the device cannot be had.
+    """
+    return segment_with_findings(
+        image,
+        weights=weights,
+        device=device,
+        activation=activation,
+        largest_component=largest_component,
+        tta=tta,
+    ).soft
+
+
+def segment_with_findings(
+    image: Volume,
+    *,
+    weights: Weights,
+    device: str = "auto",
+    activation: str | None = None,
+    largest_component: bool = True,
+    tta: bool = False,
+    uncertainty: bool = False,
+) -> Segmentation:
+    """As `segment`, with what is to be said about the mask.
+
+    Args:
+        image: As `segment`.
+        weights: As `segment`.
+        device: As `segment`.
+        activation: As `segment`.
+        largest_component: As `segment`.
+        tta: As `segment`.
+        uncertainty: Also the standard deviation over the variants that `tta` averages.
+    """
+    model = Model.load(weights, device=device)
+    prepared = prepare(image, model.config)
+    kind = activation or model.config.activation
+    variants = VARIANTS if tta or uncertainty else VARIANTS[:1]
+    predict = _predict_2d if model.config.dimension == 2 else _predict_3d
+    with inference(model.network):
+        answers = predict(model, prepared, kind, variants)
+    soft = np.mean([answer.data for answer in answers], axis=0) if tta else answers[0].data
+    mask, findings = _clean(image.like(soft), keep_one=largest_component)
+    spread = None
+    if uncertainty:
+        spread = image.like(np.std([answer.data for answer in answers], axis=0))
+    return Segmentation(mask, findings, spread)
+
+
+VARIANTS: tuple[tuple[bool, int], ...] = ((False, 0), (True, 0), (False, 3), (True, -3))
+"""Mirrored left to right or not, and by how many working voxels the windows are moved."""
+
+
+def _predict_2d(
+    model: Model, prepared: Prepared, kind: str, variants: tuple[tuple[bool, int], ...]
+) -> list[Volume]:
+    """Find the cord on some whole slices, then segment windows around it on all slices."""
+    shape = np.array(prepared.grid.shape)
+    slices = np.arange(shape[2])
+    size = np.array(model.config.patch_size)
+    middle = np.tile((shape[:2] - 1) / 2.0, (len(slices), 1))
+    centres = middle if (shape[:2] <= size).all() else _find_cord(model, prepared, kind)
+    if np.isnan(centres).any():
+        return [prepared.source.like(np.zeros(prepared.source.data.shape, np.float32))]
+    answers = []
+    for mirrored, shift in variants:
+        starts = _window_starts(centres + shift, shape[:2], size)
+        windows = prepared.windows(slices, starts, size)
+        raw = predict_slices(model.network, windows[:, ::-1] if mirrored else windows)
+        soft = activate(torch.from_numpy(raw), kind).clamp(0, 1).numpy()
+        answers.append(
+            prepared.restore_windows(soft[:, ::-1] if mirrored else soft, slices, starts)
+        )
+    return answers
+
+
+def _find_cord(model: Model, prepared: Prepared, kind: str) -> np.ndarray:
+    """`(Z, 2)` centres in working voxels, nan if nowhere is any cord."""
+    shape, spacing = np.array(prepared.grid.shape), prepared.grid.spacing_mm
+    multiple = np.array(model.config.multiple)
+    size = np.maximum(-(-shape[:2] // multiple) * multiple, model.config.patch_size)
+    step = max(1, round(LOCATE_MM / spacing[2]))
+    step = max(step, -(-int(size.prod() * shape[2]) // LOCATE_VOXELS))
+    slices = np.arange((shape[2] - 1) % step // 2, shape[2], step)
+    starts = np.tile((shape[:2] - size) // 2, (len(slices), 1))
+    raw = predict_slices(model.network, prepared.windows(slices, starts, size))
+    heat = activate(torch.from_numpy(raw), kind).clamp(0, 1).numpy()
+    found = track(heat, spacing[:2], step * spacing[2]) + starts
+    return interpolate(found, slices, np.arange(shape[2]))
+
+
+def _window_starts(centres: np.ndarray, shape: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Windows about the centres, inside the image where it is large enough, as in training."""
+    starts = np.round(centres - (size - 1) / 2).astype(int)
+    return np.clip(starts, np.minimum(0, (shape - size) // 2), np.maximum(0, shape - size))
+
+
+def _predict_3d(
+    model: Model, prepared: Prepared, kind: str, variants: tuple[tuple[bool, int], ...]
+) -> list[Volume]:
+    answers = []
+    for mirrored, shift in variants:
+        image = np.pad(prepared.data, [(abs(shift), 0), (abs(shift), 0), (0, 0)], mode="edge")
+        raw = predict_volume(
+            model.network, image[::-1] if mirrored else image, model.config.patch_size
+        )
+        raw = (raw[::-1] if mirrored else raw)[abs(shift) :, abs(shift) :]
+        soft = activate(torch.from_numpy(np.ascontiguousarray(raw)), kind).clamp(0, 1)
+        answers.append(prepared.restore(soft.numpy()))
+    return answers
+
+
+def _clean(soft: Volume, *, keep_one: bool) -> tuple[Volume, Findings]:
+    working = soft.oriented()
+    data = np.asarray(working.data, dtype=np.float32)
+    one = largest_component(data, working.spacing_mm)
+    findings = examine(one, working.spacing_mm)
+    if not findings.found:
+        return soft.like(np.zeros(soft.data.shape, np.float32)), findings
+    if not keep_one:
+        return soft.like(soft.data.astype(np.float32, copy=False)), findings
+    filled = fill_gaps(one, working.spacing_mm)
+    back = working.like(filled).oriented(soft.orientation)
+    return soft.like(np.ascontiguousarray(back.data)), findings
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called `name`; `auto` takes a GPU where there is one.
+
+    Raises:
+        InputError: If it is not there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"--device {name}: not available here; use auto or cpu") from error
+    return device
+
+
+def _ranges(numbers: tuple[int, ...]) -> str:
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1] = [parts[-1][0], number]
+        else:
+            parts.append([number])
+    return ", ".join("-".join(map(str, part)) for part in parts)
