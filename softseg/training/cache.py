@@ -94,7 +94,8 @@ def _prepare_pair(
             soft = prepared.to_working(mask)
         except ValueError as error:
             raise InputError(f"{truth}: {error}; a truth must be on its image's grid") from error
-        _save(pair.image_path, _slices_first(prepared.data).astype(np.float16))
+        if not pair.image_path.exists():
+            _save(pair.image_path, _slices_first(prepared.data).astype(np.float16))
         soft = _slices_first(soft).astype(np.float16)
         _save(pair.cord_path, cord_table(soft))
         _save(pair.soft_path, soft)

@@ -2,15 +2,17 @@
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as lightning
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from softseg.network import save_weights
+from softseg.training.config import TrainingConfig
 
 LAST, BEST = "last.safetensors", "best.safetensors"
 
@@ -51,6 +53,7 @@ class Clock(Callback):
     def __init__(self) -> None:
         self.steps, self.waiting, self.in_steps = 0, 0.0, 0.0
         self.mark: float | None = None
+        self.started = time.perf_counter()
 
     def on_train_epoch_start(self, *_: Any) -> None:
         """Data of a round are first asked for here."""
@@ -70,9 +73,10 @@ class Clock(Callback):
         self.steps += 1
 
     def summary(self) -> dict[str, float]:
-        """`steps`, `steps_per_second`, `loading_share`."""
+        """`seconds`, `steps`, `steps_per_second`, `loading_share` of this process."""
         total = self.waiting + self.in_steps
         return {
+            "seconds": time.perf_counter() - self.started,
             "steps": self.steps,
             "steps_per_second": self.steps / total if total else 0.0,
             "loading_share": self.waiting / total if total else 0.0,
@@ -141,8 +145,41 @@ def describe(row: dict[str, float]) -> str:
     )
 
 
+class Finish(Callback):
+    """Hands the times to what writes the results, in the process that has them."""
+
+    def __init__(self, write: Callable[[dict[str, float]], None], clock: Clock) -> None:
+        self.write, self.clock = write, clock
+
+    def on_train_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        """Write once, then let the other processes go."""
+        if trainer.is_global_zero:
+            self.write(self.clock.summary())
+        trainer.strategy.barrier("written")
+
+
 def progress_callbacks(kind: str, steps: int) -> list[Callback]:
     """A bar on a terminal, lines elsewhere, or nothing."""
     if kind == "auto":
         kind = "bar" if sys.stderr.isatty() else "lines"
     return {"bar": lambda: [Bar(steps)], "lines": lambda: [Lines(steps)], "none": list}[kind]()
+
+
+def all_callbacks(
+    config: TrainingConfig,
+    checkpoints: Path,
+    write: Callable[[dict[str, float]], None],
+    *,
+    validated: bool,
+) -> list[Callback]:
+    """Everything that a training of `config` has beside its steps."""
+    clock = Clock()
+    found = [clock, Checkpoints(checkpoints, config.checkpoint_minutes)]
+    found += progress_callbacks(config.progress, config.steps)
+    if validated:
+        found.append(BestWeights(checkpoints))
+        if config.patience:
+            found.append(
+                EarlyStopping("validation_soft_dice", mode="max", patience=config.patience)
+            )
+    return [*found, Finish(write, clock)]

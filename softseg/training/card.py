@@ -26,7 +26,10 @@ def model_card(config: TrainingConfig, data: dict[str, Any], curves: pd.DataFram
         scores = {name.removeprefix("validation_"): float(last[name]) for name in columns}
     warnings = []
     if scores.get("volume_ratio") == 0.0:
-        warnings.append("the output was 0 everywhere on the validated volumes")
+        warnings.append(
+            "the output has died, it is 0 everywhere on the validated volumes; start from a "
+            "network with output_bias > 0 or the activation clamp"
+        )
     return {
         "intended_use": "research on spinal cord MRI, not diagnosis",
         "licence": "MIT",

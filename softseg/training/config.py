@@ -125,6 +125,10 @@ class TrainingConfig:
         for name in ("output", "dataset", "cache", "init_weights"):
             value = getattr(self, name)
             object.__setattr__(self, name, str(value) if isinstance(value, Path) else value)
+        for name in ("network", "loss_options"):
+            if not isinstance(getattr(self, name), str):
+                plain = json.loads(json.dumps(dict(getattr(self, name))))
+                object.__setattr__(self, name, plain)
         self._check()
 
     def _check(self) -> None:

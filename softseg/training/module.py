@@ -1,8 +1,6 @@
 """The training step, the optimiser and the running mean of the weights, as Lightning wants them."""
 
-import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import lightning.pytorch as lightning
@@ -11,13 +9,10 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from softseg.errors import InputError
-from softseg.losses import LOSSES, deep_supervision
-from softseg.network import NetworkConfig, activate
+from softseg.network import NetworkConfig
 from softseg.training.batches import Batches
 from softseg.training.config import TrainingConfig
-
-Loss = Callable[[Any, torch.Tensor], torch.Tensor]
+from softseg.training.objective import Loss, rate_factor
 
 
 class Regression(lightning.LightningModule):
@@ -28,7 +23,7 @@ class Regression(lightning.LightningModule):
         network_config: What `network` is.
         config: Settings of the training.
         loss: Of the network's output, after `activation`, and the soft target.
-        batches: From first and last step, rank and number of processes to batches.
+        batches: From `first_step`, `last_step`, `rank` and `world` to batches.
         validate: From a network and the index of a volume to its scores.
         volumes: How many volumes are validated.
         round_ends: Steps at which a validation or a checkpoint can come, rising, the last is the
@@ -42,7 +37,7 @@ class Regression(lightning.LightningModule):
         config: TrainingConfig,
         loss: Loss,
         *,
-        batches: Callable[[int, int, int, int], Batches],
+        batches: Callable[..., Batches],
         validate: Callable[[nn.Module, int], dict[str, float]],
         volumes: int,
         round_ends: Sequence[int],
@@ -131,7 +126,12 @@ class Regression(lightning.LightningModule):
         """Batches of the next round, beginning where the training stands."""
         first = self.global_step
         last = next(end for end in self.round_ends if end > first)
-        batches = self.batches(first, last, self.trainer.global_rank, self.trainer.world_size)
+        batches = self.batches(
+            first_step=first,
+            last_step=last,
+            rank=self.trainer.global_rank,
+            world=self.trainer.world_size,
+        )
         return DataLoader(batches, batch_size=None, num_workers=self.config.workers)
 
     def val_dataloader(self) -> DataLoader:
@@ -148,37 +148,3 @@ class Regression(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the learning curve up again."""
         self.rows = list(checkpoint["rows"])
-
-
-def rate_factor(step: int, steps: int, warmup_steps: int) -> float:
-    """Learning rate after `step` steps as a share of its peak: a line up, half a cosine down.
-
-    Example:
-        >>> [round(rate_factor(step, 100, 10), 3) for step in (0, 9, 10, 55, 100)]
-        [0.1, 1.0, 1.0, 0.5, 0.0]
-    """
-    if step < warmup_steps:
-        return (step + 1) / warmup_steps
-    done = (step - warmup_steps) / max(1, steps - warmup_steps)
-    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
-
-
-def make_loss(config: TrainingConfig, network: NetworkConfig) -> Loss:
-    """The loss of a network's raw output, of one or of several resolutions.
-
-    Raises:
-        InputError: If the loss is unknown.
-    """
-    if config.loss not in LOSSES:
-        raise InputError(f"loss: must be one of {', '.join(LOSSES)}, found {config.loss!r}")
-    loss = partial(LOSSES[config.loss], **config.loss_options)
-    seen = config.loss_sees == "activation" or (
-        config.loss_sees == "auto" and network.activation == "sigmoid"
-    )
-    kind = network.activation if seen else "none"
-
-    def of_output(output: Any, target: torch.Tensor) -> torch.Tensor:
-        heads = output if isinstance(output, list | tuple) else [output]
-        return deep_supervision(loss, [activate(head.float(), kind) for head in heads], target)
-
-    return of_output

@@ -1,0 +1,86 @@
+"""The network and the data that a training's settings name."""
+
+import json
+import warnings
+from pathlib import Path
+
+from torch import nn
+
+from softseg.dataset import Dataset
+from softseg.errors import InputError
+from softseg.network import PRESETS, NetworkConfig, build_network, load_weights
+from softseg.training.cache import cache_folder, find_pairs, prepare_pairs
+from softseg.training.config import TrainingConfig
+from softseg.training.patches import PreparedPair
+from softseg.training.synthetic import synthetic_pairs
+from softseg.training.validation import spread
+
+Pair = tuple[str, str, Path, Path]
+
+
+def make_network(config: TrainingConfig) -> tuple[nn.Module, NetworkConfig]:
+    """Fresh weights of a preset or of own settings, or those of `init_weights`.
+
+    Own settings may name a `preset` whose values they change.
+
+    Raises:
+        InputError: If there is no such preset, or the settings describe no network.
+    """
+    if isinstance(config.network, str):
+        if config.network not in PRESETS:
+            known = ", ".join(PRESETS)
+            raise InputError(f"network: must be one of {known}, found {config.network!r}")
+        network_config = PRESETS[config.network]
+    else:
+        own = dict(config.network)
+        preset = PRESETS[own.pop("preset")].to_dict() if "preset" in own else {}
+        network_config = NetworkConfig.from_dict(preset | own)
+    if config.init_weights is None:
+        return build_network(network_config, seed=config.seed), network_config
+    network, found, _ = load_weights(config.init_weights)
+    if found != network_config:
+        warnings.warn(
+            f"{config.init_weights}: its own network settings are taken, not those asked for",
+            stacklevel=3,
+        )
+    return network, found
+
+
+def find_data(
+    config: TrainingConfig, network: NetworkConfig
+) -> tuple[list[PreparedPair], list[Pair]]:
+    """Prepared pairs to train on, and images with their truths to validate.
+
+    Raises:
+        InputError: If there is nothing to train on.
+    """
+    volumes: list[Pair] = []
+    if config.dataset is not None:
+        people = [*config.training_subjects, *config.validation_subjects]
+        dataset = Dataset.index(
+            config.dataset,
+            contrasts=config.contrasts,
+            subjects=people if config.training_subjects else None,
+        )
+        if config.validation_subjects:
+            found = find_pairs(dataset, config, config.validation_subjects)
+            volumes = spread(found, config.validation_volumes)
+    if config.augmentation == "synthseg":
+        return synthetic_pairs(config, network, cache_folder(config)), volumes
+    if config.dataset is None:
+        raise InputError("training settings: name a dataset (only synthseg needs none)")
+    people = config.training_subjects or tuple(
+        set(dataset.subjects) - set(config.validation_subjects)
+    )
+    found = find_pairs(dataset, config, people)
+    return prepare_pairs(found, network, cache_folder(config)), volumes
+
+
+def data_name(config: TrainingConfig) -> str:
+    """What the data set calls itself."""
+    if config.dataset is None:
+        return "phantom stream"
+    described = Path(config.dataset) / "dataset_description.json"
+    if not described.exists():
+        return Path(config.dataset).name
+    return str(json.loads(described.read_text(encoding="utf-8")).get("Name", ""))
