@@ -1,5 +1,48 @@
 """`softseg phantom`."""
 
+from pathlib import Path
+from typing import Annotated
 
-def phantom() -> None:
-    """Not written yet."""
+import typer
+
+
+def phantom(
+    out: Annotated[
+        Path, typer.Argument(help="Folder of the data set: new, empty or one to go on with.")
+    ],
+    subjects: int = typer.Option(24, help="How many people."),
+    seed: int = typer.Option(1, help="Which people: the same seed gives the same bytes."),
+    contrasts: str = typer.Option(
+        None, help="Separated by commas, or `all`; by default the six of the paper."
+    ),
+    pathology: str = typer.Option(
+        None,
+        help="healthy, compression, lesions, injury, atrophy or local-atrophy, with a number as in "
+        "`compression=30`; join by `+`, take turns by `,`.",
+    ),
+    vendor: str = typer.Option(None, help="Siemens, Philips or GE; by default a mixture."),
+    field_of_view: str = typer.Option("cord", help="`cord`, or `full` as scanned."),
+    severity: str = typer.Option("mild", help="`mild` or `realistic` artefacts."),
+    jobs: int = typer.Option(None, help="Processes; by default one a core."),
+) -> None:
+    """Write a BIDS data set of digital people whose true cord area is known.
+
+    Beside the images lie masks as raters draw them, vertebral labels, and the truth: the fraction
+    of cord in each voxel and the exact area of each slice. A run that was stopped goes on.
+
+    Example: `softseg phantom data/phantom --subjects 24 --seed 1 --contrasts T1w,T2w`
+    """
+    from softseg.phantom.cohort import write_cohort
+
+    folder = write_cohort(
+        out,
+        subjects=subjects,
+        seed=seed,
+        contrasts=contrasts,
+        pathology=pathology,
+        vendor=vendor,
+        field_of_view=field_of_view,
+        severity=severity,
+        jobs=jobs,
+    )
+    typer.echo(f"{folder}: {subjects} people")

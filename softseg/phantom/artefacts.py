@@ -1,0 +1,196 @@
+"""What the scanner adds to the object: finite k-space, slices, coil, noise, flow, distortion.
+
+Each function takes arrays in working orientation (X right to left, Y posterior to anterior, Z
+inferior to superior) and has no hidden state; random ones take a generator.
+"""
+
+import numpy as np
+from scipy import fft, ndimage
+
+PHASE_AXIS = 1
+"""Phase encoding runs from the back to the front, as in the protocol's axial scans."""
+
+
+def truncate_k_space(
+    fine: np.ndarray,
+    shape: tuple[int, ...],
+    *,
+    axes: tuple[int, ...],
+    acquired: float = 1.0,
+    apodisation: float = 0.2,
+) -> np.ndarray:
+    """Keep only the spatial frequencies that a scan of `shape` samples: Gibbs ringing at edges.
+
+    The fine samples are averages over small voxels; that average's damping is undone first, so that
+    what remains is the object's own spectrum, cut off. The cosine transform stands for the Fourier
+    transform because its mirrored borders do not ring.
+
+    Args:
+        fine: `(…, X, Y, Z)` averages over voxels that divide the wanted ones.
+        shape: Wanted size of the last three axes; equal to the fine size along axes left alone.
+        axes: Which of the last three axes (0, 1, 2) are encoded.
+        acquired: Fraction of the highest frequency that was acquired along each axis.
+        apodisation: Strength of the cosine filter that vendors put on k-space, 0 to 1.
+
+    Returns:
+        `(…, *shape)`, with the mean of `fine`.
+
+    Example:
+        >>> flat = np.ones((8, 8, 1))
+        >>> truncate_k_space(flat, (4, 4, 1), axes=(0, 1)).round(6).max()
+        np.float64(1.0)
+    """
+    result = fine
+    for axis in axes:
+        along = fine.ndim - 3 + axis
+        count, kept = fine.shape[along], shape[axis]
+        spectrum = fft.dct(result, type=2, axis=along, norm="ortho")
+        spectrum = np.take(spectrum, np.arange(kept), axis=along)
+        frequency = np.arange(kept)
+        relative = frequency / (kept * acquired)
+        weight = np.where(relative <= 1, 1 - apodisation * (1 - np.cos(np.pi * relative)) / 2, 0)
+        weight = weight / np.sinc(frequency / (2 * count)) * np.sqrt(kept / count)
+        shaped = weight.reshape([-1 if i == along else 1 for i in range(fine.ndim)])
+        result = fft.idct(spectrum * shaped.astype(fine.dtype), type=2, axis=along, norm="ortho")
+    return result
+
+
+def slice_profile(fine: np.ndarray, factor: int, spill: float = 0.08) -> np.ndarray:
+    """Sum thin slices into thick ones whose edges are soft, as selective pulses make them.
+
+    Args:
+        fine: `(…, X, Y, Z·factor + 2)` thin slices with one more at each end.
+        factor: Thin slices in a thick one.
+        spill: Weight that each edge's thin slice gives to the neighbouring thick slice.
+    """
+    count = (fine.shape[-1] - 2) // factor
+    thin = np.moveaxis(fine, -1, 0)
+    inner = thin[1:-1].reshape(count, factor, *thin.shape[1:])
+    weights = np.ones(factor)
+    weights[[0, -1]] -= spill
+    thick = np.tensordot(weights, inner, axes=(0, 1)).astype(fine.dtype)
+    thick += spill * (thin[0 : count * factor : factor] + thin[factor + 1 :: factor])
+    return np.moveaxis(thick / factor, 0, -1)
+
+
+def smooth_field(
+    shape: tuple[int, int, int],
+    spacing_mm: tuple[float, float, float],
+    scale_mm: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """`(X, Y, Z)` float32 random field, mean 0, deviation about 1, varying over `scale_mm`."""
+    extent = np.array(shape) * np.array(spacing_mm)
+    coarse = np.maximum(2, np.ceil(extent / scale_mm).astype(int) + 2)
+    knots = rng.standard_normal(coarse).astype(np.float32)
+    places = [np.linspace(0.5, n - 1.5, m) for n, m in zip(coarse, shape, strict=True)]
+    for axis, place in enumerate(places):  # linear interpolation, one axis after the other
+        low = np.clip(place.astype(int), 0, coarse[axis] - 2)
+        weight = (place - low).reshape([-1 if i == axis else 1 for i in range(3)])
+        weight = weight.astype(np.float32)
+        knots = np.take(knots, low, axis) * (1 - weight) + np.take(knots, low + 1, axis) * weight
+    return knots * np.float32(1.5**1.5)  # linear interpolation leaves (2/3)^3 of the variance
+
+
+def coil_profile(
+    shape: tuple[int, int, int],
+    spacing_mm: tuple[float, float, float],
+    strength: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """`(X, Y, Z)` smooth positive brightness: the neck coil lies behind, and fades up and down."""
+    x, y, z = (
+        ((np.arange(n) - (n - 1) / 2) * s / 100).reshape([-1 if i == a else 1 for i in range(3)])
+        for a, (n, s) in enumerate(zip(shape, spacing_mm, strict=True))
+    )
+    a, b, c, d = rng.normal(0, 0.5, 4)
+    exponent = -(1.0 + 0.3 * a) * y + 0.5 * b * x + c * z - (1.0 + 0.5 * d) * z**2
+    return np.exp(strength * exponent).astype(np.float32)
+
+
+def add_noise(channels: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:
+    """Complex Gaussian noise on real signals; its magnitude is Rician.
+
+    Args:
+        channels: `(C, X, Y, Z)` signed signals.
+        deviation: Standard deviation of the real and of the imaginary part.
+
+    Returns:
+        Complex array of the same shape.
+    """
+    noise = rng.standard_normal((2, *channels.shape), dtype=np.float32) * np.float32(deviation)
+    return (channels + noise[0]) + 1j * noise[1]
+
+
+def flow_void(
+    shape: tuple[int, int, int],
+    spacing_mm: tuple[float, float, float],
+    depth: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """`(X, Y, Z)` factor on the CSF: pulsating streaks lose up to `depth` of their signal."""
+    streaks = smooth_field(shape, spacing_mm, 9.0, rng)
+    return 1 - depth / (1 + np.exp(-2.5 * (streaks - 0.6)))
+
+
+def add_ghost(channels: np.ndarray, strength: float, shift_fraction: float) -> np.ndarray:
+    """A faint copy displaced along the phase-encoding axis, from periodic motion."""
+    axis = channels.ndim - 3 + PHASE_AXIS
+    shift = round(shift_fraction * channels.shape[axis])
+    return channels + strength * np.roll(channels, shift, axis=axis)
+
+
+def displacement_mm(
+    shape: tuple[int, int, int],
+    spacing_mm: tuple[float, float, float],
+    amplitude_mm: float,
+    jitter_mm: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """`(X, 1, Z)` shift along the phase axis from an uneven field, with a jump from slice to slice.
+
+    It depends on X and Z alone, so that columns slide and areas within a slice stay true.
+    """
+    smooth = smooth_field((shape[0], 2, shape[2]), (spacing_mm[0], 30.0, spacing_mm[2]), 25.0, rng)
+    jumps = rng.standard_normal((1, 1, shape[2])).astype(np.float32)
+    return amplitude_mm * 0.6 * smooth[:, :1] + jitter_mm * jumps
+
+
+def slide(array: np.ndarray, shift_voxels: np.ndarray) -> np.ndarray:
+    """Move each column along Y by a fraction of voxels; sums are kept away from the borders.
+
+    Args:
+        array: `(…, X, Y, Z)`.
+        shift_voxels: `(X, 1, Z)`, positive towards the front.
+    """
+    y = np.arange(array.shape[-2]).reshape(1, -1, 1) - shift_voxels
+    low = np.floor(y).astype(int)
+    weight = (y - low).astype(array.dtype)
+    last = array.shape[-2] - 1
+    below = np.broadcast_to(np.clip(low, 0, last), array.shape[-3:])
+    above = np.broadcast_to(np.clip(low + 1, 0, last), array.shape[-3:])
+    lead = (None,) * (array.ndim - 3)
+    repeat = (*array.shape[:-3], 1, 1, 1)
+    below, above = np.tile(below[lead], repeat), np.tile(above[lead], repeat)
+    left = np.take_along_axis(array, below, axis=-2)
+    right = np.take_along_axis(array, above, axis=-2)
+    return left * (1 - weight) + right * weight
+
+
+def drop_out(
+    heights_mm: np.ndarray, discs_mm: np.ndarray, depth: float, width_mm: float = 5.0
+) -> np.ndarray:
+    """`(Z,)` factor: gradient echoes lose signal beside discs, where the field is uneven."""
+    near = np.exp(-(((heights_mm[:, None] - discs_mm[None, :]) / width_mm) ** 2) / 2).max(axis=1)
+    return 1 - depth * near
+
+
+def texture(
+    shape: tuple[int, int, int],
+    spacing_mm: tuple[float, float, float],
+    strength: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """`(X, Y, Z)` factor on tissue around the canal: muscle and marrow are never even."""
+    coarse = smooth_field(shape, spacing_mm, 5.0, rng)
+    return np.exp(np.float32(strength) * ndimage.uniform_filter(coarse, 2))

@@ -1,0 +1,248 @@
+"""A data set of digital people on disk, with raters' masks and the truth beside the images.
+
+Each person is written to a temporary folder and moved into place whole, the raw folder last: where
+`sub-XXX` exists, all of its files do. A cohort that was stopped goes on where it stopped, and one
+that is whole can be extended.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from softseg.contrasts import CONTRASTS
+from softseg.dataset.writing import describe_pipeline, generated_by
+from softseg.errors import InputError
+from softseg.files import replacing, write_json
+from softseg.phantom.acquisition import get_severity
+from softseg.phantom.geometry import FIELDS_OF_VIEW
+from softseg.phantom.pathology import parse_pathology
+from softseg.phantom.protocols import PROTOCOLS, VENDORS
+from softseg.phantom.subjects import Recipe, draw_subject, subject_label, write_subject
+
+RECIPE_FILE = "code/softseg_phantom.json"
+"""What made the cohort; by it a folder is known as ours."""
+
+MOST_SUBJECTS = 10_000
+
+_README = """Digital spinal cords
+
+People who do not exist, imaged by a simulated scanner. Each image has a hard mask as a rater might
+draw it and vertebral labels (derivatives/labels) and the truth: the fraction of cord in every voxel
+and the exact cross-sectional area of every slice (derivatives/truth). Made by `softseg phantom`
+with the settings in {recipe}.
+"""
+
+_COLUMNS = {
+    "sex": {"Description": "Sex", "Levels": {"F": "female", "M": "male"}},
+    "age": {"Description": "Age", "Units": "year"},
+    "height": {"Description": "Height", "Units": "cm"},
+    "manufacturer": {"Description": "Vendor of the simulated scanner"},
+    "institution_id": {"Description": "Invented site; each has its own habit of drawing"},
+    "pathology": {"Description": "What is wrong with the cord"},
+}
+
+
+def write_cohort(
+    out: Path | str,
+    *,
+    subjects: int,
+    seed: int,
+    contrasts: Sequence[str] | str | None = None,
+    pathology: str | None = None,
+    vendor: str | None = None,
+    field_of_view: str = "cord",
+    severity: str = "mild",
+    jobs: int | None = None,
+    progress: bool = True,
+) -> Path:
+    """Write a BIDS data set of digital people whose true cord area is known.
+
+    Args:
+        out: Folder of the data set: new, empty, or a cohort of the same settings to go on with.
+        subjects: How many people.
+        seed: Which people; the same seed gives the same bytes, whatever `jobs`.
+        contrasts: Keys of `softseg.contrasts`, as a list or separated by commas; None for the six
+            of the paper, `all` for the unseen ones too.
+        pathology: For example `compression=30`; several separated by commas take turns; None for
+            healthy people.
+        vendor: `Siemens`, `Philips` or `GE` for everyone; None for the shares of Spine Generic.
+        field_of_view: `cord` or `full`.
+        severity: `mild` or `realistic`.
+        jobs: Processes; None for one a core.
+        progress: Whether to show a bar.
+
+    Returns:
+        `out` as a path.
+
+    Raises:
+        InputError: If a setting is wrong or `out` holds something else; nothing is touched.
+    """
+    recipe = _check(subjects, seed, contrasts, pathology, vendor, field_of_view, severity)
+    if jobs is not None and jobs < 1:
+        raise InputError(f"jobs must be at least 1, found {jobs}")
+    out = Path(out)
+    _check_folder(out, recipe, subjects)
+    _describe(out, recipe)
+    missing = [i for i in range(subjects) if not (out / subject_label(i)).exists()]
+    workers = min(jobs or os.cpu_count() or 1, max(1, len(missing)))
+    with _bar(progress, subjects, subjects - len(missing)) as advance:
+        for _ in _each(out, recipe, missing, workers):
+            advance()
+    _write_participants(out, recipe, subjects)
+    return out
+
+
+def _check(
+    subjects: int,
+    seed: int,
+    contrasts: Sequence[str] | str | None,
+    pathology: str | None,
+    vendor: str | None,
+    field_of_view: str,
+    severity: str,
+) -> Recipe:
+    if not 1 <= subjects <= MOST_SUBJECTS:
+        raise InputError(f"subjects must be 1 to {MOST_SUBJECTS}, found {subjects}")
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed must be 0 to {2**32 - 1}, found {seed}")
+    if vendor is not None and vendor not in VENDORS:
+        raise InputError(f"unknown vendor {vendor!r}; known are {', '.join(VENDORS)}")
+    if field_of_view not in FIELDS_OF_VIEW:
+        raise InputError(
+            f"unknown field of view {field_of_view!r}; known are {', '.join(FIELDS_OF_VIEW)}"
+        )
+    get_severity(severity)
+    for name in (pathology or "healthy").split(","):
+        parse_pathology(name.strip(), np.random.default_rng(0))
+    return Recipe(seed, _names(contrasts), pathology, vendor, field_of_view, severity)
+
+
+def _names(contrasts: Sequence[str] | str | None) -> tuple[str, ...]:
+    if contrasts is None:
+        return tuple(CONTRASTS)
+    if contrasts == "all":
+        return tuple(PROTOCOLS)
+    names = contrasts.split(",") if isinstance(contrasts, str) else list(contrasts)
+    names = [name.strip() for name in names]
+    unknown = [name for name in names if name not in PROTOCOLS]
+    if unknown or not names:
+        raise InputError(
+            f"unknown contrast {(unknown or [''])[0]!r}; known are {', '.join(PROTOCOLS)}"
+        )
+    return tuple(name for name in PROTOCOLS if name in names)
+
+
+def _check_folder(out: Path, recipe: Recipe, subjects: int) -> None:
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; choose a folder")
+    if not out.exists() or not any(out.iterdir()):
+        return
+    path = out / RECIPE_FILE
+    if not path.is_file():
+        raise InputError(f"{out}: holds something that is not a phantom cohort; choose another")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); choose another folder") from error
+    for name, value in _content(recipe).items():
+        if found.get(name) != value:
+            raise InputError(
+                f"{out}: holds a cohort with {name} {found.get(name)!r} instead of {value!r}; "
+                "choose another folder"
+            )
+    present = sorted(p.name for p in out.glob("sub-*"))
+    if present and present[-1] > subject_label(subjects - 1):
+        raise InputError(
+            f"{out}: already holds {len(present)} people, {subjects} wanted; choose another folder"
+        )
+
+
+def _content(recipe: Recipe) -> dict:
+    return json.loads(json.dumps(recipe.__dict__))
+
+
+def _describe(out: Path, recipe: Recipe) -> None:
+    if (out / RECIPE_FILE).exists():
+        return
+    write_json(out / RECIPE_FILE, _content(recipe))
+    write_json(
+        out / "dataset_description.json",
+        {
+            "Name": "Digital spinal cords",
+            "BIDSVersion": "1.9.0",
+            "DatasetType": "raw",
+            "License": "CC0",
+            "Authors": ["softseg phantom"],
+            "GeneratedBy": generated_by("phantom", **_content(recipe)),
+        },
+    )
+    with replacing(out / "README") as temporary:
+        temporary.write_text(_README.format(recipe=RECIPE_FILE), encoding="utf-8")
+    write_json(out / "participants.json", _COLUMNS)
+    labels, truth = out / "derivatives" / "labels", out / "derivatives" / "truth"
+    describe_pipeline(labels, "Masks and labels of simulated raters", "phantom")
+    describe_pipeline(truth, "Exact cord fractions and areas", "phantom")
+
+
+def _each(out: Path, recipe: Recipe, missing: list[int], workers: int) -> Iterator[int]:
+    """Make the missing people, yielding each when it is in place."""
+    if workers == 1:
+        for index in missing:
+            make_subject(out, recipe, index)
+            yield index
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        pending = {pool.submit(make_subject, out, recipe, index): index for index in missing}
+        try:
+            while pending:
+                done, _ = wait(pending, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+                    yield pending.pop(future)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def make_subject(out: Path, recipe: Recipe, index: int) -> None:
+    """Write one person beside the data set and move it in, raw images last."""
+    label = subject_label(index)
+    scratch = Path(tempfile.mkdtemp(prefix=f".partial-{label}-", dir=out))
+    try:
+        write_subject(scratch, recipe, index)
+        for part in ("derivatives/labels", "derivatives/truth", "."):
+            target = out / part / label
+            shutil.rmtree(target, ignore_errors=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(scratch / part / label, target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _write_participants(out: Path, recipe: Recipe, subjects: int) -> None:
+    rows = pd.DataFrame([draw_subject(recipe, index).row for index in range(subjects)])
+    with replacing(out / "participants.tsv") as temporary:
+        rows.to_csv(temporary, sep="\t", index=False, na_rep="n/a", lineterminator="\n")
+
+
+@contextmanager
+def _bar(shown: bool, total: int, done: int) -> Iterator:
+    columns = (
+        TextColumn("people"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, disable=not shown) as progress:
+        task = progress.add_task("people", total=total, completed=done)
+        yield lambda: progress.advance(task)

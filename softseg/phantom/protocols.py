@@ -1,0 +1,156 @@
+"""How each vendor images each contrast.
+
+Facts of the Spine Generic protocol (Cohen-Adad et al. 2021, doi:10.1038/s41596-021-00588-0) as the
+sidecars of its public data set report them (sites amu and unf for Siemens, vuiisAchieva for
+Philips, tokyo750w for GE). Trains of inverted gradient echoes, noise and the CSF's flow are not in
+the sidecars: the trains are as long as the vendor's readout usually is, noise and flow reproduce
+what is measured on real images. The unseen contrasts use settings that are usual for them.
+"""
+
+from dataclasses import dataclass
+
+from softseg.errors import InputError
+
+VENDORS = ("Siemens", "Philips", "GE")
+"""Makers of scanners, as `participants.tsv` writes them."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Settings of one sequence; times in seconds, angles in degrees.
+
+    Attributes:
+        sequence: Which signal equation of `softseg.phantom.signal` it obeys.
+        tr_s: Time between excitations (between inversions for inverted gradient echoes).
+        te_s: Echo times; several are combined by root mean square.
+        flip_deg: Flip angles, one for each readout.
+        ti_s: Inversion times, to the centre of each readout.
+        echo_spacing_s, pulses: Readout of inverted gradient echoes.
+        b_value: Diffusion weighting in s/mm².
+        mt: Whether a magnetisation transfer pulse precedes each excitation.
+        fat_saturation: Fraction of fat's signal that is removed.
+        inflow: Fraction of CSF that is fresh at each excitation because it flows.
+        dephasing: Fraction of the CSF's signal that flow takes from echo trains.
+        noise: Standard deviation of noise in each channel, as a fraction of the cord's signal.
+        acquired: Fraction of the reconstructed matrix that was acquired, the rest zero-filled.
+        slices: Number of slices of an axial stack, or None for a slab over the whole field.
+    """
+
+    sequence: str
+    tr_s: float
+    te_s: tuple[float, ...]
+    flip_deg: tuple[float, ...]
+    ti_s: tuple[float, ...] = ()
+    echo_spacing_s: float = 0.0
+    pulses: int = 0
+    b_value: float = 0.0
+    mt: bool = False
+    fat_saturation: float = 0.0
+    inflow: float = 0.0
+    dephasing: float = 0.0
+    noise: float = 0.03
+    acquired: float = 1.0
+    slices: int | None = None
+
+
+def _t1w(te_s: float, echo_spacing_s: float, pulses: int, noise: float) -> Protocol:
+    return Protocol(
+        "inversion_gradient_echo", 2.0, (te_s,), (9.0,), ti_s=(1.0,),
+        echo_spacing_s=echo_spacing_s, pulses=pulses, inflow=0.06, noise=noise,
+    )  # fmt: skip
+
+
+def _t2w(tr_s: float, te_s: float, noise: float) -> Protocol:
+    return Protocol("turbo_spin_echo", tr_s, (te_s,), (90.0,), dephasing=0.1, noise=noise)
+
+
+def _t2star(tr_s: float, te_s: tuple[float, ...], noise: float) -> Protocol:
+    return Protocol("gradient_echo", tr_s, te_s, (30.0,), inflow=0.25, noise=noise, slices=15)
+
+
+def _mt_on(tr_s: float, te_s: float, noise: float) -> Protocol:
+    return Protocol(
+        "gradient_echo", tr_s, (te_s,), (9.0,), mt=True, inflow=0.06, noise=noise, slices=22
+    )
+
+
+def _gre_t1w(te_s: float, noise: float) -> Protocol:
+    return Protocol("gradient_echo", 0.015, (te_s,), (15.0,), inflow=0.06, noise=noise, slices=22)
+
+
+def _dwi(te_s: float, b_value: float, noise: float) -> Protocol:
+    return Protocol(
+        "diffusion_spin_echo", 4.5, (te_s,), (90.0,), b_value=b_value, fat_saturation=0.95,
+        noise=noise, slices=15,
+    )  # fmt: skip
+
+
+_SHARED: dict[str, Protocol] = {
+    "UNIT1": Protocol(
+        "two_inversions", 5.0, (0.0024,), (4.0, 5.0), ti_s=(0.7, 2.5), echo_spacing_s=0.0062,
+        pulses=150, noise=0.02,
+    ),
+    "STIR": Protocol(
+        "inversion_turbo_spin_echo", 4.0, (0.036,), (90.0,), ti_s=(0.22,), noise=0.05
+    ),
+    "PSIR": Protocol(
+        "phase_sensitive_inversion", 3.0, (0.012,), (90.0,), ti_s=(0.40,), noise=0.05
+    ),
+    "EPI": Protocol(
+        "gradient_echo", 2.5, (0.03,), (80.0,), fat_saturation=0.95, inflow=0.1, noise=0.025,
+        slices=15,
+    ),
+}  # fmt: skip
+
+PROTOCOLS: dict[str, dict[str, Protocol]] = {
+    "DWI": {
+        "Siemens": _dwi(0.060, 800, 0.035),
+        "Philips": _dwi(0.070, 800, 0.040),
+        "GE": _dwi(0.087, 800, 0.050),
+    },
+    "MT-on": {
+        "Siemens": _mt_on(0.035, 0.0035, 0.035),
+        "Philips": _mt_on(0.057, 0.0020, 0.035),
+        "GE": _mt_on(0.035, 0.0040, 0.045),
+    },
+    "GRE-T1w": {
+        "Siemens": _gre_t1w(0.0035, 0.030),
+        "Philips": _gre_t1w(0.0020, 0.030),
+        "GE": _gre_t1w(0.0040, 0.040),
+    },
+    "T1w": {
+        "Siemens": _t1w(0.0037, 0.0085, 130, 0.020),
+        "Philips": _t1w(0.0036, 0.0077, 140, 0.020),
+        "GE": _t1w(0.0019, 0.0048, 200, 0.035),
+    },
+    "T2star": {
+        "Siemens": _t2star(0.600, (0.0065, 0.0103, 0.0141, 0.0180, 0.0218), 0.030),
+        "Philips": _t2star(0.625, (0.0069, 0.0139, 0.0208), 0.025),
+        "GE": _t2star(0.660, (0.0069, 0.0139, 0.0209), 0.035),
+    },
+    "T2w": {
+        "Siemens": _t2w(2.00, 0.120, 0.060),
+        "Philips": _t2w(3.50, 0.120, 0.050),
+        "GE": _t2w(2.52, 0.128, 0.070),
+    },
+    "b0": {vendor: _dwi(te_s, 0, 0.030) for vendor, te_s in zip(
+        VENDORS, (0.060, 0.070, 0.087), strict=True)},
+} | {name: dict.fromkeys(VENDORS, protocol) for name, protocol in _SHARED.items()}  # fmt: skip
+"""Protocol of each contrast and vendor, at 3 T."""
+
+
+def get_protocol(contrast: str, vendor: str = "Siemens") -> Protocol:
+    """The protocol of a contrast on a vendor's scanner.
+
+    Raises:
+        InputError: If either is unknown, naming those that are.
+
+    Example:
+        >>> get_protocol("T2w", "Philips").tr_s
+        3.5
+    """
+    if contrast not in PROTOCOLS:
+        raise InputError(f"unknown contrast {contrast!r}; known are {', '.join(PROTOCOLS)}")
+    if vendor not in VENDORS:
+        raise InputError(f"unknown vendor {vendor!r}; known are {', '.join(VENDORS)}")
+    return PROTOCOLS[contrast][vendor]
