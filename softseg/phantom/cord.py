@@ -31,6 +31,8 @@ def cord_points(
     cosine, sine = np.cos(here["twist"]), np.sin(here["twist"])
     x, y = u * cosine + v * sine, v * cosine - u * sine
     edge = anatomy.outline.distance(x, y, half_u, half_v)
+    # Points of width w cover π w² / 12 too much of any convex outline; its perimeter shares that.
+    edge = edge + width**2 / (24 * np.sqrt((half_u**2 + half_v**2) / 2))
     inside = coverage(edge, width)
     rim = np.clip(here["rim"] * (1 + 0.3 * y / half_v), 0.05, 0.5)
     with_rim = coverage(edge - rim, width)

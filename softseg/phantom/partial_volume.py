@@ -23,7 +23,7 @@ from softseg.volume import Grid
 if TYPE_CHECKING:
     from softseg.phantom.anatomy import Anatomy
 
-POINT_MM = (0.4, 0.4, 1.0)
+POINT_MM = (0.4, 0.4, 0.5)
 """Distance between points inside a voxel: across the cord, across, along."""
 CHUNK = 1 << 15
 """Points evaluated together, few enough to stay in the processor's cache."""

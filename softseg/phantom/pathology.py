@@ -73,7 +73,7 @@ class Pathology:
         compressions, lesions, injury: See their classes.
         atrophy_percent: Exact loss of cross-sectional area along the whole cord.
         local_atrophy: `(first level, last level, percent)`: the same between two level coordinates,
-            fading out over 5 mm.
+            fading out over 8 mm.
     """
 
     name: str = "healthy"

@@ -131,7 +131,8 @@ def build_profiles(
     top_mm = disc_mm[TOP_LEVEL] + rng.uniform(2, 9)
     half = {k: _along(person.diameters_mm[k], level) / 2 for k in person.diameters_mm}
     half = {k: _smooth(v) for k, v in half.items()}
-    grow = 1 + 0.045 * np.maximum(0, s_mm - top_mm + 4)  # the medulla widens upwards
+    # The medulla widens upwards, from the end of the cord on.
+    grow = 1 + 0.045 * 4 * np.logaddexp(0, (s_mm - top_mm) / 4)
     half["RL"] = half["RL"] * np.minimum(grow, 1.9)
     half["AP"] = half["AP"] * np.minimum(grow, 2.0)
     sac_rl = half["canal_RL"] * np.minimum(grow, 1.5)
@@ -194,7 +195,7 @@ def _diseased(rl, ap, pathology: Pathology, s_mm, disc_mm):
     if pathology.local_atrophy is not None:
         first, last, percent = pathology.local_atrophy
         high, low = _arc_length(first, disc_mm), _arc_length(last, disc_mm)
-        inside = _step((high - s_mm) / 5) * _step((s_mm - low) / 5)
+        inside = _step((high - s_mm) / 8) * _step((s_mm - low) / 8)
         area = area * (1 - percent / 100 * inside)
     if pathology.injury is not None:
         away = s_mm - _arc_length(pathology.injury.level, disc_mm)

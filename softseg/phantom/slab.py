@@ -21,6 +21,10 @@ RADIAL, ANGULAR = 4, 256
 """Points of the quadrature across the cord: doubling both changes areas by less than 0.01 %."""
 
 
+SPARE_MM = 0.5
+"""A slice this near the end of the cord counts as cut by it."""
+
+
 @dataclass(frozen=True)
 class Slabs:
     """The slices of a grid as slabs between parallel planes.
@@ -70,7 +74,8 @@ def areas(anatomy: "Anatomy", grid: Grid) -> pd.DataFrame:
     line, profiles = anatomy.centreline, anatomy.profiles
     along = line.position @ slabs.normal
     edges = np.interp(np.stack([slabs.low_mm, slabs.high_mm]), along, line.s_mm)
-    whole = (slabs.low_mm >= height[:, 0].max()) & (slabs.high_mm <= height[:, -1].min())
+    whole = slabs.low_mm >= height[:, 0].max() + SPARE_MM
+    whole &= slabs.high_mm <= height[:, -1].min() - SPARE_MM
     inside_mm3 = sum(
         np.interp(slabs.high_mm, q, v) - np.interp(slabs.low_mm, q, v)
         for q, v in zip(height, volume, strict=True)
