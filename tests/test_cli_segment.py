@@ -1,0 +1,328 @@
+"""`softseg segment`, in this process but for start-up, with a network that finds bright tubes."""
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from segmentation_network import CONFIG, trained, tube
+
+from softseg import cli
+from softseg.network import save_weights
+from softseg.segmentation import segment
+from softseg.volume import Volume
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "tubes.safetensors"
+    save_weights(path, trained(), CONFIG, {"data": "tubes"})
+    return path
+
+
+@pytest.fixture
+def image(tmp_path) -> Path:
+    return tube(shape=(40, 36, 8))[0].save(tmp_path / "in" / "sub-01_T2w.nii.gz")
+
+
+@pytest.fixture
+def softseg(weights, capsys):
+    """Run the command, return exit code and what it said."""
+
+    def run(*arguments) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as left:
+            cli.main(["segment", *map(str, arguments), "--weights", str(weights)])
+        captured = capsys.readouterr()
+        return left.value.code or 0, captured.out + captured.err
+
+    return run
+
+
+def contents(folder: Path) -> set[str]:
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+
+
+def test_one_image_becomes_one_soft_mask_on_its_own_grid(softseg, image, tmp_path, weights):
+    code, said = softseg(image, "-o", tmp_path / "out" / "cord.nii.gz")
+    assert (code, said) == (0, "")
+    assert contents(tmp_path / "out") == {"cord.nii.gz"}
+    mask, source = nib.load(tmp_path / "out" / "cord.nii.gz"), nib.load(image)
+    np.testing.assert_array_equal(mask.affine, source.affine)
+    for key in ("qform_code", "sform_code", "xyzt_units"):
+        assert mask.header[key] == source.header[key]
+    assert mask.get_data_dtype() == np.float32
+    expected = segment(Volume.load(image), weights=weights)
+    np.testing.assert_array_equal(mask.get_fdata(), expected.data)
+    assert ((mask.get_fdata() > 0.01) & (mask.get_fdata() < 0.99)).any()
+
+
+def test_a_binary_mask_holds_what_reaches_the_threshold(softseg, image, tmp_path, weights):
+    soft = segment(Volume.load(image), weights=weights).data
+    for arguments, threshold in ((), 0.5), (("--threshold", "0.2"), 0.2):
+        out = tmp_path / f"{threshold}.nii"
+        assert softseg(image, "-o", out, "--binary", *arguments)[0] == 0
+        mask = nib.load(out)
+        assert mask.get_data_dtype() == np.uint8
+        np.testing.assert_array_equal(mask.get_fdata(), soft >= threshold)
+
+
+def test_several_images_go_into_a_folder_with_a_record_each(softseg, image, tmp_path):
+    other = tube(shape=(40, 36, 8), seed=1)[0].save(tmp_path / "in" / "sub-02_T2w.nii")
+    code, said = softseg(image, other, "-o", tmp_path / "out")
+    assert code == 0
+    assert "2 made" in said
+    assert contents(tmp_path / "out") == {
+        f"sub-0{n}_T2w_label-SC_softseg.{kind}" for n in (1, 2) for kind in ("nii.gz", "json")
+    }
+    record = json.loads((tmp_path / "out" / "sub-01_T2w_label-SC_softseg.json").read_text())
+    assert record["CordFound"]
+    assert record["Sources"] == ["sub-01_T2w.nii.gz"]
+    assert record["GeneratedBy"][0]["Parameters"]["weights_checksum"]
+
+
+def test_a_batch_resumes_and_makes_again_what_changed(softseg, image, tmp_path):
+    other = tube(shape=(40, 36, 8), seed=1)[0].save(tmp_path / "in" / "b.nii.gz")
+    out = tmp_path / "out"
+    first = out / "sub-01_T2w_label-SC_softseg.nii.gz"
+    softseg(image, "-o", out)
+    stamp = first.stat().st_mtime_ns
+    assert "1 made, 1 already done" in softseg(image, other, "-o", out)[1]
+    assert first.stat().st_mtime_ns == stamp
+    assert "2 already done" in softseg(image, other, "-o", out)[1]
+    assert "2 made" in softseg(image, other, "-o", out, "--no-largest-component")[1]
+    assert "2 made" in softseg(image, other, "-o", out, "--overwrite")[1]
+    assert first.stat().st_mtime_ns != stamp
+    tube(shape=(40, 36, 9), seed=5)[0].save(image)
+    assert "1 made, 1 already done" in softseg(image, other, "-o", out)[1]
+    first.unlink()
+    assert "1 made, 1 already done" in softseg(image, other, "-o", out)[1]
+    first.with_name(first.name.replace(".nii.gz", ".json")).write_text("{")
+    assert "1 made, 1 already done" in softseg(image, other, "-o", out)[1]
+
+
+def test_one_bad_image_does_not_stop_the_rest(softseg, image, tmp_path):
+    bad = tmp_path / "in" / "bad.nii.gz"
+    bad.write_text("this is text")
+    code, said = softseg(bad, image, "-o", tmp_path / "out")
+    assert code == 1
+    assert "failed:" in said
+    assert "bad.nii.gz" in said
+    assert "1 of 2 images failed" in said
+    assert "Traceback" not in said
+    assert "sub-01_T2w_label-SC_softseg.nii.gz" in contents(tmp_path / "out")
+
+
+def broken_header(path: Path, image: Path) -> None:
+    path.write_bytes(gzip.compress(b"\0" * 400))
+
+
+def truncated(path: Path, image: Path) -> None:
+    path.write_bytes(image.read_bytes()[:-2000])
+
+
+def text(path: Path, image: Path) -> None:
+    path.write_text("Dear scanner, please send an image.\n" * 20)
+
+
+def empty(path: Path, image: Path) -> None:
+    path.touch()
+
+
+def series(path: Path, image: Path) -> None:
+    data = np.stack([nib.load(image).get_fdata(dtype=np.float32)] * 3, axis=3)
+    nib.save(nib.Nifti1Image(data, np.diag([-1, 1, 3, 1])), path)
+
+
+def complex_numbers(path: Path, image: Path) -> None:
+    nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.complex64), np.eye(4)), path)
+
+
+def flat(path: Path, image: Path) -> None:
+    nib.save(nib.Nifti1Image(np.ones((9, 9), np.float32), np.eye(4)), path)
+
+
+@pytest.mark.parametrize(
+    "spoil", [broken_header, truncated, text, empty, series, complex_numbers, flat]
+)
+def test_an_unusable_image_is_one_line_and_leaves_nothing(softseg, image, tmp_path, spoil):
+    path = tmp_path / "in" / "bad.nii.gz"
+    spoil(path, image)
+    code, said = softseg(path, "-o", tmp_path / "out" / "cord.nii.gz")
+    assert code == 2
+    assert len(said.strip().splitlines()) == 1
+    assert "bad.nii.gz" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_series_is_averaged_when_asked(softseg, image, tmp_path):
+    path = tmp_path / "in" / "series.nii.gz"
+    series(path, image)
+    assert "--average mean" in softseg(path, "-o", tmp_path / "no.nii.gz")[1]
+    for how in ("mean", "rms"):
+        assert softseg(path, "-o", tmp_path / f"{how}.nii.gz", "--average", how)[0] == 0
+    assert softseg(image, "-o", tmp_path / "one.nii.gz")[0] == 0
+    one = nib.load(tmp_path / "one.nii.gz").get_fdata()
+    np.testing.assert_allclose(nib.load(tmp_path / "mean.nii.gz").get_fdata(), one, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [">i2", "<i2", "<u1", ">f4", "<f8"])
+def test_byte_order_number_type_and_scaling_do_not_matter(softseg, tmp_path, kind):
+    image, _ = tube(shape=(40, 36, 8))
+    values = np.round(image.data.clip(0, 254))
+    scaled = nib.Nifti1Image(values.astype(kind), image.affine)
+    scaled.header.set_data_dtype(np.dtype(kind))
+    if np.dtype(kind).kind in "iu":
+        scaled.header.set_slope_inter(0.5, 3)
+    if kind[0] == ">":
+        scaled = nib.Nifti1Image(values.astype(kind), image.affine, scaled.header.as_byteswapped())
+    nib.save(scaled, tmp_path / "scaled.nii.gz")
+    Volume(values, image.affine).save(tmp_path / "plain.nii")
+    masks = []
+    for name in ("scaled.nii.gz", "plain.nii"):
+        assert softseg(tmp_path / name, "-o", tmp_path / f"cord_{name}")[0] == 0
+        masks.append(nib.load(tmp_path / f"cord_{name}").get_fdata())
+    np.testing.assert_allclose(*masks, atol=5e-3)
+    assert masks[0].max() > 0.9
+
+
+def test_an_image_without_a_cord_says_so_and_the_mask_is_empty(softseg, tmp_path):
+    leg = np.random.default_rng(0).random((40, 40, 8)).astype(np.float32)
+    Volume(leg, np.diag([-1.0, 1.0, 3.0, 1.0])).save(tmp_path / "leg.nii.gz")
+    code, said = softseg(
+        tmp_path / "leg.nii.gz", "-o", tmp_path / "cord.nii.gz", "--csa", tmp_path / "a.csv"
+    )
+    assert code == 0
+    assert "leg.nii.gz: no spinal cord found" in said
+    assert not nib.load(tmp_path / "cord.nii.gz").get_fdata().any()
+    assert len(pd.read_csv(tmp_path / "a.csv")) == 0
+
+
+def test_areas_are_measured_in_the_same_run(softseg, image, tmp_path):
+    from softseg.csa import measure
+
+    table = tmp_path / "areas.csv"
+    assert softseg(image, "-o", tmp_path / "out", "--csa", table)[0] == 0
+    mask = tmp_path / "out" / "sub-01_T2w_label-SC_softseg.nii.gz"
+    areas = pd.read_csv(table)
+    assert set(areas["file"]) == {str(mask)}
+    np.testing.assert_allclose(areas["area_mm2"], measure(mask)["area_mm2"], rtol=1e-6)
+    table.unlink()
+    assert (
+        "1 already done"
+        in softseg(image, image.parent / "sub-01_T2w.nii.gz", "-o", tmp_path / "o2")[1]
+    )
+    softseg(image, "-o", tmp_path / "out", "--csa", table)
+    pd.testing.assert_frame_equal(pd.read_csv(table), areas)
+
+
+def test_uncertainty_is_a_second_map(softseg, image, tmp_path):
+    assert softseg(image, "-o", tmp_path / "cord.nii.gz", "--uncertainty")[0] == 0
+    spread = nib.load(tmp_path / "cord_uncertainty.nii.gz")
+    assert spread.shape == nib.load(image).shape
+    assert 0 < spread.get_fdata().max() < 0.5
+
+
+def bids(root: Path) -> Path:
+    (root / "sub-01" / "anat").mkdir(parents=True)
+    (root / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.9.0"}')
+    tube(shape=(40, 36, 6))[0].save(root / "sub-01" / "anat" / "sub-01_T2w.nii.gz")
+    tube(shape=(40, 36, 6))[0].save(root / "sub-01" / "dwi" / "sub-01_rec-average_dwi.nii.gz")
+    return root
+
+
+def test_a_bids_data_set_becomes_a_bids_derivative(softseg, tmp_path):
+    root = bids(tmp_path / "data")
+    out = root / "derivatives" / "ours"
+    code, said = softseg(root, "-o", out)
+    assert code == 0, said
+    assert {name for name in contents(out) if name.endswith("nii.gz")} == {
+        "sub-01/anat/sub-01_T2w_label-SC_softseg.nii.gz",
+        "sub-01/dwi/sub-01_rec-average_dwi_label-SC_softseg.nii.gz",
+    }
+    description = json.loads((out / "dataset_description.json").read_text())
+    assert description["DatasetType"] == "derivative"
+    assert description["GeneratedBy"][0]["Name"] == "softseg segment"
+    assert "2 already done" in softseg(root, "-o", out)[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "finding"),
+    [
+        (("absent.nii.gz", "-o", "out.nii.gz"), "absent.nii.gz: no such file"),
+        (("in.nii.gz", "-o", "out.txt"), "must end in .nii"),
+        (("in.nii.gz", "-o", "in.nii.gz"), "would overwrite"),
+        (("in.nii.gz", "other/in.nii.gz", "-o", "out"), "different folders"),
+        (("in.nii.gz", "other/in.nii.gz", "-o", "out.nii.gz"), "need a folder"),
+        (("other", "-o", "out"), "other"),
+        (("note.txt", "-o", "out"), "must end in .nii"),
+        (("in.nii.gz", "-o", "out", "--threshold", "0.3"), "--binary"),
+        (("in.nii.gz", "-o", "out", "--binary", "--threshold", "1.5"), "(0, 1]"),
+        (("in.nii.gz", "-o", "out", "--average", "median"), "mean, rms"),
+        (("in.nii.gz", "-o", "out", "--activation", "softmax"), "clamp"),
+        (("in.nii.gz", "-o", "out", "--device", "tpu"), "--device"),
+        (("in.nii.gz", "-o", "note.txt/out"), "note.txt"),
+        (("in.nii.gz", "-o", "out", "--csa", "note.txt/a.csv"), "note.txt"),
+    ],
+)
+def test_wrong_use_is_one_line_before_anything_is_written(
+    softseg, image, tmp_path, monkeypatch, arguments, finding
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other").mkdir()
+    image.rename(tmp_path / "in.nii.gz")
+    (tmp_path / "other" / "in.nii.gz").write_bytes((tmp_path / "in.nii.gz").read_bytes())
+    (tmp_path / "note.txt").write_text("a note")
+    before = contents(tmp_path)
+    code, said = softseg(*arguments)
+    assert code == 2
+    assert finding in said
+    assert len(said.strip().splitlines()) == 1
+    assert contents(tmp_path) == before
+
+
+def test_unknown_weights_are_named(image, tmp_path, capsys):
+    with pytest.raises(SystemExit) as left:
+        cli.main(["segment", str(image), "-o", str(tmp_path / "o.nii.gz"), "--weights", "best"])
+    assert left.value.code == 2
+    assert "best: no such weights" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc refuses even root")
+def test_a_folder_that_may_not_be_written_to_is_wrong_input(softseg, image):
+    code, said = softseg(image, "-o", "/proc/locked/cord.nii.gz")
+    assert code == 2
+    assert "/proc/locked" in said
+    assert "cannot write" in said
+
+
+def test_a_full_disk_leaves_nothing_half_written(softseg, image, tmp_path, monkeypatch):
+    def full(volume, path):
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("softseg.volume.nib.save", full)
+    code, said = softseg(image, "-o", tmp_path / "out" / "cord.nii.gz")
+    assert code == 2
+    assert "No space left" in said
+    assert contents(tmp_path / "out") == set()
+
+
+def test_it_starts_without_training_libraries(image, tmp_path, weights):
+    code = (
+        "import sys\n"
+        "from softseg import cli\n"
+        "try:\n"
+        f"    cli.main(['segment', {str(image)!r}, '-o', {str(tmp_path / 'o.nii.gz')!r}, "
+        f"'--weights', {str(weights)!r}])\n"
+        "except SystemExit as left:\n"
+        "    assert not left.code\n"
+        "print(*({'monai', 'lightning', 'matplotlib', 'bids2table'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) <= {"bids2table"}
+    assert (tmp_path / "o.nii.gz").exists()
