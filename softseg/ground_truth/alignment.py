@@ -80,20 +80,13 @@ def place(mask: Volume, reference: Volume) -> Placed:
     to_native = np.linalg.inv(mask.affine) @ reference.affine
     slices = np.flatnonzero(line.segmented)
     edges = np.concatenate([slices - 0.5, slices + 0.5])
-    heights = _apply(
-        np.linalg.inv(to_native), np.column_stack([interpolate_edges(line, edges), edges])
-    )[:, 2]
+    heights = _apply(np.linalg.inv(to_native), np.column_stack([line.at(edges), edges]))[:, 2]
     none = np.zeros((1, 2))
     return Placed(
         mask, line, to_native, np.array(reference.spacing_mm),
         (float(heights.min()), float(heights.max())),
         np.zeros(1), none, np.zeros(1), none, np.zeros(1, dtype=bool),
     )  # fmt: skip
-
-
-def interpolate_edges(line: Centreline, k: np.ndarray) -> np.ndarray:
-    """Centres at slab edges."""
-    return line.at(k)
 
 
 def centre_by_height(placed: Placed, heights: np.ndarray) -> np.ndarray:

@@ -17,8 +17,7 @@ class Centreline:
         segmented: `(K,)` whether the slice holds any of the mask.
         measured: `(K,)` whether its centre was measured; interpolated or extrapolated otherwise.
         centre: `(K + 2, 2)` in-plane centres of slices -1 to K.
-        tilt_deg: `(K,)` direction of the longer axis in the plane, in degrees; NaN if unmeasured.
-        elongation: `(K,)` how far from round the slice is, 0 (round) to 1.
+        covariance: `(K, 2, 2)` spread of each slice in the plane; NaN if unmeasured.
     """
 
     segmented: np.ndarray
@@ -27,8 +26,11 @@ class Centreline:
     covariance: np.ndarray
 
     def at(self, k: np.ndarray) -> np.ndarray:
-        """Centres at fractional slices `k`, `(..., 2)`."""
-        return interpolate(np.arange(-1, len(self.centre) - 1), self.centre, k)
+        """Centres at fractional slices `k` (-1 to K), `(..., 2)`."""
+        position = np.clip(np.asarray(k, dtype=float) + 1, 0, len(self.centre) - 1)
+        below = np.minimum(position.astype(int), len(self.centre) - 2)
+        share = (position - below)[..., None]
+        return (1 - share) * self.centre[below] + share * self.centre[below + 1]
 
 
 def find_centreline(mask: np.ndarray) -> Centreline:
@@ -43,7 +45,9 @@ def find_centreline(mask: np.ndarray) -> Centreline:
     """
     cord = _largest_piece(mask > 0)
     area = cord.sum(axis=(0, 1)).astype(float)
-    around = ndimage.median_filter(np.where(area > 0, area, 0), size=5, mode="nearest")
+    span = slice(*(np.flatnonzero(area)[[0, -1]] + [0, 1]))
+    around = np.zeros_like(area)
+    around[span] = ndimage.median_filter(area[span], size=7, mode="mirror")
     measured = (area > 0) & (area >= PARTIAL * around)
     if not measured.any():
         measured = area > 0

@@ -19,6 +19,7 @@ class Lattice:
         centre: `(H + 2, 2)` cord centre at `heights` and one beyond either end.
         first: Lattice voxel at the corner of the box around `points`.
         shape: Of that box.
+        reach_mm: Distance from `centre` in the plane within which the points lie.
     """
 
     points: np.ndarray
@@ -26,6 +27,7 @@ class Lattice:
     centre: np.ndarray
     first: np.ndarray
     shape: tuple[int, int, int]
+    reach_mm: float
 
     @classmethod
     def around(cls, placed: Mapping[str, Placed], reference: str, heights: np.ndarray) -> "Lattice":
@@ -44,7 +46,7 @@ class Lattice:
         first, last = points.min(axis=0), points.max(axis=0)
         beyond = np.concatenate([[heights[0] - 1], heights, [heights[-1] + 1]])
         line = interpolate(heights, centre, beyond)
-        return cls(points, heights, line, first, tuple(last - first + 1))
+        return cls(points, heights, line, first, tuple(last - first + 1), reach_mm)
 
     def fill(self, values: np.ndarray, covered: np.ndarray) -> tuple[np.ndarray, Centreline]:
         """Dense box of `values`, and the centreline to read it along."""

@@ -80,8 +80,7 @@ def _near(placed: Placed, lattice: Lattice) -> np.ndarray:
     corners = np.stack(
         np.meshgrid(*zip(lattice.first - 1, lattice.first + lattice.shape, strict=True)), axis=-1
     ).reshape(-1, 3)
-    ends = np.concatenate([corners] * 2).astype(float)
-    found = placed.native(ends)
+    found = placed.native(corners.astype(float))
     # Shifts vary along the cord: the box is widened by their range.
     spread = np.abs(placed.to_native[:3, :2]).sum(axis=1) * np.ptp(placed.shift, axis=0).max()
     low = np.maximum(np.floor(found.min(axis=0) - spread - 1).astype(int), 0)
@@ -89,9 +88,11 @@ def _near(placed: Placed, lattice: Lattice) -> np.ndarray:
     axes = [np.arange(a, max(a, b)) for a, b in zip(low, high, strict=True)]
     voxels = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     points = placed.lattice(voxels.astype(float))
-    centre = np.stack(
-        [np.interp(points[:, 2], lattice.heights, c) for c in lattice.centre[1:-1].T], axis=-1
-    )
-    reach = (np.array(lattice.shape[:2]) + 2) * placed.spacing_mm[:2]
-    apart = np.abs((points[:, :2] - centre) * placed.spacing_mm[:2])
-    return voxels[(apart <= reach).all(axis=1)]
+    heights = np.arange(lattice.heights[0] - 1, lattice.heights[-1] + 2)
+    centre = np.stack([np.interp(points[:, 2], heights, c) for c in lattice.centre.T], axis=-1)
+    apart = np.linalg.norm((points[:, :2] - centre) * placed.spacing_mm[:2], axis=1)
+    # Within a thick voxel the cord may drift out of the plane of its centre.
+    drift = np.abs(np.diff(lattice.centre, axis=0) * placed.spacing_mm[:2]).max()
+    thickness = placed.mask.spacing_mm[2] / placed.spacing_mm[2]
+    margin_mm = drift * thickness + 2 * max(*placed.spacing_mm[:2], *placed.mask.spacing_mm[:2])
+    return voxels[apart <= lattice.reach_mm + margin_mm]
