@@ -132,13 +132,15 @@ class Regression(lightning.LightningModule):
             rank=self.trainer.global_rank,
             world=self.trainer.world_size,
         )
-        return DataLoader(batches, batch_size=None, num_workers=self.config.workers)
+        return DataLoader(
+            batches, batch_size=None, num_workers=self.config.workers, generator=torch.Generator()
+        )
 
     def val_dataloader(self) -> DataLoader:
         """Indices of the volumes that this process validates."""
         rank, world = self.trainer.global_rank, self.trainer.world_size
         mine = range(rank, self.volumes, world) if self.volumes >= world else range(self.volumes)
-        return DataLoader(list(mine), batch_size=None)
+        return DataLoader(list(mine), batch_size=None, generator=torch.Generator())
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The learning curve belongs to the state."""

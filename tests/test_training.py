@@ -1,0 +1,426 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tube_cohort import write_tubes
+
+from softseg.augmentation import get_augmentation
+from softseg.errors import InputError
+from softseg.network import PRESETS, NetworkConfig, build_network, load_weights, save_weights
+from softseg.training import History, TrainingConfig, fit
+from softseg.training.batches import Batches
+from softseg.training.cache import cache_folder
+from softseg.training.checkpoint import PlainCheckpoints, decode, encode
+from softseg.training.fitting import round_ends
+from softseg.training.material import find_data, make_network
+from softseg.training.objective import make_loss
+from softseg.training.patches import PatchOrder, window
+from softseg.volume import Volume
+
+SUBJECTS = tuple(f"sub-{number:02d}" for number in range(1, 6))
+TINY = {
+    "features_per_stage": (16, 32), "strides": (1, 2), "patch_size": (32, 32),
+    "spacing_mm": (1.0, 1.0),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory) -> Path:
+    return write_tubes(tmp_path_factory.mktemp("tubes"), SUBJECTS)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def config(cohort, cache, tmp_path) -> TrainingConfig:
+    return TrainingConfig(
+        output=tmp_path / "model",
+        dataset=cohort,
+        contrasts=("T1w", "T2w"),
+        training_subjects=SUBJECTS[:3],
+        validation_subjects=SUBJECTS[3:],
+        validation_volumes=2,
+        network=TINY,
+        steps=12,
+        batch_size=4,
+        warmup_steps=2,
+        precision="float32",
+        cache=cache,
+        threads=1,
+        progress="none",
+    )
+
+
+@pytest.fixture
+def batches(config):
+    """Batches of the cohort for any rank of any number of processes."""
+    _, network = make_network(config)
+    pairs, _ = find_data(config, network)
+    order = PatchOrder(0, network.patch_size)
+
+    def make(rank=0, world=1, first_step=0, augmentation="light"):
+        augment = get_augmentation(augmentation)
+        return Batches(
+            pairs, order, augment, batch_size=8, first_step=first_step, last_step=20, rank=rank,
+            world=world,
+        )  # fmt: skip
+
+    return make
+
+
+def checksum(folder: Path | str) -> str:
+    return json.loads((Path(folder) / "model.json").read_text())["checksum"]
+
+
+def test_a_small_network_learns_the_area_of_unseen_tubes(config):
+    history = fit(config.replaced(steps=150, batch_size=8, learning_rate=5e-3, ema=0.9))
+    first, last = history.validation.iloc[0], history.validation.iloc[-1]
+    assert last.soft_dice > 0.9
+    assert last.csa_error_mm2 < min(10.0, first.csa_error_mm2)
+    assert history.losses.loss.iloc[-10:].mean() < 0.2 * history.losses.loss.iloc[:10].mean()
+
+
+def test_the_folder_of_a_model_holds_weights_card_and_curves(config):
+    history = fit(config)
+    assert sorted(p.name for p in Path(config.output).iterdir()) == [
+        "history.csv", "model.json", "model.safetensors", "timing.json",
+    ]  # fmt: skip
+    assert list(history.losses.step) == list(range(1, 13))
+    assert list(history.validation.step) == [3, 6, 9, 12]
+    _, network_config, card = load_weights(config.output)
+    assert network_config == NetworkConfig(**TINY)
+    assert card == history.card
+    assert card["truth"] == "soft"
+    assert card["data"]["images"] == 6
+    assert set(card["scores"]) == {"soft_dice", "csa_error_mm2", "volume_ratio"}
+    assert "softseg" in card["versions"]
+    assert str(Path(config.output).parent) not in json.dumps(card)
+    assert History.load(config.output).curves.equals(history.curves)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(config, tmp_path):
+    same = [
+        checksum(fit(config.replaced(output=str(tmp_path / name))).folder) for name in ("a", "b")
+    ]
+    other = fit(config.replaced(output=str(tmp_path / "c"), seed=1)).folder
+    assert same[0] == same[1] != checksum(other)
+    for name in ("history.csv", "model.json", "model.safetensors"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_training_leaves_the_global_random_state_and_threads_alone(config):
+    torch.manual_seed(7)
+    expected, threads = torch.rand(3), torch.get_num_threads()
+    torch.manual_seed(7)
+    fit(config.replaced(steps=2, threads=2))
+    assert torch.equal(torch.rand(3), expected)
+    assert torch.get_num_threads() == threads
+
+
+def run_in_process(config: TrainingConfig, folder: Path) -> subprocess.Popen:
+    script = folder / "train.py"
+    script.write_text(
+        "import sys\nfrom softseg.training import TrainingConfig, fit\n"
+        "if __name__ == '__main__':\n    fit(TrainingConfig.from_json(open(sys.argv[1]).read()))\n"
+    )
+    (folder / "config.json").write_text(config.to_json())
+    return subprocess.Popen(
+        [sys.executable, script, folder / "config.json"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def test_a_training_killed_midway_continues_to_the_same_weights(config, tmp_path):
+    config = config.replaced(steps=240, checkpoint_minutes=0.0, validate_every=120, ema=0.95)
+    killed = config.replaced(output=str(tmp_path / "killed"))
+    checkpoint = Path(killed.output) / "checkpoint" / "last.safetensors"
+    process = run_in_process(killed, tmp_path)
+    limit = time.monotonic() + 120
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < limit:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    output, _ = process.communicate()
+    assert checkpoint.exists(), output
+    assert not (Path(killed.output) / "model.safetensors").exists()
+    continued = fit(killed)
+    assert continued.timing["steps"] < 240
+    assert list(continued.losses.step) == list(range(1, 241))
+    assert checksum(killed.output) == checksum(fit(config).folder)
+    assert continued.curves.equals(History.load(config.output).curves)
+
+
+def test_a_checkpoint_of_other_settings_is_put_aside(config):
+    stale = Path(config.output) / "checkpoint"
+    stale.mkdir(parents=True)
+    (stale / "identity.json").write_text("{}")
+    (stale / "last.safetensors").write_bytes(b"not a checkpoint")
+    assert fit(config).timing["steps"] == config.steps
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns(config, tmp_path):
+    config = config.replaced(steps=8, ema=0.0, batch_size=4)
+    two = config.replaced(output=str(tmp_path / "two"), devices=2, strategy="ddp")
+    process = run_in_process(two, tmp_path)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    one = fit(config)
+    # Outputs, not weights: a bias before an instance normalisation is free to wander.
+    image = torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    alone, shared = (load_weights(folder)[0](image) for folder in (config.output, two.output))
+    assert torch.allclose(alone, shared, atol=0.01 * alone.std().item())
+    curves = History.load(two.output)
+    assert np.allclose(curves.validation.soft_dice, one.validation.soft_dice, atol=0.01), (
+        "validation must cover all volumes, whichever process scores them"
+    )
+
+
+def test_processes_share_each_batch_without_overlap(batches):
+    whole = batches()[3]
+    parts = [batches(rank, 2)[3] for rank in range(2)]
+    for index in range(2):
+        together = torch.cat([part[index] for part in parts])
+        assert torch.allclose(whole[index], together, atol=1e-4)
+
+
+def test_a_continued_training_sees_the_batches_it_would_have_seen(batches):
+    later = batches(first_step=5)
+    assert torch.equal(batches()[7][0], later[2][0])
+
+
+def test_every_image_is_shown_once_before_any_is_shown_again():
+    order = PatchOrder(3, (32, 32))
+    shown = [order.image_index(number, 7) for number in range(21)]
+    turns = [shown[start : start + 7] for start in (0, 7, 14)]
+    assert all(sorted(turn) == list(range(7)) for turn in turns)
+    assert turns[0] != turns[1]
+
+
+def test_image_and_mask_of_a_patch_belong_together(batches):
+    images, softs = batches(augmentation="none")[0]
+    for image, soft in zip(images, softs, strict=True):
+        if soft.sum() > 20:
+            inside, outside = image[soft > 0.9], image[soft < 0.1]
+            assert abs(inside.mean() - outside.mean()) > 4 * outside.std()
+
+
+def test_most_patches_hold_the_cord_and_some_do_not_have_to(batches, config):
+    _, network = make_network(config)
+    pairs, _ = find_data(config, network)
+    always = PatchOrder(0, (16, 16), cord_share=1.0)
+    for number in range(40):
+        pair = pairs[always.image_index(number, len(pairs))]
+        first, size = always.place(number, pair)
+        assert window(pair.soft, first, size).max() > 0.5
+    never = PatchOrder(0, (16, 16), cord_share=0.0)
+    held = [
+        window(pairs[0].soft, *never.place(number, pairs[0])).max() > 0.5 for number in range(60)
+    ]
+    assert 0 < np.mean(held) < 1
+
+
+@given(first=st.tuples(*[st.integers(-6, 9)] * 3), size=st.tuples(*[st.integers(1, 7)] * 3))
+@settings(max_examples=60, deadline=None)
+def test_a_window_repeats_the_border_of_the_image(first, size):
+    array = np.random.default_rng(0).random((4, 5, 6)).astype(np.float32)
+    index = np.ix_(
+        *(np.clip(np.arange(f, f + n), 0, m - 1) for f, n, m in zip(first, size, array.shape,
+                                                                    strict=True))
+    )  # fmt: skip
+    assert np.array_equal(window(array, np.array(first), np.array(size)), array[index])
+
+
+def test_prepared_masks_stay_fractions_and_keep_their_volume(config, cohort):
+    _, network = make_network(config.replaced(network=TINY | {"spacing_mm": (0.8, 0.8)}))
+    pairs, _ = find_data(config, network)
+    truth = Volume.load(
+        cohort / "derivatives/labels_softseg/sub-01/anat/sub-01_T1w_label-SC_softseg.nii.gz"
+    )
+    pair = next(p for p in pairs if (p.subject, p.contrast) == ("sub-01", "T1w"))
+    soft = np.asarray(pair.soft, dtype=float)
+    assert soft.min() >= 0
+    assert soft.max() <= 1
+    assert np.mean((soft > 0.05) & (soft < 0.95)) > 0.02
+    assert soft.sum() * 0.8**2 * 4 == pytest.approx(truth.data.sum() * 4, rel=0.01)
+
+
+def test_prepared_volumes_are_made_once_and_shared_between_truths(config, tmp_path):
+    config = config.replaced(cache=str(tmp_path / "cache"))
+    _, network = make_network(config)
+    soft, _ = find_data(config, network)
+    written = {p: p.stat().st_mtime_ns for p in cache_folder(config).iterdir()}
+    hard, _ = find_data(config.replaced(truth="hard"), network)
+    assert [p.image_path for p in soft] == [p.image_path for p in hard]
+    assert {p.soft_path for p in soft}.isdisjoint(p.soft_path for p in hard)
+    find_data(config, network)
+    assert all(path.stat().st_mtime_ns == time for path, time in written.items())
+
+
+def test_a_changed_mask_is_prepared_anew(tmp_path, config):
+    cohort = write_tubes(tmp_path / "own", SUBJECTS)
+    config = config.replaced(dataset=str(cohort), cache=str(tmp_path / "cache"))
+    _, network = make_network(config)
+    before, _ = find_data(config, network)
+    path = next((cohort / "derivatives/labels_softseg/sub-01").rglob("*T1w*"))
+    mask = Volume.load(path)
+    mask.like(mask.data * 0.5).save(path)
+    after, _ = find_data(config, network)
+    changed = [a.soft_path != b.soft_path for a, b in zip(after, before, strict=True)]
+    assert sum(changed) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({"augmentation": "lightish"}, "lightish"),
+        ({"loss": "adaptive_sting"}, "adaptive_sting"),
+        ({"network": "huge"}, "huge"),
+        ({"contrasts": ["T2star"]}, "T2star"),
+        ({"truth": "labels_of_mine:label-SC_seg"}, "labels_of_mine"),
+        ({"dataset": None}, "dataset"),
+        ({"training_subjects": ["sub-99"]}, "sub-99"),
+    ],
+)
+def test_wrong_settings_are_refused_before_anything_is_written(config, tmp_path, change, found):
+    config = config.replaced(cache=str(tmp_path / "cache"))
+    with pytest.raises(InputError, match=found):
+        fit(config.replaced(**change))
+    assert not Path(config.output).exists()
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"steps": 0}, {"truth": "softish"}, {"crop": "corner"}, {"cord_share": 1.5}, {"ema": 1.0},
+        {"learning_rate": 0.0}, {"batch_size": 5, "devices": 2}, {"precision": "float8"},
+        {"validation_subjects": ["sub-01"]}, {"no_such_setting": 1},
+    ],
+)  # fmt: skip
+def test_settings_that_make_no_sense_are_refused_in_one_line(config, change):
+    with pytest.raises(InputError) as caught:
+        config.replaced(**change)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_mask_outside_0_and_1_is_refused(tmp_path, config):
+    cohort = write_tubes(tmp_path / "own", SUBJECTS)
+    path = next((cohort / "derivatives/labels_softseg/sub-02").rglob("*T2w*"))
+    mask = Volume.load(path)
+    mask.like(mask.data * 3).save(path)
+    with pytest.raises(InputError, match=r"must lie in \[0, 1\]"):
+        fit(config.replaced(dataset=str(cohort)))
+
+
+def test_training_starts_from_given_weights(config, tmp_path):
+    network_config = NetworkConfig(**TINY)
+    network = build_network(network_config, seed=99)
+    save_weights(tmp_path / "start.safetensors", network, network_config)
+    tuned = config.replaced(
+        init_weights=str(tmp_path / "start.safetensors"), steps=1, learning_rate=1e-9, ema=0.0
+    )
+    fit(tuned)
+    trained = load_weights(config.output)[0]
+    for before, after in zip(network.parameters(), trained.parameters(), strict=True):
+        assert torch.allclose(before, after, atol=1e-6)
+
+
+def test_an_output_that_died_is_reported(config):
+    dead = config.replaced(
+        network=TINY | {"activation": "normalised_relu", "output_bias": -1e3},
+        steps=1, learning_rate=1e-9,
+    )  # fmt: skip
+    with pytest.warns(RuntimeWarning, match="died"):
+        history = fit(dead)
+    assert history.card["warnings"]
+
+
+def test_training_without_progress_stops_early(config):
+    history = fit(config.replaced(learning_rate=1e-9, patience=1, ema=0.0))
+    assert len(history.losses) < config.steps
+    assert len(history.validation) == 2
+
+
+def test_the_best_weights_are_kept_on_request(config):
+    history = fit(config.replaced(keep="best", learning_rate=0.5, steps=20, gradient_clip=None))
+    best = load_weights(history.weights)[0]
+    from softseg.training.validation import Scorer
+
+    _, network = make_network(config)
+    _, volumes = find_data(config, network)
+    scores = [Scorer(volumes, network)(best, index)["soft_dice"] for index in range(len(volumes))]
+    assert np.mean(scores) == pytest.approx(history.validation.soft_dice.max(), abs=1e-6)
+
+
+def test_lines_of_progress_hold_no_times(config, capsys):
+    fit(config.replaced(progress="lines", output=config.output + "-a"))
+    first = capsys.readouterr()
+    fit(config.replaced(progress="lines", output=config.output + "-b"))
+    second = capsys.readouterr()
+    assert first.out == second.out
+    assert "soft Dice" in first.out
+    assert first.err == second.err == ""
+
+
+def test_settings_survive_json(config):
+    assert TrainingConfig.from_json(config.to_json()) == config
+    assert {f.name for f in fields(config)} == set(config.to_dict())
+
+
+def test_the_paper_trains_as_published(config):
+    paper = TrainingConfig.paper(config.output, dataset=config.dataset).with_steps(870)
+    assert (paper.learning_rate, paper.optimizer, paper.weight_decay) == (1e-3, "adam", 0.0)
+    assert (paper.batch_size, paper.steps, paper.patience) == (2, 200 * 435, 20)
+    assert paper.steps // paper.validate_every == 200 // 5
+    assert (paper.loss, paper.augmentation, paper.crop) == ("adaptive_wing", "paper_ran", "centre")
+    network = PRESETS["paper"]
+    loss = make_loss(paper, network)
+    target = torch.ones(1, 1, 4, 4, 4)
+    heads = [torch.full((1, 1, n, n, n), -0.5) for n in (4, 2)]
+    # d = 1.5 > θ: the linear branch at y = 1, from the formula of section 3.6.
+    power, theta, omega = 2.1 - 1, 0.5, 8.0
+    slope = omega * power * theta ** (power - 1) / (1 + theta**power)
+    expected = slope * 1.5 - (theta * slope - omega * np.log1p(theta**power))
+    assert loss(heads, target).item() == pytest.approx(expected * (1 + 0.5) / 2, rel=1e-5)
+
+
+@given(st.integers(1, 3000), st.one_of(st.none(), st.integers(1, 1000)))
+@settings(max_examples=200, deadline=None)
+def test_rounds_end_with_the_training_and_every_validation(steps, validate_every):
+    ends, each = round_ends(steps, validate_every)
+    lengths = np.diff([0, *ends])
+    assert ends[-1] == steps
+    assert lengths.min() >= 1
+    assert lengths.max() <= 100
+    assert len(ends) % each == 0
+
+
+def test_a_checkpoint_holds_any_state_without_pickle(tmp_path):
+    state = {
+        "epoch": 3, "list": [1, 2.5, None, True], 0: {"exp_avg": torch.randn(2, 3)},
+        "pair": (torch.tensor(4), "text"), "nan": float("inf"),
+    }  # fmt: skip
+    tensors: dict[str, torch.Tensor] = {}
+    assert decode(json.loads(json.dumps(encode(state, tensors))), tensors)["list"] == state["list"]
+    PlainCheckpoints().save_checkpoint(state, tmp_path / "a.safetensors")
+    back = PlainCheckpoints().load_checkpoint(tmp_path / "a.safetensors")
+    assert list(back) == list(state)
+    assert torch.equal(back[0]["exp_avg"], state[0]["exp_avg"])
+    assert back["pair"][1] == "text"
+    with pytest.raises(TypeError, match="object"):
+        encode({"x": object()}, {})
+    (tmp_path / "b.safetensors").write_bytes(b"\x80\x04pickle")
+    with pytest.raises(InputError, match="not a checkpoint"):
+        PlainCheckpoints().load_checkpoint(tmp_path / "b.safetensors")
