@@ -117,7 +117,7 @@ class NetworkConfig:
 PRESETS: dict[str, NetworkConfig] = {
     "small": NetworkConfig(),
     "axial": NetworkConfig(
-        features_per_stage=(32, 64, 128, 128, 128),
+        features_per_stage=(16, 32, 64, 96, 96),
         strides=(1, 2, 2, 2, 2),
         activation="sigmoid",
         spacing_mm=(0.5, 0.5),
