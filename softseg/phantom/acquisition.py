@@ -121,6 +121,19 @@ class Scene:
             data = data.reshape(data.shape[0], -1, 3, data.shape[2]).mean(axis=2)
         return Volume(np.clip(data, 0, 1).astype(np.float32), self.grid.affine)
 
+    def cropped(self, box: tuple[slice, slice, slice]) -> "Scene":
+        """The same scene with a smaller field of view, in voxels."""
+        low = np.array([part.indices(n)[0] for part, n in zip(box, self.grid.shape, strict=True)])
+        shape = tuple(len(range(n)[part]) for part, n in zip(box, self.grid.shape, strict=True))
+        grids = {}
+        for name in ("grid", "body_grid"):
+            affine = getattr(self, name).affine.copy()
+            affine[:3, 3] += affine[:3, :3] @ low
+            grids[name] = Grid(shape, affine)
+        shift = self.slide_voxels
+        shift = None if shift is None else shift[box[0], :, box[2]]
+        return replace(self, slide_voxels=shift, **grids)
+
     def discs(self) -> dict[int, tuple[int, int, int]]:
         """Voxel of each disc's posterior point that lies inside the image."""
         to_voxel = np.linalg.inv(self.body_grid.affine)
