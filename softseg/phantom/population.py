@@ -21,6 +21,14 @@ VERTEBRA_MM = {1: 15.0, 2: 15.5, 3: 17.3, 4: 16.8, 5: 16.0, 6: 16.5, 7: 17.0, 8:
 (De Leener et al. 2018, doi:10.1016/j.neuroimage.2017.10.041), in millimetres."""
 
 
+HEIGHT_CM = {"F": (165.0, 6.5), "M": (178.0, 7.0)}
+"""Mean and standard deviation of adults' height."""
+HEIGHT_WITH_CORD = 0.30
+"""Correlation of height with the cord's thickness within a sex; .41 over both sexes."""
+CORD_SPREAD = 0.70
+"""Standard deviation of a person's mean standardised cord diameter, from the correlations."""
+
+
 @dataclass(frozen=True)
 class Person:
     """One person's size.
@@ -78,7 +86,10 @@ def random_person(rng: np.random.Generator, *, sex: str | None = None) -> Person
         last = diameters[name][figures["levels"][-1]]
         ratios = zip(lower["levels"], lower[name], strict=True)
         diameters[name] |= {level: last * ratio for level, ratio in ratios}
-    height_cm = float(rng.normal(165.0, 6.5) if sex == "F" else rng.normal(178.0, 7.0))
+    mean_cm, spread_cm = HEIGHT_CM[sex]
+    thick = sizes[:2].mean() / CORD_SPREAD  # a standard normal: how thick this cord is
+    tall = HEIGHT_WITH_CORD * thick + np.sqrt(1 - HEIGHT_WITH_CORD**2) * rng.standard_normal()
+    height_cm = float(mean_cm + spread_cm * tall)
     stature = (height_cm / 171.5) ** 0.7 * rng.normal(1.0, 0.03)
     vertebra = {
         level: float(mm * stature * rng.normal(1.0, 0.03)) for level, mm in VERTEBRA_MM.items()

@@ -1,0 +1,164 @@
+"""The endless stream: pure in its index, varied, and quick enough to train from."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from softseg.errors import InputError
+from softseg.phantom.random_acquisition import degrade, smooth_field
+from softseg.phantom.random_contrast import random_contrast
+from softseg.phantom.stream import PhantomStream, StreamSettings
+from softseg.phantom.tissues import INDEX, TISSUES
+
+
+@pytest.fixture(scope="module")
+def stream():
+    return PhantomStream(3, size_mm=(51.2, 51.2), spacing_mm=(0.8, 0.8))
+
+
+@pytest.fixture(scope="module")
+def samples(stream):
+    return [stream.sample(index) for index in range(60)]
+
+
+def test_samples_have_the_shape_and_range_that_training_expects(samples):
+    for image, soft in samples:
+        assert image.shape == soft.shape == (64, 64)
+        assert image.dtype == soft.dtype == np.float32
+        assert np.isfinite(image).all()
+        assert image.min() >= 0
+        assert 0 <= soft.min() <= soft.max() <= 1
+
+
+def test_a_sample_is_a_function_of_seed_and_index_alone(stream, samples):
+    other = PhantomStream(3, size_mm=(51.2, 51.2), spacing_mm=(0.8, 0.8))
+    for index in (17, 2, 40, 2):
+        for got, wanted in zip(other.sample(index), samples[index], strict=True):
+            np.testing.assert_array_equal(got, wanted)
+    different = PhantomStream(4, size_mm=(51.2, 51.2), spacing_mm=(0.8, 0.8)).sample(2)
+    assert not np.array_equal(different[0], samples[2][0])
+
+
+def test_another_process_draws_the_same_sample(samples):
+    code = (
+        "from softseg.phantom.stream import PhantomStream; import hashlib;"
+        "a = PhantomStream(3, size_mm=(51.2, 51.2), spacing_mm=(0.8, 0.8)).sample(9);"
+        "print(hashlib.sha256(a[0].tobytes() + a[1].tobytes()).hexdigest())"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    import hashlib
+
+    image, soft = samples[9]
+    assert out.stdout.strip() == hashlib.sha256(image.tobytes() + soft.tobytes()).hexdigest()
+
+
+def test_most_samples_show_a_cord_and_some_do_not(samples):
+    areas_mm2 = np.array([soft.sum() * 0.64 for _, soft in samples])
+    assert 0.6 < np.mean(areas_mm2 > 15) < 0.95
+    assert np.mean(areas_mm2 < 0.5) > 0.05
+    assert 40 < np.median(areas_mm2[areas_mm2 > 15]) < 90
+
+
+def test_fluid_is_brighter_darker_and_equal_to_the_cord_among_random_contrasts():
+    draws = np.array([random_contrast(np.random.default_rng(n)) for n in range(400)])
+    ratio = draws[:, INDEX["csf"]] / draws[:, INDEX["white_matter"]]
+    assert draws.shape == (400, len(TISSUES))
+    assert draws.min() >= 0
+    assert np.mean(ratio > 1.15) > 0.3
+    assert np.mean(ratio < 0.85) > 0.25
+    assert 0.01 < np.mean(np.abs(ratio - 1) < 0.1) < 0.2
+
+
+def test_neighbouring_samples_share_a_person_and_distant_ones_do_not(stream):
+    size = stream.settings.samples_per_anatomy
+    assert stream.anatomy(0) is stream.anatomy(size - 1)
+    first, next_one = stream.anatomy(0), stream.anatomy(size)
+    assert not np.array_equal(first.profiles.table, next_one.profiles.table)
+
+
+def test_soft_edges_of_the_mask_keep_partial_volume(samples):
+    values = np.concatenate([soft[soft > 0] for _, soft in samples])
+    assert 0.15 < np.mean((values > 0.02) & (values < 0.98)) < 0.9
+
+
+def test_three_dimensional_samples_continue_through_their_slices():
+    stream = PhantomStream(
+        2, size_mm=(40, 40, 48), spacing_mm=(1, 1, 1), dimension=3,
+        settings=StreamSettings(centred=1.0, absent=0.0, narrow=0.0),
+    )  # fmt: skip
+    image, soft = stream.sample(1)
+    assert image.shape == soft.shape == (40, 40, 48)
+    per_slice = soft.sum(axis=(0, 1))
+    both = (per_slice[1:] > 20) & (per_slice[:-1] > 20)
+    assert both.sum() > 20
+    assert np.abs(np.diff(per_slice))[both].max() < 25
+
+
+def test_it_is_a_map_style_data_set_that_workers_can_share(stream, samples):
+    torch = pytest.importorskip("torch")
+    few = torch.utils.data.Subset(stream, range(4))
+    loader = torch.utils.data.DataLoader(few, batch_size=2, num_workers=2)
+    images = torch.cat([batch[0] for batch in loader]).numpy()
+    np.testing.assert_array_equal(images, np.stack([image for image, _ in samples[:4]]))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dimension": 4},
+        {"dimension": 3},
+        {"size_mm": (0.0, 50.0)},
+        {"spacing_mm": (-1.0, 1.0)},
+    ],
+)
+def test_sizes_that_are_no_field_of_view_are_refused(options):
+    with pytest.raises(InputError):
+        PhantomStream(0, **options)
+
+
+def test_an_index_below_zero_is_no_sample(stream):
+    with pytest.raises(IndexError):
+        stream.sample(-1)
+
+
+def test_the_scanner_changes_the_image_and_never_below_zero():
+    rng = np.random.default_rng(0)
+    fractions = np.zeros((len(TISSUES), 32, 32, 1), np.float32)
+    fractions[INDEX["muscle"]] = 1
+    clean = np.full((32, 32, 1), 0.5, np.float32)
+    for _ in range(20):
+        image = degrade(rng, clean, fractions, np.array([1.0, 1.0, 5.0]))
+        assert image.shape == clean.shape
+        assert image.min() >= 0
+        assert image.std() > 0
+
+
+def test_smooth_fields_have_unit_spread_and_the_length_that_is_asked_for():
+    fields = [
+        smooth_field(np.random.default_rng(n), (64, 64, 1), np.ones(3), 8.0) for n in range(20)
+    ]
+    assert np.std(fields) == pytest.approx(0.8, abs=0.25)
+    field = np.stack(fields)
+    near = np.mean(field[:, 1:] * field[:, :-1]) / np.mean(field**2)
+    far = np.mean(field[:, 20:] * field[:, :-20]) / np.mean(field**2)
+    assert near > 0.9
+    assert abs(far) < 0.3
+
+
+def test_importing_the_stream_does_not_import_torch():
+    code = "import sys, softseg.phantom.stream; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("shape", "dimension", "rate"), [((64, 64), 2, 10.0), ((64, 64, 64), 3, 2.0)]
+)
+def test_samples_are_drawn_fast_enough_to_train_from(benchmark, shape, dimension, rate):
+    spacing = (0.8,) * 2 if dimension == 2 else (1.0,) * 3
+    size = tuple(n * h for n, h in zip(shape, spacing, strict=True))
+    stream = PhantomStream(1, size_mm=size, spacing_mm=spacing, dimension=dimension)
+    indices = iter(range(10**6))
+    benchmark(lambda: stream.sample(next(indices)))
+    assert 1 / benchmark.stats["median"] >= rate
