@@ -6,6 +6,8 @@ from slice to slice, or implied by the mask: a binary edge is uncertain by a vox
 not. Thick slices average the curve over their thickness, and the fit knows it.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +16,10 @@ from softseg.csa.sections import Sections
 
 _KERNEL_4 = np.array([1.0, 76.0, 230.0, 76.0, 1.0]) / 384
 """A cubic B-spline averaged over a slice, at slices -2 to 2: the quartic B-spline."""
+
+_FEWEST_DIFFERENCES = 5
+_NORMAL_MEDIAN = 0.6745
+"""Median of the absolute value of a standard normal variable."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +34,10 @@ class Bending:
             mm^-2 · mm^0.5; a wave of 6 mm amplitude and 80 mm period is still followed.
     """
 
-    slope: float = 0.5
+    slope: float = 0.4
     curvature_per_mm: float = 0.04
     length_mm: float = 20.0
-    change: float = 5.6e-4
+    change: float = 5e-3
 
 
 BENDING = Bending()
@@ -114,7 +120,7 @@ def fit(sections: Sections, *, bending: Bending = BENDING) -> Centreline:
         bending: What is expected of a cord.
     """
     used = sections.whole if sections.whole.any() else sections.area_mm2 > 0
-    noise = max(quantisation_mm(sections), visible_noise_mm(sections.centre_mm, used))
+    noise = max(quantisation_mm(sections), visible_noise_mm(sections, used, bending))
     solve = _solver(used, noise, sections.thickness_mm, bending)
     kind = {1: "none", 2: "straight"}.get(int(used.sum()), "spline")
     line = Centreline(solve(sections.centre_mm[used]), sections.thickness_mm, noise, kind)
@@ -198,16 +204,32 @@ def quantisation_mm(sections: Sections) -> float:
     return float(max(binary * np.sqrt(1 - sections.softness), 2e-3 * pixel))
 
 
-def visible_noise_mm(centre_mm: np.ndarray, used: np.ndarray) -> float:
-    """Noise of the centres as seen from slice to slice: robust size of their fourth differences."""
-    if used.sum() < 9:
-        return 0.0
-    centres = centre_mm[used]
-    apart = np.diff(centres, n=4, axis=0)
-    regular = np.convolve(np.diff(np.flatnonzero(used)) == 1, np.ones(4), "valid") > 3.5
-    if regular.sum() < 5:
-        return 0.0
-    return float(np.median(np.abs(apart[regular])) / 0.6745 / np.sqrt(70))
+def visible_noise_mm(sections: Sections, used: np.ndarray, bending: Bending) -> float:
+    """Noise of the centres as seen from slice to slice: the size of their differences.
+
+    A bend leaves differences too, less in high orders: of fourth and sixth differences the smaller
+    estimate counts. Few slices have second differences only, of which the bend is taken off. 0
+    with fewer than three slices.
+    """
+    rows = np.flatnonzero(used)
+    estimates = []
+    for order in (4, 6):
+        apart = _differences(sections.centre_mm, rows, order)
+        if len(apart) >= _FEWEST_DIFFERENCES:
+            size = np.median(np.abs(apart)) / _NORMAL_MEDIAN
+            estimates.append(float(size) / math.sqrt(math.comb(2 * order, order)))
+    if estimates:
+        return min(estimates)
+    apart = _differences(sections.centre_mm, rows, 2)
+    bend = bending.curvature_per_mm * sections.thickness_mm**2
+    excess = float((apart**2).mean()) - bend**2 if apart.size else 0.0
+    return math.sqrt(max(excess, 0.0) / 6)
+
+
+def _differences(centre_mm: np.ndarray, rows: np.ndarray, order: int) -> np.ndarray:
+    """Differences over slices that follow each other."""
+    apart = np.diff(centre_mm[rows], n=order, axis=0)
+    return apart[rows[order:] - rows[:-order] == order]
 
 
 def centre_shift_mm(line: Centreline, covariance_mm2: np.ndarray) -> np.ndarray:
