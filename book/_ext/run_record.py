@@ -82,7 +82,7 @@ def table(head: tuple[str, str], body: list[tuple[str, str]]) -> nodes.table:
         return nodes.row("", *entries)
 
     group = nodes.tgroup(cols=2)
-    group += [nodes.colspec(colwidth=1), nodes.colspec(colwidth=2)]
+    group += [nodes.colspec(colwidth=30), nodes.colspec(colwidth=70)]
     group += [nodes.thead("", row(head)), nodes.tbody("", *map(row, body))]
     return nodes.table("", group, classes=["run-record"])
 
