@@ -223,6 +223,20 @@ def test_uncertainty_is_a_second_map(softseg, image, tmp_path):
     assert 0 < spread.get_fdata().max() < 0.5
 
 
+def test_a_page_shows_every_mask_the_doubtful_ones_first(softseg, image, tmp_path):
+    noise = np.random.default_rng(0).random((40, 40, 8)).astype(np.float32)
+    leg = Volume(noise, np.diag([-1.0, 1.0, 3.0, 1.0])).save(tmp_path / "in" / "zz_leg.nii.gz")
+    code, said = softseg(image, leg, "-o", tmp_path / "out", "--qc", tmp_path / "qc")
+    assert code == 0
+    assert str(tmp_path / "qc" / "index.html") in said
+    page = (tmp_path / "qc" / "index.html").read_text()
+    assert 0 < page.index("zz_leg") < page.index("sub-01_T2w")
+    assert "no spinal cord found" in page
+    assert len(list((tmp_path / "qc").rglob("*.png"))) == 2
+    softseg(image, leg, "-o", tmp_path / "out", "--qc", tmp_path / "again")
+    assert "no spinal cord found" in (tmp_path / "again" / "index.html").read_text()
+
+
 def bids(root: Path) -> Path:
     (root / "sub-01" / "anat").mkdir(parents=True)
     (root / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.9.0"}')

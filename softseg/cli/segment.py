@@ -45,6 +45,9 @@ def segment(
     csa: Annotated[
         Path | None, typer.Option(help="Also measure every slice's area into this CSV table.")
     ] = None,
+    qc: Annotated[
+        Path | None, typer.Option(help="Also write a page with a picture of every mask there.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make masks again that a batch has made before.")
@@ -82,11 +85,13 @@ def segment(
     )
     jobs = batch.plan(images, out, binary=binary)
     model = Model.load(weights, device=device)
-    for path in {jobs[0].mask, *([csa] if csa else [])}:
-        batch.check_writable(path)
+    for path in (jobs[0].mask, csa, qc and qc / "index.html"):
+        if path:
+            batch.check_writable(path)
     if jobs[0].recorded:
         batch.describe(out, images, model)
-    failed = _report(batch.run(jobs, model, options, overwrite=overwrite), len(jobs), csa)
+    outcomes = batch.run(jobs, model, options, overwrite=overwrite)
+    failed = _report(outcomes, len(jobs), csa, qc)
     if failed and len(jobs) == 1:
         from softseg.errors import InputError
 
@@ -96,9 +101,9 @@ def segment(
         raise typer.Exit(1)
 
 
-def _report(outcomes: Iterable, total: int, csa: Path | None) -> list[str]:
-    """Show what happens, write the table of areas, return what failed."""
-    failed, tables, counts = [], [], {"made": 0, "already done": 0}
+def _report(outcomes: Iterable, total: int, csa: Path | None, qc: Path | None) -> list[str]:
+    """Show what happens, write the table of areas and the page, return what failed."""
+    failed, tables, items, counts = [], [], [], {"made": 0, "already done": 0}
     with _progress(total) as (say, advance):
         for outcome in outcomes:
             name = outcome.job.image.name
@@ -112,9 +117,15 @@ def _report(outcomes: Iterable, total: int, csa: Path | None) -> list[str]:
                     say(f"{name}: {outcome.note}", style="yellow")
                 if csa and outcome.mask.data.any():
                     tables.append(_areas(outcome, say))
+                if qc:
+                    items.append(_picture(outcome))
             advance(name)
     if csa and (tables or not failed):
         _write_table(tables, csa)
+    if items:
+        from softseg.quality_control import write_page
+
+        print(f"to look at: {write_page(qc, items, title='Spinal cord segmentation')}")
     if total > 1:
         print(", ".join(f"{n} {what}" for what, n in counts.items() if n) or "no mask made")
     return failed
@@ -131,6 +142,15 @@ def _areas(outcome, say: Callable):
     for warning in caught:
         say(f"{outcome.job.image.name}: {warning.message}", style="yellow")
     return table.assign(file=str(outcome.job.mask))
+
+
+def _picture(outcome):
+    from softseg.quality_control import Item
+
+    doubtful = (outcome.note,) if outcome.note else ()
+    # By path, so that a page over a thousand images holds none of them.
+    job = outcome.job
+    return Item(job.mask.name.split(".")[0], job.image, {"cord": job.mask}, doubtful)
 
 
 def _write_table(tables: list, path: Path) -> None:

@@ -161,7 +161,7 @@ def run(
         settings = _settings(job, model, options)
         try:
             if not overwrite and _finished(job, settings):
-                yield Outcome(job, Volume.load(job.mask), "already done", skipped=True)
+                yield Outcome(job, Volume.load(job.mask), _recorded_note(job), skipped=True)
                 continue
             image = Volume.load(job.image, average=options.average)
             result = _segment(image, model, options)
@@ -199,6 +199,7 @@ def _write(job: Job, result: Segmentation, settings: dict, options: Options) -> 
                 "Sources": [job.image.name],
                 "CordFound": result.findings.found,
                 "DoubtfulSlices": list(result.findings.doubtful_slices),
+                "Note": result.note,
             },
         )
     return Outcome(job, mask, result.note)
@@ -221,6 +222,10 @@ def _finished(job: Job, settings: dict[str, Any]) -> bool:
         return record["GeneratedBy"][0]["Parameters"] == settings
     except (OSError, ValueError, LookupError, TypeError):
         return False
+
+
+def _recorded_note(job: Job) -> str:
+    return str(json.loads(job.record.read_text(encoding="utf-8")).get("Note", ""))
 
 
 def describe(out: Path, inputs: Sequence[Path], model: Model) -> None:

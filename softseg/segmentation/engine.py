@@ -12,7 +12,12 @@ from softseg.errors import InputError
 from softseg.network import NetworkConfig, activate, load_weights
 from softseg.segmentation.components import Findings, examine, fill_gaps, largest_component
 from softseg.segmentation.locate import interpolate, track
-from softseg.segmentation.predict import inference, predict_slices, predict_volume
+from softseg.segmentation.predict import (
+    half_precision,
+    inference,
+    predict_slices,
+    predict_volume,
+)
 from softseg.segmentation.prepare import Prepared, prepare
 from softseg.volume import Volume
 
@@ -189,7 +194,8 @@ def _find_cord(model: Model, prepared: Prepared, kind: str) -> np.ndarray:
     step = max(step, -(-int(size.prod() * shape[2]) // LOCATE_VOXELS))
     slices = np.arange((shape[2] - 1) % step // 2, shape[2], step)
     starts = np.tile((shape[:2] - size) // 2, (len(slices), 1))
-    raw = predict_slices(model.network, prepared.windows(slices, starts, size))
+    with half_precision(next(model.network.parameters()).device):  # a place needs no third digit
+        raw = predict_slices(model.network, prepared.windows(slices, starts, size))
     heat = activate(torch.from_numpy(raw), kind).clamp(0, 1).numpy()
     found = track(heat, spacing[:2], step * spacing[2]) + starts
     return interpolate(found, slices, np.arange(shape[2]))

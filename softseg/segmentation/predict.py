@@ -29,6 +29,18 @@ def inference(network: nn.Module) -> Iterator[None]:
         network.train(training)
 
 
+@contextmanager
+def half_precision(device: torch.device) -> Iterator[None]:
+    """Sixteen-bit products where the processor has them: twice as fast, good to two digits."""
+    if device.type == "cpu":
+        able = getattr(torch.cpu, "get_capabilities", dict)()
+        fast = any(able.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    else:
+        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    with torch.autocast(device.type, torch.bfloat16, enabled=bool(fast)):
+        yield
+
+
 def predict_slices(network: nn.Module, slices: np.ndarray) -> np.ndarray:
     """Raw output for slices of one size.
 
