@@ -163,7 +163,7 @@ def _random_surroundings(rng, person: Person, s_mm, disc_mm) -> Surroundings:
 def _random_outline(rng: np.random.Generator) -> Outline:
     waves = tuple(
         (float(rng.normal(0, size)), float(rng.uniform(0, 2 * np.pi)))
-        for size in (0.012, 0.012, 0.008, 0.006)
+        for size in (0.015, 0.02, 0.01, 0.007)
     )
     return Outline.build(
         exponent=float(rng.uniform(2.0, 2.3)),

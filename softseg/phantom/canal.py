@@ -14,7 +14,7 @@ def paint(places: Places, picture: Composite) -> None:
         & (np.abs(places.y) < places.here["sac_ap"] + 6 + places.width)
     )
     p = places.at(reach)
-    sac = ellipse_distance(p.x, p.y, p.here["sac_rl"], p.here["sac_ap"])
+    sac = _sac_distance(p)
     in_sac = coverage(sac, p.width)
     picture.put("roots", _roots(p) * in_sac, reach)
     artery = np.hypot(p.u, p.v - p.here["half_ap"] - 0.55) - 0.4
@@ -28,6 +28,16 @@ def paint(places: Places, picture: Composite) -> None:
     inside = coverage(sac - space, p.width)
     picture.put("vessel", inside * venous, reach)
     picture.put("epidural_fat", inside, reach)
+
+
+def _sac_distance(p: Places) -> np.ndarray:
+    """Distance to the dural sac: an ellipse, wider in front, dented by the vertebral body."""
+    half_u, half_v = p.here["sac_rl"], p.here["sac_ap"]
+    forward = np.clip(p.y / half_v, -1, 1)
+    x = p.x / (1 + p.here["sac_taper"] * forward)
+    middle = np.maximum(1 - (p.x / half_u) ** 2, 0)
+    y = p.y + p.here["sac_dent"] * middle * np.maximum(forward, 0)
+    return ellipse_distance(x, y, half_u, half_v)
 
 
 def _roots(p: Places) -> np.ndarray:

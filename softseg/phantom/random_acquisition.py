@@ -50,7 +50,7 @@ def degrade(
     if rng.random() < 0.12:
         axis = int(rng.integers(2))
         image = image + rng.uniform(0.03, 0.15) * np.roll(image, image.shape[axis] // 2, axis)
-    image = _noisy(rng, image)
+    image = _noisy(rng, image, _reference(clean, fractions))
     if rng.random() < 0.4:
         top = max(float(image.max()), 1e-6)
         image = top * (image / top) ** np.exp(rng.uniform(-0.35, 0.35))
@@ -126,9 +126,18 @@ def _truncated(rng, image: np.ndarray) -> np.ndarray:
     return np.maximum(image, 0).astype(np.float32)
 
 
-def _noisy(rng, image: np.ndarray) -> np.ndarray:
+def _reference(clean: np.ndarray, fractions: np.ndarray) -> float:
+    """Brightness that noise is measured by: the cord's where there is one."""
+    cord = fractions[[INDEX["white_matter"], INDEX["grey_matter"]]].sum(axis=0)
+    bright = float(np.percentile(clean, 90))
+    if float(cord.sum()) < 10:
+        return bright
+    return min(bright, 1.3 * float((clean * cord).sum() / cord.sum()))
+
+
+def _noisy(rng, image: np.ndarray, reference: float) -> np.ndarray:
     """Rician noise, sometimes correlated between neighbours by interpolation."""
-    scale = float(np.percentile(image, 90)) * rng.choice([0.02, 0.05, 0.1]) * rng.uniform(0.2, 1.6)
+    scale = reference * rng.choice([0.02, 0.05, 0.1]) * rng.uniform(0.2, 1.6)
     real, imaginary = rng.standard_normal((2, *image.shape), dtype=np.float32) * scale
     if rng.random() < 0.4:
         wide = rng.uniform(0.3, 0.7) * (np.array(image.shape) > 1)

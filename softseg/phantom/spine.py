@@ -73,8 +73,10 @@ def _arch(p: Places, picture: Composite, index: np.ndarray) -> None:
     shell = p.choices["shell"]
     bony = p.here["level"] > 1.05
     thoracic = np.clip((p.here["level"] - 7) / 2, 0, 1)
-    pillar = ellipse_distance(
-        p.across - side - 7.0 + 2 * thoracic + 0.5 * p.slow[0], p.y + 2.5 + 3 * thoracic, 6.3, 5.5
+    inner = (side + 4.5 - 2 * thoracic, -1.0 - 3 * thoracic)
+    outer = (side + 11.0 - 2 * thoracic, -5.0 - 4 * thoracic)
+    pillar = stroke_distance(
+        p.across + 0.6 * p.slow[0], p.y + 0.6 * p.slow[1], inner, outer, 4.2, 4.6
     )
     joint = coverage(np.abs(p.phase_mm + 0.35 * (p.y + 2)) - 0.6, p.height)
     lamina_here = coverage(np.abs(p.below_disc_mm / p.here["vertebra"] - 0.62) * 16 - 5.5, p.height)

@@ -29,6 +29,9 @@ MEASURES = {
     "airway_width": [1, 4, 14, 13, 12, 11, 12, 10, 8.5, 8.5, 8.5, 9, 1],
     "airway_depth": [1, 3, 9, 8, 7, 6, 6, 7, 8.0, 8.0, 8.0, 8, 1],
     "airway_gap": [14, 13, 12, 12, 12, 11, 12, 15, 20, 22, 24, 26, 30],
+    # The dural sac: how much wider in front than behind, and its dent behind the body (mm).
+    "sac_taper": [0, 0, 0, 0.02, 0.05, 0.14, 0.2, 0.24, 0.24, 0.18, 0.12, 0.05, 0.05],
+    "sac_dent": [0, 0, 0, 0.0, 0.1, 0.5, 0.8, 0.9, 0.9, 0.5, 0.2, 0.1, 0.1],
     # How far the spinous process reaches behind the canal (mm).
     "spinous": [1, 1, 1, 4, 8, 18, 14, 15, 20, 28, 28, 26, 26],
 }
@@ -66,6 +69,8 @@ def random_surroundings(
     columns = {"vertebra": vertebra_mm}
     for name, values in MEASURES.items():
         own = np.array(values) * size * rng.normal(1, 0.07) * rng.normal(1, 0.03, len(values))
+        if name.startswith("sac"):
+            own = own * rng.uniform(0.2, 1.7)
         columns[name] = np.interp(level, KNOTS, own)
     weight = float(rng.lognormal(0, 0.25))
     stretch = {"skin_side": 0.12, "skin_back": 0.2, "skin_front": 0.1}
@@ -73,7 +78,7 @@ def random_surroundings(
         columns[name] = columns[name] * (1 + share * (weight - 1))
     directions = rng.normal(size=(8, 3)) * np.array([1, 1, 0.5])
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    lengths = rng.uniform([[35]] * 4 + [[9]] * 4, [[90]] * 4 + [[25]] * 4)
+    lengths = rng.uniform([[35]] * 4 + [[6]] * 4, [[90]] * 4 + [[22]] * 4)
     phases = rng.uniform(0, 2 * np.pi, (8, 1))
     waves = np.concatenate([directions * 2 * np.pi / lengths, phases], axis=1)
     choices = {
@@ -81,7 +86,7 @@ def random_surroundings(
         "side_fat": float(rng.uniform(2, 6) * weight),
         "marbling": float(rng.uniform(0.0, 0.35)),
         "fascia": float(rng.uniform(0.3, 1.0)),
-        "layers": float(rng.uniform(9, 14)),
+        "layers": float(rng.uniform(6, 14)),
         "dura": float(rng.uniform(0.25, 0.6)),
         "epidural": float(rng.uniform(0.3, 1.5)),
         "roots": float(rng.uniform(0.25, 0.5)),
