@@ -1,0 +1,155 @@
+"""One look for every figure of the book: sizes, colours, and how a figure is made.
+
+Figures are seven inches wide, the width of a page, with text of nine points and more, so that they
+can still be read when a phone shrinks them. Contrasts keep the colours of `softseg.contrasts`
+everywhere; methods have colours of their own (Paul Tol's *muted* scheme). Both are safe for
+colour-blind readers, and no figure depends on colour alone. Figures have a white ground, which the
+page keeps in its dark theme.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from softseg.contrasts import CONTRASTS, UNSEEN_CONTRASTS
+
+WIDTH_IN = 7.0
+"""Width of a page, in inches."""
+
+DARK, GREY, LIGHT = "#222222", "#777777", "#D9D9D9"
+
+_METHOD_COLORS = {"truth": "#222222", "labels": "#CC6677", "labels_softseg": "#117733"}
+_MORE_COLORS = (
+    "#332288", "#DDAA33", "#44AA99", "#882255", "#88CCEE", "#999933", "#AA4499", "#661100",
+    "#6699CC",
+)  # fmt: skip
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
+METHOD_TITLES = {
+    "truth": "true area",
+    "labels": "hard truth",
+    "labels_softseg": "soft truth",
+    "labels_softseg_bin": "soft truth > 0.5",
+}
+"""How figures write the methods that every data set has; others appear under their own name."""
+
+_SETTINGS = {
+    "figure.dpi": 100,
+    "figure.facecolor": "white",
+    "figure.figsize": (WIDTH_IN, 3.6),
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 144,
+    "savefig.facecolor": "white",
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10,
+    "axes.edgecolor": GREY,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.prop_cycle": mpl.cycler(color=_MORE_COLORS),
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "xtick.color": DARK,
+    "ytick.color": DARK,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "grid.color": "#E6E6E6",
+    "grid.linewidth": 0.8,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 5,
+    "svg.hashsalt": "softseg",
+}
+
+
+def use_style() -> None:
+    """Set matplotlib to the book's look, and a notebook to show a returned figure as one PNG.
+
+    Example:
+        >>> use_style()
+        >>> plt.rcParams["axes.spines.top"]
+        False
+    """
+    mpl.rcParams.update(_SETTINGS)
+    try:
+        from IPython import get_ipython
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+    except ImportError:  # no notebook
+        return
+    if get_ipython() is not None:
+        set_matplotlib_formats("png", dpi=144)
+
+
+def new_figure(
+    rows: int = 1, columns: int = 1, *, height_in: float = 3.6, **options: object
+) -> tuple[Figure, np.ndarray]:
+    """A figure of page width and its axes as an array `(rows, columns)`.
+
+    The figure is not registered with pyplot: a notebook shows it once, where it is returned, and
+    a hundred figures do not pile up in memory.
+    """
+    with mpl.rc_context(_SETTINGS):
+        figure, axes = plt.subplots(
+            rows, columns, figsize=(WIDTH_IN, height_in), squeeze=False, **options
+        )
+    plt.close(figure)
+    return figure, axes
+
+
+def contrast_color(name: str) -> str:
+    """The contrast's colour through the book; grey for one that the package does not know."""
+    known = CONTRASTS | UNSEEN_CONTRASTS
+    return known[name].color if name in known else GREY
+
+
+def contrast_title(name: str) -> str:
+    """How figures write a contrast.
+
+    Example:
+        >>> contrast_title("T2star")
+        'T2*w'
+    """
+    known = CONTRASTS | UNSEEN_CONTRASTS
+    return known[name].title if name in known else str(name)
+
+
+def contrast_order(names: Iterable[str]) -> list[str]:
+    """The contrasts present, in the order of the paper's plots, unknown ones last."""
+    present = list(dict.fromkeys(names))
+    known = [c for c in (*CONTRASTS, *UNSEEN_CONTRASTS) if c in present]
+    return known + sorted(c for c in present if c not in known)
+
+
+def method_title(name: str) -> str:
+    """How figures write a method."""
+    return METHOD_TITLES.get(name, str(name))
+
+
+def method_colors(methods: Sequence[str]) -> dict[str, str]:
+    """A colour for each method; truths keep theirs, others take the next free one in order."""
+    free = iter(_MORE_COLORS * (1 + len(methods) // len(_MORE_COLORS)))
+    return {m: _METHOD_COLORS.get(m) or next(free) for m in dict.fromkeys(methods)}
+
+
+def method_markers(methods: Sequence[str]) -> dict[str, str]:
+    """A marker for each method, so that colour is not the only difference."""
+    return {m: MARKERS[i % len(MARKERS)] for i, m in enumerate(dict.fromkeys(methods))}
+
+
+def spread_points(n: int, width: float = 0.2) -> np.ndarray:
+    """Sideways offsets that keep `n` points from hiding one another, the same every time."""
+    golden = (np.sqrt(5) - 1) / 2
+    return width * (((np.arange(n) + 0.5) * golden) % 1 * 2 - 1)
+
+
+def hide_spare(axes: Iterable[Axes]) -> None:
+    """Blank the axes that a grid has too many."""
+    for ax in axes:
+        ax.set_axis_off()

@@ -1,0 +1,304 @@
+"""Every figure on small tables: drawn twice the same, readable, labelled, and robust to gaps."""
+
+import io
+import re
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+
+from softseg import figures, metrics, statistics
+from softseg.contrasts import CONTRASTS
+from softseg.volume import Volume
+
+METHODS = ["labels", "labels_softseg", "unet"]
+
+
+def csa_table(n=5, contrasts=tuple(CONTRASTS), methods=METHODS):
+    rng = np.random.default_rng(0)
+    rows = []
+    for subject in range(n):
+        area = rng.normal(72, 6)
+        rows += [
+            (f"sub-{subject}", contrast, method, area + rng.normal(0, 1 + m))
+            for contrast in contrasts
+            for m, method in enumerate(methods)
+        ]
+    return pd.DataFrame(rows, columns=["subject", "contrast", "method", "area_mm2"])
+
+
+def spread_table(**options):
+    return statistics.contrast_variability(csa_table(**options))
+
+
+def profile_table(with_position=True):
+    rows = [
+        (f"sub-{s}", contrast, method, level, position, 80 - 2 * level + s)
+        for s in range(2)
+        for contrast in ("T1w", "T2w")
+        for method in ("unet", "truth")
+        for level in (2, 3, 4)
+        for position in (0.1, 0.9)
+    ]
+    columns = ["subject", "contrast", "method", "level", "position", "area_mm2"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table if with_position else table.drop(columns="position")
+
+
+def calibration_table():
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(size=500)
+    tables = [
+        metrics.calibration_table(np.clip(truth + shift, 0, 1), truth).assign(method=name)
+        for name, shift in (("unet", 0.0), ("labels", 0.1))
+    ]
+    return metrics.pool_calibration(pd.concat(tables), by=("method",))
+
+
+def threshold_table():
+    rows = [
+        (f"sub-{s}", contrast, kind, threshold, 75 - 20 * threshold + s)
+        for s in range(3)
+        for contrast in ("T1w", "T2w")
+        for kind in ("soft", "binary")
+        for threshold in (0.1, 0.5, 0.9)
+    ]
+    columns = ["subject", "contrast", "mask", "threshold", "area_mm2"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def resolution_table():
+    rows = [
+        (f"sub-{s}", method, resolution, 72.0 + s)
+        for s in range(3)
+        for method in ("soft", "binary")
+        for resolution in ("1 mm", "2 mm")
+    ]
+    return pd.DataFrame(rows, columns=["subject", "method", "resolution", "area_mm2"])
+
+
+def history():
+    step = np.arange(1, 101)
+    score = np.where(step % 20 == 0, step / 100, np.nan)
+    return pd.DataFrame(
+        {
+            "step": step,
+            "loss": 1 / step,
+            "validation_soft_dice": score,
+            "validation_csa_error_mm2": 5 - score,
+        }
+    )
+
+
+def phantom(contrasts=tuple(CONTRASTS)):
+    images, hard, soft = {}, {}, {}
+    for i, name in enumerate(contrasts):
+        dx, dy, dz = CONTRASTS[name].spacing_mm
+        shape = [round(40 / d) for d in (dx, dy, dz)]
+        x, y, _ = (index * d for index, d in zip(np.indices(shape), (dx, dy, dz), strict=True))
+        radius = np.hypot((x - 20) / 6, (y - 20) / 4)
+        affine = np.diag([-dx, dy, dz, 1.0])
+        soft[name] = Volume(np.clip(1.5 - radius, 0, 1), affine)
+        hard[name] = Volume((radius < 0.9 + 0.04 * i).astype(float), affine)
+        images[name] = Volume(soft[name].data + 0.1 * i, affine)
+    return images, hard, soft
+
+
+def gallery():
+    images, hard, soft = phantom()
+    return figures.contrast_gallery(images, {"labels": hard, "labels_softseg": soft})
+
+
+def explanation(contrasts=tuple(CONTRASTS)):
+    images, hard, soft = phantom(contrasts)
+    areas = {c: 65.0 + 2 * i for i, c in enumerate(contrasts)}
+    equal = {c: 70 + 0.1 * i for i, c in enumerate(contrasts)}
+    return figures.soft_truth_explained(
+        images, hard, soft[contrasts[-1]], areas, equal, true_area_mm2=70.2
+    )
+
+
+def shift_table():
+    rows = [
+        (f"sub-{s}", contrast, z, 0.1 * s, 0.2 - 0.01 * z, z > 1)
+        for s in range(3)
+        for contrast in ("DWI", "T1w")
+        for z in range(5)
+    ]
+    columns = ["subject", "contrast", "z_mm", "shift_x_mm", "shift_y_mm", "registered"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def condition_table():
+    return pd.DataFrame(
+        {
+            "condition": ["GE", "GE", "STIR", "STIR"],
+            "method": ["labels", "unet"] * 2,
+            "error_mm2": [3.0, 1.0, np.nan, 12.0],
+            "failures": [0, 0, 4, 1],
+        }
+    )
+
+
+def power_table():
+    rows = [
+        (design, method, a, 100 / a**2, 80 / a**2, 130 / a**2)
+        for design in ("one contrast", "mixed contrasts", "longitudinal")
+        for method in ("labels", "unet")
+        for a in (1, 2, 3)
+    ]
+    columns = ["design", "method", "atrophy_percent", "n_per_arm", "ci_low", "ci_high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def atrophy_table():
+    rows = [(m, a, 0.9 * a, 0.9 * a - 1, 0.9 * a + 1, 24) for m in METHODS for a in (0, 1, 2)]
+    columns = ["method", "atrophy_percent", "mean", "ci_low", "ci_high", "n"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+FIGURES = {
+    "csa_by_contrast": lambda: figures.csa_by_contrast(csa_table()),
+    "spread_by_method": lambda: figures.spread_by_method(spread_table()),
+    "contrast_pairs": lambda: figures.contrast_pairs(csa_table(), methods=METHODS[:2]),
+    "pair_scatter": lambda: figures.pair_scatter(csa_table()),
+    "bland_altman_plot": lambda: figures.bland_altman_plot(csa_table()),
+    "area_profile": lambda: figures.area_profile(profile_table()),
+    "reliability_curve": lambda: figures.reliability_curve(calibration_table()),
+    "area_against_threshold": lambda: figures.area_against_threshold(
+        threshold_table(), truth_mm2=72
+    ),
+    "area_against_resolution": lambda: figures.area_against_resolution(resolution_table()),
+    "prediction_under_doubt": lambda: figures.prediction_under_doubt(
+        {"MSE": [0, 0.5, 1]}, [0, 0.5, 1]
+    ),
+    "learning_curves": lambda: figures.learning_curves({"a": history(), "b": history()}),
+    "contrast_gallery": gallery,
+    "soft_truth_explained": explanation,
+    "registration_shifts": lambda: figures.registration_shifts(shift_table()),
+    "condition_heat_map": lambda: figures.condition_heat_map(
+        condition_table(), "error_mm2", label="absolute area error (mm²)"
+    ),
+    "sample_size_curves": lambda: figures.sample_size_curves(power_table()),
+    "atrophy_detected": lambda: figures.atrophy_detected(atrophy_table()),
+    "difference_forest": lambda: figures.difference_forest(
+        statistics.compare_methods(spread_table(), "sd_mm2")
+    ),
+}
+PICTURES_OR_SHARES = {"contrast_gallery", "reliability_curve", "prediction_under_doubt"}
+
+
+@pytest.fixture(scope="module", params=list(FIGURES))
+def drawn(request):
+    figures.use_style()
+    figure = FIGURES[request.param]()
+    return request.param, figure, png(figure)
+
+
+def png(figure):
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
+
+
+def texts(figure):
+    found = figure.findobj(lambda a: isinstance(a, Text) and a.get_visible() and a.get_text())
+    return [t for t in found if t.get_text().strip()]
+
+
+def test_drawing_again_gives_the_same_bytes(drawn):
+    name, _, first = drawn
+    assert png(FIGURES[name]()) == first
+
+
+def test_text_is_eight_points_or_more_at_the_width_of_a_page(drawn):
+    _, figure, _ = drawn
+    assert figure.get_size_inches()[0] == pytest.approx(7)
+    small = {t.get_text(): t.get_fontsize() for t in texts(figure) if t.get_fontsize() < 8}
+    assert not small
+
+
+def test_nothing_hangs_out_of_the_figure(drawn):
+    _, figure, _ = drawn
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    box = figure.get_tightbbox(canvas.get_renderer())  # inches
+    width, height = figure.get_size_inches()
+    assert min(box.x0, box.y0) > -0.03
+    assert box.x1 < width + 0.03
+    assert box.y1 < height + 0.03
+
+
+def test_axes_name_a_unit(drawn):
+    name, figure, _ = drawn
+    said = " ".join(t.get_text() for t in texts(figure))
+    if name not in PICTURES_OR_SHARES:
+        assert re.search(r"mm²|mm\)|%|atrophy", said)
+
+
+def test_figures_do_not_pile_up_in_pyplot(drawn):
+    assert not plt.get_fignums()
+
+
+def test_the_number_of_participants_is_in_the_figure():
+    for name in ("csa_by_contrast", "spread_by_method", "contrast_pairs", "pair_scatter",
+                 "bland_altman_plot", "area_profile", "area_against_threshold",
+                 "area_against_resolution", "registration_shifts", "atrophy_detected",
+                 "difference_forest"):  # fmt: skip
+        said = " ".join(t.get_text() for t in texts(FIGURES[name]()))
+        assert re.search(r"n = \d+", said), name
+
+
+def test_missing_contrasts_people_and_a_single_method_are_drawn():
+    table = csa_table(n=4, methods=["unet"])
+    gaps = table.drop(table[(table["subject"] == "sub-1") & (table["contrast"] == "DWI")].index)
+    gaps.loc[gaps.index[0], "area_mm2"] = np.nan
+    for draw in (figures.csa_by_contrast, figures.contrast_pairs, figures.pair_scatter,
+                 figures.bland_altman_plot):  # fmt: skip
+        assert png(draw(gaps))
+    assert png(figures.spread_by_method(statistics.contrast_variability(gaps)))
+    assert png(figures.area_profile(profile_table(with_position=False)))
+    assert png(explanation(("T1w", "T2star", "T2w")))
+    assert png(figures.learning_curves(history()))
+
+
+def test_a_contrast_that_the_package_does_not_know_is_drawn_last_and_grey():
+    assert figures.contrast_order(["FLAIR", "T2w", "DWI"]) == ["DWI", "T2w", "FLAIR"]
+    assert figures.contrast_color("FLAIR") == "#777777"
+    assert png(figures.csa_by_contrast(csa_table(contrasts=("T2w", "FLAIR"))))
+
+
+def test_colours_of_contrasts_are_the_books_in_every_figure():
+    figure = figures.csa_by_contrast(csa_table())
+    points = [line.get_color() for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert points == [c.color for c in CONTRASTS.values()]
+
+
+def test_methods_keep_apart_in_colour_and_marker_and_truths_keep_their_colour():
+    names = ["truth", "a", "b", "c", "labels"]
+    colors = figures.method_colors(names)
+    assert len(set(colors.values())) == 5
+    assert colors["truth"] == figures.method_colors(["truth"])["truth"]
+
+
+def test_a_star_marks_a_method_that_differs_from_the_first():
+    spread = statistics.contrast_variability(csa_table(n=10, methods=["labels", "unet"]))
+    spread.loc[spread["method"] == "unet", "sd_mm2"] += 20
+    found = figures.spread_by_method(
+        spread, comparisons=statistics.compare_methods(spread, "sd_mm2")
+    )
+    assert sum(t.get_text().endswith("*") for t in texts(found)) == 1
+
+
+def test_the_outline_of_a_binary_mask_runs_along_voxel_edges():
+    from softseg.figures.gallery import _voxel_edges
+
+    hard = np.zeros((4, 4), bool)
+    hard[1:3, 1] = True
+    x, y = _voxel_edges(hard, 2.0, 1.0)
+    assert (np.nanmin(x), np.nanmax(x)) == (1.0, 5.0)
+    assert (np.nanmin(y), np.nanmax(y)) == (0.5, 1.5)
+    assert np.isnan(x).sum() == 6  # the perimeter of two voxels has six edges
