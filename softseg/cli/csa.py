@@ -46,54 +46,32 @@ def csa(
     Areas are perpendicular to the cord and keep partial volume. Rows are flagged where an end
     slice is only partly covered, a gap was bridged, or too few slices allow no angle.
     """
-    import sys
-    import warnings
-
-    import pandas as pd
-
-    from softseg.csa import MeasurementWarning, aggregate, measure
-    from softseg.csa.options import parse_discs, parse_range
+    from softseg.csa.batch import Choice, measure_many
+    from softseg.csa.options import one_source, parse_discs, parse_range
     from softseg.errors import InputError
     from softseg.files import replacing
 
-    if not str(output).endswith(".csv"):
+    if not output.name.endswith(".csv"):
         raise InputError(f"{output}: the table's name must end in .csv")
-    if sum((levels is not None, discs is not None, bool(disc))) > 1:
-        raise InputError(
-            "levels come from one source: give --levels, --discs or --disc, not several"
-        )
-    if per_slice and per_level:
-        raise InputError("choose --per-slice or --per-level, not both")
-    chosen_vertebrae = parse_range(vertebrae, "--vertebrae")
-    chosen_slices = parse_range(slices, "--slices")
-    points = parse_discs(disc or [])
-    tables = []
-    for mask in masks:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", MeasurementWarning)
-            table = measure(
-                mask,
-                levels=levels,
-                discs=points or discs,
-                centreline=centreline,
-                angle_correction=angle_correction,
-                threshold=threshold,
-            )
-        for warning in (w for w in caught if issubclass(w.category, MeasurementWarning)):
-            print(f"softseg: {warning.message}", file=sys.stderr)
-        tables.append(table)
-    every = pd.concat(tables, ignore_index=True)
-    if per_slice:
-        from softseg.csa.aggregation import select
-
-        result = select(every, vertebrae=chosen_vertebrae, slices=chosen_slices)
-    else:
-        result = aggregate(
-            every,
-            vertebrae=chosen_vertebrae,
-            slices=chosen_slices,
-            per_level=per_level,
-            partial=partial,
-        )
+    one_source(levels, discs, disc)
+    choice = Choice(
+        vertebrae=parse_range(vertebrae, "--vertebrae"),
+        slices=parse_range(slices, "--slices"),
+        per_slice=per_slice,
+        per_level=per_level,
+        partial=partial,
+    )
+    table, failures = measure_many(
+        masks,
+        choice,
+        lambda line: typer.echo(f"softseg: {line}", err=True),
+        levels=levels,
+        discs=parse_discs(disc or []) or discs,
+        centreline=centreline,
+        angle_correction=angle_correction,
+        threshold=threshold,
+    )
     with replacing(output) as temporary:
-        result.to_csv(temporary, index=False, float_format="%.6g")
+        table.to_csv(temporary, index=False, float_format="%.6g")
+    if failures:
+        raise typer.Exit(1)

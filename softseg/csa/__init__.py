@@ -6,7 +6,27 @@
 [70.0]
 """
 
-from softseg.csa.aggregation import aggregate
+from softseg.csa.aggregation import aggregate, select
+from softseg.csa.levels import level_lengths_mm
 from softseg.csa.measure import COLUMNS, MeasurementWarning, measure
+from softseg.csa.norm import (
+    adjust_area,
+    against_norm,
+    length_profile,
+    norm_levels,
+    norm_profile,
+)
 
-__all__ = ["COLUMNS", "MeasurementWarning", "aggregate", "measure"]
+__all__ = [
+    "COLUMNS",
+    "MeasurementWarning",
+    "adjust_area",
+    "against_norm",
+    "aggregate",
+    "length_profile",
+    "level_lengths_mm",
+    "measure",
+    "norm_levels",
+    "norm_profile",
+    "select",
+]

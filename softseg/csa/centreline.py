@@ -7,51 +7,23 @@ not. Thick slices average the curve over their thickness, and the fit knows it.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from softseg.csa.sections import Sections
+from softseg.csa.spline import SLAB_MEAN, Bending, basis, smoother
 
-_KERNEL_4 = np.array([1.0, 76.0, 230.0, 76.0, 1.0]) / 384
-"""A cubic B-spline averaged over a slice, at slices -2 to 2: the quartic B-spline."""
-
+BENDING = Bending()
 _FEWEST_DIFFERENCES = 5
 _NORMAL_MEDIAN = 0.6745
 """Median of the absolute value of a standard normal variable."""
-
-
-@dataclass(frozen=True)
-class Bending:
-    """How cords run: what the spline expects before it sees a centre.
-
-    Attributes:
-        slope: Standard deviation of the mean tilt, as a tangent.
-        curvature_per_mm: Standard deviation of the curvature.
-        length_mm: How far along the cord its curvature stays alike.
-        change: Spectral density (square root) of the curvature's change along the cord, in
-            mm^-2 · mm^0.5; a wave of 6 mm amplitude and 80 mm period is still followed.
-    """
-
-    slope: float = 0.4
-    curvature_per_mm: float = 0.04
-    length_mm: float = 20.0
-    change: float = 5e-3
-
-
-BENDING = Bending()
-
-
-def basis(offset: float) -> np.ndarray:
-    """Cubic B-splines at knots -2 to 2 and their first and second derivatives, `(3, 5)`."""
-    distance = offset - np.arange(-2, 3)
-    away, sign = np.abs(distance), np.sign(distance)
-    inner, outer = away < 1, (away >= 1) & (away < 2)
-    value = np.where(inner, 2 / 3 - away**2 + away**3 / 2, np.where(outer, (2 - away) ** 3 / 6, 0))
-    first = np.where(inner, -2 * away + 1.5 * away**2, np.where(outer, -((2 - away) ** 2) / 2, 0))
-    second = np.where(inner, -2 + 3 * away, np.where(outer, 2 - away, 0.0))
-    return np.stack([value, sign * first, second])
+_GIVEN_MM = 1e-4
+"""A centreline that is given is followed to this."""
+_STIFF_MM = 0.3
+_STRAY_MM = 1.0
+_STRAY_SCALES = 6.0
+_STRAY_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -63,12 +35,14 @@ class Centreline:
         thickness_mm: Distance between slices.
         noise_mm: Standard deviation of a centre that the stiffness was chosen for.
         kind: `spline`, `straight` or `none`.
+        stray: `(n,)` slices whose centre leaves the cord's course and does not count.
     """
 
     coefficients: np.ndarray
     thickness_mm: float
     noise_mm: float
-    kind: str = "spline"
+    kind: str
+    stray: np.ndarray
 
     @property
     def n_slices(self) -> int:
@@ -93,8 +67,7 @@ class Centreline:
         nearest = np.clip(np.round(inside).astype(int), 0, self.n_slices - 1)
         offset = inside - nearest
         window = self.coefficients[nearest[:, None] + np.arange(5)]  # (m, 5, 2)
-        weights = np.stack([basis(o) for o in offset]) if slices.size else np.zeros((0, 3, 5))
-        value, slope, _ = np.moveaxis(np.einsum("mdj,mjc->mdc", weights, window), 1, 0)
+        value, slope, _ = np.einsum("dmj,mjc->dmc", basis(offset), window)
         xy = value + slope * (slices - inside)[:, None]
         return np.column_stack([xy, slices * self.thickness_mm])
 
@@ -120,17 +93,38 @@ def fit(sections: Sections, *, bending: Bending = BENDING) -> Centreline:
         bending: What is expected of a cord.
     """
     used = sections.whole if sections.whole.any() else sections.area_mm2 > 0
+    stray = _strays(sections, used, bending)
+    used = used & ~stray
     noise = max(quantisation_mm(sections), visible_noise_mm(sections, used, bending))
-    solve = _solver(used, noise, sections.thickness_mm, bending)
+    solve = smoother(used, noise, sections.thickness_mm, bending)
     kind = {1: "none", 2: "straight"}.get(int(used.sum()), "spline")
-    line = Centreline(solve(sections.centre_mm[used]), sections.thickness_mm, noise, kind)
+    start = solve(sections.centre_mm[used])
+    line = Centreline(start, sections.thickness_mm, noise, kind, stray)
     if kind != "spline":
         return line
     for _ in range(2):
         # Where a tube bends, a slice's centre of mass lies beside its centreline.
         centres = sections.centre_mm - centre_shift_mm(line, sections.covariance_mm2)
-        line = Centreline(solve(centres[used]), sections.thickness_mm, noise, kind)
+        line = replace(line, coefficients=solve(centres[used]))
     return line
+
+
+def _strays(sections: Sections, used: np.ndarray, bending: Bending) -> np.ndarray:
+    """Slices whose centre leaves the cord's course, for example where a mask leaks.
+
+    They are few and lie far from a stiff curve, compared with all others.
+    """
+    stray = np.zeros(used.size, dtype=bool)
+    if used.sum() < 2 / _STRAY_SHARE:
+        return stray
+    stiff = smoother(used, _STIFF_MM, sections.thickness_mm, bending)
+    centres = sections.centre_mm[used]
+    windows = np.lib.stride_tricks.sliding_window_view(stiff(centres), 5, axis=0)[used]
+    apart = np.linalg.norm(centres - windows @ SLAB_MEAN, axis=1)
+    far = apart > _STRAY_MM + _STRAY_SCALES * np.median(apart)
+    if far.mean() <= _STRAY_SHARE:
+        stray[np.flatnonzero(used)[far]] = True
+    return stray
 
 
 def through(points_mm: np.ndarray, n_slices: int, thickness_mm: float) -> Centreline:
@@ -147,47 +141,22 @@ def through(points_mm: np.ndarray, n_slices: int, thickness_mm: float) -> Centre
     sampled = np.stack([_interpolate(fine, height, xy[:, axis]) for axis in (0, 1)], axis=-1)
     centres = sampled.reshape(n_slices, 8, 2).mean(axis=1)
     used = np.ones(n_slices, dtype=bool)
-    noise = 1e-4
-    solve = _solver(used, noise, thickness_mm, BENDING)
-    return Centreline(solve(centres), thickness_mm, noise, "spline" if n_slices > 1 else "straight")
+    coefficients = smoother(used, _GIVEN_MM, thickness_mm, BENDING)(centres)
+    kind = "spline" if n_slices > 1 else "straight"
+    return Centreline(coefficients, thickness_mm, _GIVEN_MM, kind, ~used)
 
 
 def _interpolate(where: np.ndarray, height: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Linear between points, and straight on beyond the first and the last few."""
     inside = np.interp(where, height, value)
-    if height.size > 1 and height[-1] > height[0]:
-        span = min(5, height.size)
-        for end, beyond in (
-            (slice(0, span), where < height[0]),
-            (slice(-span, None), where > height[-1]),
-        ):
-            slope, level = np.polyfit(height[end], value[end], 1)
-            inside[beyond] = level + slope * where[beyond]
+    if height[-1] <= height[0]:
+        return inside
+    span = min(5, height.size)
+    ends = ((slice(0, span), where < height[0]), (slice(-span, None), where > height[-1]))
+    for end, beyond in ends:
+        slope, level = np.polyfit(height[end], value[end], 1)
+        inside[beyond] = level + slope * where[beyond]
     return inside
-
-
-def _solver(used: np.ndarray, noise_mm: float, thickness_mm: float, bending: Bending):
-    """The linear map from the centres of used slices to the spline's coefficients."""
-    n = used.size
-    rows = np.flatnonzero(used)
-    observe = np.zeros((rows.size, n + 4))
-    observe[np.arange(rows.size)[:, None], rows[:, None] + np.arange(5)] = _KERNEL_4
-    step, length = thickness_mm, n * thickness_mm
-    spread = bending.curvature_per_mm**2 * min(bending.length_mm, length)
-    identity = np.eye(n + 4)
-    rise = np.diff(identity, axis=0)
-    turn = np.diff(rise, axis=0)
-    change = np.diff(turn, axis=0)
-    mean_rise = rise.mean(axis=0) / step
-    penalty = np.outer(mean_rise, mean_rise) / bending.slope**2
-    penalty += (step / step**4 / spread) * (turn.T @ turn)
-    penalty += (step / step**6 / bending.change**2) * (change.T @ change)
-    precision = 1 / noise_mm**2
-    system = precision * (observe.T @ observe) + penalty
-
-    def solve(centres_mm: np.ndarray) -> np.ndarray:
-        return np.linalg.solve(system, precision * (observe.T @ centres_mm))
-
-    return solve
 
 
 def quantisation_mm(sections: Sections) -> float:

@@ -22,6 +22,8 @@ from softseg.volume import Volume
 
 FAR_MM = 40.0
 """A disc point further than this from the cord belongs to another image."""
+HIGHEST_LABEL = 60
+"""Labels from 26 on are points above the spine, such as 49 and 50 at the pons; they are ignored."""
 _BEYOND_MM = 80.0
 _POINT_VOXELS = 100
 
@@ -146,6 +148,10 @@ def _label_image(source: Volume | Path | str) -> Volume:
     labelled = data[data != 0]
     if np.abs(labelled - np.round(labelled)).max() > 1e-3 or labelled.min() < 0:
         raise InputError(f"{name}: labels must be whole numbers, found {labelled.flat[0]:.3g}")
+    if labelled.max() > HIGHEST_LABEL:
+        raise InputError(
+            f"{name}: labels go up to {HIGHEST_LABEL}, found {labelled.max():.0f}; is it an image?"
+        )
     return volume
 
 

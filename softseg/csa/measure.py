@@ -60,8 +60,9 @@ def measure(
     Returns:
         One row per slice with the columns of `COLUMNS`. `level` is missing where none is known,
         `flag` lists what is unusual: `partial` (end slice only partly covered), `gap` (no mask,
-        bridged), `cut` (the cord leaves the field of view sideways), `straight` and `uncorrected`
-        (too few slices for a curve, or for any direction), `level-estimated`.
+        bridged), `cut` (the cord touches the side of the field of view), `stray` (the centre leaves
+        the cord's course, as where a mask leaks), `straight` and `uncorrected` (too few slices for
+        a curve, or for any direction), `level-estimated`.
 
     Raises:
         InputError: If the mask, the level file or the discs cannot be used.
@@ -121,6 +122,7 @@ def _flags(region: Region, sections: Sections, line: Centreline, known: Levels) 
         "gap": sections.area_mm2 <= 0,
         "partial": sections.partial,
         "cut": region.cut,
+        "stray": line.stray,
         few: every,
         "level-estimated": known.estimated & (known.level > 0),
     }
@@ -166,10 +168,15 @@ def _dense(line: Centreline) -> np.ndarray:
 
 
 def _warn(region: Region, line: Centreline) -> None:
+    notes = []
     if region.other_components:
-        warnings.warn(
+        notes.append(
             f"{region.name}: the largest object was measured, {region.other_components} other "
-            f"({region.other_volume_mm3:.0f} mm³) left out",
-            MeasurementWarning,
-            stacklevel=3,
+            f"({region.other_volume_mm3:.0f} mm³) left out"
         )
+    if line.kind == "straight":
+        notes.append(f"{region.name}: too few slices for a curve, a straight line was used")
+    if line.kind == "none":
+        notes.append(f"{region.name}: one slice has no direction, areas are not angle-corrected")
+    for note in notes:
+        warnings.warn(note, MeasurementWarning, stacklevel=3)

@@ -51,3 +51,13 @@ def parse_discs(texts: list[str]) -> dict[int, tuple[float, float, float]]:
             raise InputError(f"--disc must name each disc once, found {disc} twice")
         points[disc] = point
     return points
+
+
+def one_source(levels: object, discs: object, points: object) -> None:
+    """Refuse levels from several sources at once.
+
+    Raises:
+        InputError: If more than one is given.
+    """
+    if sum(bool(source) for source in (levels, discs, points)) > 1:
+        raise InputError("levels have one source: give --levels, --discs or --disc, not several")

@@ -3,7 +3,7 @@
 A tube is an ellipse swept along a smooth curve and always perpendicular to it. Where the area is
 constant, so is the answer, whatever the tilt, the bend, the voxel and the place in the field. A
 voxel's value is the fraction of it that the tube covers: exact along X, and along Y and Z by sums
-so fine that a slice's area is good to 0.02 %.
+so fine that a slice's area is good to 0.03 %.
 """
 
 import math
@@ -19,7 +19,8 @@ AREA_MM2 = 70.0
 WIDTH_MM = 12.0
 """Its right-left diameter."""
 
-_ROW_MM = 0.025
+_CLOSE_MM = 1e-7
+_ROW_MM = 0.04
 _PLANES_PER_MM = 3.0
 
 
@@ -106,7 +107,10 @@ class Tube:
             dx, dy, dz = x - position[..., 0], y - position[..., 1], z - foot
             along = dx * slope[..., 0] + dy * slope[..., 1] + dz
             bend = dx * second[..., 0] + dy * second[..., 1]
-            foot = foot + along / (1 + (slope**2).sum(-1) - bend)
+            step = along / (1 + (slope**2).sum(-1) - bend)
+            foot = foot + step
+            if np.abs(step).max(initial=0.0) < _CLOSE_MM:
+                break
         position, slope, _ = self.curve.at(foot)
         dx, dy = x - position[..., 0], y - position[..., 1]
         sx, sy = slope[..., 0], slope[..., 1]
@@ -128,6 +132,8 @@ class Tube:
             reach2 = shift**2 - centre / curvature
             middle = middle + shift * half
             half = half * np.clip(np.sqrt(np.maximum(reach2, 1e-6)), 0.05, 20)
+            if np.abs(np.where(reach2 > 0, shift, 0)).max(initial=0.0) < _CLOSE_MM:
+                break
         half = np.where(reach2 > 0, half, 0.0)
         return middle - half, middle + half
 

@@ -1,0 +1,252 @@
+"""The population's cord along its length, and a person's against it.
+
+Levels have different lengths in different people. On the normalised axis each level runs from its
+number, at its top, to the next: 2.0 is the top of C2, 2.5 its middle, 3.0 the C2-C3 disc.
+
+The figures are group means of the Spine Generic cohort (CC-BY-4.0, T2w, 3 T; Cohen-Adad et al.
+2021, doi:10.1038/s41597-021-00941-8) measured in PAM50 space (MIT; Valošek et al. 2024,
+doi:10.1162/imag_a_00075).
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+import pandas as pd
+
+from softseg.errors import InputError
+
+POINTS_PER_LEVEL = 10
+PROFILE_MEASURES = ("area_mm2", "diameter_ap_mm", "diameter_rl_mm")
+PERCENTILES = (5, 25, 50, 75, 95)
+SEXES = ("all", "F", "M")
+_FEWEST_PEOPLE = 30
+
+
+@dataclass(frozen=True)
+class Reference:
+    """How area at C2-C3 goes with sex and height, and the person to whom areas are adjusted.
+
+    Area, its difference between the sexes and its correlation with height are Spine Generic's
+    (T2w, n = 203; SD n = 150). Height itself is not in those tables: its SD within a sex and the
+    difference between the sexes are those of adults in general.
+
+    Attributes:
+        area_mm2: Mean at C2-C3, to which the effects are proportional at other levels.
+        area_sd_mm2: Standard deviation between people.
+        sex_mm2: Men's minus women's mean area.
+        height_correlation: Correlation of area and height over both sexes.
+        height_cm: Height of the reference person, who stands halfway between the sexes.
+        height_sd_cm: Standard deviation of height within a sex.
+        sex_height_cm: Men's minus women's mean height.
+    """
+
+    area_mm2: float = 72.1
+    area_sd_mm2: float = 6.9
+    sex_mm2: float = 4.7
+    height_correlation: float = 0.41
+    height_cm: float = 172.0
+    height_sd_cm: float = 6.8
+    sex_height_cm: float = 13.0
+
+    @property
+    def height_slope(self) -> float:
+        """mm² per cm over both sexes."""
+        return self._covariance / self._height_variance
+
+    @property
+    def height_slope_within_sex(self) -> float:
+        """mm² per cm among people of one sex."""
+        return (self._covariance - self.sex_mm2 * self.sex_height_cm / 4) / self.height_sd_cm**2
+
+    @property
+    def sex_at_equal_height_mm2(self) -> float:
+        """Men's minus women's area at the same height."""
+        return self.sex_mm2 - self.height_slope_within_sex * self.sex_height_cm
+
+    @property
+    def _height_variance(self) -> float:
+        return self.height_sd_cm**2 + self.sex_height_cm**2 / 4
+
+    @property
+    def _covariance(self) -> float:
+        return self.height_correlation * self.area_sd_mm2 * np.sqrt(self._height_variance)
+
+
+REFERENCE = Reference()
+
+
+@cache
+def _table(name: str) -> pd.DataFrame:
+    with files("softseg").joinpath(f"data/{name}").open(encoding="utf-8") as file:
+        return pd.read_csv(file, comment="#")
+
+
+def norm_levels() -> pd.DataFrame:
+    """Mean area, diameters and canal area of each level, n = 203; spread and sexes, n = 150."""
+    return _table("spine_generic_norm.csv").copy()
+
+
+def norm_profile(sex: str = "all") -> pd.DataFrame:
+    """Mean, SD and percentiles along the cord.
+
+    Args:
+        sex: `all`, `F` or `M`.
+
+    Returns:
+        `level, position, n`, and for each of `PROFILE_MEASURES` `…_mean, …_std, …_p05` to `…_p95`.
+
+    Raises:
+        InputError: If `sex` is none of those.
+    """
+    if sex not in SEXES:
+        raise InputError(f"sex must be one of {', '.join(SEXES)}, found {sex!r}")
+    table = _table("spine_generic_norm_profile.csv")
+    return table[table["sex"] == sex].drop(columns="sex").reset_index(drop=True)
+
+
+def length_profile(
+    table: pd.DataFrame, *, points_per_level: int = POINTS_PER_LEVEL
+) -> pd.DataFrame:
+    """Measures at fixed places along the normalised length axis, so that people can be averaged.
+
+    Between slices the measures are linear; nothing is extrapolated beyond a person's outermost
+    whole slices by more than half a slice.
+
+    Args:
+        table: What `measure` returned with levels, of one or several files.
+        points_per_level: Places per level, evenly spread.
+
+    Returns:
+        `file, level, position` and the measures that the table has.
+
+    Example:
+        >>> table = pd.DataFrame({"file": "a", "level": [3, 3, 2, 2], "flag": "",
+        ...     "position": [0.75, 0.25, 0.75, 0.25], "area_mm2": [74.0, 73.0, 72.0, 71.0]})
+        >>> length_profile(table, points_per_level=2).area_mm2.tolist()
+        [71.0, 72.0, 73.0, 74.0]
+    """
+    measures = [m for m in PROFILE_MEASURES if m in table]
+    place = (np.arange(points_per_level) + 0.5) / points_per_level
+    profiles = []
+    for file, one in table.groupby("file", sort=False):
+        whole = one["position"].notna() & one["area_mm2"].notna()
+        one = one[whole & ~one["flag"].str.contains("partial", regex=False)]
+        if one.empty:
+            raise InputError(f"{file}: a length profile needs levels, found none on whole slices")
+        at = (one["level"].astype(float) + one["position"]).to_numpy()
+        order = np.argsort(at, kind="stable")
+        at = at[order]
+        half = np.median(np.diff(at)) / 2 if at.size > 1 else 0.0
+        levels = np.arange(int(at[0]), int(at[-1]) + 1)
+        wanted = (levels[:, None] + place).ravel()
+        inside = (wanted >= at[0] - half - 1e-9) & (wanted <= at[-1] + half + 1e-9)
+        profile = {
+            "file": file,
+            "level": np.repeat(levels, points_per_level)[inside],
+            "position": np.tile(place, levels.size)[inside],
+        }
+        for name in measures:
+            profile[name] = np.interp(wanted[inside], at, one[name].to_numpy(dtype=float)[order])
+        profiles.append(pd.DataFrame(profile))
+    return pd.concat(profiles, ignore_index=True)
+
+
+def against_norm(profile: pd.DataFrame, *, sex: str = "all") -> pd.DataFrame:
+    """A profile with the population's mean and SD beside it, and how many SDs it lies from it.
+
+    Args:
+        profile: From `length_profile`.
+        sex: Compare with `all`, women `F` or men `M`.
+
+    Returns:
+        The profile with `area_mm2_mean`, `area_mm2_std` and `z`; missing where there is no norm.
+    """
+    norm = norm_profile(sex)
+    at = norm["level"].to_numpy() + norm["position"].to_numpy()
+    here = profile["level"].to_numpy(dtype=float) + profile["position"].to_numpy()
+    half = 0.5 / POINTS_PER_LEVEL
+    known = (here >= at[0] - half - 1e-9) & (here <= at[-1] + half + 1e-9)
+    result = profile.copy()
+    for name in ("area_mm2_mean", "area_mm2_std"):
+        result[name] = np.where(known, np.interp(here, at, norm[name]), np.nan)
+    result["z"] = (result["area_mm2"] - result["area_mm2_mean"]) / result["area_mm2_std"]
+    return result
+
+
+def adjust_area(
+    area_mm2: float | np.ndarray,
+    *,
+    sex: str | None = None,
+    height_cm: float | None = None,
+    level_area_mm2: float | None = None,
+    reference: Reference = REFERENCE,
+) -> np.ndarray:
+    """Area that the person would have at the reference height, halfway between the sexes.
+
+    Only what is given is adjusted for: sex alone by the sexes' difference, height alone by the
+    slope over both sexes, both together by the slope within a sex and what remains of the
+    difference.
+
+    Args:
+        area_mm2: Measured area or areas.
+        sex: `F` or `M`.
+        height_cm: Height.
+        level_area_mm2: The population's mean area where it was measured; C2-C3 if not given.
+        reference: The effects.
+
+    Raises:
+        InputError: If sex is not `F` or `M`, or the height not that of a person.
+
+    Example:
+        >>> float(adjust_area(72.0, sex="M"))
+        69.65
+    """
+    effect = 0.0
+    if sex is not None:
+        if sex not in ("F", "M"):
+            raise InputError(f"sex must be F or M, found {sex!r}")
+        sign = 0.5 if sex == "M" else -0.5
+        effect += sign * (
+            reference.sex_mm2 if height_cm is None else reference.sex_at_equal_height_mm2
+        )
+    if height_cm is not None:
+        if not 50 <= height_cm <= 250:
+            raise InputError(f"height must be in centimetres, 50 to 250, found {height_cm}")
+        slope = reference.height_slope if sex is None else reference.height_slope_within_sex
+        effect += slope * (height_cm - reference.height_cm)
+    share = 1.0 if level_area_mm2 is None else level_area_mm2 / reference.area_mm2
+    return np.asarray(area_mm2, dtype=float) - effect * share
+
+
+def summarise_population(people: pd.DataFrame) -> pd.DataFrame:
+    """The profile table of a population, as shipped: group figures only.
+
+    Args:
+        people: A row per person and slice: `subject, sex, level, position` and the measures.
+
+    Returns:
+        `sex, level, position, n` and mean, SD and percentiles of each measure; places that fewer
+        than 30 people reach are left out.
+    """
+    bins = np.clip((people["position"] * POINTS_PER_LEVEL).astype(int), 0, POINTS_PER_LEVEL - 1)
+    people = people.assign(position=(bins + 0.5) / POINTS_PER_LEVEL)
+    keys = ["level", "position"]
+    rows = []
+    for sex in SEXES:
+        chosen = people if sex == "all" else people[people["sex"] == sex]
+        means = chosen.groupby(["subject", *keys])[list(PROFILE_MEASURES)].mean()
+        groups = means.groupby(keys)
+        parts = [groups.size().rename("n")]
+        for name in PROFILE_MEASURES:
+            parts += [groups[name].mean().rename(f"{name}_mean")]
+            parts += [groups[name].std(ddof=1).rename(f"{name}_std")]
+            parts += [
+                groups[name].quantile(p / 100).rename(f"{name}_p{p:02d}") for p in PERCENTILES
+            ]
+        summary = pd.concat(parts, axis=1).reset_index()
+        rows.append(summary[summary["n"] >= _FEWEST_PEOPLE].assign(sex=sex))
+    columns = ["sex", *keys, "n"]
+    table = pd.concat(rows, ignore_index=True)
+    return table[[*columns, *(c for c in table if c not in columns)]].round(3)
