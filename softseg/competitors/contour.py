@@ -1,0 +1,212 @@
+"""A classical competitor without any training: follow the edge of the cord from slice to slice.
+
+In the spirit of PropSeg (De Leener, Kadoury and Cohen-Adad 2014,
+doi:10.1016/j.neuroimage.2014.04.051): find the cord as a tube of about known size, then let a
+closed contour settle on the strongest intensity edge around it, neighbouring slices agreeing.
+Where that edge lies depends on the contrast, which is the point of the comparison.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage, signal
+
+from softseg.errors import InputError
+from softseg.segmentation.locate import interpolate, track
+from softseg.volume import Volume
+
+POLARITY: dict[str, str] = {
+    "DWI": "bright", "MT-on": "dark", "GRE-T1w": "bright", "T1w": "bright", "T2star": "dark",
+    "T2w": "dark",
+}  # fmt: skip
+"""Whether the cord is brighter or darker than the fluid around it."""
+
+ANGLES = 48
+STEP_MM = 0.1
+
+
+@dataclass(frozen=True)
+class ContourSettings:
+    """What a cord may look like.
+
+    Attributes:
+        smallest_mm: Smallest distance from the centre to the edge.
+        largest_mm: Largest distance.
+        typical_mm: Radius of the disc that the cord is searched with.
+        off_middle_mm: How far from the middle of the image, left or right, it usually lies.
+        smooth_mm: Standard deviation of smoothing along the cord.
+        steepest: Steps of `STEP_MM` that the edge may move between neighbouring angles.
+        rounds: How often the contour is found and its centre moved into its middle.
+    """
+
+    smallest_mm: float = 2.0
+    largest_mm: float = 9.0
+    typical_mm: float = 4.8
+    off_middle_mm: float = 20.0
+    smooth_mm: float = 2.5
+    steepest: int = 5
+    rounds: int = 3
+
+
+def follow_contour(
+    image: Volume, *, polarity: str, settings: ContourSettings = ContourSettings()
+) -> Volume:
+    """Segment the cord of one image by its edge.
+
+    Args:
+        image: Any orientation and voxel size.
+        polarity: `bright` or `dark`: the cord against the fluid; see `POLARITY`.
+        settings: What a cord may look like.
+
+    Returns:
+        On the image's grid the fraction of each voxel inside the contour, in its slice; zeros if
+        nothing like a cord is found. Binarise at 0.5 for a hard mask.
+
+    Raises:
+        InputError: If `polarity` is neither.
+
+    Example:
+        >>> x, y = np.mgrid[:48, :48]
+        >>> disc = np.clip(5.5 - np.hypot(x - 23, y - 25), 0, 1)
+        >>> image = Volume(np.repeat(disc[..., None], 6, axis=2), np.diag([-1.0, 1, 3, 1]))
+        >>> area_mm2 = follow_contour(image, polarity="bright").data.sum(axis=(0, 1))
+        >>> bool(np.all(abs(area_mm2 - np.pi * 5**2) < 5))
+        True
+    """
+    if polarity not in ("bright", "dark"):
+        raise InputError(f"polarity: must be bright or dark, found {polarity!r}")
+    working = image.oriented()
+    spacing = np.array(working.spacing_mm)
+    data = np.nan_to_num(np.asarray(working.data, dtype=np.float32))
+    data = data if polarity == "bright" else -data
+    smooth = ndimage.gaussian_filter1d(data, settings.smooth_mm / spacing[2], axis=2)
+    centres = _find_tube(smooth, spacing, settings)
+    if np.isnan(centres).any():
+        return image.like(np.zeros(image.data.shape, np.float32))
+    for _ in range(settings.rounds):
+        radii_mm = _contour(_edges(smooth, centres, spacing, settings), settings)
+        centres = centres + _middle_mm(radii_mm) / spacing[:2]
+    # The centre has moved a last time: the contour has to be found about where it is now.
+    radii_mm = _contour(_edges(smooth, centres, spacing, settings), settings)
+    mask = working.like(_fill(radii_mm, centres, spacing, data.shape))
+    return image.like(np.ascontiguousarray(mask.oriented(image.orientation).data))
+
+
+def _find_tube(smooth: np.ndarray, spacing: np.ndarray, settings: ContourSettings) -> np.ndarray:
+    """`(Z, 2)` centre of the cord on each slice in voxels, nan where there is none."""
+    step = max(1, round(4.0 / spacing[2]))
+    slices = np.arange((smooth.shape[2] - 1) % step // 2, smooth.shape[2], step)
+    looked = np.moveaxis(smooth[:, :, slices], 2, 0)
+    heat = np.clip(_likeness(looked, spacing, settings), 0, 1) ** 3
+    from_middle_mm = (np.arange(heat.shape[1]) - (heat.shape[1] - 1) / 2) * spacing[0]
+    heat *= np.exp(-0.5 * (from_middle_mm / settings.off_middle_mm) ** 2)[:, None]
+    # A match is a narrow peak; the path is sought through answers as wide as a cord.
+    width = np.maximum(1, np.round(settings.typical_mm * 1.6 / spacing[:2])).astype(int)
+    heat = ndimage.maximum_filter(heat, size=(1, *width))
+    found = track(heat, tuple(spacing[:2]), step * spacing[2])
+    return interpolate(found, slices, np.arange(smooth.shape[2]))
+
+
+def _likeness(slices: np.ndarray, spacing: np.ndarray, settings: ContourSettings) -> np.ndarray:
+    """`(N, X, Y)` correlation of each pixel's surroundings with a bright ellipse in a dark ring."""
+    across_mm, along_mm = settings.typical_mm * np.array([1.25, 0.8])
+    reach = np.ceil(settings.typical_mm * np.array([2.1, 1.7]) / spacing[:2]).astype(int)
+    x, y = np.mgrid[-reach[0] : reach[0] + 1, -reach[1] : reach[1] + 1]
+    away = np.hypot(x * spacing[0] / across_mm, y * spacing[1] / along_mm)
+    seen = away <= 1.6
+    template = np.where(seen, away <= 1.0, 0.0)
+    template = np.where(seen, template - template[seen].mean(), 0.0)[None]
+    window = seen[None] / seen.sum()
+    pads = [(0, 0), (reach[0],) * 2, (reach[1],) * 2]
+    padded = np.pad(slices - slices.mean(), pads, mode="edge")
+    like = signal.fftconvolve(padded, template, mode="valid", axes=(1, 2))
+    mean = signal.fftconvolve(padded, window, mode="valid", axes=(1, 2))
+    square = signal.fftconvolve(padded**2, window, mode="valid", axes=(1, 2))
+    spread = np.sqrt(np.maximum(square - mean**2, 1e-12 + 1e-6 * square.max()))
+    return like / (spread * np.sqrt((template**2).sum() * seen.sum()))
+
+
+def _directions() -> np.ndarray:
+    """`(A, 2)` unit vectors."""
+    angles = np.arange(ANGLES) * 2 * np.pi / ANGLES
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def _edges(
+    smooth: np.ndarray, centres: np.ndarray, spacing: np.ndarray, settings: ContourSettings
+) -> np.ndarray:
+    """`(Z, A, R)` how much the image falls outwards at each radius, in units of its spread."""
+    radii = np.arange(settings.smallest_mm, settings.largest_mm + 2 * STEP_MM, STEP_MM)
+    offsets = _directions()[:, None] * radii[:, None] / spacing[:2]  # (A, R, 2)
+    place = centres[:, None, None] + offsets  # (Z, A, R, 2)
+    slices = np.broadcast_to(np.arange(len(centres))[:, None, None], place.shape[:3])
+    coordinates = np.stack([place[..., 0], place[..., 1], slices])
+    profile = ndimage.map_coordinates(smooth, coordinates, order=1, mode="nearest")
+    profile = ndimage.gaussian_filter1d(profile, 0.35 / STEP_MM, axis=2)
+    fall = profile[..., :-1] - profile[..., 1:]
+    spread = np.percentile(np.abs(fall), 95, axis=(1, 2), keepdims=True)
+    return fall / np.maximum(spread, 1e-9)
+
+
+def _contour(edges: np.ndarray, settings: ContourSettings) -> np.ndarray:
+    """`(Z, A)` radii in mm where the image falls most, near the most likely closed contour."""
+    radii = settings.smallest_mm + (np.arange(edges.shape[2]) + 0.5) * STEP_MM
+    # The canal's wall is an edge too, often a stronger one, but further out.
+    likely = np.exp(-0.5 * ((radii - settings.typical_mm) / settings.typical_mm * 2.5) ** 2)
+    path = _settle(np.clip(edges, -1, 1) * likely, settings)
+    near = np.abs(np.arange(edges.shape[2]) - path[..., None]) <= round(0.5 / STEP_MM)
+    steepest = np.where(near, edges, -np.inf).argmax(axis=2)
+    closed = np.pad(radii[steepest], [(0, 0), (1, 1)], mode="wrap")
+    return ndimage.median_filter(closed, size=(3, 3), mode="nearest")[:, 1:-1]
+
+
+def _settle(edges: np.ndarray, settings: ContourSettings) -> np.ndarray:
+    """`(Z, A)` step of the radius of the closed contour with the strongest edge, slice by slice.
+
+    Exact by dynamic programming over the angles; the round is gone twice and its second half
+    taken, so that the contour closes.
+    """
+    turns = np.concatenate([edges, edges, edges[:, :1]], axis=1)
+    best, choices = turns[:, 0], []
+    moves = np.arange(-settings.steepest, settings.steepest + 1)
+    for index in range(1, turns.shape[1]):
+        padded = np.pad(best, [(0, 0), (settings.steepest,) * 2], constant_values=-np.inf)
+        arrivals = np.stack(
+            [
+                padded[:, settings.steepest + move :][:, : best.shape[1]] - 0.02 * move**2
+                for move in moves
+            ]
+        )
+        choices.append(arrivals.argmax(axis=0))
+        best = arrivals.max(axis=0) + turns[:, index]
+    place = best.argmax(axis=1)
+    rows, path = np.arange(len(place)), [place]
+    for choice in reversed(choices):
+        place = place + moves[choice[rows, place]]
+        path.append(place)
+    path = np.stack(path[::-1], axis=1)[:, ANGLES // 2 : ANGLES // 2 + ANGLES]
+    return np.roll(path, ANGLES // 2, axis=1)
+
+
+def _middle_mm(radii_mm: np.ndarray) -> np.ndarray:
+    """`(Z, 2)` centroid of each contour relative to its centre."""
+    directions = _directions()
+    weights = radii_mm**2
+    points = 2.0 / 3.0 * radii_mm[..., None] * directions
+    return (weights[..., None] * points).sum(axis=1) / weights.sum(axis=1, keepdims=True)
+
+
+def _fill(
+    radii_mm: np.ndarray, centres: np.ndarray, spacing: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray:
+    """`(X, Y, Z)` fraction of each pixel inside the contour of its slice."""
+    index = np.stack(np.mgrid[: shape[0], : shape[1]], axis=-1)
+    soft = np.zeros(shape, np.float32)
+    pixel_mm = float(np.sqrt(spacing[0] * spacing[1]))
+    for z, (radii, centre) in enumerate(zip(radii_mm, centres, strict=True)):
+        away = (index - centre) * spacing[:2]
+        angle = np.arctan2(away[..., 1], away[..., 0]) % (2 * np.pi)
+        closed = np.append(radii, radii[0])
+        edge = np.interp(angle, np.linspace(0, 2 * np.pi, ANGLES + 1), closed)
+        soft[..., z] = np.clip(0.5 + (edge - np.hypot(away[..., 0], away[..., 1])) / pixel_mm, 0, 1)
+    return soft

@@ -1,0 +1,164 @@
+"""Masks that any other tool has made: found, checked and adopted as one more method."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from softseg.dataset import Dataset, describe_pipeline
+from softseg.errors import InputError
+from softseg.files import write_json
+from softseg.volume import Volume
+
+SOFT, HARD = "label-SC_softseg", "label-SC_seg"
+KNOWN_ENDINGS = (SOFT, HARD, "seg", "softseg", "pred", "mask", "")
+EXTENSIONS = (".nii.gz", ".nii")
+FAR_MM = 0.05
+"""Corners of mask and image may lie so far apart: headers are rounded."""
+
+
+def adopt_masks(
+    dataset: Dataset,
+    folder: Path | str,
+    method: str,
+    *,
+    subjects: Iterable[str] | None = None,
+    endings: Iterable[str] = KNOWN_ENDINGS,
+) -> pd.DataFrame:
+    """Take over a folder of masks as `derivatives/<method>`, so that every table shows them.
+
+    A mask belongs to the image whose name it begins with, anywhere below `folder`. Fractional
+    values make it a soft mask, only 0 and 1 a hard one.
+
+    Args:
+        dataset: Whose images were segmented.
+        folder: Where the tool has put its masks.
+        method: Name of the derivative folder and in every table.
+        subjects: Participants; all by default.
+        endings: What may stand between an image's name and the extension.
+
+    Returns:
+        One row an image: `subject`, `contrast`, `status` (`soft`, `hard` or `missing`), `path`.
+
+    Raises:
+        InputError: If there is no mask at all, or one leaves [0, 1] or lies on another grid;
+            nothing has been written.
+    """
+    folder = Path(folder)
+    files = {path.name: path for path in sorted(folder.rglob("*.nii*"))}
+    names = tuple(endings)
+    wanted = dataset.images
+    if subjects is not None:
+        wanted = wanted[wanted["subject"].isin(list(subjects))]
+    found = {row.Index: _find(files, Path(row.path), names) for row in wanted.itertuples()}
+    if not any(found.values()):
+        raise InputError(f"{folder}: no mask named after an image of {dataset.root}")
+    for row in wanted.itertuples():
+        if found[row.Index]:
+            _check(Volume.load(found[row.Index]), Volume.load(row.path, average="mean"))
+    rows = []
+    for row in wanted.itertuples():
+        path, status = found[row.Index], "missing"
+        if path is not None:
+            path, status = write_mask(dataset, method, row, Volume.load(path), source=path)
+        rows.append((row.subject, row.contrast, status, path))
+    describe_pipeline(
+        dataset.root / "derivatives" / method, f"Masks of {method}", "adopt-masks", method=method
+    )
+    return pd.DataFrame(rows, columns=["subject", "contrast", "status", "path"])
+
+
+def segment_dataset(
+    dataset: Dataset,
+    method: str,
+    segment: Callable[[Volume, str], Volume],
+    *,
+    subjects: Iterable[str] | None = None,
+    binarise: bool = False,
+) -> pd.DataFrame:
+    """Run any function from image and contrast to mask on a data set, as one more method.
+
+    Args:
+        dataset: Whose images to segment.
+        method: Name of the derivative folder and in every table.
+        segment: From an image and its contrast's name to a mask on the image's grid.
+        subjects: Participants; all by default.
+        binarise: Write `mask > 0.5`.
+
+    Returns:
+        One row an image: `subject`, `contrast`, `status` (`soft` or `hard`), `path`.
+
+    Raises:
+        InputError: If `segment` returns a mask that leaves [0, 1] or the image's grid.
+    """
+    wanted = dataset.images
+    if subjects is not None:
+        wanted = wanted[wanted["subject"].isin(list(subjects))]
+    rows = []
+    for row in wanted.itertuples():
+        image = Volume.load(row.path, average="mean")
+        mask = segment(image, row.contrast)
+        mask = mask.like((mask.data > 0.5).astype(np.float32)) if binarise else mask
+        _check(mask, image)
+        path, status = write_mask(dataset, method, row, mask, source=None)
+        rows.append((row.subject, row.contrast, status, path))
+    describe_pipeline(
+        dataset.root / "derivatives" / method, f"Masks of {method}", "competitor", method=method
+    )
+    return pd.DataFrame(rows, columns=["subject", "contrast", "status", "path"])
+
+
+def write_mask(
+    dataset: Dataset, method: str, row, mask: Volume, *, source: Path | None
+) -> tuple[Path, str]:
+    """Write one mask where every evaluation looks for it; the kind follows from its values.
+
+    Args:
+        dataset: The image's data set.
+        method: Name of the derivative folder.
+        row: Row of `dataset.images`.
+        mask: Values in [0, 1].
+        source: Where it came from, for the sidecar.
+
+    Returns:
+        Where it is, and `soft` or `hard`.
+    """
+    hard = bool(np.isin(mask.data, (0.0, 1.0)).all())
+    where = [
+        dataset.derivative(
+            method, row.subject, row.contrast, ending, _given(row.session), _given(row.run)
+        )
+        for ending in ((HARD, SOFT) if hard else (SOFT, HARD))
+    ]
+    # Masks of an earlier run must not be taken for this one's.
+    where[1].unlink(missing_ok=True)
+    mask.save(where[0], dtype=np.uint8 if hard else np.float32)
+    sidecar = {"Method": method} | ({"Source": source.name} if source else {})
+    write_json(where[0].with_name(where[0].name.removesuffix(".nii.gz") + ".json"), sidecar)
+    return where[0], "hard" if hard else "soft"
+
+
+def _find(files: dict[str, Path], image: Path, endings: tuple[str, ...]) -> Path | None:
+    stem = image.name.removesuffix(".gz").removesuffix(".nii")
+    for ending in endings:
+        for extension in EXTENSIONS:
+            path = files.get("_".join(filter(None, (stem, ending))) + extension)
+            if path is not None and path.resolve() != image.resolve():
+                return path
+    return None
+
+
+def _check(mask: Volume, image: Volume) -> None:
+    if not mask.grid.matches(image.grid, tolerance_mm=FAR_MM):
+        raise InputError(
+            f"{mask.name}: a mask must lie on the grid of {image.name}, found {mask.data.shape} "
+            f"instead of {image.data.shape} or another place; resample it first"
+        )
+    low, high = float(mask.data.min()), float(mask.data.max())
+    if not (low >= 0 and high <= 1):
+        raise InputError(f"{mask.name}: a mask must lie in [0, 1], found [{low:.3g}, {high:.3g}]")
+
+
+def _given(value: object) -> str | None:
+    return value if isinstance(value, str) else None
