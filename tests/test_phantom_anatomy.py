@@ -121,6 +121,13 @@ def test_fractions_add_up_and_the_cord_among_them_is_the_truth(anatomy):
     np.testing.assert_allclose(cord, anatomy.cord_fraction(grid), atol=1e-5)
 
 
+def test_a_blend_is_the_tissues_weighted_by_their_values(anatomy):
+    grid = make_grid(anatomy, spacing_mm=(0.9, 0.9, 5.0), size_mm=60.0)
+    values = np.random.default_rng(0).random((2, len(TISSUES))).astype(np.float32)
+    wanted = np.tensordot(values, anatomy.tissue_fractions(grid), axes=1)
+    np.testing.assert_allclose(anatomy.blend(grid, values), wanted, atol=1e-5)
+
+
 def test_every_orientation_of_the_array_shows_the_same_cord(anatomy):
     grid = make_grid(anatomy, spacing_mm=(0.9, 0.9, 3.0), tilt_deg=7.0)
     flipped = grid.affine.copy()

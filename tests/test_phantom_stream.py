@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from softseg.errors import InputError
-from softseg.phantom.random_acquisition import degrade, smooth_field
+from softseg.phantom.random_acquisition import Scene, degrade, smooth_field
 from softseg.phantom.random_contrast import random_contrast
 from softseg.phantom.stream import PhantomStream, StreamSettings
 from softseg.phantom.tissues import INDEX, TISSUES
@@ -125,11 +125,10 @@ def test_an_index_below_zero_is_no_sample(stream):
 
 def test_the_scanner_changes_the_image_and_never_below_zero():
     rng = np.random.default_rng(0)
-    fractions = np.zeros((len(TISSUES), 32, 32, 1), np.float32)
-    fractions[INDEX["muscle"]] = 1
-    clean = np.full((32, 32, 1), 0.5, np.float32)
+    clean, nothing = np.full((32, 32, 1), 0.5, np.float32), np.zeros((32, 32, 1), np.float32)
     for _ in range(20):
-        image = degrade(rng, clean, fractions, np.array([1.0, 1.0, 5.0]))
+        scene = Scene(clean, clean, nothing, nothing)
+        image = degrade(rng, scene, np.array([1.0, 1.0, 5.0]))
         assert image.shape == clean.shape
         assert image.min() >= 0
         assert image.std() > 0

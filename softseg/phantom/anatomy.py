@@ -94,6 +94,21 @@ class Anatomy:
         """
         return partial_volume.tissue_fractions(self, grid, supersampling=supersampling)
 
+    def blend(
+        self, grid: Grid, values: np.ndarray, *, supersampling: int | None = None
+    ) -> np.ndarray:
+        """Images in which each tissue has a value, without holding every tissue's fractions.
+
+        Args:
+            grid: Where to sample.
+            values: `(K, T)`: for each of K images, the value of each of `TISSUES`.
+            supersampling: As for `cord_fraction`.
+
+        Returns:
+            `(K, X, Y, Z)` float32, `values` times `tissue_fractions`.
+        """
+        return partial_volume.blend(self, grid, values, supersampling=supersampling)
+
     def areas(self, grid: Grid) -> pd.DataFrame:
         """True cross-sectional area in each slice of a grid that the cord passes through whole.
 

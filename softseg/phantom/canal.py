@@ -6,6 +6,8 @@ from softseg.phantom.composite import Composite, coverage
 from softseg.phantom.cross_section import ellipse_distance, stroke_distance
 from softseg.phantom.places import Places
 
+CORD_ENDS_LEVEL = 20.0
+
 
 def paint(places: Places, picture: Composite) -> None:
     """Put the canal's contents where the cord leaves room."""
@@ -17,6 +19,7 @@ def paint(places: Places, picture: Composite) -> None:
     sac = _sac_distance(p)
     in_sac = coverage(sac, p.width)
     picture.put("roots", _roots(p) * in_sac, reach)
+    picture.put("roots", _cauda(p, sac) * in_sac, reach)
     artery = np.hypot(p.u, p.v - p.here["half_ap"] - 0.55) - 0.4
     picture.put("vessel", coverage(artery, p.width) * in_sac, reach)
     picture.put("csf", in_sac, reach)
@@ -38,6 +41,13 @@ def _sac_distance(p: Places) -> np.ndarray:
     middle = np.maximum(1 - (p.x / half_u) ** 2, 0)
     y = p.y + p.here["sac_dent"] * middle * np.maximum(forward, 0)
     return ellipse_distance(x, y, half_u, half_v)
+
+
+def _cauda(p: Places, sac: np.ndarray) -> np.ndarray:
+    """The bundle of roots that fills the rear of the sac below the end of the cord."""
+    below = coverage((CORD_ENDS_LEVEL - p.here["level"]) * p.here["vertebra"], max(p.height, 8.0))
+    strands = np.sin(2.6 * p.u + p.slow[0]) * np.sin(2.6 * p.v + p.slow[1])
+    return below * coverage(p.y + 0.5, 3.0) * np.clip(0.35 + strands, 0, 1) * (sac < -0.8)
 
 
 def _roots(p: Places) -> np.ndarray:

@@ -22,7 +22,7 @@ def paint(places: Places, picture: Composite) -> None:
     middle = -8 - 26 * grown
     fossa = ellipse_distance(p.x, p.y - middle, 6 + 46 * grown, 9 + 30 * grown)
     brain = ellipse_distance(p.x, p.y - middle + 3, 2 + 45 * grown, 2 + 27 * grown)
-    folds = 0.5 + 0.5 * np.sin(1.9 * p.s + 1.2 * p.v + 2 * p.slow[0])
+    folds = 0.5 + 0.5 * np.sin(1.3 * p.s + 0.9 * p.v + 4 * p.fast[0])
     inside = coverage(brain, p.width) * here
     picture.put("csf", inside * 0.25 * (folds > 0.8), index)
     picture.put("brain", inside, index)

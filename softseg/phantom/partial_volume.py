@@ -5,6 +5,7 @@ according to its distance from the edge; all other voxels are wholly in or out. 
 need no such care and are evaluated once a voxel.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -118,20 +119,42 @@ def tissue_fractions(
     anatomy: "Anatomy", grid: Grid, *, supersampling: int | None = None
 ) -> np.ndarray:
     """`(T, X, Y, Z)` fraction of each voxel that is each tissue."""
+    voxels = int(np.prod(grid.shape))
+    out = np.empty((len(TISSUES), voxels), np.float32)
+    for part, fractions in _batches(anatomy, grid, supersampling):
+        out[:, part] = fractions
+    return out.reshape(len(TISSUES), *grid.shape)
+
+
+def blend(
+    anatomy: "Anatomy", grid: Grid, values: np.ndarray, *, supersampling: int | None = None
+) -> np.ndarray:
+    """`(K, X, Y, Z)` images in which each tissue has `K` values, `(K, T)`."""
+    values = np.asarray(values, dtype=np.float32)
+    out = np.empty((len(values), int(np.prod(grid.shape))), np.float32)
+    for part, fractions in _batches(anatomy, grid, supersampling):
+        out[:, part] = values @ fractions
+    return out.reshape(len(values), *grid.shape)
+
+
+def _batches(
+    anatomy: "Anatomy", grid: Grid, supersampling: int | None
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Voxels in a row and their `(T, n)` fractions, which the next batch overwrites."""
     lattice = Lattice.of(anatomy, grid)
     index = _near_cord(lattice)
     inner = _cord_tissues(lattice, index, supersampling)
     present = np.flatnonzero(inner.any(axis=1))
-    out = np.empty((len(TISSUES), len(lattice.s)), np.float32)
+    buffer = np.empty((len(TISSUES), min(CHUNK, len(lattice.s))), np.float32)
     for start in range(0, len(lattice.s), CHUNK):
         part = slice(start, min(start + CHUNK, len(lattice.s)))
-        picture = Composite(out[:, part])
+        picture = Composite(buffer[:, : part.stop - start])
         first, last = np.searchsorted(index, [part.start, part.stop])
         for row in present:
             picture.add(TISSUES[row], inner[row, first:last], index[first:last] - start)
         surroundings.paint(lattice.places(part), picture)
         picture.finish("air")
-    return out.reshape(len(TISSUES), *grid.shape)
+        yield part, picture.fractions
 
 
 def _voxel_points(grid: Grid) -> np.ndarray:

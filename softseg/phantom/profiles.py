@@ -138,6 +138,8 @@ def build_profiles(
     sac_rl = half["canal_RL"] * np.minimum(grow, 1.5)
     sac_ap = half["canal_AP"] * np.minimum(grow, 1.6)
     rl, ap = _diseased(half["RL"], half["AP"], pathology, s_mm, disc_mm)
+    cone = np.sqrt(np.clip((s_mm - disc_mm[LAST_LEVEL + 1]) / 22, 0.005, 1))
+    rl, ap = rl * cone, ap * cone
     effaced = _effacement(pathology, s_mm, disc_mm)
     room = 0.9 * (1 - effaced) + 0.25 * effaced
     sac_ap = sac_ap * (1 - effaced) + (ap + room) * effaced

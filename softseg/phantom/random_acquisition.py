@@ -4,10 +4,12 @@ Each effect is a function from an image to an image, with its own strength; `deg
 ones happen. The truth is never touched.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import ndimage
 
-from softseg.phantom.tissues import INDEX
+from softseg.phantom.tissues import TISSUES
 
 TEXTURE = {
     "muscle": 1.0,
@@ -24,23 +26,42 @@ TEXTURE = {
 """Relative strength of the grain within a tissue; the cord is the most even of all."""
 
 
-def degrade(
-    rng: np.random.Generator, clean: np.ndarray, fractions: np.ndarray, spacing_mm: np.ndarray
-) -> np.ndarray:
+def grain_strengths() -> np.ndarray:
+    """`(T,)` strength of the grain in each tissue."""
+    return np.array([TEXTURE.get(name, 0.25) for name in TISSUES], np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What is in front of the scanner, each `(X, Y, Z)`.
+
+    Attributes:
+        clean: Brightness, about 0 to 1.
+        grain: Strength of the grain.
+        fluid: Fraction of cerebrospinal fluid.
+        cord: Fraction of cord.
+    """
+
+    clean: np.ndarray
+    grain: np.ndarray
+    fluid: np.ndarray
+    cord: np.ndarray
+
+
+def degrade(rng: np.random.Generator, scene: Scene, spacing_mm: np.ndarray) -> np.ndarray:
     """Turn a clean image into what a scanner might have shown.
 
     Args:
         rng: Source of randomness.
-        clean: `(X, Y, Z)` brightness, about 0 to 1.
-        fractions: `(T, X, Y, Z)` tissues.
+        scene: The clean image and what it is made of.
         spacing_mm: `(3,)` voxel size.
 
     Returns:
         `(X, Y, Z)` float32, not negative.
     """
-    image = clean * _grain(rng, fractions, spacing_mm)
+    image = scene.clean * _grain(rng, scene.grain, spacing_mm)
     if rng.random() < 0.35:
-        image = _pulsation(rng, image, clean, fractions, spacing_mm)
+        image = _pulsation(rng, image, scene, spacing_mm)
     if rng.random() < 0.8:
         image = image * _shading(rng, image.shape, spacing_mm)
     if rng.random() < 0.6:
@@ -50,7 +71,7 @@ def degrade(
     if rng.random() < 0.12:
         axis = int(rng.integers(2))
         image = image + rng.uniform(0.03, 0.15) * np.roll(image, image.shape[axis] // 2, axis)
-    image = _noisy(rng, image, _reference(clean, fractions))
+    image = _noisy(rng, image, _reference(scene))
     if rng.random() < 0.4:
         top = max(float(image.max()), 1e-6)
         image = top * (image / top) ** np.exp(rng.uniform(-0.35, 0.35))
@@ -79,25 +100,21 @@ def smooth_field(
     return field
 
 
-def _grain(rng, fractions: np.ndarray, spacing_mm: np.ndarray) -> np.ndarray:
-    weights = np.full(len(fractions), 0.25, np.float32)
-    for tissue, strength in TEXTURE.items():
-        weights[INDEX[tissue]] = strength
-    strength = np.tensordot(weights, fractions, axes=1)
+def _grain(rng: np.random.Generator, strength: np.ndarray, spacing_mm: np.ndarray) -> np.ndarray:
     amplitude = rng.uniform(0.02, 0.16)
-    shape = fractions.shape[1:]
-    field = smooth_field(rng, shape, spacing_mm, rng.uniform(1.2, 3.0))
-    field = field + 0.7 * smooth_field(rng, shape, spacing_mm, rng.uniform(6, 20))
+    field = smooth_field(rng, strength.shape, spacing_mm, rng.uniform(1.2, 3.0))
+    field = field + 0.7 * smooth_field(rng, strength.shape, spacing_mm, rng.uniform(6, 20))
     return np.clip(1 + amplitude * strength * field, 0.2, 2)
 
 
-def _pulsation(rng, image, clean, fractions, spacing_mm) -> np.ndarray:
+def _pulsation(
+    rng: np.random.Generator, image: np.ndarray, scene: Scene, spacing_mm: np.ndarray
+) -> np.ndarray:
     """Flowing fluid loses signal in patches, or shines."""
     field = smooth_field(rng, image.shape, spacing_mm, rng.uniform(4, 15))
     loss = np.clip(field, 0, 1) * rng.uniform(0.1, 0.7) * rng.choice([1, 1, -0.5])
-    fluid = fractions[INDEX["csf"]]
-    brightness = float((clean * fluid).sum() / max(float(fluid.sum()), 1e-6))
-    return np.maximum(image - loss * fluid * brightness, 0)
+    brightness = float((scene.clean * scene.fluid).sum() / max(float(scene.fluid.sum()), 1e-6))
+    return np.maximum(image - loss * scene.fluid * brightness, 0)
 
 
 def _shading(rng, shape, spacing_mm) -> np.ndarray:
@@ -126,13 +143,12 @@ def _truncated(rng, image: np.ndarray) -> np.ndarray:
     return np.maximum(image, 0).astype(np.float32)
 
 
-def _reference(clean: np.ndarray, fractions: np.ndarray) -> float:
+def _reference(scene: Scene) -> float:
     """Brightness that noise is measured by: the cord's where there is one."""
-    cord = fractions[[INDEX["white_matter"], INDEX["grey_matter"]]].sum(axis=0)
-    bright = float(np.percentile(clean, 90))
-    if float(cord.sum()) < 10:
+    bright = float(np.percentile(scene.clean, 90))
+    if float(scene.cord.sum()) < 10:
         return bright
-    return min(bright, 1.3 * float((clean * cord).sum() / cord.sum()))
+    return min(bright, 1.3 * float((scene.clean * scene.cord).sum() / scene.cord.sum()))
 
 
 def _noisy(rng, image: np.ndarray, reference: float) -> np.ndarray:

@@ -11,11 +11,13 @@ from functools import lru_cache
 import numpy as np
 
 from softseg.errors import InputError
-from softseg.phantom.anatomy import CORD_TISSUES, Anatomy, random_anatomy
-from softseg.phantom.random_acquisition import degrade
+from softseg.phantom.anatomy import CORD_TISSUES, TISSUES, Anatomy, random_anatomy
+from softseg.phantom.random_acquisition import Scene, degrade, grain_strengths
 from softseg.phantom.random_contrast import random_contrast
-from softseg.phantom.tissues import INDEX
 from softseg.volume import Grid
+
+_FLUID = np.array([name == "csf" for name in TISSUES], np.float32)
+_CORD = np.array([name in CORD_TISSUES for name in TISSUES], np.float32)
 
 
 @dataclass(frozen=True)
@@ -118,12 +120,11 @@ class PhantomStream:
         native = _native_grid(rng, working, self.settings)
         # Children and giants: the same anatomy seen through a larger or smaller ruler.
         ruler = rng.uniform(0.82, 1.2) if rng.random() < 0.3 else 1.0
-        fractions = anatomy.tissue_fractions(_scaled(native, ruler))
         contrast = random_contrast(rng, families=self.settings.families)
-        clean = np.tensordot(contrast, fractions, axes=1)
-        image = degrade(rng, clean, fractions, np.array(native.spacing_mm))
-        soft = fractions[[INDEX[name] for name in CORD_TISSUES]].sum(axis=0)
-        image, soft = (_resampled(array, native, working) for array in (image, soft))
+        values = np.stack([contrast, grain_strengths(), _FLUID, _CORD])
+        scene = Scene(*anatomy.blend(_scaled(native, ruler), values))
+        image = degrade(rng, scene, np.array(native.spacing_mm))
+        image, soft = (_resampled(array, native, working) for array in (image, scene.cord))
         flips = (rng.random() < 0.5, rng.random() < self.settings.mirrored)
         axes = tuple(axis for axis, flipped in enumerate(flips) if flipped)
         image, soft = np.flip(image, axes), np.clip(np.flip(soft, axes), 0, 1)
