@@ -1,0 +1,58 @@
+"""`softseg fetch`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def fetch(
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATASET", help="spine-generic, sct-testing, sct-example, or pam50."
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
+    subjects: Annotated[
+        list[str] | None, typer.Option(help="A participant; repeat. Default: all (26 GB).")
+    ] = None,
+    contrasts: Annotated[
+        list[str] | None, typer.Option(help="A contrast; repeat. Default: the six.")
+    ] = None,
+    release: Annotated[str, typer.Option(help="Tag of spine-generic to check out.")] = "r20250310",
+    source: Annotated[
+        str | None, typer.Option(help="Another address or folder to fetch from.")
+    ] = None,
+    sha256: Annotated[
+        str | None, typer.Option(help="What the SHA-256 of a small set's archive must be.")
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Files at once.")] = 2,
+) -> None:
+    """Download a public data set: only what is needed, checked, and resumable.
+
+    `spine-generic` comes through DataLad and git-annex, small sets through pooch; both are in the
+    optional `softseg[fetch]`.
+    """
+    from softseg import fetch as fetching
+
+    if dataset == "spine-generic":
+        fetched = fetching.fetch_spine_generic(
+            out,
+            subjects=subjects,
+            contrasts=contrasts,
+            release=release,
+            source=source or fetching.SPINE_GENERIC,
+            jobs=jobs,
+        )
+    else:
+        fetched = fetching.fetch_archive(
+            dataset, out, url=source, known_sha256=sha256, progress=True
+        )
+    typer.echo(
+        f"{fetched.path}: {len(fetched.new)} files fetched, {len(fetched.there)} already there"
+    )
+    for name, reason in fetched.failed:
+        typer.echo(f"{name}: could not be fetched ({reason})", err=True)
+    if fetched.failed:
+        raise typer.Exit(1)

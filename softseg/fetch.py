@@ -1,0 +1,287 @@
+"""Public data sets: Spine Generic through DataLad and git-annex, small archives through pooch.
+
+Both are optional (`pip install "softseg[fetch]"`). Only the files that are needed are downloaded,
+what is there already is kept, and contents are checked: by git-annex against the checksum that is
+part of each file's key, by pooch against SHA-256.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from softseg.dataset import parse_contrasts
+from softseg.dataset.names import match_contrast
+from softseg.errors import InputError
+from softseg.files import replacing, sha256
+
+SPINE_GENERIC = "https://github.com/spine-generic/data-multi-subject"
+RELEASE = "r20250310"
+"""Today's names, images on the training grid, and T2w masks that no later model has replaced."""
+
+DERIVATIVES = ("labels", "labels_softseg", "labels_softseg_bin")
+_LABELS = re.compile(r"_(label-SC_seg|label-SC_softseg|label-discs(_desc-warp)?_dlabel)\.nii\.gz$")
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A small data set in one file.
+
+    Attributes:
+        url: Where it is.
+        sha256: Its checksum; None where the publisher states none: then the first download's is
+            kept beside the archive and holds from then on.
+        about: What it is.
+    """
+
+    url: str
+    sha256: str | None
+    about: str
+
+
+_SCT = "https://github.com/spinalcordtoolbox"
+ARCHIVES: dict[str, Archive] = {
+    "sct-testing": Archive(
+        f"{_SCT}/sct_testing_data/releases/download/r20250506/sct_testing_data-r20250506.zip",
+        None,
+        "Spinal Cord Toolbox's images for its own tests",
+    ),
+    "sct-example": Archive(
+        f"{_SCT}/sct_example_data/releases/download/r20180525/20180525_sct_example_data.zip",
+        None,
+        "one volunteer in seven contrasts",
+    ),
+    "pam50": Archive(
+        f"{_SCT}/PAM50/releases/download/r20201104/PAM50-r20201104.zip",
+        None,
+        "the PAM50 template",
+    ),
+}
+"""Small public sets by name."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What came.
+
+    Attributes:
+        path: The data set's folder.
+        new: Files fetched now.
+        there: Files that were there already.
+        failed: Files that could not be fetched, with the reason.
+    """
+
+    path: Path
+    new: tuple[str, ...]
+    there: tuple[str, ...]
+    failed: tuple[tuple[str, str], ...]
+
+
+def fetch_spine_generic(
+    out: Path | str,
+    *,
+    subjects: Iterable[str] | None = None,
+    contrasts: Iterable[str] | None = None,
+    release: str = RELEASE,
+    source: str = SPINE_GENERIC,
+    jobs: int = 2,
+) -> Fetched:
+    """Clone the Spine Generic database and fetch the images and masks that the book needs.
+
+    The clone holds names only; then come the six contrasts' images and the cord and disc labels of
+    the participants asked for. Run again, it goes on where it stopped.
+
+    Args:
+        out: Folder of the data set: new, empty, or an earlier clone.
+        subjects: Participants, with or without `sub-`; all by default (26 GB).
+        contrasts: Names; the six by default.
+        release: Tag to check out.
+        source: Where to clone from, an address or a folder.
+        jobs: Files at once.
+
+    Raises:
+        InputError: If DataLad or git-annex is absent, the source cannot be reached, the release or
+            a participant is unknown, or `out` holds something else.
+    """
+    datalad = _datalad()
+    out = Path(out).expanduser().absolute()
+    _clone(datalad, source, out)
+    _check_out(out, release)
+    wanted = _choose(out, subjects, contrasts)
+    results = datalad.get(
+        path=[str(out / name) for name in wanted],
+        dataset=str(out),
+        jobs=jobs,
+        on_failure="ignore",
+        result_renderer="disabled",
+        return_type="list",
+    )
+    by_status: dict[str, list] = {}
+    for result in results:
+        if result.get("type") == "file":
+            name = Path(result["path"]).relative_to(out).as_posix()
+            by_status.setdefault(result["status"], []).append((name, _reason(result)))
+    new = tuple(sorted(name for name, _ in by_status.pop("ok", [])))
+    by_status.pop("notneeded", None)
+    failed = tuple(sorted(item for items in by_status.values() for item in items))
+    there = set(wanted) - set(new) - {name for name, _ in failed}
+    return Fetched(out, new, tuple(sorted(there)), failed)
+
+
+def fetch_archive(
+    name: str,
+    out: Path | str,
+    *,
+    url: str | None = None,
+    known_sha256: str | None = None,
+    progress: bool = False,
+) -> Fetched:
+    """Download a small public set, check its SHA-256 and unpack it.
+
+    Args:
+        name: A key of `ARCHIVES`, or any name if `url` is given.
+        out: Folder to unpack into.
+        url: Another address.
+        known_sha256: What its SHA-256 must be. Where nobody states one, the first download's is
+            written beside the archive and demanded from then on.
+        progress: Show a progress bar.
+
+    Raises:
+        InputError: If pooch is absent, the name unknown, the address unreachable, the checksum
+            another, or the archive damaged.
+    """
+    if name not in ARCHIVES and url is None:
+        raise InputError(f"fetch {name}: not one of spine-generic, {', '.join(ARCHIVES)}")
+    archive = ARCHIVES.get(name, Archive("", None, ""))
+    url = url or archive.url
+    try:
+        import pooch
+    except ImportError as error:
+        raise InputError('fetch: pooch is needed; pip install "softseg[fetch]"') from error
+    out = Path(out).expanduser().absolute()
+    file = url.rstrip("/").rsplit("/", 1)[-1].split("?")[0] or f"{name}.zip"
+    pinned = out / f"{file}.sha256"
+    kept = pinned.read_text().strip() if pinned.is_file() else None
+    # The address's own checksum counts only for the archive's own address.
+    known = known_sha256 or (archive.sha256 if url == archive.url else None) or kept
+    there = (out / file).is_file() and known == sha256(out / file)
+    pooch.get_logger().setLevel("ERROR")
+    try:
+        pooch.retrieve(
+            url,
+            f"sha256:{known}" if known else None,
+            fname=file,
+            path=out,
+            processor=pooch.Unzip(extract_dir=".") if file.endswith(".zip") else None,
+            progressbar=progress,
+        )
+    except Exception as error:  # pooch passes on whatever its downloader raises
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"{url}: could not be fetched ({reason})") from error
+    with replacing(pinned) as temporary:
+        temporary.write_text(sha256(out / file) + "\n")
+    if file.endswith(".zip"):
+        with zipfile.ZipFile(out / file) as opened:
+            files = tuple(sorted(name for name in opened.namelist() if not name.endswith("/")))
+    else:
+        files = (file,)
+    return Fetched(out, () if there else files, files if there else (), ())
+
+
+def _datalad():
+    """DataLad's interface, with git-annex on the path.
+
+    Raises:
+        InputError: If either is absent.
+    """
+    # Installed by pip, git-annex lies beside this interpreter, which need not be on the path.
+    beside = str(Path(sys.executable).parent)
+    if beside not in os.environ.get("PATH", "").split(os.pathsep):
+        os.environ["PATH"] = os.pathsep.join([beside, os.environ.get("PATH", "")])
+    for tool in ("git", "git-annex"):
+        if shutil.which(tool) is None:
+            raise InputError(f'fetch: {tool} is needed; pip install "softseg[fetch]" (and git)')
+    if not _git(Path.cwd(), "config", "user.name").stdout.strip():
+        for role in ("AUTHOR", "COMMITTER"):  # git-annex notes in the clone who made it
+            os.environ.setdefault(f"GIT_{role}_NAME", "softseg")
+            os.environ.setdefault(f"GIT_{role}_EMAIL", "softseg@localhost")
+    try:
+        import datalad.api as datalad
+    except ImportError as error:
+        raise InputError('fetch: datalad is needed; pip install "softseg[fetch]"') from error
+    return datalad
+
+
+def _clone(datalad, source: str, out: Path) -> None:
+    if (out / ".git").exists() and _git(out, "rev-parse", "HEAD").returncode == 0:
+        origin = _git(out, "remote", "get-url", "origin").stdout.strip()
+        if origin.rstrip("/") != str(source).rstrip("/"):
+            raise InputError(f"{out}: a clone of {origin}, not of {source}; choose another folder")
+        return
+    if out.exists() and any(out.iterdir()):
+        raise InputError(f"{out}: holds something that is no clone; choose a new folder")
+    try:
+        datalad.clone(source=str(source), path=str(out), result_renderer="disabled")
+    except Exception as error:  # DataLad wraps what git and git-annex say
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(f"{source}: could not be cloned ({reason})") from error
+
+
+def _check_out(out: Path, release: str) -> None:
+    if _git(out, "rev-parse", "--verify", f"{release}^{{commit}}").returncode != 0:
+        _git(out, "fetch", "--tags", "origin")
+    if _git(out, "rev-parse", "--verify", f"{release}^{{commit}}").returncode != 0:
+        tags = _git(out, "tag", "--sort=-creatordate").stdout.split()
+        raise InputError(f"release {release}: unknown; the latest are {', '.join(tags[:5])}")
+    done = _git(out, "checkout", "--quiet", release)
+    if done.returncode != 0:
+        raise InputError(f"{out}: {release} could not be checked out ({done.stderr.strip()[:300]})")
+
+
+def _choose(
+    out: Path, subjects: Iterable[str] | None, contrasts: Iterable[str] | None
+) -> list[str]:
+    """Names below `out` of the images and labels wanted, fetched or not."""
+    people = sorted(path.name for path in out.glob("sub-*"))
+    if subjects is None:
+        chosen = people
+    else:
+        chosen = [s if s.startswith("sub-") else f"sub-{s}" for s in subjects]
+    unknown = [s for s in chosen if s not in people]
+    if unknown:
+        raise InputError(f"{out}: no participant {', '.join(unknown)} in this release")
+    known = list(parse_contrasts(contrasts).values())
+    names = []
+    for subject in chosen:
+        for folder in (out, *(out / "derivatives" / name for name in DERIVATIVES)):
+            for path in (folder / subject).rglob("*.nii.gz"):
+                name = _LABELS.sub(".nii.gz", path.name).replace("_desc-softseg", "")
+                is_label = folder != out
+                if is_label == bool(_LABELS.search(path.name)):
+                    found = match_contrast(name, known)
+                    if found is not None and found[1] < 2:
+                        names.append(path.relative_to(out).as_posix())
+    if not names:
+        raise InputError(f"{out}: no images of {', '.join(c.name for c in known)}")
+    return sorted(names)
+
+
+def _reason(result: dict) -> str:
+    message = result.get("message") or result.get("error_message") or "unknown"
+    if isinstance(message, Sequence) and not isinstance(message, str):
+        message = message[0] % tuple(message[1:])
+    return " ".join(str(message).split())[:200]
+
+
+def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(  # noqa: S603 (a list of arguments, no shell)
+        ["git", "-C", str(folder), *arguments],  # noqa: S607
+        capture_output=True,
+        text=True,
+        check=False,
+    )
