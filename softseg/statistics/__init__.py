@@ -9,8 +9,18 @@ from softseg.statistics.comparison import (
     signed_rank_p,
     smallest_p,
 )
+from softseg.statistics.components import DESIGNS, Components, repeat_sd, variance_components
 from softseg.statistics.intervals import bootstrap_interval
+from softseg.statistics.loss_bias import area_bias_percent, best_prediction, best_prediction_for
 from softseg.statistics.models import MixedModel, mixed_model, repeated_measures_anova
+from softseg.statistics.studies import (
+    measured_atrophy,
+    power,
+    sample_size,
+    sample_size_table,
+    simulated_power,
+    study_size,
+)
 from softseg.statistics.variability import (
     complete_cases,
     contrast_variability,
@@ -20,8 +30,13 @@ from softseg.statistics.variability import (
 )
 
 __all__ = [
+    "DESIGNS",
+    "Components",
     "MixedModel",
     "adjust",
+    "area_bias_percent",
+    "best_prediction",
+    "best_prediction_for",
     "bland_altman",
     "bootstrap_interval",
     "compare_methods",
@@ -31,12 +46,20 @@ __all__ = [
     "contrast_variability",
     "csa_error",
     "icc",
+    "measured_atrophy",
     "mixed_model",
     "paired_test",
     "participant_means",
+    "power",
     "rank_biserial",
+    "repeat_sd",
     "repeated_measures_anova",
+    "sample_size",
+    "sample_size_table",
     "signed_rank_p",
+    "simulated_power",
     "smallest_p",
+    "study_size",
     "summarise",
+    "variance_components",
 ]

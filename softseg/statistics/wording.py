@@ -69,3 +69,24 @@ def say_comparison(
         f"The {what} of {better} is {order} than that of {worse} by {abs(gain):.1f} {unit} "
         f"(median, 95 % interval {low:.1f} to {high:.1f}; {test})."
     )
+
+
+def say_overlap(scores: pd.DataFrame | None, *, measure: str = "dice") -> str:
+    """One sentence on how masks agree with manual ones, or that nothing could be compared.
+
+    Args:
+        scores: From `evaluate_overlap`, one row an image; None or empty without any.
+        measure: Column that is reported.
+
+    Example:
+        >>> say_overlap(pd.DataFrame({"subject": ["a", "a", "b"], "dice": [0.9, 0.7, 0.5]}))
+        'On 3 real images of 2 people with manual masks the Dice score is 0.65 (mean by person; \
+worst image 0.50).'
+    """
+    if scores is None or scores.empty:
+        return "No real image with a manual mask was at hand to compare with."
+    people = scores.groupby("subject")[measure].mean()
+    return (
+        f"On {len(scores)} real images of {len(people)} people with manual masks the Dice score is "
+        f"{people.mean():.2f} (mean by person; worst image {scores[measure].min():.2f})."
+    )

@@ -1,0 +1,190 @@
+"""Sample sizes against statsmodels and simulation, and a loss's bias against brute force."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import integrate, stats
+from statsmodels.stats.power import TTestIndPower
+
+from softseg import statistics
+from softseg.statistics import loss_bias
+
+
+def simulated_csa(n=400, person=6.0, residual=1.0, bias=(-4.0, 0.0, 1.0, 3.0), seed=0):
+    rng = np.random.default_rng(seed)
+    x = (
+        72
+        + rng.normal(0, person, (n, 1))
+        + np.array(bias)
+        + rng.normal(0, residual, (n, len(bias)))
+    )
+    subject, contrast = np.indices(x.shape).reshape(2, -1)
+    return pd.DataFrame(
+        {"subject": subject, "contrast": contrast, "method": "m", "area_mm2": x.ravel()}
+    )
+
+
+def components(**options):
+    defaults = {
+        "mean_mm2": 72.0, "person_sd": 6.0, "contrast_means_mm2": (-4.0, 0.0, 1.0, 3.0),
+        "residual_sd": 1.5, "rescan_sd": 0.7,
+    }  # fmt: skip
+    return statistics.Components(**(defaults | options))
+
+
+@pytest.mark.parametrize("effect", [0.1, 0.35, 0.8, 1.5, 3.0])
+@pytest.mark.parametrize("power", [0.8, 0.9])
+def test_sample_size_is_that_of_statsmodels(effect, power):
+    expected = TTestIndPower().solve_power(effect, power=power, alpha=0.05)
+    assert statistics.sample_size(effect, target_power=power) == np.ceil(expected)
+
+
+def test_power_of_no_effect_is_the_level_of_the_test():
+    assert statistics.power(20, 0.0) == pytest.approx(0.05)
+
+
+def test_sample_size_grows_with_the_square_of_one_over_the_atrophy():
+    one, two = (
+        statistics.study_size(components(), a, "cross-sectional, one contrast") for a in (1, 2)
+    )
+    assert one == pytest.approx(4 * two, rel=0.01)
+
+
+def test_variance_components_are_those_that_made_the_data():
+    found = statistics.variance_components(simulated_csa())
+    assert found.mean_mm2 == pytest.approx(72, abs=1)
+    assert found.person_sd == pytest.approx(6, rel=0.1)
+    assert found.residual_sd == pytest.approx(1, rel=0.1)
+    assert found.contrast_means_mm2 == pytest.approx((-4, 0, 1, 3), abs=0.2)
+    assert found.rescan_sd == found.residual_sd
+
+
+def test_repeats_give_the_sd_of_one_measurement():
+    rng = np.random.default_rng(0)
+    truth = rng.normal(72, 7, 4000)
+    first, second = truth + rng.normal(0, 0.8, (2, 4000))
+    assert statistics.repeat_sd(first, second) == pytest.approx(0.8, rel=0.03)
+
+
+def test_different_contrasts_cost_nothing_where_the_area_does_not_depend_on_them():
+    same = components(contrast_means_mm2=(0.0, 0.0, 0.0), rescan_sd=1.5)
+    for kind in ("cross-sectional", "longitudinal"):
+        one, other = (d for d in statistics.DESIGNS if d.startswith(kind))
+        assert same.measurement_sd(one) == pytest.approx(same.measurement_sd(other))
+
+
+def test_measured_sd_of_different_contrasts_is_the_sd_over_all_ordered_pairs():
+    bias = np.array([-4.0, 0.0, 1.0, 3.0])
+    pairs = np.array([b - a for i, a in enumerate(bias) for j, b in enumerate(bias) if i != j])
+    found = components().measurement_sd("longitudinal, different contrasts")
+    assert found == pytest.approx(np.sqrt((pairs**2).mean() + 2 * 1.5**2))
+
+
+@pytest.mark.parametrize("design", list(statistics.DESIGNS))
+def test_simulated_studies_have_the_power_that_the_formula_promises(design):
+    n = statistics.study_size(components(), 3, design)
+    _, low, high = statistics.simulated_power(components(), 3, design, n, n_studies=1500)
+    # Wilson's interval at the 95 % level, widened to a level at which four designs all pass.
+    middle, half = (low + high) / 2, (high - low) / 2
+    exact = statistics.power(n, 72 * 0.03 / components().measurement_sd(design))
+    assert abs(middle - exact) < 1.7 * half
+
+
+def test_simulated_studies_of_no_atrophy_find_one_in_twenty():
+    share, _, _ = statistics.simulated_power(
+        components(), 0, "longitudinal, different contrasts", 30, n_studies=3000
+    )
+    assert share == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 3000))
+
+
+def test_the_table_shows_what_dependence_on_the_contrast_costs():
+    steady = simulated_csa(n=30, bias=(0.0, 0.0, 0.0, 0.0))
+    table = pd.concat([simulated_csa(n=30).assign(method="hard"), steady.assign(method="soft")])
+    found = statistics.sample_size_table(table, atrophies_percent=[2], n_resamples=50)
+    n = found.set_index(["method", "design"])["n_per_arm"]
+    assert (
+        n["hard", "longitudinal, different contrasts"]
+        > 3 * n["soft", "longitudinal, different contrasts"]
+    )
+    assert (found["ci_low"] <= found["n_per_arm"]).all()
+    assert (found["n_per_arm"] <= found["ci_high"]).all()
+    longitudinal = found["design"].str.startswith("longitudinal")
+    visits = np.where(longitudinal, 2, 1)
+    np.testing.assert_allclose(found["scanner_hours"], 2 * found["n_per_arm"] * visits * 5 / 60)
+    assert set(found["n"]) == {30}
+
+
+def test_measured_atrophy_is_the_loss_against_the_same_persons_baseline():
+    rows = [
+        ("s1", c, "m", a, base * (1 - a / 100))
+        for c, base in (("T1w", 70.0), ("T2w", 75.0))
+        for a in (0, 2, 5)
+    ]
+    columns = ["subject", "contrast", "method", "atrophy_percent", "area_mm2"]
+    table = pd.DataFrame(rows, columns=columns)
+    same = statistics.measured_atrophy(table)
+    np.testing.assert_allclose(same["measured_percent"], same["atrophy_percent"])
+    other = statistics.measured_atrophy(table, other_contrast=True)
+    first = other[(other["contrast"] == "T1w") & (other["atrophy_percent"] == 2)].iloc[0]
+    assert first["measured_percent"] == pytest.approx(100 * (1 - 70 * 0.98 / 75))
+
+
+def test_an_unknown_design_is_named():
+    with pytest.raises(ValueError, match="cross-over"):
+        components().measurement_sd("cross-over")
+
+
+@pytest.mark.parametrize("loss", list(loss_bias.LOSS_VALUES))
+def test_the_closed_form_is_the_minimum_found_by_brute_force(loss):
+    p = np.array([0.02, 0.2, 0.45, 0.5, 0.52, 0.6, 0.9])
+    expected = [loss_bias.best_prediction_for([1.0, 0.0], [q, 1 - q], loss) for q in p]
+    np.testing.assert_allclose(loss_bias.best_prediction(p, loss), expected, atol=2e-5)
+
+
+def test_the_numpy_loss_is_the_one_that_trains():
+    torch = pytest.importorskip("torch")
+    from softseg.losses import adaptive_wing
+
+    rng = np.random.default_rng(0)
+    prediction, target = rng.uniform(-0.5, 1.5, 500), rng.uniform(0, 1, 500)
+    expected = adaptive_wing(
+        torch.from_numpy(prediction), torch.from_numpy(target), reduction="none"
+    )
+    found = loss_bias.adaptive_wing_value(prediction, target)
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-6)
+
+
+def test_a_target_of_one_in_six_out_of_ten_cases_is_best_predicted_as_one():
+    assert loss_bias.best_prediction(0.6) == pytest.approx(1, abs=1e-3)
+    assert loss_bias.best_prediction(0.6, "mean_squared_error") == 0.6
+
+
+def test_the_jump_is_where_both_predictions_cost_the_same():
+    p = loss_bias.jump_probability()
+    assert loss_bias.best_prediction(p - 1e-6) < 0.5
+    assert loss_bias.best_prediction(p + 1e-6) > 0.9
+
+
+def test_proper_losses_keep_the_area_and_adaptive_wing_adds_to_it():
+    for loss in ("mean_squared_error", "soft_cross_entropy"):
+        assert abs(statistics.area_bias_percent(loss)) < 1e-6
+    assert 2 < statistics.area_bias_percent("adaptive_wing", edge_sd_mm=0.3) < 4
+    assert statistics.area_bias_percent(edge_sd_mm=0.01) == pytest.approx(0, abs=0.2)
+
+
+def test_the_area_of_an_uncertain_disk_is_the_integral_over_rings():
+    radius, sd = 4.0, 0.5
+    r = np.linspace(0, 8, 8001)
+    p = stats.norm.sf((r - radius) / sd)
+    best = loss_bias.best_prediction(p)
+    area = integrate.trapezoid(2 * np.pi * r * best, r)
+    true = np.pi * (radius**2 + sd**2)
+    found = statistics.area_bias_percent(radius_mm=radius, edge_sd_mm=sd)
+    assert found == pytest.approx(100 * (area / true - 1), abs=0.02)
+
+
+def test_soft_targets_of_several_raters_are_averaged_by_a_proper_loss():
+    targets = np.array([0.0, 0.25, 0.5, 1.0])
+    for loss in ("mean_squared_error", "soft_cross_entropy"):
+        found = loss_bias.best_prediction_for(targets, loss=loss)
+        assert found == pytest.approx(targets.mean(), abs=1e-6)
