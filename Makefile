@@ -54,10 +54,12 @@ chapters: $(STAMP) ## execute at book scale (long) and refresh the committed cha
 check: $(STAMP) ## lint and format, notebooks included
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/ruff format --check --line-length 72 notebooks/*.ipynb
 
 format: $(STAMP) ## format in place
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/ruff format --line-length 72 notebooks/*.ipynb
 
 benchmark: $(STAMP) ## speed and accuracy measurements
 	$(BIN)/python -m pytest -o addopts= --benchmark-only tests

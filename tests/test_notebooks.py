@@ -1,0 +1,71 @@
+"""Notebook sources: clean, thin and self-checking. `make test` also executes each with nbval."""
+
+import ast
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+import yaml
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("[0-9]*.ipynb"))
+SCALES = sorted((Path(__file__).resolve().parents[1] / "notebooks/scales").glob("*.yml"))
+CELLS, LINES, COLUMNS = 12, 15, 72
+
+pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def code_cells(path: Path) -> list:
+    notebook = nbformat.read(path, as_version=4)
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_a_source_holds_no_outputs_and_no_execution_counts(path):
+    for cell in code_cells(path):
+        assert not cell.outputs
+        assert cell.execution_count is None
+
+
+def test_a_source_names_its_kernel_and_has_one_cell_of_parameters(path):
+    notebook = nbformat.read(path, as_version=4)
+    assert notebook.metadata["kernelspec"]["name"] == "python3"
+    tagged = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+    assert len(tagged) == 1
+
+
+def test_every_parameter_is_typed_and_commented(path):
+    cell = next(c for c in code_cells(path) if "parameters" in c.metadata.get("tags", []))
+    assert all(isinstance(node, ast.AnnAssign) for node in ast.parse(cell.source).body)
+    known = papermill.inspect_notebook(str(path))
+    assert known
+    assert not [name for name, about in known.items() if not about["help"]]
+
+
+def test_a_source_is_thin(path):
+    cells = code_cells(path)
+    assert len(cells) <= CELLS
+    for cell in cells:
+        lines = cell.source.splitlines()
+        assert len(lines) <= LINES, f"{len(lines)} lines: {lines[0]}"
+        assert max(map(len, lines)) <= COLUMNS, max(lines, key=len)
+        defined = [n for n in ast.walk(ast.parse(cell.source)) if isinstance(n, ast.FunctionDef)]
+        assert not defined, "what is worth a function belongs in the package"
+
+
+def test_a_source_opens_with_question_and_answer_and_ends_with_what_it_asserts(path):
+    notebook = nbformat.read(path, as_version=4)
+    first = notebook.cells[0].source
+    assert first.startswith("# ")
+    assert "**Question.**" in first
+    assert "**Answer.**" in first
+    assert "assert " in code_cells(path)[-1].source
+
+
+def test_every_scale_gives_only_parameters_that_the_notebook_has(path):
+    known = set(papermill.inspect_notebook(str(path)))
+    for scale in SCALES:
+        content = yaml.safe_load(scale.read_text(encoding="utf-8"))
+        given = set(content["notebooks"].get(path.stem, {}))
+        if path.stem.startswith("03"):
+            given |= {name for model in content["models"].values() for name in model}
+        assert given <= known, f"{scale.name}: {sorted(given - known)}"
