@@ -69,7 +69,7 @@ def _arteries_and_foramina(p: Places, picture: Composite, index: np.ndarray) -> 
 
 def _arch(p: Places, picture: Composite, index: np.ndarray) -> None:
     """Pedicles, articular pillars, laminae, spinous processes, ligaments between them."""
-    side, back = p.here["sac_rl"], -(p.here["sac_ap"] + p.choices["epidural"] * 2.5 + 1.0)
+    side, back = p.here["sac_rl"], -(p.here["sac_ap"] + p.choices["epidural"] * 1.7 + 0.8)
     shell = p.choices["shell"]
     bony = p.here["level"] > 1.05
     thoracic = np.clip((p.here["level"] - 7) / 2, 0, 1)
