@@ -110,3 +110,62 @@ def test_imports_are_followed_into_functions_and_through_packages(tools, tmp_pat
     found = dependencies.closure({tmp_path / "softseg/a.py"}, tmp_path)
     names = {str(path.relative_to(tmp_path)) for path in found}
     assert names == set(files) - {"softseg/unused.py"}
+
+
+def test_only_the_training_notebook_depends_on_the_training(tools, project_root):
+    dependencies, _ = tools
+    training = project_root / "softseg" / "training" / "fitting.py"
+    users = {
+        path.stem
+        for path in (project_root / "notebooks").glob("[0-9]*.ipynb")
+        if training in dependencies.notebook_modules(path)
+    }
+    assert users == {"03_training"}
+
+
+def test_a_command_depends_on_what_it_runs_on_and_not_on_other_commands(tools, project_root):
+    dependencies, _ = tools
+    names = {
+        str(path.relative_to(project_root)) for path in dependencies.command_modules("phantom")
+    }
+    assert {"softseg/cli/phantom.py", "softseg/phantom/cohort.py", "softseg/volume.py"} <= names
+    assert "softseg/cli/segment.py" not in names
+    assert not [name for name in names if name.startswith("softseg/training")]
+
+
+def snakemake(project_root, scale: str, *arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [
+            sys.executable, "-m", "snakemake", "-s", "notebooks/Snakefile",
+            "--configfile", f"notebooks/scales/{scale}.yml", "--cores", "1", "--dry-run",
+            "--quiet", "host", "--nolock", *arguments,
+        ],
+        cwd=project_root, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("scale", ["tiny", "demo", "book", "spine-generic"])
+def test_the_graph_of_every_scale_is_whole(project_root, scale):
+    done = snakemake(project_root, scale, "--forceall", "everything")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for rule in ("cohort", "ground_truth", "model", "csa_variability", "book"):
+        assert rule in done.stdout
+
+
+def test_what_has_run_is_not_run_again(project_root):
+    if not (project_root / "runs/tiny/chapters/run.json").exists():
+        pytest.skip("the tiny scale has not run here; `make tiny` runs it")
+    done = snakemake(project_root, "tiny", "chapters")
+    assert "Nothing to be done" in done.stdout + done.stderr, done.stdout
+
+
+def test_another_parameter_runs_its_notebook_and_what_follows_again(project_root, tmp_path):
+    if not (project_root / "runs/tiny/chapters/run.json").exists():
+        pytest.skip("the tiny scale has not run here; `make tiny` runs it")
+    done = snakemake(
+        project_root, "tiny", "chapters",
+        "--config", 'notebooks={"04_csa_variability": {"threshold": 0.3}}',
+    )  # fmt: skip
+    again = {line.split()[0] for line in done.stdout.splitlines() if line.split()[1:] == ["1"]}
+    assert {"csa_variability", "run_record"} <= again
+    assert not {"cohort", "dataset", "ground_truth", "model", "your_images"} & again
