@@ -6,7 +6,7 @@ import numpy as np
 
 from softseg.phantom.composite import coverage
 from softseg.phantom.pathology import Injury, Lesion
-from softseg.phantom.profiles import NAMES, Profiles
+from softseg.phantom.profiles import NAMES, RIM_MM, Profiles
 
 if TYPE_CHECKING:
     from softseg.phantom.anatomy import Anatomy
@@ -34,7 +34,7 @@ def cord_points(
     # Points of width w cover π w² / 12 too much of any convex outline; its perimeter shares that.
     edge = edge + width**2 / (24 * np.sqrt((half_u**2 + half_v**2) / 2))
     inside = coverage(edge, width)
-    rim = np.clip(here["rim"] * (1 + 0.3 * y / half_v), 0.05, 0.5)
+    rim = np.clip(here["rim"] * (1 + 0.3 * y / half_v), *RIM_MM)
     with_rim = coverage(edge - rim, width)
     below = coverage(s - anatomy.profiles.top_mm, height)
     cord = inside * below * coverage(anatomy.profiles.bottom_mm - s, height)

@@ -81,7 +81,14 @@ def random_surroundings(
     lengths = rng.uniform([[35]] * 4 + [[6]] * 4, [[90]] * 4 + [[22]] * 4)
     phases = rng.uniform(0, 2 * np.pi, (8, 1))
     waves = np.concatenate([directions * 2 * np.pi / lengths, phases], axis=1)
-    choices = {
+    names = tuple(columns)
+    table = np.stack(list(columns.values()), axis=1).astype(np.float32)
+    return Surroundings(table, names, waves.astype(np.float32), _choices(rng, weight))
+
+
+def _choices(rng: np.random.Generator, weight: float) -> dict[str, float]:
+    """Single numbers, in millimetres or shares."""
+    return {
         "back_fat": float(rng.uniform(5, 20) * weight),
         "side_fat": float(rng.uniform(2, 6) * weight),
         "marbling": float(rng.uniform(0.0, 0.35)),
@@ -98,9 +105,6 @@ def random_surroundings(
         "shell": float(rng.uniform(0.5, 1.4)),
         "viscera_right": float(rng.normal(0, 2.5)),
     }
-    names = tuple(columns)
-    table = np.stack(list(columns.values()), axis=1).astype(np.float32)
-    return Surroundings(table, names, waves.astype(np.float32), choices)
 
 
 def paint(places: Places, picture: Composite) -> None:
