@@ -180,6 +180,19 @@ def test_each_voxel_is_divided_by_the_contrasts_that_cover_it():
     assert (soft[3:7, 3:7, 14:] == 1).all()
 
 
+def test_published_coverage_lets_an_empty_slice_say_no_cord():
+    long = np.zeros((12, 12, 20), dtype=np.float32)
+    long[3:7, 3:7] = 1
+    short = long.copy()
+    short[..., :6] = 0
+    affine = np.diag([-1.0, 1.0, 1.0, 1.0])
+    masks = {"T2w": Volume(long, affine), "T1w": Volume(short, affine)}
+    segmented = soft_ground_truth(masks).soft["T2w"].data
+    published = soft_ground_truth(masks, coverage="published").soft["T2w"].data
+    np.testing.assert_array_equal(segmented, long)
+    np.testing.assert_allclose(published, (long + short) / 2, atol=1e-6)
+
+
 def test_equal_masks_on_one_grid_come_back_unchanged(small):
     mask = small[0]["T2w"]
     truth = soft_ground_truth({"T2w": mask, "T1w": mask})
@@ -390,6 +403,7 @@ def _block(**changes) -> Volume:
         ({"T2w": Volume(np.ones((3, 3, 3, 2)), np.eye(4))}, {}, "three dimensions"),
         ({"T2w": _block()}, {"registration": "affine"}, "registration: one of none"),
         ({"T2w": _block()}, {"average": "mode"}, "average: one of mean"),
+        ({"T2w": _block()}, {"coverage": "all"}, "coverage: one of segmented"),
         ({"T2w": _block()}, {"weights": {"T9": 1}}, "no contrast T9"),
         ({"T2w": _block()}, {"weights": {"T2w": 0}}, "not all zero"),
         ({"T2w": _block()}, {"weights": {"T2w": -1}}, "none negative"),

@@ -17,7 +17,7 @@ from tubes import fraction, grid_of, rater_mask
 from softseg.contrasts import CONTRASTS
 from softseg.dataset import Dataset
 from softseg.errors import InputError
-from softseg.ground_truth import Settings, make_ground_truth, read_slices
+from softseg.ground_truth import Settings, compare_truths, make_ground_truth, read_slices
 from softseg.paths import SHARED
 from softseg.volume import Volume
 
@@ -312,6 +312,13 @@ def test_a_miniature_spine_generic_release_runs_end_to_end(tmp_path, masks):
     assert set(status(table).values()) == {"made"}
     # Another pipeline's name: the public masks stay as they were, to compare with.
     assert (public / f"sub-amu01_T2w_{SOFT}.nii.gz").read_bytes() == before
+    agreement = compare_truths(dataset, "labels_ours", "labels_softseg")
+    assert list(agreement["subject"]) == ["sub-amu01"]
+    assert agreement["dice"].iloc[0] > 0.98
+    assert 0 < agreement["difference"].iloc[0] < 0.2  # soft against a hard stand-in
+    same = compare_truths(dataset, "labels_ours", "labels_ours")
+    assert (same["dice"] == 1).all()
+    assert (same["difference"] == 0).all()
 
 
 def _peak_memory_and_time(subjects: int, folder: Path, masks: dict[str, Volume]) -> tuple:

@@ -37,6 +37,10 @@ def ground_truth(
         str, typer.Option(help="none, translation, or translation+rotation.")
     ] = "translation",
     average: Annotated[str, typer.Option(help="mean, median, or staple.")] = "mean",
+    coverage: Annotated[
+        str,
+        typer.Option(help="segmented, or published: empty slices of T1w and T2w mean no cord."),
+    ] = "segmented",
     trim: Annotated[
         list[str] | None,
         typer.Option(
@@ -82,6 +86,7 @@ def ground_truth(
         smoothing_mm=smoothing,
         weights={name: _number("--weight", w) for name, w in _pairs("--weight", weight).items()},
         average=average,
+        coverage=coverage,
         threshold=threshold,
     )
     table = make_ground_truth(

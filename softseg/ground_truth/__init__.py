@@ -7,6 +7,7 @@ from softseg.ground_truth.batch import (
     read_slices,
     write_report,
 )
+from softseg.ground_truth.compare import compare_truths
 from softseg.ground_truth.report import Bounds, summarise
 from softseg.ground_truth.soft import SoftTruth, soft_ground_truth
 
@@ -15,6 +16,7 @@ __all__ = [
     "Bounds",
     "Settings",
     "SoftTruth",
+    "compare_truths",
     "make_ground_truth",
     "read_slices",
     "soft_ground_truth",

@@ -46,11 +46,9 @@ def _median(values: np.ndarray, counted: np.ndarray) -> np.ndarray:
     count = counted.sum(axis=0)
     columns = np.arange(values.shape[1])
     low = ordered[np.maximum(0, (count - 1) // 2), columns]
-    high = (
-        ordered[count // 2 if len(values) > 1 else 0 * count, columns] if len(values) > 1 else low
-    )
     high = ordered[np.minimum(count // 2, len(values) - 1), columns]
-    return np.where(count > 0, np.where(np.isfinite(low + high), (low + high) / 2, 0), 0)
+    some = count > 0
+    return (np.where(some, low, 0) + np.where(some, high, 0)) / 2
 
 
 def _staple(values: np.ndarray, counted: np.ndarray, heights: np.ndarray) -> np.ndarray:

@@ -29,6 +29,7 @@ class Settings:
     smoothing_mm: float = 0.0
     weights: Mapping[str, float] = field(default_factory=dict)
     average: str = "mean"
+    coverage: str = "segmented"
     threshold: float = 0.5
 
 

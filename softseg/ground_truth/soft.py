@@ -16,6 +16,7 @@ from softseg.ground_truth.report import tabulate
 from softseg.ground_truth.transfer import onto_lattice, onto_native
 from softseg.volume import WORKING, Volume
 
+COVERAGES = ("segmented", "published")
 REGISTRATIONS = ("none", "translation", "translation+rotation")
 TRIM_MM = 8.0
 """Cut off at either end of a mask in axial slices: the outermost are partly covered."""
@@ -52,6 +53,7 @@ def soft_ground_truth(
     smoothing_mm: float = 0.0,
     weights: Mapping[str, float] | None = None,
     average: str = "mean",
+    coverage: str = "segmented",
 ) -> SoftTruth:
     """Average the hard masks of several contrasts into one soft mask of the cord.
 
@@ -71,6 +73,9 @@ def soft_ground_truth(
         weights: By contrast, 1 by default; a contrast of weight 0 receives the soft truth of the
             others (leave one out).
         average: `mean`, `median` or `staple`.
+        coverage: `segmented`: slices in which a rater drew nothing say nothing. `published`: in
+            contrasts that are not trimmed (T1w, T2w) they say "no cord", as the paper has it, which
+            pulls the average down beyond the end of the shorter mask.
 
     Raises:
         InputError: If the reference is missing, a mask is not a binary mask, or an option is
@@ -83,7 +88,8 @@ def soft_ground_truth(
         >>> float(truth.soft["T1w"].data.sum())
         45.0
     """
-    weight = _check(masks, reference, registration, average, weights)
+    _check_options(registration=registration, average=average, coverage=coverage)
+    weight = _check(masks, reference, weights)
     trims = trims_mm(masks, reference, trim_mm)
     # A fixed order makes the sums, hence the last bits, independent of the order given.
     names = sorted(masks)
@@ -101,7 +107,12 @@ def soft_ground_truth(
     values = np.zeros((len(names), len(lattice.points)))
     covered = np.zeros(values.shape, dtype=bool)
     for row, name in enumerate(names):
-        values[row], covered[row] = onto_lattice(placed[name], lattice, trims[name])
+        values[row], covered[row] = onto_lattice(
+            placed[name],
+            lattice,
+            trims[name],
+            whole_field=coverage == "published" and trims[name] == 0,
+        )
     combined = average_masks(
         values, covered, np.array([weight[n] for n in names]), average, lattice.points[:, 2]
     )
@@ -143,24 +154,22 @@ def trims_mm(
     return trims
 
 
+def _check_options(**chosen: str) -> None:
+    allowed = {"registration": REGISTRATIONS, "average": AVERAGES, "coverage": COVERAGES}
+    for option, value in chosen.items():
+        if value not in allowed[option]:
+            raise InputError(f"{option}: one of {', '.join(allowed[option])}, found {value!r}")
+
+
 def _check(
-    masks: Mapping[str, Volume],
-    reference: str,
-    registration: str,
-    average: str,
-    weights: Mapping[str, float] | None,
+    masks: Mapping[str, Volume], reference: str, weights: Mapping[str, float] | None
 ) -> dict[str, float]:
+    """Weights of all masks, once masks and weights are known to be sound."""
     if reference not in masks:
         raise InputError(
             f"reference {reference}: has no mask among {', '.join(masks) or 'none'}; "
             "draw one or choose another with --reference"
         )
-    for option, value, allowed in (
-        ("registration", registration, REGISTRATIONS),
-        ("average", average, AVERAGES),
-    ):
-        if value not in allowed:
-            raise InputError(f"{option}: one of {', '.join(allowed)}, found {value!r}")
     for name, mask in masks.items():
         check_mask(mask, str(mask.path or name))
     unknown = set(weights or {}) - set(masks)

@@ -124,6 +124,7 @@ def _compute(task: Task, paths: dict[str, Path]) -> SoftTruth:
         smoothing_mm=settings.smoothing_mm,
         weights=_among(settings.weights, masks),
         average=settings.average,
+        coverage=settings.coverage,
     )
 
 

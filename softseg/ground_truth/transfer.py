@@ -12,22 +12,31 @@ CHUNK = 100_000
 """Points read at once: bounds the memory."""
 
 
-def onto_lattice(placed: Placed, lattice: Lattice, trim_mm: float) -> tuple[np.ndarray, np.ndarray]:
-    """A mask at the lattice's points, and which of them it covers after trimming."""
+def onto_lattice(
+    placed: Placed, lattice: Lattice, trim_mm: float, *, whole_field: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """A mask at the lattice's points, and which of them it covers after trimming.
+
+    Args:
+        placed: The mask, registered.
+        lattice: Where to read it.
+        trim_mm: Left out at either end of the mask.
+        whole_field: Slices without any of the mask say "no cord" instead of nothing.
+    """
+    usable = np.ones_like(placed.line.segmented) if whole_field else None
     offsets = subpoints(placed.to_native[:3, :3])
     values, share = np.zeros(len(lattice.points)), np.zeros(len(lattice.points))
     for start in range(0, len(values), CHUNK):
         part = slice(start, start + CHUNK)
         for offset in offsets:
-            found, inside = sample(
-                placed.mask.data, placed.line, placed.native(lattice.points[part] + offset)
-            )
+            points = placed.native(lattice.points[part] + offset)
+            found, inside = sample(placed.mask.data, placed.line, points, usable)
             values[part] += found
             share[part] += inside
     margin = trim_mm / placed.spacing_mm[2]
     low, high = placed.extent[0] + margin, placed.extent[1] - margin
     kept = (lattice.points[:, 2] >= low - 1e-6) & (lattice.points[:, 2] <= high + 1e-6)
-    covered = (share >= len(offsets) / 2) & kept
+    covered = (share >= len(offsets) / 2) & (kept | whole_field)
     return np.where(covered, values / np.maximum(share, 1), 0), covered
 
 
