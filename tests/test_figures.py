@@ -121,6 +121,17 @@ def explanation(contrasts=tuple(CONTRASTS)):
     )
 
 
+def cases():
+    images, hard, soft = phantom(("T1w", "T2w"))
+    found = [
+        figures.Case(
+            f"{name}: 3.1 mm² too large", images[name], {"labels": hard[name], "u": soft[name]}
+        )
+        for name in images
+    ]
+    return figures.case_gallery([*found, figures.Case("no mask", images["T1w"])])
+
+
 def shift_table():
     rows = [
         (f"sub-{s}", contrast, z, 0.1 * s, 0.2 - 0.01 * z, z > 1)
@@ -184,11 +195,22 @@ FIGURES = {
     ),
     "sample_size_curves": lambda: figures.sample_size_curves(power_table()),
     "atrophy_detected": lambda: figures.atrophy_detected(atrophy_table()),
+    "intervals_by_group": lambda: figures.intervals_by_group(
+        csa_table(), "area_mm2", group="contrast", label="area (mm²)"
+    ),
+    "case_gallery": cases,
+    "patch_grid": lambda: figures.patch_grid([np.eye(9), np.eye(9)[::-1]], [np.eye(9)] * 2),
     "difference_forest": lambda: figures.difference_forest(
         statistics.compare_methods(spread_table(), "sd_mm2")
     ),
 }
-PICTURES_OR_SHARES = {"contrast_gallery", "reliability_curve", "prediction_under_doubt"}
+PICTURES_OR_SHARES = {
+    "contrast_gallery",
+    "case_gallery",
+    "patch_grid",
+    "reliability_curve",
+    "prediction_under_doubt",
+}
 
 
 @pytest.fixture(scope="module", params=list(FIGURES))

@@ -189,6 +189,12 @@ def test_pooling_contrasts_multiplies_n_by_the_number_of_contrasts():
     assert (by_person.loc[0, "n"], pooled.loc[0, "n"]) == (12, 72)
 
 
+def test_both_units_are_shown_side_by_side():
+    errors = statistics.csa_error(cohort())
+    found = statistics.compare_units(errors, "absolute_error_mm2").set_index("unit")["n"]
+    assert found.to_dict() == {"participant": 12, "image (pooled)": 72}
+
+
 @pytest.mark.parametrize("correction", ["holm", "bonferroni"])
 def test_corrections_are_those_of_statsmodels_over_the_family(correction):
     table = pd.concat([cohort(seed=s).replace({"hard": f"hard{s}"}).query("method != 'truth'")

@@ -136,6 +136,13 @@ def test_the_anova_agrees_with_statsmodels():
     assert found["p"] == pytest.approx(expected["Pr > F"])
 
 
+def test_every_method_has_its_own_anova():
+    table = pd.concat([tidy(CHILDREN), tidy(JUDGES).assign(method="judges")])
+    found = statistics.anova_by_method(table).set_index("method")
+    assert found.loc["m", "f"] == pytest.approx(3.03, abs=0.005)
+    assert found.loc["judges", "n"] == 6
+
+
 def test_epsilon_is_one_for_two_conditions_and_least_where_one_condition_varies_alone():
     rng = np.random.default_rng(5)
     assert greenhouse_geisser(rng.normal(size=(9, 2))) == pytest.approx(1)

@@ -87,6 +87,7 @@ def evaluate_thresholds(
     vertebrae: tuple[int, int] | None = (2, 3),
     subjects: Iterable[str] | None = None,
     levels: str = LEVELS,
+    masks: Sequence[str] = MASKS,
     jobs: int = 1,
 ) -> pd.DataFrame:
     """Area against threshold: values below it dropped and the rest kept, or made binary.
@@ -98,6 +99,7 @@ def evaluate_thresholds(
         vertebrae: As in `evaluate_csa`.
         subjects: Only these.
         levels: As in `evaluate_csa`.
+        masks: Which of the two treatments, by what `mask` then says.
         jobs: Processes.
 
     Returns:
@@ -109,6 +111,7 @@ def evaluate_thresholds(
     variants = [
         ({"mask": mask, "threshold": float(t)}, partial(treat, threshold=float(t)))
         for mask, treat in (("soft", zeroed), ("binary", binarised))
+        if mask in masks
         for t in thresholds
     ]
     worker = partial(_area_rows, vertebrae=vertebrae, variants=variants)

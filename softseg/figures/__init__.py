@@ -8,10 +8,12 @@ from softseg.figures.calibration import (
     prediction_under_doubt,
     reliability_curve,
 )
-from softseg.figures.differences import difference_forest, p_text
+from softseg.figures.differences import difference_forest
 from softseg.figures.explanation import soft_truth_explained
 from softseg.figures.gallery import contrast_gallery
 from softseg.figures.generalisation import condition_heat_map
+from softseg.figures.groups import intervals_by_group
+from softseg.figures.pictures import Case, case_gallery, patch_grid
 from softseg.figures.profile import area_profile
 from softseg.figures.registration import registration_shifts
 from softseg.figures.style import (
@@ -27,11 +29,13 @@ from softseg.figures.training import learning_curves
 from softseg.figures.variability import csa_by_contrast, spread_by_method
 
 __all__ = [
+    "Case",
     "area_against_resolution",
     "area_against_threshold",
     "area_profile",
     "atrophy_detected",
     "bland_altman_plot",
+    "case_gallery",
     "condition_heat_map",
     "contrast_color",
     "contrast_gallery",
@@ -40,12 +44,13 @@ __all__ = [
     "contrast_title",
     "csa_by_contrast",
     "difference_forest",
+    "intervals_by_group",
     "learning_curves",
     "method_colors",
     "method_title",
     "new_figure",
-    "p_text",
     "pair_scatter",
+    "patch_grid",
     "prediction_under_doubt",
     "registration_shifts",
     "reliability_curve",

@@ -4,6 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from softseg.figures.style import DARK, GREY, method_title, new_figure
+from softseg.statistics.wording import say_p
 
 
 def difference_forest(
@@ -28,7 +29,7 @@ def difference_forest(
         face = DARK if row.p_adjusted < 0.05 else "white"
         ax.plot(row.median_difference, i, "o", markersize=7, markerfacecolor=face,
                 markeredgecolor=DARK)  # fmt: skip
-        text = "n too small" if "too small" in row.note else p_text(row.p_adjusted)
+        text = "n too small" if "too small" in row.note else say_p(row.p_adjusted)
         ax.annotate(
             f"{text}, n = {row.n}", (1.01, i), xycoords=("axes fraction", "data"), va="center",
             fontsize=9,
@@ -40,13 +41,3 @@ def difference_forest(
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
     return figure
-
-
-def p_text(p: float) -> str:
-    """A p-value as figures and prose write it.
-
-    Example:
-        >>> p_text(0.0371), p_text(0.00001), p_text(1.0)
-        ('p = 0.037', 'p < 0.001', 'p = 1')
-    """
-    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"

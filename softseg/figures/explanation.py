@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import MaxNLocator
 
-from softseg.figures.gallery import middle_of, outline, show_slice
+from softseg.figures.gallery import middle_of, outline, shared_height_mm, show_slice
 from softseg.figures.style import (
     DARK,
     GREY,
@@ -34,19 +34,24 @@ def soft_truth_explained(
     """Six images of one cord, the area that each hard mask gives, and the soft mask of them all.
 
     Args:
-        images: Contrast → image.
+        images: Contrast → image; contrasts without mask or area are left out.
         hard: Contrast → binary mask on the image's grid.
         soft: Their average, on one of the grids.
         hard_areas_mm2: Contrast → area of the hard mask.
         soft_areas_mm2: Contrast → area of the soft mask on that contrast's grid.
         true_area_mm2: Known for a phantom.
-        z_mm: Height of the slice in scanner millimetres; the middle of each mask by default.
+        z_mm: Height of the slice in scanner millimetres; the middle of what all masks cover by
+            default.
     """
-    contrasts = contrast_order(images)
+    known = set(images) & set(hard) & set(hard_areas_mm2) & set(soft_areas_mm2)
+    contrasts = contrast_order(known)
+    if z_mm is None:
+        z_mm = shared_height_mm(m.oriented(WORKING) for m in (*map(hard.get, contrasts), soft))
     figure, spare = new_figure(height_in=4.6)
     spare[0, 0].remove()
     top, bottom = figure.subfigures(2, 1, height_ratios=[1.0, 1.75])
-    for ax, contrast in zip(top.subplots(1, len(contrasts)), contrasts, strict=True):
+    pictures = top.subplots(1, len(contrasts), squeeze=False)[0]
+    for ax, contrast in zip(pictures, contrasts, strict=True):
         _picture(ax, images[contrast], hard[contrast], contrast, z_mm)
         ax.set_xlabel(f"{hard_areas_mm2[contrast]:.1f} mm²", fontsize=10, fontweight="bold")
     left, right = bottom.subplots(1, 2, width_ratios=[2.0, 1.0])
@@ -91,13 +96,15 @@ def _areas(
             ax.plot([area, area], [y - 0.24, y + 0.24], color=contrast_color(contrast), linewidth=4)
         spread = values.std(ddof=1) if values.size > 1 else 0.0
         ax.annotate(
-            f"SD {spread:.1f} mm²", (values.max(), y), xytext=(10, 0), textcoords="offset points",
-            va="center", fontsize=10, fontweight="bold",
+            f"SD {spread:.{1 if spread >= 0.1 else 2}f} mm²", (values.max(), y), xytext=(10, 0),
+            textcoords="offset points", va="center", fontsize=10, fontweight="bold",
         )  # fmt: skip
     count = {6: "six", 5: "five", 4: "four", 3: "three", 2: "two"}.get(len(contrasts), "all")
     ax.set_yticks([1, 0], [f"{count} hard\nmasks", "one soft\nmask"], fontsize=10)
     ax.set_ylim(-0.5, 1.5)
-    every = [*hard.values(), *soft.values(), *([truth] if truth is not None else [])]
+    every = [areas[c] for areas in (hard, soft) for c in contrasts] + (
+        [truth] if truth is not None else []
+    )
     width = max(every) - min(every)
     ax.set_xlim(min(every) - 0.08 * width - 0.5, max(every) + 0.36 * width + 0.5)
     ax.set_xlabel("cross-sectional area (mm²)")

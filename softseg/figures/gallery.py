@@ -1,6 +1,6 @@
 """Axial pictures: every contrast with the outline of its masks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -32,7 +32,8 @@ def contrast_gallery(
     Args:
         images: Contrast → image.
         masks: Method → contrast → mask on the image's grid, soft or binary.
-        z_mm: Height of the slice in scanner millimetres; the middle of the first mask by default.
+        z_mm: Height of the slice in scanner millimetres; the middle of what all masks cover by
+            default.
         size_mm: Side of the pictures, centred on the mask.
     """
     contrasts, methods = contrast_order(images), list(masks)
@@ -40,6 +41,11 @@ def contrast_gallery(
         len(methods), len(contrasts), height_in=0.5 + 7.2 / len(contrasts) * len(methods)
     )
     colors = method_colors(methods)
+    if z_mm is None:
+        every = (
+            mask.oriented(WORKING) for of_method in masks.values() for mask in of_method.values()
+        )
+        z_mm = shared_height_mm(every)
     for j, contrast in enumerate(contrasts):
         image = images[contrast].oriented(WORKING)
         known = [masks[m][contrast].oriented(WORKING) for m in methods if contrast in masks[m]]
@@ -49,12 +55,30 @@ def contrast_gallery(
             show_slice(ax, image, z, centre_mm=centre, size_mm=size_mm)
             if contrast in masks[method]:
                 mask = masks[method][contrast].oriented(WORKING)
-                outline(ax, mask, z, color=_bright(colors[method]))
+                outline(ax, mask, z, color=bright(colors[method]))
             if i == 0:
                 ax.set_title(contrast_title(contrast), loc="center", fontsize=10)
             if j == 0:
                 ax.set_ylabel(method_title(method), fontsize=10)
     return figure
+
+
+def shared_height_mm(masks: Iterable[Volume]) -> float | None:
+    """Middle, in scanner millimetres, of the heights that all masks cover; None if there is none.
+
+    Args:
+        masks: In working orientation.
+    """
+    ends = []
+    for mask in masks:
+        filled = np.flatnonzero(np.asarray(mask.data).any(axis=(0, 1)))
+        if filled.size:
+            heights = mask.affine[2, 3] + mask.affine[2, 2] * filled[[0, -1]]
+            ends.append(heights)
+    if not ends:
+        return None
+    low, high = max(e[0] for e in ends), min(e[1] for e in ends)
+    return float((low + high) / 2) if low <= high else None
 
 
 def middle_of(mask: Volume, z_mm: float | None = None) -> tuple[tuple[float, float], int]:
@@ -149,6 +173,6 @@ def _extent(volume: Volume) -> Extent:
     return (-dx / 2, (nx - 0.5) * dx, -dy / 2, (ny - 0.5) * dy)
 
 
-def _bright(color: str) -> str:
+def bright(color: str) -> str:
     """Dark colours disappear on a dark image: the truths' colours are lifted."""
     return {"#222222": "#FFFFFF", "#117733": "#44DD77", "#332288": "#8C7BFF"}.get(color, color)

@@ -28,11 +28,11 @@ def area_profile(
     """Mean area along the cord in every contrast, one panel a method.
 
     Slices are placed by level and position within it, so that people of different lengths can be
-    averaged; participants are averaged first within a bin, then over bins' participants.
+    averaged; places that fewer than half of the people reach are left out.
 
     Args:
         profile: `subject`, `contrast`, `method`, `level`, `area_mm2` and, if known, `position`
-            (0 at the top of a level, 1 at its bottom), as `evaluate_profile` gives it.
+            (0 at the top of a level, 1 at its bottom) or `slice`, as `evaluate_profile` gives it.
         methods: Which panels; a method called `truth` is drawn in all of them as a dashed line.
         columns: Panels side by side.
     """
@@ -45,8 +45,11 @@ def area_profile(
     for ax, method in zip(axes.flat, methods, strict=False):
         part = table[table["method"] == method]
         for contrast in contrast_order(part["contrast"]):
-            one = part[part["contrast"] == contrast].groupby("place")["area_mm2"]
-            mean, spread = one.mean(), one.sem()
+            one = part[part["contrast"] == contrast]
+            enough = max(1, one["subject"].nunique() / 2)
+            one = one.groupby("place")["area_mm2"].agg(["mean", "sem", "count"])
+            one = one[one["count"] >= enough]  # the ends, where few people were imaged, jump
+            mean, spread = one["mean"], one["sem"]
             color = contrast_color(contrast)
             ax.plot(mean.index, mean, color=color, label=contrast_title(contrast))
             ax.fill_between(mean.index, mean - spread, mean + spread, color=color, alpha=0.15, lw=0)
@@ -68,13 +71,40 @@ def area_profile(
 
 
 def along_the_cord(profile: pd.DataFrame) -> pd.DataFrame:
-    """One row per participant, contrast, method and place (level + middle of a quarter of it)."""
+    """Every profile at the same places, quarters of levels, by interpolation between its slices.
+
+    Thick slices fall at other places in every person: averaged as they fall, a mean would jump
+    from one group of people to the next.
+
+    Returns:
+        `subject`, `contrast`, `method`, `place` (level + position in it), `area_mm2`.
+    """
     table = profile.dropna(subset=["area_mm2", "level"])
-    if "position" in table and table["position"].notna().any():
-        position = table["position"].fillna(0.5).to_numpy(float)
-    else:
-        position = np.full(len(table), 0.5)
-    quarter = np.minimum(np.floor(position * BINS_PER_LEVEL), BINS_PER_LEVEL - 1)
-    place = table["level"].to_numpy(float) + (quarter + 0.5) / BINS_PER_LEVEL
-    keys = ["subject", "contrast", "method", "place"]
-    return table.assign(place=place).groupby(keys, as_index=False)["area_mm2"].mean()
+    if "flag" in table:  # an end slice that is only partly covered says nothing about the cord
+        table = table[~table["flag"].fillna("").str.contains("partial", regex=False)]
+    table = table.assign(place=table["level"].astype(float) + _positions(table))
+    keys = ["subject", "contrast", "method"]
+    found = []
+    for key, one in table.groupby(keys, sort=False, observed=True):
+        one = one.groupby("place")["area_mm2"].mean()
+        ends = np.array([one.index[0], one.index[-1]]) * BINS_PER_LEVEL
+        first, last = np.ceil(ends[0] - 0.5), np.floor(ends[1] + 0.5)
+        places = np.arange(first, last + 1) / BINS_PER_LEVEL
+        areas = np.interp(places, one.index, one)
+        row = dict(zip(keys, key, strict=True))
+        found.append(pd.DataFrame({**row, "place": places, "area_mm2": areas}))
+    return pd.concat(found, ignore_index=True)
+
+
+def _positions(table: pd.DataFrame) -> pd.Series:
+    """Position in the level: given, that of the same slice under another method, or by counting."""
+    position = pd.Series(np.nan, index=table.index)
+    if "position" in table:
+        position = table["position"].astype(float)
+    if "slice" not in table:
+        return position.fillna(0.5)
+    of_slice = position.groupby([table["subject"], table["contrast"], table["slice"]])
+    position = position.fillna(of_slice.transform("mean"))
+    of_level = table.groupby(["subject", "contrast", "method", "level"])["slice"]
+    counted = (of_level.rank(ascending=False) - 0.5) / of_level.transform("count")  # from the top
+    return position.fillna(counted)

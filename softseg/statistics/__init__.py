@@ -4,6 +4,7 @@ from softseg.statistics.agreement import bland_altman, concordance, contrast_agr
 from softseg.statistics.comparison import (
     adjust,
     compare_methods,
+    compare_units,
     paired_test,
     rank_biserial,
     signed_rank_p,
@@ -12,7 +13,12 @@ from softseg.statistics.comparison import (
 from softseg.statistics.components import DESIGNS, Components, repeat_sd, variance_components
 from softseg.statistics.intervals import bootstrap_interval
 from softseg.statistics.loss_bias import area_bias_percent, best_prediction, best_prediction_for
-from softseg.statistics.models import MixedModel, mixed_model, repeated_measures_anova
+from softseg.statistics.models import (
+    MixedModel,
+    anova_by_method,
+    mixed_model,
+    repeated_measures_anova,
+)
 from softseg.statistics.studies import (
     measured_atrophy,
     power,
@@ -34,12 +40,14 @@ __all__ = [
     "Components",
     "MixedModel",
     "adjust",
+    "anova_by_method",
     "area_bias_percent",
     "best_prediction",
     "best_prediction_for",
     "bland_altman",
     "bootstrap_interval",
     "compare_methods",
+    "compare_units",
     "complete_cases",
     "concordance",
     "contrast_agreement",

@@ -58,6 +58,18 @@ def repeated_measures_anova(
     }
 
 
+def anova_by_method(csa_table: pd.DataFrame, value: str = "area_mm2") -> pd.DataFrame:
+    """`repeated_measures_anova` of contrast for every method, one row each.
+
+    Args:
+        csa_table: `subject`, `contrast`, `method` and `value`.
+        value: Column measured.
+    """
+    groups = csa_table.groupby("method", sort=False, observed=True)
+    rows = [{"method": m} | repeated_measures_anova(part, value) for m, part in groups]
+    return pd.DataFrame(rows)
+
+
 def greenhouse_geisser(x: np.ndarray) -> float:
     """Greenhouse and Geisser's epsilon: 1 under sphericity, `1 / (k - 1)` at worst.
 
