@@ -71,6 +71,8 @@ def scrub(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     notebook.metadata.pop("widgets", None)
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:02d}"
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.metadata["tags"].append("hide-input")  # as the defaults above it
         for key in ("papermill", "execution", "ExecuteTime"):
             cell.metadata.pop(key, None)
         for output in cell.get("outputs", []):
