@@ -163,6 +163,14 @@ def test_every_activation_ends_in_the_unit_interval(model, activation):
     assert 0 <= mask.data.min() <= mask.data.max() <= 1
 
 
+def test_sixteen_bit_products_hardly_change_the_mask(model):
+    image, _ = tube(shape=(90, 80, 12))
+    exact = segment(image, weights=Model(model.network, CONFIG, precision="float32")).data
+    fast = segment(image, weights=Model(model.network, CONFIG, precision="auto")).data
+    assert np.abs(fast - exact).max() < 0.1
+    assert fast.sum() == pytest.approx(exact.sum(), rel=5e-3)
+
+
 def test_weights_on_disk_segment_as_those_in_memory(model, tmp_path):
     save_weights(tmp_path / "model.safetensors", model.network, CONFIG)
     image, _ = tube()

@@ -209,6 +209,7 @@ def _settings(job: Job, model: Model, options: Options) -> dict[str, Any]:
     state = job.image.stat()
     return asdict(options) | {
         "weights_checksum": model.card.get("checksum"),
+        "precision": model.precision,
         "image_bytes": state.st_size,
         "image_time_ns": state.st_mtime_ns,
     }

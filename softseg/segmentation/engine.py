@@ -12,19 +12,14 @@ from softseg.errors import InputError
 from softseg.network import NetworkConfig, activate, load_weights
 from softseg.segmentation.components import Findings, examine, fill_gaps, largest_component
 from softseg.segmentation.locate import interpolate, track
-from softseg.segmentation.predict import (
-    half_precision,
-    inference,
-    predict_slices,
-    predict_volume,
-)
+from softseg.segmentation.predict import inference, predict_slices, predict_volume
 from softseg.segmentation.prepare import Prepared, prepare
 from softseg.volume import Volume
 
-LOCATE_MM = 4.0
+LOCATE_MM = 5.0
 """Whole slices are looked at this far apart to find the cord."""
-LOCATE_VOXELS = 4_000_000
-"""In large fields further apart, so that finding costs no more than segmenting."""
+LOCATE_VOXELS = 1_500_000
+"""In large fields further apart, so that finding costs less than segmenting."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,14 +30,16 @@ class Model:
         network: On its device.
         config: What it was built from.
         card: Its model card.
+        precision: `auto` or `float32`, as in `softseg.segmentation.predict.inference`.
     """
 
     network: nn.Module
     config: NetworkConfig
     card: dict[str, Any] = field(default_factory=dict)
+    precision: str = "auto"
 
     @classmethod
-    def load(cls, weights: "Weights", *, device: str = "auto") -> "Model":
+    def load(cls, weights: "Weights", *, device: str = "auto", precision: str = "auto") -> "Model":
         """From a file, a folder, a shipped name, or `(network, config)`.
 
         Raises:
@@ -51,7 +48,7 @@ class Model:
         if isinstance(weights, Model):
             return weights
         network, config, *card = weights if isinstance(weights, tuple) else load_weights(weights)
-        return cls(network.to(choose_device(device)), config, *card)
+        return cls(network.to(choose_device(device)), config, *card, precision=precision)
 
 
 Weights = str | Path | tuple | Model
@@ -148,7 +145,7 @@ def segment_with_findings(
     kind = activation or model.config.activation
     variants = VARIANTS if tta or uncertainty else VARIANTS[:1]
     predict = _predict_2d if model.config.dimension == 2 else _predict_3d
-    with inference(model.network):
+    with inference(model.network, precision=model.precision):
         answers = predict(model, prepared, kind, variants)
     soft = np.mean([answer.data for answer in answers], axis=0) if tta else answers[0].data
     mask, findings = _clean(image.like(soft), keep_one=largest_component)
@@ -194,8 +191,7 @@ def _find_cord(model: Model, prepared: Prepared, kind: str) -> np.ndarray:
     step = max(step, -(-int(size.prod() * shape[2]) // LOCATE_VOXELS))
     slices = np.arange((shape[2] - 1) % step // 2, shape[2], step)
     starts = np.tile((shape[:2] - size) // 2, (len(slices), 1))
-    with half_precision(next(model.network.parameters()).device):  # a place needs no third digit
-        raw = predict_slices(model.network, prepared.windows(slices, starts, size))
+    raw = predict_slices(model.network, prepared.windows(slices, starts, size))
     heat = activate(torch.from_numpy(raw), kind).clamp(0, 1).numpy()
     found = track(heat, spacing[:2], step * spacing[2]) + starts
     return interpolate(found, slices, np.arange(shape[2]))

@@ -16,29 +16,32 @@ FLAT = 0.01
 
 
 @contextmanager
-def inference(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode, the finest output alone and no gradients; then everything as before."""
+def inference(network: nn.Module, *, precision: str = "float32") -> Iterator[None]:
+    """Evaluation mode, the finest output alone and no gradients; then everything as before.
+
+    Args:
+        network: Any of ours.
+        precision: `float32`, or `auto` for sixteen-bit products where the processor has them:
+            twice as fast on a CPU of 2023, areas change by a few hundredths of a per cent.
+    """
     training, supervised = network.training, network.decoder.deep_supervision
+    device = next(network.parameters()).device
+    half = precision == "auto" and _multiplies_bfloat16(device)
     network.eval()
     network.decoder.deep_supervision = False
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):
             yield
     finally:
         network.decoder.deep_supervision = supervised
         network.train(training)
 
 
-@contextmanager
-def half_precision(device: torch.device) -> Iterator[None]:
-    """Sixteen-bit products where the processor has them: twice as fast, good to two digits."""
+def _multiplies_bfloat16(device: torch.device) -> bool:
     if device.type == "cpu":
         able = getattr(torch.cpu, "get_capabilities", dict)()
-        fast = any(able.get(name) for name in ("avx512_bf16", "amx_bf16"))
-    else:
-        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    with torch.autocast(device.type, torch.bfloat16, enabled=bool(fast)):
-        yield
+        return any(able.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()
 
 
 def predict_slices(network: nn.Module, slices: np.ndarray) -> np.ndarray:
