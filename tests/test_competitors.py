@@ -1,0 +1,246 @@
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tube_cohort import write_tubes
+
+from softseg.competitors import (
+    adopt_masks,
+    available_programs,
+    export_nnunet,
+    follow_contour,
+    follow_contours,
+    import_nnunet,
+    nnunet_commands,
+    run_sct,
+    segment_dataset,
+)
+from softseg.dataset import Dataset
+from softseg.errors import InputError
+from softseg.metrics import soft_dice
+from softseg.volume import Volume
+
+SUBJECTS = ("sub-01", "sub-02", "sub-03")
+
+
+@pytest.fixture
+def dataset(tmp_path) -> Dataset:
+    # With one contrast the tube is bright in all images.
+    return Dataset.index(write_tubes(tmp_path / "data", SUBJECTS, contrasts=("T1w",)))
+
+
+def truth(dataset: Dataset, subject: str) -> Volume:
+    return Volume.load(dataset.existing("labels_softseg", subject, "T1w", "label-SC_softseg"))
+
+
+def tube(radius_mm: float, *, tilt: float = 0.0, spacing=(0.8, 0.8, 3.0)) -> tuple[Volume, Volume]:
+    """A bright tube on a grid of 50 × 55 × 45 mm that leans backwards by `tilt` mm per mm."""
+    shape = tuple(round(mm / s) for mm, s in zip((50, 55, 45), spacing, strict=True))
+    x, y, z = (np.arange(n) * s for n, s in zip(shape, spacing, strict=True))
+    centre = 26.0 + tilt * (z - z.mean())
+    away = np.hypot(x[:, None, None] - 24.0, y[None, :, None] - centre)
+    soft = np.clip((radius_mm - away) / spacing[0] + 0.5, 0, 1).astype(np.float32)
+    affine = np.diag([-spacing[0], *spacing[1:], 1.0])
+    noise = np.random.default_rng(0).normal(0, 0.05, soft.shape)
+    return Volume(soft + noise.astype(np.float32), affine), Volume(soft, affine)
+
+
+@pytest.mark.parametrize("radius_mm", [3.5, 5.0, 6.5])
+@pytest.mark.parametrize("tilt", [0.0, 0.3])
+def test_the_contour_finds_the_edge_of_a_tube(radius_mm, tilt):
+    image, soft = tube(radius_mm, tilt=tilt)
+    found = follow_contour(image, polarity="bright")
+    areas = found.data.sum(axis=(0, 1)) * 0.64
+    assert areas == pytest.approx(np.pi * radius_mm**2, rel=0.1)
+    assert soft_dice(found.data, soft.data) > 0.92
+
+
+def test_a_dark_cord_is_found_by_the_other_polarity():
+    image, _ = tube(5.0)
+    bright = follow_contour(image, polarity="bright")
+    dark = follow_contour(image.like(1 - image.data), polarity="dark")
+    assert soft_dice(dark.data, bright.data) > 0.999
+
+
+def test_the_contour_does_not_depend_on_how_the_image_is_stored_or_scaled():
+    image, _ = tube(5.0, tilt=0.2)
+    found = follow_contour(image, polarity="bright")
+    turned = follow_contour(image.oriented("PIR"), polarity="bright")
+    assert turned.orientation == "PIR"
+    assert np.allclose(turned.oriented().data, found.data, atol=1e-5)
+    brighter = follow_contour(image.like(image.data * 700 + 30), polarity="bright")
+    assert soft_dice(brighter.data, found.data) > 0.999
+
+
+def test_an_image_of_nothing_gives_an_empty_mask():
+    image, _ = tube(5.0)
+    found = follow_contour(image.like(np.zeros_like(image.data)), polarity="bright")
+    assert not found.data.any()
+
+
+def test_contours_of_a_data_set_are_one_more_method(dataset):
+    table = follow_contours(dataset, subjects=["sub-01", "sub-03"])
+    assert list(table.subject) == ["sub-01", "sub-03"]
+    assert set(table.status) == {"hard"}
+    for subject in table.subject:
+        mask = Volume.load(dataset.existing("contour", subject, "T1w", "label-SC_seg"))
+        assert soft_dice(mask.data, truth(dataset, subject).data) > 0.85
+    assert (dataset.root / "derivatives" / "contour" / "dataset_description.json").exists()
+
+
+def test_any_tools_masks_take_part_by_their_folder(dataset, tmp_path):
+    theirs = tmp_path / "theirs" / "deep" / "down"
+    soft = truth(dataset, "sub-01")
+    soft.save(theirs / "sub-01_T1w_pred.nii.gz")
+    soft.like(soft.data > 0.5).save(theirs / "sub-02_T1w_seg.nii", dtype=np.uint8)
+    table = adopt_masks(dataset, tmp_path / "theirs", "tool").set_index("subject")
+    assert dict(table.status) == {"sub-01": "soft", "sub-02": "hard", "sub-03": "missing"}
+    adopted = dataset.existing("tool", "sub-01", "T1w", "label-SC_softseg")
+    assert np.allclose(Volume.load(adopted).data, soft.data)
+    assert dataset.existing("tool", "sub-02", "T1w", "label-SC_seg") is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda mask: mask.like(mask.data * 2), r"\[0, 1\]"),
+        (lambda mask: Volume(mask.data[:-1], mask.affine), "grid"),
+        (lambda mask: Volume(mask.data, mask.affine + np.eye(4)[:, [3, 0, 1, 2]]), "grid"),
+    ],
+    ids=["values", "shape", "place"],
+)
+def test_a_mask_that_does_not_fit_is_refused_before_anything_is_written(
+    dataset, tmp_path, change, message
+):
+    good = truth(dataset, "sub-01")
+    good.save(tmp_path / "theirs" / "sub-01_T1w.nii.gz")
+    change(truth(dataset, "sub-02")).save(tmp_path / "theirs" / "sub-02_T1w.nii.gz")
+    with pytest.raises(InputError, match=message):
+        adopt_masks(dataset, tmp_path / "theirs", "tool")
+    assert not (dataset.root / "derivatives" / "tool").exists()
+
+
+def test_a_folder_without_masks_is_refused(dataset, tmp_path):
+    with pytest.raises(InputError, match="no mask named after"):
+        adopt_masks(dataset, tmp_path / "empty", "tool")
+
+
+def test_a_second_run_replaces_masks_of_the_other_kind(dataset):
+    segment_dataset(dataset, "mine", lambda image, _: image.like(image.data * 0 + 0.5))
+    segment_dataset(dataset, "mine", lambda image, _: image.like(image.data * 0 + 1))
+    assert dataset.existing("mine", "sub-01", "T1w", "label-SC_softseg") is None
+    assert dataset.existing("mine", "sub-01", "T1w", "label-SC_seg") is not None
+
+
+@pytest.fixture
+def exported(dataset, tmp_path) -> Path:
+    return export_nnunet(
+        dataset, tmp_path / "raw", dataset_id=7, training_subjects=["sub-01"],
+        validation_subjects=["sub-02"], test_subjects=["sub-03"], truth="hard",
+    )  # fmt: skip
+
+
+def test_the_data_set_is_exported_as_nnunet_wants_it(exported):
+    assert exported.name == "Dataset007_SpinalCord"
+    content = json.loads((exported / "dataset.json").read_text())
+    assert content["numTraining"] == 2 == len(list((exported / "imagesTr").iterdir()))
+    assert content["labels"] == {"background": 0, "cord": 1}
+    assert content["file_ending"] == ".nii.gz"
+    assert list(content["channel_names"]) == ["0"]
+    for label in (exported / "labelsTr").iterdir():
+        case = label.name.removesuffix(".nii.gz")
+        mask = Volume.load(label)
+        image = Volume.load(exported / "imagesTr" / f"{case}_0000.nii.gz")
+        assert mask.grid.matches(image.grid)
+        assert set(np.unique(mask.data)) == {0, 1}
+    splits = json.loads((exported / "splits_final.json").read_text())
+    assert splits == [{"train": ["sub-01_T1w"], "val": ["sub-02_T1w"]}]
+    assert [p.name for p in (exported / "imagesTs").iterdir()] == ["sub-03_T1w_0000.nii.gz"]
+
+
+def test_nnunets_masks_come_back_as_one_more_method(dataset, exported, tmp_path):
+    soft = truth(dataset, "sub-03")
+    soft.like(soft.data > 0.5).save(tmp_path / "out" / "sub-03_T1w.nii.gz", dtype=np.uint8)
+    table = import_nnunet(dataset, exported, tmp_path / "out")
+    assert table.to_dict("records")[0]["status"] == "hard"
+    mask = Volume.load(dataset.existing("nnunet", "sub-03", "T1w", "label-SC_seg"))
+    assert np.array_equal(mask.data, soft.data > 0.5)
+
+
+def test_nnunets_probabilities_come_back_in_our_order_of_axes(dataset, exported, tmp_path):
+    soft = truth(dataset, "sub-03")
+    soft.like(soft.data > 0.5).save(tmp_path / "out" / "sub-03_T1w.nii.gz", dtype=np.uint8)
+    both = np.stack([1 - soft.data, soft.data]).transpose(0, 3, 2, 1)
+    np.savez_compressed(tmp_path / "out" / "sub-03_T1w.npz", probabilities=both)
+    import_nnunet(dataset, exported, tmp_path / "out", soft=True, method="nnunet_soft")
+    found = Volume.load(dataset.existing("nnunet_soft", "sub-03", "T1w", "label-SC_softseg"))
+    assert np.allclose(found.data, soft.data, atol=1e-6)
+
+
+def test_export_and_import_refuse_what_does_not_fit(dataset, exported, tmp_path):
+    with pytest.raises(InputError, match="already there"):
+        export_nnunet(dataset, tmp_path / "raw", dataset_id=7, training_subjects=["sub-01"])
+    with pytest.raises(InputError, match="make that truth first"):
+        export_nnunet(dataset, tmp_path / "raw", dataset_id=8, training_subjects=["sub-01"])
+    assert not (tmp_path / "raw" / "Dataset008_SpinalCord").exists()
+    with pytest.raises(InputError, match="found 'soft'"):
+        export_nnunet(dataset, tmp_path, dataset_id=9, training_subjects=[], truth="soft")
+    with pytest.raises(InputError, match="no predictions"):
+        import_nnunet(dataset, exported, tmp_path / "empty")
+    truth(dataset, "sub-01").save(tmp_path / "odd" / "other.nii.gz")
+    with pytest.raises(InputError, match="no case of"):
+        import_nnunet(dataset, exported, tmp_path / "odd")
+
+
+def test_nnunets_commands_name_the_exported_data_set(exported):
+    lines = nnunet_commands(exported, "out", configuration="2d", epochs=1, device="cpu")
+    assert [line.split()[0] for line in lines] == [
+        "nnUNetv2_plan_and_preprocess", "cp", "nnUNetv2_train", "nnUNetv2_predict",
+    ]  # fmt: skip
+    assert "nnUNetTrainer_1epoch " in lines[2] + " "
+    assert str(exported / "imagesTs") in lines[3]
+
+
+@pytest.fixture
+def fake_sct(tmp_path, monkeypatch):
+    """A program on the PATH that copies its image and records its arguments, or fails."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "sct_propseg"
+    program.write_text(
+        '#!/bin/sh\necho "$@" >> "$SCT_LOG"\n'
+        '[ -n "$SCT_FAIL" ] && echo "no centerline" >&2 && exit 1\n'
+        'cp "$2" "$6"\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("SCT_LOG", str(tmp_path / "log"))
+    return tmp_path / "log"
+
+
+def test_sct_runs_with_the_contrasts_flag_where_it_is_installed(dataset, fake_sct):
+    assert "propseg" in available_programs()
+    table = run_sct(dataset, "propseg", subjects=["sub-02"])
+    assert table.subject.tolist() == ["sub-02"]
+    assert "-c t1 -o" in fake_sct.read_text()
+    image = Volume.load(dataset.image("sub-02", "T1w"))
+    mask = Volume.load(table.path[0])
+    assert mask.grid.matches(image.grid)
+    assert np.allclose(mask.data, np.clip(image.data, 0, 1))
+
+
+def test_a_failure_of_sct_names_image_program_and_reason(dataset, fake_sct, monkeypatch):
+    monkeypatch.setenv("SCT_FAIL", "1")
+    with pytest.raises(InputError, match=r"sub-01_T1w.*sct_propseg failed: no centerline"):
+        run_sct(dataset, "propseg")
+
+
+def test_without_sct_its_programs_are_refused(dataset, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert available_programs() == []
+    with pytest.raises(InputError, match="not on the PATH"):
+        run_sct(dataset, "deepseg2d")
+    with pytest.raises(InputError, match="found 'freesurfer'"):
+        run_sct(dataset, "freesurfer")
