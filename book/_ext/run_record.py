@@ -23,6 +23,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 FOLDER = Path("book/chapters")
 NOT_YET = "not executed yet"
+FIRST = ("scale", "data set", "models", "seeds", "commit")
 HEADS = {
     "settings": ("setting", "value"),
     "versions": ("package", "version"),
@@ -71,7 +72,9 @@ def rows(what: str, run: dict[str, Any], times: dict[str, float]) -> list[tuple[
         return [(name, duration(seconds)) for name, seconds in sorted(times.items())] + total
     if what == "versions":
         return [(name, say(version)) for name, version in sorted(run["versions"].items())]
-    return [(key, say(value)) for key, value in run.items() if key != "versions"]
+    known = [key for key in FIRST if key in run]
+    keys = known + sorted(set(run) - {*known, "versions"})
+    return [(key, say(run[key])) for key in keys]
 
 
 def table(head: tuple[str, str], body: list[tuple[str, str]]) -> nodes.table:
