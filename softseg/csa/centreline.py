@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from softseg.csa.sections import Sections
-from softseg.csa.spline import SLAB_MEAN, Bending, basis, smoother
+from softseg.csa.spline import SIZE_MM2, SLAB_MEAN, Bending, basis, smoother
 
 BENDING = Bending()
 _FEWEST_DIFFERENCES = 5
@@ -20,8 +20,12 @@ _NORMAL_MEDIAN = 0.6745
 """Median of the absolute value of a standard normal variable."""
 _GIVEN_MM = 1e-4
 """A centreline that is given is followed to this."""
-_STIFF_MM = 0.3
-_STRAY_MM = 1.0
+_STIFF = 0.3
+# A stray slice lies further from its neighbours' course than half a voxel and six times the usual,
+# the usual being the median over 15 mm or 7 slices; more than a fifth of the slices are no strays.
+_STRAY_MM = 15.0
+_STRAY_SLICES = 7
+_STRAY_PIXELS = 0.5
 _STRAY_SCALES = 6.0
 _STRAY_SHARE = 0.2
 
@@ -92,7 +96,8 @@ def fit(sections: Sections, *, bending: Bending = BENDING) -> Centreline:
         sections: Areas, centres and spread per slice.
         bending: What is expected of a cord.
     """
-    used = sections.whole if sections.whole.any() else sections.area_mm2 > 0
+    used = sections.trusted
+    bending = bending.of_size(float(np.median(sections.area_mm2[used])))
     stray = _strays(sections, used, bending)
     used = used & ~stray
     noise = max(quantisation_mm(sections), visible_noise_mm(sections, used, bending))
@@ -112,16 +117,23 @@ def fit(sections: Sections, *, bending: Bending = BENDING) -> Centreline:
 def _strays(sections: Sections, used: np.ndarray, bending: Bending) -> np.ndarray:
     """Slices whose centre leaves the cord's course, for example where a mask leaks.
 
-    They are few and lie far from a stiff curve, compared with all others.
+    They are few and lie far from a stiff curve, compared with their neighbours and with all others.
     """
     stray = np.zeros(used.size, dtype=bool)
     if used.sum() < 2 / _STRAY_SHARE:
         return stray
-    stiff = smoother(used, _STIFF_MM, sections.thickness_mm, bending)
+    stiff_mm = _STIFF * math.sqrt(float(np.median(sections.area_mm2[used])) / SIZE_MM2)
+    stiff = smoother(used, stiff_mm, sections.thickness_mm, bending)
     centres = sections.centre_mm[used]
     windows = np.lib.stride_tricks.sliding_window_view(stiff(centres), 5, axis=0)[used]
-    apart = np.linalg.norm(centres - windows @ SLAB_MEAN, axis=1)
-    far = apart > _STRAY_MM + _STRAY_SCALES * np.median(apart)
+    beside = centres - windows @ SLAB_MEAN
+    reach = max(_STRAY_SLICES, round(_STRAY_MM / sections.thickness_mm)) // 2
+    around = np.pad(beside, ((reach, reach), (0, 0)), mode="reflect")
+    usual = np.median(
+        np.lib.stride_tricks.sliding_window_view(around, 2 * reach + 1, axis=0), axis=-1
+    )
+    apart = np.linalg.norm(beside - usual, axis=1)
+    far = apart > _STRAY_PIXELS * np.sqrt(sections.pixel_mm2) + _STRAY_SCALES * np.median(apart)
     if far.mean() <= _STRAY_SHARE:
         stray[np.flatnonzero(used)[far]] = True
     return stray

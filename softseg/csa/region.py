@@ -116,7 +116,7 @@ def cord_region(mask: Volume | Path | str, *, threshold: float | None = None) ->
         highest = float(volume.data.max()) if volume.data.size else 0.0
         raise InputError(f"{name}: a mask needs voxels {rule}, found a maximum of {highest:.3g}")
     spacing = np.array(volume.spacing_mm)
-    pad = np.floor(DILATION_MM / spacing).astype(int)
+    pad = np.maximum(np.floor(DILATION_MM / spacing + 1e-6).astype(int), (1, 1, 0))
     low = np.maximum(box[0] - pad, 0)
     high = np.minimum(box[1] + pad, data.shape)
     crop = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
@@ -233,19 +233,20 @@ def _within(
         candidates &= ~others
     if not candidates.any():
         return main
-    # Most masks end within a voxel of their component: the distance is needed only beyond it.
+    # Most masks end within a voxel of their component: the distance is needed only beyond it. A
+    # neighbour in the slice always counts, even where voxels are wider than the dilation.
     near = main.copy()
     reach = 0.0
-    for axis in np.argsort(spacing):
+    for axis in (0, 1, 2):
         reach = float(np.hypot(reach, spacing[axis]))
-        if reach <= DILATION_MM:
+        if axis < 2 or reach <= DILATION_MM:
             rolled = np.moveaxis(near, axis, 0)
             previous = rolled.copy()
             rolled[1:] |= previous[:-1]
             rolled[:-1] |= previous[1:]
     if (candidates & ~near).any():
         distance = ndimage.distance_transform_edt(~main, sampling=tuple(spacing))
-        near = distance <= DILATION_MM + 1e-6
+        near |= distance <= DILATION_MM + 1e-6
     return main | (candidates & near)
 
 

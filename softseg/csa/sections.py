@@ -7,8 +7,12 @@ import numpy as np
 from softseg.csa.region import Region
 
 PARTIAL = 0.85
-"""An end slice with less than this share of its neighbours' area is only partly covered."""
-_PARTIAL_REACH_MM = 10.0
+"""An end slice with less than this share of the area expected there is only partly covered."""
+TRUSTED = 0.97
+"""With less than this share its centre is not trusted to lie on the cord's course."""
+_REACH_MM = 10.0
+_INNER_MM = 8.0
+_THICK_MM = 2.5
 
 
 @dataclass(frozen=True)
@@ -19,8 +23,8 @@ class Sections:
         area_mm2: `(Z,)` area in the slice's own plane.
         centre_mm: `(Z, 2)` centre of mass; NaN in an empty slice.
         covariance_mm2: `(Z, 2, 2)` second moments about it.
-        whole: `(Z,)` False for empty, faint and partly covered slices.
         partial: `(Z,)` True for partly covered slices at an end.
+        trusted: `(Z,)` slices whose centre says where the cord runs.
         softness: Share of the edge that is soft: 0 for a binary mask, 1 for a soft one.
         pixel_mm2: Area of a voxel in its slice.
         thickness_mm: Distance between slices.
@@ -29,8 +33,8 @@ class Sections:
     area_mm2: np.ndarray
     centre_mm: np.ndarray
     covariance_mm2: np.ndarray
-    whole: np.ndarray
     partial: np.ndarray
+    trusted: np.ndarray
     softness: float
     pixel_mm2: float
     thickness_mm: float
@@ -43,13 +47,14 @@ def sections_of(region: Region) -> Sections:
     plane = region.frame[:2, :2]
     steps = np.arange(soft.shape[2])[:, None] * region.frame[:2, 2]
     area = total * region.pixel_mm2
-    partial = _partly_covered(area, region.core, region.thickness_mm)
+    partial = _short_ends(area, region.core, region.thickness_mm, PARTIAL)
+    partial |= ~region.core & (area > 0)
     return Sections(
         area_mm2=area,
         centre_mm=mean @ plane.T + steps,
         covariance_mm2=plane @ spread @ plane.T,
-        whole=region.core & ~partial,
         partial=partial,
+        trusted=_trusted(area, region.core, partial, region.thickness_mm),
         softness=_softness(soft, region.core, np.median(total[region.core])),
         pixel_mm2=region.pixel_mm2,
         thickness_mm=region.thickness_mm,
@@ -71,20 +76,42 @@ def _moments(soft: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return total, mean, np.where(np.isfinite(spread), spread, 0.0)
 
 
-def _partly_covered(area: np.ndarray, core: np.ndarray, thickness_mm: float) -> np.ndarray:
-    """End slices that hold clearly less than the slices further in."""
-    partial = ~core & (area > 0)
+def _short_ends(
+    area: np.ndarray, core: np.ndarray, thickness_mm: float, share: float
+) -> np.ndarray:
+    """Slices at either end that hold clearly less than those further in let expect.
+
+    What is expected follows the trend of the next slices, since a cord may taper to its end.
+    """
+    short = np.zeros(area.size, dtype=bool)
     filled = np.flatnonzero(core)
-    reach = max(1, round(_PARTIAL_REACH_MM / thickness_mm))
-    # A cord that tapers to its end is no partly covered slice: stop after a few millimetres.
-    limit = min(reach, (filled.size - 1) // 2)
+    inner = max(3, round(_INNER_MM / thickness_mm))
+    limit = min(max(1, round(_REACH_MM / thickness_mm)), (filled.size - 1) // 2)
     for order in (filled, filled[::-1]):
         for step in range(limit):
-            inner = order[step + 1 : step + 4]
-            if area[order[step]] >= PARTIAL * np.median(area[inner]):
+            next_area = area[order[step + 1 : step + 1 + inner]]
+            expected = float(np.median(next_area))
+            if next_area.size >= 3:
+                place = np.arange(next_area.size) - (next_area.size - 1) / 2
+                trend = (place @ next_area) / (place @ place)
+                expected = min(expected, float(next_area.mean() - trend * (place[-1] + 1)))
+            if area[order[step]] >= share * expected:
                 break
-            partial[order[step]] = True
-    return partial
+            short[order[step]] = True
+    return short
+
+
+def _trusted(
+    area: np.ndarray, core: np.ndarray, partial: np.ndarray, thickness_mm: float
+) -> np.ndarray:
+    whole = core & ~partial
+    if not whole.any():
+        return area > 0
+    if thickness_mm > _THICK_MM:
+        return whole
+    # A mask cut across a tilted cord loses one side of its last slices first.
+    trusted = whole & ~_short_ends(area, core, thickness_mm, TRUSTED)
+    return trusted if trusted.sum() > whole.sum() / 2 else whole
 
 
 def _softness(soft: np.ndarray, core: np.ndarray, voxels: float) -> float:

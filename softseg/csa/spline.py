@@ -1,5 +1,6 @@
 """Cubic splines over evenly spaced slices: their basis, and the penalised fit of slab means."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -7,13 +8,15 @@ import numpy as np
 
 SLAB_MEAN = np.array([1.0, 76.0, 230.0, 76.0, 1.0]) / 384
 """Cubic B-splines at knots -2 to 2 averaged over a slice: the quartic B-spline."""
+SIZE_MM2 = 70.0
+"""Size of the cord whose bending is described."""
 _DENSE = 400
 _BANDS = 5
 
 
 @dataclass(frozen=True)
 class Bending:
-    """How cords run: what the fit expects before it sees a centre.
+    """How a cord of 70 mm² runs: what the fit expects before it sees a centre.
 
     Attributes:
         slope: Standard deviation of the mean tilt, as a tangent.
@@ -27,6 +30,23 @@ class Bending:
     curvature_per_mm: float = 0.04
     length_mm: float = 20.0
     change: float = 5e-3
+
+    def of_size(self, area_mm2: float) -> "Bending":
+        """The same for a cord of another size: thinner ones bend more tightly.
+
+        Nothing but the voxels sets a scale then, so areas grow exactly with the square of lengths.
+
+        Example:
+            >>> Bending().of_size(4 * 70.0).length_mm
+            40.0
+        """
+        ratio = math.sqrt(area_mm2 / SIZE_MM2)
+        return Bending(
+            slope=self.slope,
+            curvature_per_mm=self.curvature_per_mm / ratio,
+            length_mm=self.length_mm * ratio,
+            change=self.change / ratio**1.5,
+        )
 
 
 def basis(offset: float | np.ndarray) -> np.ndarray:
