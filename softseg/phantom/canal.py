@@ -25,7 +25,10 @@ def paint(places: Places, picture: Composite) -> None:
     picture.put("csf", in_sac, reach)
     picture.put("dura", coverage(sac - p.choices["dura"], p.width), reach)
     behind = np.clip(-p.y / p.here["sac_ap"], 0, 1) ** 2
-    space = p.choices["dura"] + p.choices["epidural"] * (0.5 + 1.3 * behind * (1 + 0.5 * p.slow[0]))
+    # Epidural fat is thin behind the neck and thick behind the chest.
+    lower = 0.4 + np.clip((p.here["level"] - 6) / 3, 0, 1)
+    pad = 0.5 + 1.3 * lower * behind * (1 + 0.5 * p.slow[0])
+    space = p.choices["dura"] + p.choices["epidural"] * pad
     vein = np.abs(p.across - p.here["sac_rl"] * 0.75) - 2.0
     venous = coverage(vein, 2.0) * coverage(-p.y, 2.0) * 0.6
     inside = coverage(sac - space, p.width)

@@ -13,9 +13,14 @@ TABLE = 1024
 
 
 def ellipse_distance(
-    u: np.ndarray, v: np.ndarray, half_u: np.ndarray, half_v: np.ndarray
+    u: np.ndarray,
+    v: np.ndarray,
+    half_u: np.ndarray,
+    half_v: np.ndarray,
+    *,
+    boxiness: float = 0.0,
 ) -> np.ndarray:
-    """Distance to an ellipse around the origin.
+    """Distance to an ellipse around the origin, its corners pushed out by a share `boxiness`.
 
     Example:
         >>> bool(abs(ellipse_distance(np.array([3.0]), np.array([0.0]), 2.0, 1.0)[0] - 1) < 1e-6)
@@ -24,6 +29,8 @@ def ellipse_distance(
     x, y = u / half_u, v / half_v
     rho = np.sqrt(x * x + y * y) + 1e-9
     slope = np.sqrt((x / half_u) ** 2 + (y / half_v) ** 2) / rho
+    if boxiness:
+        rho = rho * (1 - boxiness * (2 * x * y / rho**2) ** 2)
     return (rho - 1) / (slope + 1e-9)
 
 

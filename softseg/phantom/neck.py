@@ -89,7 +89,7 @@ def _back_muscles(p: Places, x, y, picture: Composite, index: np.ndarray) -> Non
     """Layers of muscle behind the spine, parted by thin fasciae and the nuchal ligament."""
     across = np.abs(x)
     depth = np.hypot(0.75 * across, y + 6) + 0.12 * across
-    layer = depth / p.choices["layers"] + 0.25 * p.fast[0]
+    layer = depth / p.choices["layers"] + 0.12 * p.fast[0] + 0.3 * p.slow[0]
     sheet = np.abs(layer - np.round(layer)) * p.choices["layers"]
     thickness = p.choices["fascia"] * (0.7 + 0.5 * p.fast[1])
     fascia = coverage(sheet - thickness / 2, max(p.width, 0.3)) * (depth > 8)

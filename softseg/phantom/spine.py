@@ -26,7 +26,9 @@ def _body(p: Places, picture: Composite, index: np.ndarray) -> None:
     y = p.y - p.wall - half_v
     waist = 1 - 0.08 * np.cos(2 * np.pi * p.below_disc_mm / p.here["vertebra"])
     y = np.where(y < 0, y * np.sqrt(1 + 0.35 * (p.x / half_u) ** 2), y)
-    box = ellipse_distance(p.x + 0.4 * p.slow[0], y + 0.3 * p.slow[1], half_u, half_v)
+    box = ellipse_distance(
+        p.x + 0.4 * p.slow[0], y + 0.3 * p.slow[1], half_u, half_v, boxiness=p.choices["boxy"]
+    )
     box = box + (waist - 1) * 4
     outside = coverage(box, p.width)
     half_disc = p.choices["disc_height"] / 2 * p.here["vertebra"]
@@ -69,7 +71,8 @@ def _arteries_and_foramina(p: Places, picture: Composite, index: np.ndarray) -> 
 
 def _arch(p: Places, picture: Composite, index: np.ndarray) -> None:
     """Pedicles, articular pillars, laminae, spinous processes, ligaments between them."""
-    side, back = p.here["sac_rl"], -(p.here["sac_ap"] + p.choices["epidural"] * 1.7 + 0.8)
+    lower = 0.5 + np.clip((p.here["level"] - 6) / 3, 0, 1)
+    side, back = p.here["sac_rl"], -(p.here["sac_ap"] + p.choices["epidural"] * 1.5 * lower + 0.8)
     shell = p.choices["shell"]
     bony = p.here["level"] > 1.05
     thoracic = np.clip((p.here["level"] - 7) / 2, 0, 1)

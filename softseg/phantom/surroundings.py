@@ -93,6 +93,7 @@ def _choices(rng: np.random.Generator, weight: float) -> dict[str, float]:
         "side_fat": float(rng.uniform(2, 6) * weight),
         "marbling": float(rng.uniform(0.0, 0.35)),
         "fascia": float(rng.uniform(0.3, 1.0)),
+        "boxy": float(rng.uniform(0.0, 0.14)),
         "layers": float(rng.uniform(6, 14)),
         "dura": float(rng.uniform(0.25, 0.6)),
         "epidural": float(rng.uniform(0.3, 1.5)),
