@@ -1,0 +1,243 @@
+"""Levels from labelled masks, disc points and a few landmarks, and what is averaged over them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from softseg.csa import aggregate, level_lengths_mm, measure, select
+from softseg.errors import InputError
+from softseg.phantom.tubes import Curve, Tube, sample
+from softseg.volume import Volume
+
+TILT = Tube(Curve(tilt_deg=(0.0, 20.0)))
+SECANT = 1 / np.cos(np.radians(20.0))
+
+
+@pytest.fixture(scope="module")
+def cord():
+    """100 mm of a cord that leans forward, in slices of 1 mm; Z = 0 in the middle."""
+    return sample(TILT, (1.0, 1.0, 1.0), length_mm=100).soft
+
+
+def on_cord(z_mm: float, in_front_mm: float = 0.0) -> tuple[float, float, float]:
+    """The point `in_front_mm` perpendicular to the cord beside its centre at height `z_mm`."""
+    c, s = np.cos(np.radians(20)), np.sin(np.radians(20))
+    return 0.0, z_mm * s / c + in_front_mm * c, z_mm - in_front_mm * s
+
+
+def labelled(cord: Volume, borders_z: dict[int, float]) -> Volume:
+    """Level k between the heights of its own and of the next border, inside the cord."""
+    z = np.arange(cord.data.shape[2]) + cord.affine[2, 3]
+    level = np.zeros(z.size)
+    for number, top in borders_z.items():
+        level[z <= top] = number
+    return cord.like((cord.data > 0.5) * level)
+
+
+def test_a_slice_takes_the_level_of_the_labels_in_it(cord):
+    labels = labelled(cord, {2: 40, 3: 20, 4: 0, 5: -25})
+    table = measure(cord, levels=labels)
+    z = table["centre_z_mm"]
+    expected = np.select([z > 40, z > 20, z > 0, z > -25], [0, 2, 3, 4], 5)
+    np.testing.assert_array_equal(table["level"].fillna(0).astype(int), expected)
+    assert (table["flag"] == "").all()
+
+
+def test_labels_on_another_grid_and_orientation_give_the_same_levels(cord):
+    labels = labelled(cord, {2: 40, 3: 20, 4: 0, 5: -25})
+    other = Volume(labels.data[:, :, 5:], labels.affine @ shift(0, 0, 5)).oriented("RPI")
+    table, moved = measure(cord, levels=labels), measure(cord, levels=other)
+    pd.testing.assert_series_equal(table["level"][5:], moved["level"][5:])
+
+
+def shift(*voxels: float) -> np.ndarray:
+    matrix = np.eye(4)
+    matrix[:3, 3] = voxels
+    return matrix
+
+
+def test_labels_drawn_beside_the_cord_count_for_their_slices(cord):
+    labels = labelled(cord, {2: 40, 3: 20, 4: 0})
+    bodies = np.zeros_like(labels.data)
+    for k in range(bodies.shape[2]):
+        bodies[5, -3, k] = bodies[6, -3, k] = bodies[7, -3, k] = labels.data[:, :, k].max()
+    beside = measure(cord, levels=cord.like(bodies))
+    inside = measure(cord, levels=labels)
+    near = beside["level"].notna()
+    assert near.sum() > 50
+    np.testing.assert_array_equal(beside["level"][near], inside["level"][near])
+
+
+def test_position_runs_from_the_top_of_a_level_to_its_bottom(cord):
+    table = measure(cord, levels=labelled(cord, {2: 40, 3: 20, 4: 0, 5: -25}))
+    third = table[table["level"] == 3]
+    assert third["position"].is_monotonic_decreasing
+    np.testing.assert_allclose(third["position"].iloc[[0, -1]], [0.975, 0.025], atol=0.01)
+
+
+def test_discs_belong_to_the_nearest_point_of_the_centreline(cord):
+    """Points 8 mm in front of a leaning cord lie lower than the place they mark."""
+    tops = {2: 40.0, 3: 20.0, 4: 2.0, 5: -20.0}
+    discs = {k: on_cord(z, in_front_mm=8.0) for k, z in tops.items()}
+    table = measure(cord, discs=discs)
+    z = table["centre_z_mm"]
+    inside = (z < 39) & (z > -19) & ~z.round().isin([20, 2])
+    expected = np.select([z > 20, z > 2], [2, 3], 4)
+    np.testing.assert_array_equal(table.loc[inside, "level"].astype(int), expected[inside])
+    assert (table.loc[inside, "flag"] == "").all()
+    assert (table.loc[z > 41, "flag"] == "level-estimated").all()
+
+
+def test_a_disc_image_gives_what_its_points_give(cord, tmp_path):
+    data = np.zeros(cord.data.shape)
+    discs = {}
+    for number, z in ((3, 70), (4, 50), (5, 33)):
+        y = round(on_cord(z + cord.affine[2, 3])[1] - cord.affine[1, 3])
+        data[10, y, z] = number
+        discs[number] = tuple((cord.affine @ [10, y, z, 1])[:3])
+    path = cord.like(data).save(tmp_path / "discs.nii.gz")
+    pd.testing.assert_frame_equal(measure(cord, discs=path), measure(cord, discs=discs))
+
+
+def test_levels_between_landmarks_follow_the_populations_lengths(cord):
+    """Discs 3 and 6 given; 4 and 5 divide the cord between them as in the population."""
+    lengths = level_lengths_mm()
+    table = measure(cord, discs={3: on_cord(45.0), 6: on_cord(-5.0)})
+    share = np.cumsum([lengths[k] for k in (3, 4, 5)])
+    for level, border in zip((3, 4), 45.0 - 50.0 * share[:2] / share[2], strict=True):
+        lowest = table.loc[table["level"] == level, "centre_z_mm"].min()
+        assert lowest == pytest.approx(border, abs=1.0)
+    assert (table.loc[table["level"] == 4, "flag"] == "level-estimated").all()
+
+
+def test_one_landmark_is_enough_with_the_populations_own_lengths(cord):
+    table = measure(cord, discs={3: on_cord(30.0)})
+    third = table[table["level"] == 3]
+    assert len(third) * SECANT == pytest.approx(level_lengths_mm()[3], abs=SECANT)
+    assert (third["flag"] == "level-estimated").all()
+
+
+@pytest.mark.parametrize(
+    ("discs", "message"),
+    [
+        ({}, "at least one disc"),
+        ({49: (0, 0, 0)}, "at least one disc"),
+        ({3: (0, 0, -300)}, "must lie near the cord"),
+        ({3: on_cord(0.0), 4: on_cord(20.0)}, "must descend along the cord, found 3 at"),
+    ],
+)
+def test_impossible_discs_are_refused(cord, discs, message):
+    with pytest.raises(InputError, match=message):
+        measure(cord, discs=discs)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d * 0, "found no value above 0"),
+        (lambda d: d * 0.37, "must be whole numbers"),
+        (lambda d: d * 100, "labels go up to 60"),
+        (lambda d: d * np.nan, "found no value above 0"),
+        (
+            lambda d: np.eye(*d.shape[:2])[:, :, None] * 0 + only_point(d),
+            "single points; use --discs",
+        ),
+    ],
+)
+def test_wrong_level_images_are_refused(cord, change, message):
+    labels = labelled(cord, {2: 40, 3: 20, 4: 0})
+    with pytest.raises(InputError, match=message):
+        measure(cord, levels=labels.like(change(labels.data)))
+
+
+def only_point(data: np.ndarray) -> np.ndarray:
+    point = np.zeros_like(data)
+    point[3, 3, 3] = 3
+    return point
+
+
+def test_levels_of_somebody_else_are_refused(cord):
+    labels = labelled(cord, {2: 40, 3: 20, 4: 0})
+    with pytest.raises(InputError, match="wrong level file"):
+        measure(cord, levels=Volume(labels.data, shift(0, 0, 400) @ labels.affine))
+
+
+def test_areas_given_as_discs_are_refused(cord):
+    with pytest.raises(InputError, match="found areas; use --levels"):
+        measure(cord, discs=labelled(cord, {2: 40, 3: 20, 4: 0}))
+
+
+def test_c2_and_c3_are_averaged_where_levels_are_known_and_all_slices_elsewhere(cord):
+    known = measure(cord, levels=labelled(cord, {2: 40, 3: 20, 4: 0}))
+    assert aggregate(known)["level"].tolist() == ["2:3"]
+    assert aggregate(known)["n_slices"].tolist() == [int(known["level"].isin([2, 3]).sum())]
+    assert aggregate(measure(cord))["n_slices"].tolist() == [100]
+
+
+def slices_of(areas, levels, flags="", lengths=1.0) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"file": "a", "slice": range(len(areas)), "level": pd.array(levels, dtype="Int64"),
+         "area_mm2": areas, "length_mm": lengths, "flag": flags}
+    )  # fmt: skip
+
+
+def test_means_spread_median_and_weights_are_those_of_the_definition():
+    table = slices_of([60.0, 70.0, 80.0, 100.0], [4, 3, 2, 2], lengths=[1.0, 1.0, 2.0, 3.0])
+    row = aggregate(table).iloc[0]
+    areas = np.array([70.0, 80.0, 100.0])
+    assert row["area_mm2_mean"] == pytest.approx(areas.mean())
+    assert row["area_mm2_std"] == pytest.approx(np.sqrt(((areas - areas.mean()) ** 2).mean()))
+    assert row["area_mm2_median"] == 80.0
+    assert row["area_mm2_weighted"] == pytest.approx((70 + 2 * 80 + 3 * 100) / 6)
+    assert row["length_mm"] == 6.0
+
+
+def test_rows_per_level_and_chosen_slices():
+    table = slices_of([60.0, 70.0, 80.0, 100.0], [4, 3, 2, 2])
+    per_level = aggregate(table, per_level=True)
+    assert per_level["level"].tolist() == [2, 3, 4]
+    assert per_level["area_mm2_mean"].tolist() == [90.0, 70.0, 60.0]
+    assert aggregate(table, slices=(1, 2))["area_mm2_mean"].tolist() == [75.0]
+    assert aggregate(table, vertebrae=(3, 4))["area_mm2_mean"].tolist() == [65.0]
+    assert select(table, vertebrae=(2, 2))["slice"].tolist() == [2, 3]
+    assert len(select(table)) == 4
+
+
+def test_partly_covered_slices_are_left_out_of_means_unless_wanted():
+    table = slices_of([35.0, 70.0, np.nan, 72.0], [3, 3, 3, 2], flags=["partial", "", "gap", ""])
+    row = aggregate(table).iloc[0]
+    assert (row["area_mm2_mean"], row["n_slices"], row["flag"]) == (71.0, 2, "gap;partial")
+    assert aggregate(table, partial=True)["n_slices"][0] == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"vertebrae": (5, 6)}, "vertebrae 5:6 must be on the cord, found levels 2 to 4"),
+        ({"slices": (50, 60)}, "found slices 0 to 3"),
+        ({"slices": (1, 2), "vertebrae": (2, 3)}, "not both"),
+    ],
+)
+def test_choices_that_leave_nothing_are_refused(options, message):
+    table = slices_of([60.0, 70.0, 80.0, 100.0], [4, 3, 2, 2])
+    with pytest.raises(InputError, match=message):
+        aggregate(table, **options)
+
+
+def test_several_files_are_averaged_each_for_itself():
+    one, two = slices_of([60.0, 70.0], [3, 2]), slices_of([80.0, 90.0], [3, 2])
+    result = aggregate(pd.concat([one, two.assign(file="b")]))
+    assert result[["file", "area_mm2_mean"]].to_numpy().tolist() == [["a", 65.0], ["b", 85.0]]
+
+
+@pytest.mark.real
+def test_landmarks_put_c2_and_c3_where_people_have_them(real_data):
+    """C2 and T2 points of three people; T2w masks, population 72 ± 7 mm²."""
+    masks = sorted(real_data.glob("derivatives/labels/sub-errsm*/anat/*_T2w_label-SC_seg.nii.gz"))
+    measured = 0
+    for mask in masks:
+        points = mask.with_name(mask.name.replace("SC_seg", "landmarks_dlabel"))
+        if points.exists():
+            assert 55 < aggregate(measure(mask, discs=points))["area_mm2_mean"][0] < 90
+            measured += 1
+    assert measured == 3
