@@ -1,6 +1,5 @@
 """`softseg segment`."""
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -8,9 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
-MOST_THREADS = 8
-"""More threads than this wait for each other: a slice is small."""
 
 
 def segment(
@@ -70,10 +66,10 @@ def segment(
 
     softseg segment my_bids_dataset -o my_bids_dataset/derivatives/softseg
     """
-    _limit_threads()
     from softseg.network import ACTIVATIONS
     from softseg.segmentation import batch
     from softseg.segmentation.engine import Model
+    from softseg.segmentation.predict import limit_threads
 
     _check_choice("--average", average, ("mean", "rms"))
     _check_choice("--activation", activation, ACTIVATIONS)
@@ -88,6 +84,7 @@ def segment(
         average=average,
     )
     jobs = batch.plan(images, out, binary=binary)
+    limit_threads()
     model = Model.load(weights, device=device, precision=precision)
     for path in (jobs[0].mask, csa, qc and qc / "index.html"):
         if path:
@@ -207,13 +204,3 @@ def _check_choice(option: str, value: str | None, choices: tuple[str, ...]) -> N
         from softseg.errors import InputError
 
         raise InputError(f"{option} takes {', '.join(choices)}, found {value!r}")
-
-
-def _limit_threads() -> None:
-    """As many threads as this process may have cores, unless the user says otherwise."""
-    if "OMP_NUM_THREADS" in os.environ:
-        return
-    import torch
-
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    torch.set_num_threads(max(1, min(MOST_THREADS, cores or 1)))

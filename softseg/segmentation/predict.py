@@ -1,6 +1,7 @@
 """Running a network over slices or a volume, a batch at a time."""
 
 import itertools
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -11,8 +12,18 @@ from torch import nn
 PIXELS_PER_BATCH = {"cpu": 2**17, "cuda": 2**23}
 """On a CPU, batches whose feature maps stay in the cache are faster than large ones."""
 WINDOWS_PER_BATCH = 2
+MOST_THREADS = 8
+"""More threads than this wait for each other: a slice is small."""
 FLAT = 0.01
 """A range of normalised intensities below this is no structure."""
+
+
+def limit_threads() -> None:
+    """As many threads as this process may have cores, unless the user says otherwise."""
+    if "OMP_NUM_THREADS" in os.environ:
+        return
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    torch.set_num_threads(max(1, min(MOST_THREADS, cores or 1)))
 
 
 @contextmanager
