@@ -8,13 +8,16 @@ from softseg.contrasts import CONTRASTS
 from softseg.dataset import Dataset
 from softseg.errors import InputError
 from softseg.evaluation import (
+    count_failures,
     evaluate_calibration,
     evaluate_csa,
     evaluate_overlap,
     evaluate_profile,
+    evaluate_resolutions,
     evaluate_thresholds,
     true_csa,
 )
+from softseg.paths import SHARED
 from softseg.phantom.tubes import Tube, sample
 from softseg.statistics import csa_error
 from softseg.volume import Volume
@@ -191,6 +194,66 @@ def test_a_profile_has_every_slice_with_a_level(cohort):
     one = table[(table["subject"] == "sub-001") & (table["contrast"] == "T1w")]
     assert len(one) == 18
     assert set(one["level"]) == {2, 3, 4}
+
+
+def test_normalising_every_slice_hides_that_a_mask_is_faint(cohort):
+    masks = ("soft", "slice-normalised")
+    table = evaluate_csa(cohort, {"faint": "faint"}, masks=masks, subjects=["sub-001"])
+    areas = table.groupby("mask")["area_mm2"].mean()
+    assert areas["soft"] == pytest.approx(0.8 * AREA, rel=0.003)
+    assert areas["slice-normalised"] == pytest.approx(AREA, rel=0.003)
+
+
+def test_the_soft_area_of_the_truth_is_the_same_at_every_resolution(cohort):
+    table = evaluate_resolutions(cohort, {"truth": "truth"}, subjects=["sub-001"])
+    soft = table[table["mask"] == "soft"].groupby("resolution")["area_mm2"].mean()
+    assert len(soft) == 5
+    assert soft.to_numpy() == pytest.approx(AREA, rel=0.01)
+
+
+def test_a_segmenter_sees_the_image_at_each_resolution(cohort):
+    seen = []
+
+    def segment(volume):
+        seen.append(volume.spacing_mm)
+        return volume
+
+    resolutions = {"fine": (1.0, 1.0, 2.0), "coarse": (2.0, 2.0, 4.0)}
+    table = evaluate_resolutions(
+        cohort, {"m": segment}, resolutions=resolutions, subjects=["sub-001"], masks=("soft",)
+    )
+    assert table["resolution"].unique().tolist() == ["fine", "coarse"]
+    assert set(seen) == set(resolutions.values())
+    assert table["area_mm2"].to_numpy() == pytest.approx(AREA, rel=0.02)
+
+
+def test_failures_are_missing_empty_or_misplaced_masks(cohort):
+    table = evaluate_overlap(
+        cohort, {"truth": "truth", "faint": "faint", "none": "nothing"}, "truth"
+    )
+    found = count_failures(table).set_index("method")
+    assert found["failures"].to_dict() == {"truth": 0, "faint": 2, "none": 4}
+    assert found["missing"].to_dict() == {"truth": 0, "faint": 2, "none": 0}
+
+
+REAL = pytest.mark.skipif(not (SHARED / "real").exists(), reason=f"no real images at {SHARED}")
+
+
+@REAL
+@pytest.mark.real
+def test_real_images_without_truth_and_levels_are_evaluated_by_the_same_calls():
+    data = Dataset.index(SHARED / "real", contrasts=["T2w", "T2star", "MT-on"], cache=False)
+    methods = {"manual": "labels", "propseg": "propseg-auto"}
+    areas = evaluate_csa(data, methods, vertebrae=None, masks=("binary",))
+    assert len(areas) == 2 * len(data.images)
+    assert (areas.groupby("method")["status"].agg(lambda s: (s == "ok").sum()) > 5).all()
+    assert true_csa(data).empty
+    overlap = evaluate_overlap(data, methods, "labels")
+    manual = overlap[(overlap["method"] == "manual") & (overlap["status"] == "ok")]
+    assert (manual["dice"] == 1).all()
+    assert set(overlap.loc[overlap["method"] == "manual", "status"]) == {"ok", "no mask"}
+    propseg = overlap[overlap["method"] == "propseg"]
+    assert propseg["dice"].median() > 0.7
 
 
 def test_an_unknown_subject_is_named(cohort):

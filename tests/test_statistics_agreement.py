@@ -6,6 +6,7 @@ import pytest
 from statsmodels.stats.anova import AnovaRM
 
 from softseg import statistics
+from softseg.paths import SHARED
 from softseg.statistics.models import greenhouse_geisser
 
 JUDGES = np.array(
@@ -100,6 +101,28 @@ def test_bland_and_altmans_own_figures():
     assert (found["bias_ci_low"], found["bias_ci_high"]) == pytest.approx((-22.0, 17.8), abs=0.1)
     # Printed around the lower limit of two SD: -114.3 to -45.1, a half width of 34.6.
     assert found["low_ci_high"] - found["low"] == pytest.approx(34.6, abs=0.15)
+
+
+REAL = pytest.mark.skipif(not (SHARED / "tables").exists(), reason=f"no tables at {SHARED}")
+
+
+@REAL
+@pytest.mark.real
+def test_areas_of_178_people_in_two_contrasts_differ_as_published():
+    """Spine Generic: T2w 73.9, T1w 67.9, difference -6.02 ± 3.40 mm²."""
+    table = pd.read_csv(SHARED / "tables" / "tables_spinegeneric_T1w_T2w_paired.csv")
+    found = statistics.bland_altman(table["csa_T1w_mm2"], table["csa_T2w_mm2"])
+    assert found["n"] == 178
+    assert found["bias"] == pytest.approx(-6.02, abs=0.005)
+    assert found["sd"] == pytest.approx(3.40, abs=0.005)
+    model = statistics.mixed_model(
+        table.assign(area_mm2=table["csa_T1w_mm2"] - table["csa_T2w_mm2"]),
+        fixed="1",
+        subject="site",
+    )
+    between, within = model.random["sd"]  # published: site means 2.3, within a site 2.9
+    assert within == pytest.approx(2.9, abs=0.15)
+    assert between < 2.3
 
 
 def test_agreement_of_contrasts_gives_regression_and_bias_of_each_pair():

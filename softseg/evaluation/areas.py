@@ -10,15 +10,8 @@ import pandas as pd
 from softseg import csa
 from softseg.dataset import Dataset
 from softseg.errors import InputError
-from softseg.evaluation.tasks import (
-    MASKS,
-    Method,
-    Task,
-    binarised,
-    find_tasks,
-    read_mask,
-    run_tasks,
-)
+from softseg.evaluation.tasks import Method, Task, find_tasks, read_mask, run_tasks
+from softseg.evaluation.treatments import MASKS, VARIANTS, Variant, binarised, zeroed
 from softseg.volume import Volume
 
 LEVELS = "labels:label-vertebrae_dseg"
@@ -35,9 +28,6 @@ COLUMNS = [
     "other_components",
     "status",
 ]
-
-Variant = tuple[dict, Callable[[Volume], Volume]]
-"""Columns that name a way to treat a mask, and the treatment."""
 
 
 def evaluate_csa(
@@ -63,7 +53,7 @@ def evaluate_csa(
         vertebrae: First and last level averaged over; None for all slices, which needs no levels.
         subjects: Only these.
         levels: `FOLDER:ENDING` of the images' level files.
-        masks: Which of `soft` and `binary` to measure.
+        masks: Which of `soft`, `binary` and `slice-normalised` to measure.
         jobs: Processes; the table does not depend on it.
 
     Returns:
@@ -73,10 +63,15 @@ def evaluate_csa(
         the mask has gaps), `other_components` (objects left out), `status` (`ok`, `no mask`,
         `no levels`, `empty mask`, or what was wrong).
     """
-    extra = {} if vertebrae is None else {"levels": levels}
-    tasks = find_tasks(dataset, methods, subjects=subjects, extra=extra)
-    worker = partial(_area_rows, vertebrae=vertebrae, variants=[_VARIANTS[m] for m in masks])
-    return pd.DataFrame(run_tasks(worker, tasks, jobs=jobs), columns=COLUMNS)
+    return evaluate_variants(
+        dataset,
+        methods,
+        [VARIANTS[m] for m in masks],
+        vertebrae=vertebrae,
+        subjects=subjects,
+        levels=levels,
+        jobs=jobs,
+    )
 
 
 def evaluate_thresholds(
@@ -106,16 +101,54 @@ def evaluate_thresholds(
         `evaluate_csa`'s columns and `threshold`; `mask` is `soft` where values above the threshold
         keep their fraction and `binary` where they become 1.
     """
-    extra = {} if vertebrae is None else {"levels": levels}
-    tasks = find_tasks(dataset, methods, subjects=subjects, extra=extra)
     variants = [
         ({"mask": mask, "threshold": float(t)}, partial(treat, threshold=float(t)))
         for mask, treat in (("soft", zeroed), ("binary", binarised))
         if mask in masks
         for t in thresholds
     ]
+    return evaluate_variants(
+        dataset,
+        methods,
+        variants,
+        vertebrae=vertebrae,
+        subjects=subjects,
+        levels=levels,
+        jobs=jobs,
+    )
+
+
+def evaluate_variants(
+    dataset: Dataset,
+    methods: Mapping[str, Method],
+    variants: Sequence[Variant],
+    *,
+    vertebrae: tuple[int, int] | None = (2, 3),
+    subjects: Iterable[str] | None = None,
+    levels: str = LEVELS,
+    jobs: int = 1,
+) -> pd.DataFrame:
+    """Mean area of every mask, treated in several ways; each mask is read once.
+
+    Args:
+        dataset: Its images are evaluated.
+        methods: As in `evaluate_csa`.
+        variants: Columns that name a treatment (`mask` among them), and the treatment, a function
+            of a module.
+        vertebrae: As in `evaluate_csa`.
+        subjects: Only these.
+        levels: As in `evaluate_csa`.
+        jobs: Processes.
+
+    Returns:
+        `evaluate_csa`'s columns, and those that the variants name.
+    """
+    extra = {} if vertebrae is None else {"levels": levels}
+    tasks = find_tasks(dataset, methods, subjects=subjects, extra=extra)
     worker = partial(_area_rows, vertebrae=vertebrae, variants=variants)
-    return pd.DataFrame(run_tasks(worker, tasks, jobs=jobs), columns=[*COLUMNS, "threshold"])
+    named = dict.fromkeys(key for columns, _ in variants for key in columns)
+    columns = [*COLUMNS, *(key for key in named if key not in COLUMNS)]
+    return pd.DataFrame(run_tasks(worker, tasks, jobs=jobs), columns=columns)
 
 
 def evaluate_profile(
@@ -143,51 +176,9 @@ def evaluate_profile(
         no rows.
     """
     tasks = find_tasks(dataset, methods, subjects=subjects, extra={"levels": levels})
-    worker = partial(_profile_rows, variants=[_VARIANTS[m] for m in masks])
+    worker = partial(_profile_rows, variants=[VARIANTS[m] for m in masks])
     columns = [*COLUMNS[:5], "slice", "level", "position", "area_mm2", "flag"]
     return pd.DataFrame(run_tasks(worker, tasks, jobs=jobs), columns=columns)
-
-
-def true_csa(
-    dataset: Dataset,
-    *,
-    vertebrae: tuple[int, int] | None = (2, 3),
-    subjects: Iterable[str] | None = None,
-    per_slice: bool = False,
-) -> pd.DataFrame:
-    """Exact areas of a phantom cohort, from `derivatives/truth/sub-XX/sub-XX_csa.csv`.
-
-    Args:
-        dataset: A cohort of `softseg.phantom.cohort`; any other gives an empty table.
-        vertebrae: First and last level averaged over; None for all slices.
-        subjects: Only these.
-        per_slice: Every slice instead of means.
-
-    Returns:
-        `subject`, `contrast`, `method` (`truth`), `area_mm2`, `n_slices`; with `per_slice` also
-        `slice`, `level` and no `n_slices`.
-    """
-    wanted = dataset.subjects if subjects is None else sorted(set(subjects))
-    folder = dataset.root / "derivatives" / "truth"
-    files = [p for s in wanted for p in sorted((folder / s).rglob(f"{s}*_csa.csv"))]
-    keys = ["subject", "contrast", "method"]
-    if not files:
-        return pd.DataFrame(columns=[*keys, "area_mm2", "n_slices"])
-    table = pd.concat([pd.read_csv(f) for f in files], ignore_index=True).assign(method="truth")
-    table = table[table["contrast"].isin(dataset.images["contrast"].unique())]
-    if per_slice:
-        return table
-    if "session" in table:
-        keys.insert(1, "session")
-    if vertebrae is not None:
-        table = table[table["level"].between(*vertebrae)]
-    areas = table.groupby(keys, sort=False, dropna=False)["area_mm2"]
-    return areas.agg(area_mm2="mean", n_slices="count").reset_index()
-
-
-def zeroed(mask: Volume, threshold: float) -> Volume:
-    """Values below the threshold dropped, the rest kept as they are."""
-    return mask.like(np.where(mask.data < threshold, 0, mask.data))
 
 
 def _area_rows(
@@ -263,13 +254,3 @@ def _level_slices(task: Task, vertebrae: tuple[int, int] | None) -> int | None:
     with np.errstate(invalid="ignore", divide="ignore"):
         level = np.round(levels.sum(axis=(0, 1)) / marked)
     return int(((level >= vertebrae[0]) & (level <= vertebrae[1])).sum())
-
-
-def _as_it_is(mask: Volume) -> Volume:
-    return mask
-
-
-_VARIANTS: dict[str, Variant] = {
-    "soft": ({"mask": "soft"}, _as_it_is),
-    "binary": ({"mask": "binary"}, binarised),
-}

@@ -22,9 +22,6 @@ SOFT_ENDING = "label-SC_softseg"
 ENDINGS = (SOFT_ENDING, "desc-softseg_label-SC_seg", "label-SC_seg")
 """What a method's masks may be called, the first that is there counts."""
 
-MASKS = ("soft", "binary")
-"""Values of tables' `mask` column: fractions as they are, or whether they exceed 0.5."""
-
 
 @dataclass(frozen=True)
 class Task:
@@ -108,11 +105,6 @@ def read_mask(source: Source, image: Path) -> Volume:
     if not (low >= -1e-3 and high <= 1 + 1e-3):  # also refuses nan
         raise InputError(f"{volume.name}: a mask must lie in [0, 1], found [{low}, {high}]")
     return volume.like(volume.data.clip(0, 1)).oriented(WORKING)
-
-
-def binarised(mask: Volume, threshold: float = 0.5) -> Volume:
-    """1 where the fraction exceeds the threshold, else 0."""
-    return mask.like((mask.data > threshold).astype("float32"))
 
 
 def run_tasks(
