@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from softseg.contrasts import REFERENCE
+from softseg.contrasts import CONTRASTS, REFERENCE, UNSEEN_CONTRASTS
 from softseg.dataset import Dataset, describe_pipeline
 from softseg.errors import InputError
 from softseg.files import replacing
 from softseg.ground_truth.report import Bounds, summarise
+from softseg.ground_truth.soft import check_options
 from softseg.ground_truth.subject import Task, has_masks, make_one
 
 PIPELINE = "labels_softseg"
@@ -31,6 +32,35 @@ class Settings:
     average: str = "mean"
     coverage: str = "segmented"
     threshold: float = 0.5
+
+    def check(self, dataset: Dataset) -> None:
+        """Refuse what cannot hold for any participant, before anything is written.
+
+        Raises:
+            InputError: If an option is unknown or out of range, or names a contrast not looked for.
+        """
+        check_options(registration=self.registration, average=self.average, coverage=self.coverage)
+        trims = self.trim_mm if isinstance(self.trim_mm, Mapping) else {}
+        # Weights and trims may name contrasts that this data set happens not to have.
+        known = {*dataset.contrasts, *CONTRASTS, *UNSEEN_CONTRASTS}
+        for option, names, allowed in (
+            ("reference", [self.reference], set(dataset.contrasts)),
+            ("weights", self.weights, known),
+            ("trim", trims, known),
+        ):
+            unknown = sorted(set(names) - allowed)
+            if unknown:
+                raise InputError(
+                    f"{option}: no contrast {', '.join(unknown)} among those looked for "
+                    f"({', '.join(dataset.contrasts)})"
+                )
+        given = [*trims.values(), *self.weights.values(), self.smoothing_mm]
+        given += [self.trim_mm] if isinstance(self.trim_mm, int | float) else []
+        if min(given) < 0 or not 0 < self.threshold < 1:
+            raise InputError(
+                "ground truth: trim, weights and smoothing must not be negative, the threshold "
+                f"lies between 0 and 1; found {given} and {self.threshold:g}"
+            )
 
 
 def make_ground_truth(
@@ -71,6 +101,7 @@ def make_ground_truth(
         InputError: If the output cannot be written, a participant is unknown, or nobody has masks.
     """
     settings = settings or Settings()
+    settings.check(dataset)
     tasks = [
         Task(dataset.only(subject), subject, session, labels, pipeline, settings, force)
         for subject in _choose(dataset, subjects)

@@ -88,7 +88,7 @@ def soft_ground_truth(
         >>> float(truth.soft["T1w"].data.sum())
         45.0
     """
-    _check_options(registration=registration, average=average, coverage=coverage)
+    check_options(registration=registration, average=average, coverage=coverage)
     weight = _check(masks, reference, weights)
     trims = trims_mm(masks, reference, trim_mm)
     # A fixed order makes the sums, hence the last bits, independent of the order given.
@@ -154,7 +154,12 @@ def trims_mm(
     return trims
 
 
-def _check_options(**chosen: str) -> None:
+def check_options(**chosen: str) -> None:
+    """Refuse a registration, average or coverage that there is not.
+
+    Raises:
+        InputError: With the ones there are.
+    """
     allowed = {"registration": REGISTRATIONS, "average": AVERAGES, "coverage": COVERAGES}
     for option, value in chosen.items():
         if value not in allowed[option]:

@@ -1,0 +1,147 @@
+"""`softseg ground-truth` as a lab uses it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tubes import grid_of, rater_mask
+
+from softseg.cli import main
+from softseg.contrasts import CONTRASTS
+from softseg.volume import Volume
+
+NAMES = ("T2w", "T1w", "DWI")
+
+
+@pytest.fixture(scope="module")
+def masks() -> dict[str, Volume]:
+    return {n: rater_mask(grid_of(CONTRASTS[n], half_mm=(11, 18, 12.5))) for n in NAMES}
+
+
+@pytest.fixture
+def root(tmp_path, masks) -> Path:
+    for subject in ("sub-1", "sub-2", "sub-3"):
+        for name, mask in masks.items():
+            stem = CONTRASTS[name].stem(subject)
+            mask.save(tmp_path / f"{stem}.nii.gz")
+            path = tmp_path / f"derivatives/labels/{stem}_label-SC_seg.nii.gz"
+            mask.save(path, np.uint8)
+    return tmp_path
+
+
+def command(root: Path, *words: str) -> subprocess.CompletedProcess:
+    environment = os.environ | {"SOFTSEG_CACHE": str(root / "cache")}
+    words = [sys.executable, "-m", "softseg", "ground-truth", str(root), *words]
+    return subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+
+
+def run_here(root: Path, capsys, *words: str) -> tuple[int, str]:
+    """The same without the start of a process."""
+    with pytest.raises(SystemExit) as left:
+        main(["ground-truth", str(root), *words])
+    return left.value.code, capsys.readouterr().err
+
+
+def made(root: Path, folder: str = "labels_softseg") -> list[str]:
+    return sorted(p.name for p in (root / "derivatives" / folder).rglob("*softseg.nii.gz"))
+
+
+def test_a_broken_participant_gives_exit_code_1_and_the_others_are_made(root):
+    path = next((root / "derivatives/labels/sub-2").rglob("*T1w*"))
+    path.write_bytes(path.read_bytes()[:100])
+    run = command(root)
+    assert run.returncode == 1
+    assert "2 made" in run.stdout
+    assert "1 failed" in run.stdout
+    assert "sub-2" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert len(made(root)) == 6
+    assert (root / "derivatives/labels_softseg/quality_control/index.html").is_file()
+
+
+def test_the_exclusion_list_beside_the_report_is_read_by_the_next_run(root):
+    folder = root / "derivatives/labels_softseg"
+    folder.mkdir()
+    (folder / "exclude.yml").write_text('"bad":\n- sub-2\n- sub-3/T1w\n')
+    run = command(root, "--no-page")
+    assert run.returncode == 0, run.stderr
+    names = made(root)
+    assert not any("sub-2" in name for name in names)
+    assert [n for n in names if "sub-3" in n] == [
+        "sub-3_T2w_label-SC_softseg.nii.gz",
+        "sub-3_rec-average_dwi_label-SC_softseg.nii.gz",
+    ]
+
+
+def test_options_reach_the_result(root):
+    run = command(
+        root, "--subjects", "1", "--contrasts", "T1w", "--contrasts", "DWI", "--reference", "T1w",
+        "--trim", "DWI=3", "--weight", "T1w=2", "--average", "mean", "--registration", "none",
+        "--output", "labels_other", "--no-page",
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert len(made(root, "labels_other")) == 2
+    text = next((root / "derivatives/labels_other").rglob("sub-1_T1w*.json")).read_text()
+    for expected in ('"reference": "T1w"', '"DWI": 3.0', '"registration": "none"', '"T1w": 2.0'):
+        assert expected in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--contrasts", "T3w"], "contrast 'T3w': not one of"),
+        (["--subjects", "9"], "no participant sub-9"),
+        (["--trim", "much"], "--trim: a number is needed"),
+        (["--weight", "T1w"], "--weight: NAME=VALUE"),
+        (["--jobs", "0"], "--jobs: at least 1"),
+        (["--labels", "nothing"], "no masks"),
+        (["--exclude", "absent.yml"], "no readable list"),
+        (["--registration", "rigid"], "registration: one of none"),
+        (["--reference", "STIR"], "reference: no contrast STIR"),
+        (["--weight", "T9=1"], "weights: no contrast T9"),
+        (["--trim", "-3"], "must not be negative"),
+        (["--threshold", "2"], "threshold lies between 0 and 1"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_code_2(root, capsys, monkeypatch, words, message):
+    monkeypatch.setenv("SOFTSEG_CACHE", str(root / "cache"))
+    code, stderr = run_here(root, capsys, "--no-page", *words)
+    assert code == 2
+    assert message in stderr
+    assert stderr.count("\n") == 1
+    assert not (root / "derivatives/labels_softseg").exists()
+
+
+@pytest.mark.stress
+def test_interrupted_anywhere_it_goes_on_and_ends_with_the_same_bytes(root):
+    whole = _contents_after_full_run(root)
+    for wait in (1.5, 2.0, 2.5, 3.0):
+        for folder in ("labels_softseg", "labels_softseg_bin"):
+            _remove(root / "derivatives" / folder)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "softseg", "ground-truth", str(root), "--no-page"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(wait)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert _contents_after_full_run(root) == whole
+
+
+def _contents_after_full_run(root: Path) -> dict[str, bytes]:
+    assert command(root, "--no-page").returncode == 0
+    folders = ("labels_softseg", "labels_softseg_bin")
+    files = [f for name in folders for f in (root / "derivatives" / name).rglob("sub-*_*")]
+    return {str(f): f.read_bytes() for f in files if ".partial" not in str(f)}
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
