@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from softseg.contrasts import CONTRASTS
-from softseg.phantom.acquisition import Scene, place
 from softseg.phantom.raters import PUBLISHED_MM2, rate
+from softseg.phantom.scene import Scene, place
 from softseg.phantom.subjects import (
     Recipe,
     contrast_rng,
@@ -115,7 +115,8 @@ def _rate_person(recipe: Recipe, index: int, *, scans: int) -> list[dict]:
         scene = scene.cropped(_box(scene))
         areas = subject.anatomy.areas(scene.body_grid)
         here = areas[areas["level"].isin([2, 3])]
-        truth = scene.truth()
+        truth = Volume(np.zeros(scene.grid.shape, np.uint8), scene.grid.affine)
+        outlines = scene.outlines()
         for scan in range(scans):
             mask = rate(
                 truth,
@@ -124,6 +125,7 @@ def _rate_person(recipe: Recipe, index: int, *, scans: int) -> list[dict]:
                 vendor=subject.vendor,
                 site=subject.site,
                 size_mm2=size,
+                outlines=outlines,
             )
             rows.append(
                 {

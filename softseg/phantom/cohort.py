@@ -23,10 +23,10 @@ from softseg.contrasts import CONTRASTS
 from softseg.dataset.writing import describe_pipeline, generated_by
 from softseg.errors import InputError
 from softseg.files import replacing, write_json
-from softseg.phantom.acquisition import get_severity
 from softseg.phantom.geometry import FIELDS_OF_VIEW
 from softseg.phantom.pathology import parse_pathology
 from softseg.phantom.protocols import PROTOCOLS, VENDORS
+from softseg.phantom.severity import get_severity
 from softseg.phantom.subjects import Recipe, draw_subject, subject_label, write_subject
 
 RECIPE_FILE = "code/softseg_phantom.json"

@@ -1,20 +1,26 @@
-"""A cord's edge in each slice as radii from its centre, found from a soft mask.
+"""A cord's edge in each slice as radii from its centre: finer than any voxel.
 
-Radii at many angles are finer than any voxel, and scaled so that the outline encloses exactly the
-soft mask's area.
+`section` takes the edge from the anatomy itself; `trace` finds it in a soft mask.
 """
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
+import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
 from softseg.errors import InputError
-from softseg.volume import Volume
+from softseg.phantom.cord import profiles_at
+from softseg.volume import Grid, Volume
 
-ANGLES = 72
+if TYPE_CHECKING:
+    from softseg.phantom.anatomy import Anatomy
+
+ANGLES = 144
 _RADIAL_STEP_MM = 0.2  # the picture is linear between voxels: finer steps find the same edge
 _FARTHEST_MM = 13.0
+_ROOT_STEPS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +74,24 @@ class Outlines:
         """The same outlines around other centres, `(S, 2)`."""
         return replace(self, centre_mm=centre_mm)
 
+    def slid(self, shift_mm: np.ndarray) -> "Outlines":
+        """Move every edge along Y by what its place along X says.
+
+        Args:
+            shift_mm: `(X, Z)` displacement of each column of voxels.
+        """
+        x_mm = np.arange(shift_mm.shape[0]) * self.spacing_mm[0]
+        cosine, sine = np.cos(self.angles), np.sin(self.angles)
+        centre, radius = self.centre_mm.copy(), self.radius_mm.copy()
+        for row, z in enumerate(self.slices):
+            centre[row, 1] += np.interp(centre[row, 0], x_mm, shift_mm[:, z])
+            x = self.radius_mm[row] * cosine
+            y = self.radius_mm[row] * sine + self.centre_mm[row, 1]
+            y = y + np.interp(x + centre[row, 0], x_mm, shift_mm[:, z]) - centre[row, 1]
+            angle = np.arctan2(y, x)
+            radius[row] = np.interp(self.angles, angle, np.hypot(x, y), period=2 * np.pi)
+        return replace(self, centre_mm=centre, radius_mm=radius)
+
     def subset(self, keep: np.ndarray) -> "Outlines":
         """Only the slices where `(S,)` is true."""
         return replace(
@@ -94,8 +118,81 @@ class Outlines:
         return mask
 
 
+def section(anatomy: "Anatomy", grid: Grid) -> Outlines:
+    """The cord's edge where the slices of a grid cut an anatomy.
+
+    The outline of a thick slice is the mean of those at heights about a millimetre apart, in the
+    sense that keeps their mean area.
+
+    Args:
+        anatomy: The person.
+        grid: Slices in the subject frame; X and Y lie across the cord.
+
+    Raises:
+        InputError: If no slice of the grid cuts the cord.
+    """
+    spacing = grid.spacing_mm
+    heights = max(1, round(spacing[2]))
+    offsets = (np.arange(heights) + 0.5) / heights - 0.5
+    z = np.arange(grid.shape[2])[:, None] + offsets  # (Z, H)
+    line = anatomy.centreline
+    voxels = nib.affines.apply_affine(np.linalg.inv(grid.affine), line.position)
+    s = np.interp(z, voxels[:, 2], line.s_mm, left=-np.inf, right=np.inf)
+    inside = (s <= anatomy.profiles.top_mm) & (s >= anatomy.profiles.bottom_mm)
+    slices = np.flatnonzero(inside.sum(axis=1) > heights / 2)
+    if len(slices) == 0:
+        raise InputError("no slice of the grid cuts the cord; nothing can be drawn")
+    z, weight = z[slices], inside[slices]
+    s = np.clip(s[slices], line.start_mm, line.end_mm)
+    centre = np.stack([np.interp(s, line.s_mm, voxels[:, a]).mean(axis=1) for a in (0, 1)], 1)
+    points = np.concatenate([np.repeat(centre, heights, axis=0), z.reshape(-1, 1)], axis=1)
+    squares = _edge_mm(anatomy, grid, points, s.ravel()).reshape(len(slices), heights, -1) ** 2
+    mean = (squares * weight[:, :, None]).sum(axis=1) / weight.sum(axis=1)[:, None]
+    return Outlines(slices, centre * spacing[:2], np.sqrt(mean), spacing)
+
+
+def _edge_mm(
+    anatomy: "Anatomy", grid: Grid, voxels: np.ndarray, guess_mm: np.ndarray
+) -> np.ndarray:
+    """`(P, ANGLES)` distance from `(P, 3)` points to the cord's edge within their slice."""
+    angle = np.arange(ANGLES) * (2 * np.pi / ANGLES)
+    axes = grid.affine[:3, :2] / np.array(grid.spacing_mm[:2])
+    rays = np.stack([np.cos(angle), np.sin(angle)], axis=1) @ axes.T  # (A, 3)
+    start = nib.affines.apply_affine(grid.affine, voxels)
+    guess = np.repeat(guess_mm, ANGLES)
+    near, far = np.full(len(guess), 0.5), np.full(len(guess), 9.0)
+    miss_near, miss_far = (_miss_mm(anatomy, start, rays, r, guess) for r in (near, far))
+    last_outside = np.zeros(len(guess), bool)
+    for _ in range(_ROOT_STEPS):
+        radius = near - miss_near * (far - near) / np.maximum(miss_far - miss_near, 1e-6)
+        miss = _miss_mm(anatomy, start, rays, radius, guess)
+        outside = miss > 0
+        # The Illinois rule: an end that stays weighs half, so that both close in.
+        miss_near = np.where(outside & last_outside, miss_near / 2, miss_near)
+        miss_far = np.where(~outside & ~last_outside, miss_far / 2, miss_far)
+        last_outside = outside
+        far, miss_far = np.where(outside, radius, far), np.where(outside, miss, miss_far)
+        near, miss_near = np.where(outside, near, radius), np.where(outside, miss_near, miss)
+    return radius.reshape(len(start), ANGLES)
+
+
+def _miss_mm(
+    anatomy: "Anatomy", start: np.ndarray, rays: np.ndarray, radius: np.ndarray, guess: np.ndarray
+) -> np.ndarray:
+    """Signed distance from the edge at the ends of rays, negative inside the cord."""
+    points = start[:, None] + rays * radius.reshape(len(start), ANGLES, 1)
+    s, u, v = anatomy.centreline.locate(points.reshape(-1, 3), guess_mm=guess)
+    here = profiles_at(anatomy, s)
+    cosine, sine = np.cos(here["twist"]), np.sin(here["twist"])
+    x, y = u * cosine + v * sine, v * cosine - u * sine
+    return anatomy.outline.distance(x, y, here["half_rl"], here["half_ap"]).astype(float)
+
+
 def trace(truth: Volume, *, least_mm2: float = 8.0) -> Outlines:
-    """Find the edge of a soft mask in each slice.
+    """Find the edge of a soft mask in each slice, scaled to enclose the mask's area.
+
+    Between coarse voxels the edge is found to a tenth of a voxel, pulled towards their borders:
+    what is displaced by less than a voxel afterwards should start from `section`.
 
     Args:
         truth: Fraction of cord in each voxel; X and Y lie across the cord.

@@ -77,8 +77,8 @@ class Rater:
     mean_mm2: dict[str, float]
     size_slope: float
     site_sd_mm2: float
-    scan_sd_mm2: float = 1.55
-    slice_sd_mm2: float = 2.0
+    scan_sd_mm2: float = 1.5
+    slice_sd_mm2: float = 1.7
     shape_sd_mm: float = 0.12
     slice_length_mm: float = 5.0
     centre_sd_mm: float = 0.08
@@ -138,6 +138,7 @@ def rate(
     vendor: str = "Siemens",
     site: str = "",
     size_mm2: float | None = None,
+    outlines: Outlines | None = None,
     failures: bool = True,
 ) -> Volume:
     """Draw a hard mask of a cord.
@@ -149,6 +150,7 @@ def rate(
         vendor: Vendor of the scanner.
         site: One of `SITES`, for the site's habit; anything else has none.
         size_mm2: The person's true mean area at C2-C3; by default the median slice of `truth`.
+        outlines: The true edge on this grid, where it is known more finely than from `truth`.
         failures: Whether bad ends and gross failures happen.
 
     Returns:
@@ -170,7 +172,7 @@ def rate(
     if vendor not in VENDORS:
         raise InputError(f"unknown vendor {vendor!r}; known are {', '.join(VENDORS)}")
     rater = RATERS[contrast_name]
-    outlines = trace(truth)
+    outlines = outlines or trace(truth)
     size = float(np.median(outlines.area_mm2)) if size_mm2 is None else size_mm2
     change = rater.mean_mm2[vendor] - POPULATION_MEAN_MM2
     change += (rater.size_slope - 1) * (size - POPULATION_MEAN_MM2)

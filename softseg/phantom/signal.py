@@ -119,7 +119,7 @@ def _uniform(channels: np.ndarray) -> np.ndarray:
     doi:10.1371/journal.pone.0099676).
     """
     first, second = channels
-    guard = 3e-4
+    guard = 3e-5
     product = (np.conj(first) * second).real - guard
     return product / (np.abs(first) ** 2 + np.abs(second) ** 2 + 2 * guard) + 0.5
 

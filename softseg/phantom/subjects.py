@@ -12,8 +12,9 @@ import pandas as pd
 
 from softseg.contrasts import Contrast, get_contrast
 from softseg.files import replacing, write_json
-from softseg.phantom.acquisition import Acquired, acquire, sidecar
+from softseg.phantom.acquisition import Acquired, acquire
 from softseg.phantom.anatomy import Anatomy, random_anatomy
+from softseg.phantom.protocols import Protocol
 from softseg.phantom.raters import SITES, VENDOR_SHARES, rate
 from softseg.volume import Volume
 
@@ -118,6 +119,7 @@ def write_subject(root: Path, recipe: Recipe, index: int) -> None:
             vendor=subject.vendor,
             site=subject.site,
             size_mm2=size_at_c2_c3(scan.areas),
+            outlines=scan.scene.outlines(),
         )
         contrast = get_contrast(name)
         _write_raw(root, subject, contrast, scan)
@@ -156,6 +158,22 @@ def _write_raw(root: Path, subject: Subject, contrast: Contrast, scan: Acquired)
         for ending, text in ((".bval", weighting), (".bvec", directions)):
             with replacing(path.with_name(path.name + ending)) as temporary:
                 temporary.write_text(text, encoding="ascii")
+
+
+def sidecar(protocol: Protocol, *, vendor: str, field_t: float = 3.0) -> dict:
+    """A protocol in the words of BIDS, for the JSON file beside an image."""
+    content = {
+        "Manufacturer": vendor,
+        "MagneticFieldStrength": field_t,
+        "EchoTime": protocol.te_s[0] if len(protocol.te_s) == 1 else float(np.mean(protocol.te_s)),
+        "FlipAngle": protocol.flip_deg[0],
+        "RepetitionTime": protocol.tr_s,
+        "PulseSequenceType": protocol.sequence.replace("_", " "),
+        "MTState": protocol.mt,
+    }
+    if protocol.ti_s:
+        content["InversionTime"] = protocol.ti_s[0]
+    return content
 
 
 def _save_series(image: Volume, path: Path, tr_s: float) -> None:

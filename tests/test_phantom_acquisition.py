@@ -1,0 +1,278 @@
+"""The scanner: truth stays true through it, and each artefact does what it says."""
+
+import numpy as np
+import pytest
+
+from softseg.contrasts import CONTRASTS, UNSEEN_CONTRASTS
+from softseg.errors import InputError
+from softseg.phantom import artefacts
+from softseg.phantom.acquisition import CORD_LEVEL, acquire
+from softseg.phantom.anatomy import random_anatomy
+from softseg.phantom.geometry import Movement, refined
+from softseg.phantom.scene import place
+from softseg.phantom.severity import with_settings
+from softseg.volume import Grid
+
+ALL = tuple(CONTRASTS | UNSEEN_CONTRASTS)
+QUIET = with_settings("mild", noise=0.0, bias=0.0, texture=0.0, flow_depth=0.0, spread=0.0)
+
+
+@pytest.fixture(scope="module")
+def anatomy():
+    return random_anatomy(np.random.default_rng(5))
+
+
+@pytest.fixture(scope="module")
+def scans(anatomy):
+    return {
+        name: acquire(anatomy, name, rng=np.random.default_rng([5, i]), vendor="Siemens")
+        for i, name in enumerate(ALL)
+    }
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_an_image_is_whole_numbers_on_the_grid_of_its_truth_with_the_nominal_voxels(scans, name):
+    scan, contrast = scans[name], (CONTRASTS | UNSEEN_CONTRASTS)[name]
+    assert scan.image.grid.matches(scan.truth.grid)
+    assert scan.image.orientation == "LAS"
+    assert scan.image.spacing_mm == pytest.approx(contrast.spacing_mm)
+    np.testing.assert_array_equal(scan.image.data, np.round(scan.image.data))
+    assert scan.image.data.min() >= 0
+    cord = scan.image.data[scan.truth.data > 0.9]
+    assert cord.mean() == pytest.approx(CORD_LEVEL, rel=0.01)
+    assert scan.levels.shape == (scan.image.data.shape[2],)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_area_of_the_soft_truth_is_the_analytic_area_in_every_slice(scans, name):
+    scan = scans[name]
+    voxel_mm3 = np.prod(scan.truth.spacing_mm)
+    volume = scan.truth.data.sum(axis=(0, 1), dtype=float) * voxel_mm3
+    area = volume[scan.areas["slice"]] / scan.areas["length_mm"]
+    np.testing.assert_allclose(area, scan.areas["area_mm2"], rtol=0.003)
+
+
+@pytest.mark.parametrize("name", list(CONTRASTS))
+def test_every_contrast_of_the_paper_holds_all_of_c2_and_c3(scans, name):
+    scan = scans[name]
+    levels = list(scan.levels)
+    assert {1, 2, 3, 4} <= set(levels)
+    for level, disc in ((2, 2), (3, 3), (3, 4)):
+        assert disc in scan.discs, f"disc {disc} lies in the image"
+        assert levels.count(level) * scan.image.spacing_mm[2] > 9
+    heights = [scan.discs[disc][2] for disc in sorted(scan.discs)]
+    assert heights == sorted(heights, reverse=True)
+
+
+def test_the_same_generator_gives_the_same_image_and_another_one_another(anatomy):
+    first, again, other = (
+        acquire(anatomy, "EPI", rng=np.random.default_rng(s)).image for s in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first.data, again.data)
+    assert not np.array_equal(first.data, other.data)
+
+
+def test_the_person_moves_by_one_to_three_millimetres_between_contrasts(scans):
+    steps = np.array([scan.movement.translation_mm for scan in scans.values()])
+    length = np.linalg.norm(steps, axis=1)
+    assert length.min() >= 1
+    assert length.max() <= 3
+    assert np.ptp(steps, axis=0).min() > 0.5
+
+
+def test_a_moved_person_is_seen_where_the_movement_brought_them():
+    grid = Grid((5, 5, 5), np.diag([-1.0, 1, 1, 1]))
+    seen = Movement((1.0, 2.0, 3.0)).seen_from_body(grid)
+    np.testing.assert_allclose(seen.affine[:3, 3], [-1, -2, -3])
+
+
+def test_axial_slices_cut_the_cord_at_right_angles_near_c3(anatomy, scans):
+    for name in ("T2star", "DWI", "MT-on"):
+        normal = scans[name].image.affine[:3, 2] / scans[name].image.spacing_mm[2]
+        line = anatomy.centreline
+        tangent = line.look_up(line.tangent, np.array([anatomy.profiles.disc_mm[4]]))[0]
+        assert np.degrees(np.arccos(normal @ tangent)) < 8
+
+
+def test_the_full_field_of_view_is_what_the_protocol_images(anatomy):
+    scene = place(anatomy, "T2w", rng=np.random.default_rng(0), field_of_view="full")
+    size = np.array(scene.grid.shape) * scene.grid.spacing_mm
+    np.testing.assert_allclose(size, (51.2, 256, 256), atol=0.8)
+    small = place(anatomy, "T2star", rng=np.random.default_rng(0)).grid.shape
+    large = place(anatomy, "T2star", rng=np.random.default_rng(0), field_of_view="full").grid.shape
+    assert large[0] > 3 * small[0]
+    assert large[2] == small[2]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"severity": "wild"}, {"field_of_view": "neck"}, {"vendor": "Acme"}],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_an_unknown_setting_is_named_in_one_line(anatomy, settings):
+    with pytest.raises(InputError) as error:
+        acquire(anatomy, "DWI", rng=np.random.default_rng(0), **settings)
+    assert next(iter(settings.values())) in str(error.value)
+
+
+def test_a_changed_severity_names_what_it_does_not_know():
+    with pytest.raises(InputError):
+        with_settings("mild", nose=1)
+
+
+def test_an_image_without_noise_is_the_physics_inside_cord_and_fluid(anatomy):
+    from softseg.phantom.signal import tissue_signal
+
+    scan = acquire(anatomy, "T2w", rng=np.random.default_rng(0), severity=QUIET)
+    signal = tissue_signal("T2w")
+    data, truth = scan.image.data, scan.truth.data
+    ring = np.percentile(data[_ring(truth, scan.image.spacing_mm)], 90)
+    cord = signal["white_matter"] * 0.8 + signal["grey_matter"] * 0.2
+    assert ring / data[truth > 0.99].mean() == pytest.approx(signal["csf"] / cord, rel=0.12)
+
+
+def _ring(truth, spacing_mm):
+    """Voxels 1.5 to 3 mm outside the cord, in slices that hold it."""
+    from scipy import ndimage
+
+    inside = truth > 0.5
+    away = ndimage.distance_transform_edt(~inside, sampling=spacing_mm)
+    return (away > 1.5) & (away < 3) & inside.any(axis=(0, 1))
+
+
+def test_realistic_scans_are_noisier_and_less_even_than_mild_ones(anatomy):
+    spread = {}
+    for severity in ("mild", "realistic"):
+        scan = acquire(anatomy, "MT-on", rng=np.random.default_rng(3), severity=severity)
+        cord = scan.image.data[scan.truth.data > 0.95]
+        spread[severity] = cord.std() / cord.mean()
+    assert spread["realistic"] > 1.3 * spread["mild"]
+
+
+def test_distortion_moves_the_truth_with_the_picture(anatomy):
+    still = with_settings(QUIET, distortion_mm=0.0, jitter_mm=0.0, dropout=0.0)
+    bent = with_settings(still, distortion_mm=3.0)
+    plain, moved = (
+        acquire(anatomy, "DWI", rng=np.random.default_rng(8), severity=s) for s in (still, bent)
+    )
+    shift_truth = _row_centre(moved.truth.data) - _row_centre(plain.truth.data)
+    bright = [np.where(s.image.data > 0.75 * CORD_LEVEL, s.image.data, 0) for s in (plain, moved)]
+    bright = [
+        np.where(_near(s.truth.data), b, 0) for s, b in zip((plain, moved), bright, strict=True)
+    ]
+    shift_image = _row_centre(bright[1]) - _row_centre(bright[0])
+    assert np.abs(shift_truth).max() > 1
+    np.testing.assert_allclose(shift_image, shift_truth, atol=0.5)
+
+
+def _near(truth):
+    from scipy import ndimage
+
+    return ndimage.binary_dilation(truth > 0.3, iterations=1)
+
+
+def _row_centre(data):
+    """Centre along Y of each slice, in voxels."""
+    rows = data.sum(axis=0, dtype=float)
+    return (rows * np.arange(rows.shape[0])[:, None]).sum(axis=0) / rows.sum(axis=0)
+
+
+# --- single artefacts
+
+
+def test_truncation_keeps_means_and_slow_waves():
+    x = (np.arange(64) + 0.5) / 64
+    averaged = np.sinc(3 / 2 / 64) * np.cos(3 * np.pi * x)  # a cosine averaged over small voxels
+    fine = np.broadcast_to((2 + averaged)[:, None, None], (64, 2, 2)).copy()
+    coarse = artefacts.truncate_k_space(fine, (32, 2, 2), axes=(0,), apodisation=0.0)
+    expected = 2 + np.cos(3 * np.pi * (np.arange(32) + 0.5) / 32)
+    np.testing.assert_allclose(coarse[:, 0, 0], expected, atol=1e-9)
+
+
+def test_an_edge_rings_with_the_overshoot_of_gibbs():
+    fine = np.zeros((1024, 1, 1))
+    fine[512:] = 1
+    kept = artefacts.truncate_k_space(fine, (1024, 1, 1), axes=(0,), acquired=0.1, apodisation=0.0)
+    assert kept.max() - 1 == pytest.approx(0.0895, abs=0.005)
+    smoothed = artefacts.truncate_k_space(
+        fine, (1024, 1, 1), axes=(0,), acquired=0.1, apodisation=1.0
+    )
+    assert smoothed.max() - 1 < 0.02
+
+
+def test_slices_share_signal_with_their_neighbours_and_lose_none():
+    thin = np.zeros((1, 1, 12))
+    thin[..., 6] = 1
+    thick = artefacts.slice_profile(thin, 2)
+    assert thick.shape == (1, 1, 5)
+    assert thick.sum() == pytest.approx(0.5)
+    assert (thick > 0).sum() == 2
+    np.testing.assert_allclose(artefacts.slice_profile(np.ones((1, 1, 12)), 2), 1)
+
+
+def test_sliding_by_whole_voxels_is_a_roll_and_by_parts_keeps_the_sum():
+    rng = np.random.default_rng(0)
+    data = np.zeros((2, 4, 20, 3))
+    data[:, :, 8:12] = rng.random((2, 4, 4, 3))
+    np.testing.assert_allclose(
+        artefacts.slide(data, np.full((4, 1, 3), 3.0)), np.roll(data, 3, axis=2)
+    )
+    part = artefacts.slide(data, rng.uniform(-3, 3, (4, 1, 3)))
+    np.testing.assert_allclose(part.sum(axis=2), data.sum(axis=2))
+
+
+def test_noise_is_rician():
+    rng = np.random.default_rng(0)
+    dark = np.abs(artefacts.add_noise(np.zeros((1, 60, 60, 60)), 2.0, rng))
+    assert dark.mean() == pytest.approx(2 * np.sqrt(np.pi / 2), rel=0.01)
+    bright = np.abs(artefacts.add_noise(np.full((1, 60, 60, 60), 100.0), 2.0, rng))
+    assert bright.std() == pytest.approx(2.0, rel=0.02)
+
+
+def test_smooth_fields_have_unit_deviation_and_their_scale():
+    fields = np.stack(
+        [
+            artefacts.smooth_field((40, 40, 40), (1, 1, 1), 8.0, np.random.default_rng(s))
+            for s in range(30)
+        ]
+    )
+    assert fields.std() == pytest.approx(1, abs=0.1)
+    assert np.abs(np.diff(fields, axis=1)).mean() < 0.2
+
+
+def test_the_coil_is_brighter_behind_and_fades_towards_the_ends():
+    coil = artefacts.coil_profile((20, 80, 100), (1, 1, 2), 0.8, np.random.default_rng(0))
+    assert coil.min() > 0
+    assert coil[:, 0].mean() > coil[:, -1].mean()
+    assert coil[:, :, 50].mean() > coil[:, :, [0, -1]].mean()
+
+
+def test_gradient_echoes_lose_signal_beside_discs_only():
+    factor = artefacts.drop_out(np.array([0.0, 5.0, 30.0]), np.array([0.0]), 0.4)
+    assert factor[0] == pytest.approx(0.6)
+    assert factor[0] < factor[1] < factor[2]
+    assert factor[2] == pytest.approx(1, abs=1e-3)
+
+
+def test_a_ghost_is_a_faint_copy_along_the_phase_axis():
+    data = np.zeros((1, 4, 10, 2))
+    data[0, 2, 1, 0] = 1
+    ghost = artefacts.add_ghost(data, 0.1, 0.5)
+    assert ghost[0, 2, 6, 0] == pytest.approx(0.1)
+    assert ghost.sum() == pytest.approx(1.1)
+
+
+def test_flow_takes_signal_and_never_adds_any():
+    void = artefacts.flow_void((30, 30, 60), (1, 1, 1), 0.5, np.random.default_rng(0))
+    assert void.max() <= 1
+    assert 0.5 <= void.min() < 0.7
+
+
+def test_a_refined_grid_covers_the_same_space():
+    grid = Grid(
+        (4, 5, 6), np.array([[-0.9, 0, 0, 3], [0, 0.9, 0.2, 1], [0, -0.1, 5, 2], [0, 0, 0, 1]])
+    )
+    fine = refined(grid, (2, 1, 2), (0, 0, 1))
+    assert fine.shape == (8, 5, 14)
+    middle = [grid.affine @ [1.5, 2.0, 2.5, 1], fine.affine @ [3.5, 2.0, 6.5, 1]]
+    np.testing.assert_allclose(middle[0], middle[1])
