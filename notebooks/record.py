@@ -42,7 +42,7 @@ def record(out: Path, scale_path: Path) -> dict:
         "scale": scale_path.stem,
         "data set": scale["dataset"],
         "seeds": scale["seeds"],
-        "models": len(scale["models"]) * len(scale["seeds"]),
+        "trained models": len(list((out / "models").glob("*/model.safetensors"))),
         "commit": sorted({chapter["commit"] for chapter in made}),
         "threads": 1,
         "machine": {"system": platform.system(), "processor": processor()},
