@@ -3,7 +3,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -372,6 +372,55 @@ def test_lines_of_progress_hold_no_times(config, capsys):
     assert first.out == second.out
     assert "soft Dice" in first.out
     assert first.err == second.err == ""
+
+
+def test_ctrl_c_stays_ctrl_c_and_works_again_afterwards(config, monkeypatch):
+    from softseg.training import callbacks
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(callbacks.Clock, "on_train_batch_end", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fit(config)
+    assert signal.getsignal(signal.SIGINT) is before
+    monkeypatch.undo()
+    assert len(fit(config).losses) == config.steps
+
+
+def test_worker_processes_change_nothing(config, tmp_path):
+    helped = config.replaced(workers=1, output=str(tmp_path / "helped"))
+    assert checksum(fit(config).folder) == checksum(fit(helped).folder)
+
+
+def test_a_network_can_be_a_changed_preset(config):
+    _, network = make_network(config.replaced(network='{"preset": "axial", "activation": "clamp"}'))
+    assert network == replace(PRESETS["axial"], activation="clamp")
+    with pytest.raises(InputError, match="not JSON"):
+        config.replaced(network="{preset: axial")
+
+
+def test_models_without_any_image_learn_from_the_phantom_stream(config):
+    synthetic = config.replaced(
+        augmentation="synthseg", synthetic_samples=12, training_subjects=[], steps=4
+    )
+    card = fit(synthetic).card
+    assert card["data"]["images"] == 1
+    again = fit(synthetic.replaced(dataset=None, validation_subjects=[]))
+    assert again.card["data"]["fingerprint"] == card["data"]["fingerprint"]
+    assert again.card["data"]["name"] == "phantom stream"
+    assert again.validation.empty
+
+
+def test_three_dimensional_networks_train_with_deep_supervision(config):
+    volume = {
+        "dimension": 3, "features_per_stage": [8, 16], "strides": [1, 2], "deep_supervision": True,
+        "spacing_mm": [2.0, 2.0, 4.0], "patch_size": [16, 16, 8],
+    }  # fmt: skip
+    history = fit(config.replaced(network=volume, steps=6, batch_size=2))
+    assert np.isfinite(history.losses.loss).all()
+    assert history.validation.soft_dice.between(0, 1).all()
 
 
 def test_settings_survive_json(config):

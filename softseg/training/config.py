@@ -40,7 +40,8 @@ class TrainingConfig:
         contrasts: Contrasts that the network sees; an image without the truth is left out.
         training_subjects: Participants that are trained on.
         validation_subjects: Participants whose whole volumes are scored while training.
-        network: Name of a preset or the fields of a `NetworkConfig`.
+        network: Name of a preset, or fields of a `NetworkConfig` (or their JSON), among which
+            `preset` may name one to start from.
         loss: Key of `softseg.losses.LOSSES`.
         loss_options: Keyword arguments of the loss.
         loss_sees: `raw` output, as in the paper, or what its `activation` makes of it; `auto`
@@ -125,6 +126,8 @@ class TrainingConfig:
         for name in ("output", "dataset", "cache", "init_weights"):
             value = getattr(self, name)
             object.__setattr__(self, name, str(value) if isinstance(value, Path) else value)
+        if isinstance(self.network, str) and self.network.startswith("{"):
+            object.__setattr__(self, "network", _parse(self.network))
         for name in ("network", "loss_options"):
             if not isinstance(getattr(self, name), str):
                 plain = json.loads(json.dumps(dict(getattr(self, name))))
@@ -228,3 +231,10 @@ class TrainingConfig:
             "patience": 20, "checkpoint_minutes": 10.0,
         }  # fmt: skip
         return cls.from_dict(settings | {"output": str(output)} | changes)
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(text))
+    except ValueError as error:
+        raise InputError(f"network: not a preset and not JSON ({error}): {text}") from error

@@ -21,7 +21,7 @@ from softseg.training.history import CARD, CURVES, TIMING, WEIGHTS, History
 from softseg.training.material import data_name, find_data, make_network
 from softseg.training.objective import make_loss
 from softseg.training.patches import PatchOrder
-from softseg.training.runtime import choose_precision, own_settings
+from softseg.training.runtime import choose_precision, interruptible, own_settings
 from softseg.training.validation import Scorer
 
 if TYPE_CHECKING:
@@ -128,7 +128,8 @@ def _run(module: "Regression", data: dict[str, Any], rounds_between_validations:
         plugins=[PlainCheckpoints()],
         default_root_dir=config.output,
     )
-    trainer.fit(module, ckpt_path=last if last.exists() else None)
+    with interruptible():
+        trainer.fit(module, ckpt_path=last if last.exists() else None)
 
 
 def _checkpoint_folder(config: TrainingConfig, data: dict[str, Any]) -> Path:

@@ -26,15 +26,11 @@ def make_network(config: TrainingConfig) -> tuple[nn.Module, NetworkConfig]:
     Raises:
         InputError: If there is no such preset, or the settings describe no network.
     """
-    if isinstance(config.network, str):
-        if config.network not in PRESETS:
-            known = ", ".join(PRESETS)
-            raise InputError(f"network: must be one of {known}, found {config.network!r}")
-        network_config = PRESETS[config.network]
-    else:
-        own = dict(config.network)
-        preset = PRESETS[own.pop("preset")].to_dict() if "preset" in own else {}
-        network_config = NetworkConfig.from_dict(preset | own)
+    own = {"preset": config.network} if isinstance(config.network, str) else dict(config.network)
+    preset = own.pop("preset", None)
+    if preset not in (None, *PRESETS):
+        raise InputError(f"network: must be one of {', '.join(PRESETS)}, found {preset!r}")
+    network_config = NetworkConfig.from_dict((PRESETS[preset].to_dict() if preset else {}) | own)
     if config.init_weights is None:
         return build_network(network_config, seed=config.seed), network_config
     network, found, _ = load_weights(config.init_weights)
