@@ -26,9 +26,11 @@ GREY_SHARE = {1: 0.159, 2: 0.154, 3: 0.171, 4: 0.191, 5: 0.193, 6: 0.200, 7: 0.1
 """Grey matter's mean share of the cord's area by level: group figures of the 367 manually segmented
 slices of the Spinal Cord Toolbox (MIT), C1 to T2; below, typical figures."""
 
-SAC_FRONT_MM = {1: 1.3, 3: 0.8, 6: 0.6, 9: 0.0, 13: -0.8}
-"""How far the middle of the dural sac lies in front of the cord's, by level: measured on seven
-people with manual masks of cord and fluid (0.5 to 1.3 mm, C1 to C6), typical further down."""
+SAC_FRONT_MM = {0: -1.5, 1: 0.2, 2: 1.0, 3: 0.8, 4: 0.3, 5: 0.1, 6: 0.2, 7: 0.4, 9: 0.0, 11: -1.2,
+                13: -2.0, 17: -1.0, 19: 0.0}  # fmt: skip
+"""How far the middle of the dural sac lies in front of the cord's, by level: C1 to C6 measured on
+seven people with manual masks of cord and fluid; further down the cord lies in front, as it bridges
+the thoracic curve."""
 
 RIM_MM = (0.05, 0.5)
 """Thickness of the cord-like rim outside the truth."""
@@ -160,7 +162,7 @@ def _sac(rng: np.random.Generator, cord, sac, effaced: np.ndarray, level: np.nda
     sac_ap = sac_ap * (1 - effaced) + (ap + room) * effaced
     sac_rl, sac_ap = np.maximum(sac_rl, rl + 1.2), np.maximum(sac_ap, ap + room)
     limit = np.maximum(sac_ap - ap - 0.2, 0.05)
-    front = (_along(SAC_FRONT_MM, level) + rng.normal(0, 0.35)) * (1 - effaced)
+    front = (_along(SAC_FRONT_MM, level) + rng.normal(0, 0.45)) * (1 - effaced)
     right = np.full_like(front, rng.normal(0, 0.3))
     return sac_rl, sac_ap, right, np.clip(front, -limit, limit)
 

@@ -153,7 +153,7 @@ def _reference(scene: Scene) -> float:
 
 def _noisy(rng, image: np.ndarray, reference: float) -> np.ndarray:
     """Rician noise, sometimes correlated between neighbours by interpolation."""
-    scale = reference * rng.choice([0.02, 0.05, 0.1]) * rng.uniform(0.2, 1.6)
+    scale = reference * rng.choice([0.02, 0.05, 0.1, 0.15]) * rng.uniform(0.2, 1.6)
     real, imaginary = rng.standard_normal((2, *image.shape), dtype=np.float32) * scale
     if rng.random() < 0.4:
         wide = rng.uniform(0.3, 0.7) * (np.array(image.shape) > 1)

@@ -119,7 +119,7 @@ class PhantomStream:
         working = _working_grid(rng, anatomy, self.shape, self.spacing_mm, self.settings)
         native = _native_grid(rng, working, self.settings)
         # Children and giants: the same anatomy seen through a larger or smaller ruler.
-        ruler = rng.uniform(0.82, 1.2) if rng.random() < 0.3 else 1.0
+        ruler = rng.uniform(0.8, 1.25) if rng.random() < 0.4 else 1.0
         contrast = random_contrast(rng, families=self.settings.families)
         values = np.stack([contrast, grain_strengths(), _FLUID, _CORD])
         scene = Scene(*anatomy.blend(_scaled(native, ruler), values))
@@ -175,9 +175,9 @@ def _random_height(rng: np.random.Generator, anatomy: Anatomy) -> float:
     """Mostly the neck, sometimes the chest, the brainstem or below the end of the cord."""
     disc_mm = anatomy.profiles.disc_mm
     kind = rng.random()
-    if kind < 0.74:
+    if kind < 0.68:
         return anatomy.profiles.arc_length(rng.uniform(1.0, 9.5))
-    if kind < 0.86:
+    if kind < 0.85:
         return anatomy.profiles.arc_length(rng.uniform(9.5, 19.0))
     if kind < 0.95:
         return disc_mm[1] + rng.uniform(0, 30)

@@ -30,7 +30,7 @@ MEASURES = {
     "airway_depth": [1, 3, 9, 8, 7, 6, 6, 7, 8.0, 8.0, 8.0, 8, 1],
     "airway_gap": [14, 13, 12, 12, 12, 11, 12, 15, 20, 22, 24, 26, 30],
     # The dural sac: how much wider in front than behind, and its dent behind the body (mm).
-    "sac_taper": [0, 0, 0, 0.02, 0.05, 0.14, 0.2, 0.24, 0.24, 0.18, 0.12, 0.05, 0.05],
+    "sac_taper": [0, 0, 0, 0.0, 0.04, 0.2, 0.28, 0.3, 0.3, 0.2, 0.12, 0.05, 0.05],
     "sac_dent": [0, 0, 0, 0.0, 0.1, 0.5, 0.8, 0.9, 0.9, 0.5, 0.2, 0.1, 0.1],
     # How far the spinous process reaches behind the canal (mm).
     "spinous": [1, 1, 1, 4, 8, 18, 14, 15, 20, 28, 28, 26, 26],
