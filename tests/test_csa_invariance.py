@@ -1,13 +1,15 @@
 """What must not matter does not: place, storage, padding, orientation, unit of length."""
 
 import functools
+import warnings
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softseg.csa import measure
+from softseg.csa import MeasurementWarning, measure
+from softseg.errors import InputError
 from softseg.phantom.tubes import Curve, Tube, sample
 from softseg.volume import Volume
 
@@ -140,3 +142,30 @@ def test_a_shift_by_part_of_a_voxel_leaves_soft_areas_within_a_tenth_of_a_per_ce
     sampled = sample(Tube(Curve(tilt_deg=(0, 15))), (1.0, 1.0, 5.0), length_mm=40,
                      offset_voxels=shift)  # fmt: skip
     np.testing.assert_allclose(measure(sampled.soft)["area_mm2"], 70.0, rtol=1e-3)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_no_mask_whatever_its_shape_ends_in_anything_but_a_table_or_a_refusal(seed):
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers(1, 12, size=3))
+    data = np.clip(rng.normal(rng.uniform(-2, 1), rng.uniform(0.1, 2), size=shape), 0, 1)
+    if rng.random() < 0.3:
+        data = (data > 0.5).astype(np.float32)
+    affine = np.eye(4)
+    affine[:3, :3] = np.diag(rng.uniform(0.3, 6, 3) * rng.choice([-1, 1], 3))
+    affine[:3, :3] += rng.uniform(-0.1, 0.1, (3, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", MeasurementWarning)
+        try:
+            table = measure(Volume(data, affine))
+        except InputError:
+            assert data.max() < 0.1
+            return
+    filled = table["area_mm2"].notna()
+    assert filled.any()
+    assert (table.loc[filled, "area_mm2"] > 0).all()
+    voxel = abs(np.linalg.det(affine[:3, :3]))
+    volume = (table["area_mm2"] * table["length_mm"]).sum()
+    assert volume < 1.5 * data.sum() * voxel + 1e-6

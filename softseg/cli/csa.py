@@ -45,6 +45,8 @@ def csa(
 
     Areas are perpendicular to the cord and keep partial volume. Rows are flagged where an end
     slice is only partly covered, a gap was bridged, or too few slices allow no angle.
+
+    Example: `softseg csa sub-01_softseg.nii.gz -o csa.csv --disc 3:0,-12,40 --per-level`
     """
     from softseg.csa.batch import Choice, measure_many
     from softseg.csa.options import one_source, parse_discs, parse_range

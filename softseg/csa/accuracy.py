@@ -37,6 +37,25 @@ STANDARD_TOOL = pd.DataFrame(
 """Per-slice error in per cent of `sct_process_segmentation` (source of August 2026) on the eight
 standard tubes, three offsets each, with its angle correction on."""
 
+HEADINGS = {
+    "resolution": "Voxels",
+    "case": "Cord",
+    "voxel_mm": "Voxels (mm)",
+    "measure": "Measured",
+    "ms_per_slice": "ms per slice",
+    "soft_rms": "Soft: RMS",
+    "tool_soft_rms": "SCT",
+    "soft_worst": "Soft: worst slice",
+    "tool_soft_worst": "SCT, worst slice",
+    "soft_mean": "Soft: worst mean",
+    "binary_rms": "Binary: RMS",
+    "tool_binary_rms": "SCT, binary",
+    "binary_worst": "Binary: worst slice",
+    "tool_binary_worst": "SCT, binary, worst slice",
+    "binary_mean": "Binary: worst mean",
+}
+"""How the book's tables name the columns, in the order shown."""
+
 OFFSETS = ((0.0, 0.0, 0.0), (0.3, 0.4, 0.2), (0.55, 0.15, 0.7))
 """Where the tube lies in its voxels."""
 
@@ -156,8 +175,9 @@ def write_tables(folder: Path) -> list[Path]:
     written = []
     for name, table in tables.items():
         written.append(folder / f"{name}.csv")
+        shown = table[[c for c in HEADINGS if c in table]].rename(columns=HEADINGS)
         with replacing(written[-1]) as temporary:
-            table.to_csv(temporary, index=False, float_format="%.3f")
+            shown.to_csv(temporary, index=False, float_format="%.3f")
     return written
 
 

@@ -20,6 +20,8 @@ _NORMAL_MEDIAN = 0.6745
 """Median of the absolute value of a standard normal variable."""
 _GIVEN_MM = 1e-4
 """A centreline that is given is followed to this."""
+_LARGEST_SHIFT = 0.1
+"""In radii of a cord: no cord bends so much that its centre of mass moves further."""
 _STIFF = 0.3
 # A stray slice lies further from its neighbours' course than half a voxel and six times the usual,
 # the usual being the median over 15 mm or 7 slices; more than a fifth of the slices are no strays.
@@ -224,4 +226,6 @@ def centre_shift_mm(line: Centreline, covariance_mm2: np.ndarray) -> np.ndarray:
     along = (slope * stretched).sum(-1, keepdims=True)
     bend = (slope * second).sum(-1, keepdims=True)
     secant4 = (1 + (slope**2).sum(-1, keepdims=True)) ** 2
-    return (0.5 * second * along + stretched * bend) / secant4
+    shift = (0.5 * second * along + stretched * bend) / secant4
+    size = np.sqrt(np.maximum(np.trace(covariance_mm2, axis1=1, axis2=2), 0.0))[:, None]
+    return np.clip(shift, -_LARGEST_SHIFT * size, _LARGEST_SHIFT * size)
