@@ -43,7 +43,7 @@ def true_shift(report, move, frame: Volume) -> np.ndarray:
     return -move(z) * [-1, 1]
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_known_shifts_are_recovered_within_a_tenth_of_a_millimetre(seed):
     masks, moves = moved_masks(seed)
     report = soft_ground_truth(masks).report
@@ -120,10 +120,10 @@ def test_order_of_contrasts_does_not_matter(moved):
 @pytest.fixture(scope="module")
 def small():
     """Three contrasts in a narrow field of view, quick enough to repeat 48 times."""
-    half = (11, 20, 15)
+    half = (10, 8, 10)
     masks = {
         name: rater_mask(
-            grid_of(CONTRASTS[name], half_mm=half, offset_mm=offset),
+            grid_of(CONTRASTS[name], half_mm=half, offset_mm=np.add(offset, (0, 10, 0))),
             lambda z, a=offset: np.tile(np.array(a)[:2], (len(z), 1)),
         )
         for name, offset in {
@@ -132,7 +132,7 @@ def small():
             "DWI": (-1.2, 0.6, 0.3),
         }.items()
     }
-    options = {"trim_mm": {"DWI": 5.0}}
+    options = {"trim_mm": {"DWI": 4.0}}
     return masks, options, soft_ground_truth(masks, **options)
 
 
