@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -151,6 +152,7 @@ def test_importing_the_stream_does_not_import_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.benchmark(timer=time.process_time)
 @pytest.mark.parametrize(
     ("shape", "dimension", "rate"), [((64, 64), 2, 10.0), ((64, 64, 64), 3, 2.0)]
 )
