@@ -119,13 +119,10 @@ def window(array: np.ndarray, first: np.ndarray, size: np.ndarray) -> np.ndarray
         >>> window(np.arange(4.0).reshape(1, 1, 4), np.array([0, 0, -1]), np.array([1, 1, 3]))
         array([[[0., 0., 1.]]], dtype=float32)
     """
-    low = np.clip(first, 0, np.array(array.shape) - 1)
-    high = np.clip(first + size, 1, array.shape)
-    inside = array[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    inside = np.asarray(inside, dtype=np.float32)
-    before = np.clip(low - first, 0, size - 1)
-    after = size - before - np.array(inside.shape)
-    if before.any() or after.any():
-        pads = list(zip(before, after, strict=True))
-        inside = np.pad(inside, pads, mode="edge")
-    return inside
+    last = np.array(array.shape) - 1
+    if (first >= 0).all() and (first + size <= array.shape).all():
+        inside = array[tuple(slice(f, f + n) for f, n in zip(first, size, strict=True))]
+    else:
+        places = (np.arange(f, f + n) for f, n in zip(first, size, strict=True))
+        inside = array[np.ix_(*(p.clip(0, end) for p, end in zip(places, last, strict=True)))]
+    return np.asarray(inside, dtype=np.float32)
