@@ -276,3 +276,19 @@ def test_a_refined_grid_covers_the_same_space():
     assert fine.shape == (8, 5, 14)
     middle = [grid.affine @ [1.5, 2.0, 2.5, 1], fine.affine @ [3.5, 2.0, 6.5, 1]]
     np.testing.assert_allclose(middle[0], middle[1])
+
+
+def test_diffusion_along_the_cord_darkens_it_most(anatomy):
+    scan = acquire(anatomy, "DWI", rng=np.random.default_rng(0), severity=QUIET, series=True)
+    cord = scan.series.data[scan.truth.data > 0.99].mean(axis=0)
+    weighted = scan.series.b_values > 0
+    along = np.abs(scan.series.directions[weighted, 2])
+    assert np.corrcoef(along, cord[weighted])[0, 1] < -0.9
+    assert cord[~weighted].min() > 1.5 * cord[weighted].max()
+
+
+def test_later_echoes_are_darker(anatomy):
+    scan = acquire(anatomy, "T2star", rng=np.random.default_rng(0), severity=QUIET, series=True)
+    cord = scan.series.data[scan.truth.data > 0.99].mean(axis=0)
+    assert (np.diff(cord) < 0).all()
+    assert acquire(anatomy, "T2w", rng=np.random.default_rng(0), series=True).series is None

@@ -15,7 +15,7 @@ import pytest
 from softseg.contrasts import CONTRASTS, UNSEEN_CONTRASTS
 from softseg.dataset import Dataset
 from softseg.errors import InputError
-from softseg.phantom import cohort, subjects
+from softseg.phantom import cohort, writing
 from softseg.phantom.cohort import write_cohort
 from softseg.volume import Volume
 
@@ -155,7 +155,7 @@ def test_a_stopped_cohort_goes_on_and_leaves_no_half_written_person(three, tmp_p
         "seed": 4, "contrasts": "DWI,T2star", "pathology": "healthy,compression=30",
         "jobs": 1, "progress": False,
     }  # fmt: skip
-    out, real = tmp_path / "stopped", subjects.acquire
+    out, real = tmp_path / "stopped", writing.acquire
     calls = []
 
     def stops(*arguments, **options):
@@ -164,12 +164,12 @@ def test_a_stopped_cohort_goes_on_and_leaves_no_half_written_person(three, tmp_p
             raise KeyboardInterrupt
         return real(*arguments, **options)
 
-    monkeypatch.setattr(subjects, "acquire", stops)
+    monkeypatch.setattr(writing, "acquire", stops)
     with pytest.raises(KeyboardInterrupt):
         write_cohort(out, subjects=3, **settings)
     assert sorted(p.name for p in out.rglob("sub-*") if p.is_dir()) == ["sub-001"] * 3
     assert not list(out.glob(".partial*"))
-    monkeypatch.setattr(subjects, "acquire", real)
+    monkeypatch.setattr(writing, "acquire", real)
     (out / "derivatives" / "labels" / "sub-002").mkdir()  # as if the machine had lost power
     write_cohort(out, subjects=3, **settings)
     assert contents(out) == contents(three)
@@ -241,3 +241,24 @@ def test_images_are_small_integers_and_masks_bytes(everything):
     bold = nib.load(everything / f"{UNSEEN_CONTRASTS['EPI'].stem('sub-001')}.nii.gz")
     assert bold.ndim == 4
     assert bold.header.get_zooms()[3] == pytest.approx(2.5)
+
+
+def test_series_lie_in_sourcedata_and_their_mean_is_the_image(tmp_path):
+    out = write_cohort(
+        tmp_path / "series", subjects=1, seed=2, contrasts="DWI,T2star,EPI", series=True,
+        jobs=1, progress=False,
+    )  # fmt: skip
+    assert validate(out) == {}
+    source = out / "sourcedata" / "sub-001"
+    b_values = np.loadtxt(source / "dwi" / "sub-001_dwi.bval")
+    vectors = np.loadtxt(source / "dwi" / "sub-001_dwi.bvec")
+    volumes = nib.load(source / "dwi" / "sub-001_dwi.nii.gz")
+    assert volumes.shape[3] == len(b_values) == vectors.shape[1]
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=0), b_values > 0, atol=1e-4)
+    mean = volumes.get_fdata()[..., b_values > 0].mean(axis=3)
+    image = Volume.load(out / f"{CONTRASTS['DWI'].stem('sub-001')}.nii.gz")
+    np.testing.assert_allclose(mean, image.data, atol=1)
+    echoes = Volume.load(source / "anat" / "sub-001_T2star.nii.gz", average="rms")
+    image = Volume.load(out / f"{CONTRASTS['T2star'].stem('sub-001')}.nii.gz")
+    np.testing.assert_allclose(echoes.data, image.data, atol=1.5)
+    assert nib.load(source / "func" / "sub-001_task-rest_bold.nii.gz").shape[3] > 1

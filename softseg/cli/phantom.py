@@ -23,6 +23,9 @@ def phantom(
     vendor: str = typer.Option(None, help="Siemens, Philips or GE; by default a mixture."),
     field_of_view: str = typer.Option("cord", help="`cord`, or `full` as scanned."),
     severity: str = typer.Option("mild", help="`mild` or `realistic` artefacts."),
+    series: bool = typer.Option(
+        False, "--series", help="Keep echoes and repeated volumes below sourcedata/."
+    ),
     jobs: int = typer.Option(None, help="Processes; by default one a core."),
 ) -> None:
     """Write a BIDS data set of digital people whose true cord area is known.
@@ -43,6 +46,7 @@ def phantom(
         vendor=vendor,
         field_of_view=field_of_view,
         severity=severity,
+        series=series,
         jobs=jobs,
     )
     typer.echo(f"{folder}: {subjects} people")

@@ -17,6 +17,7 @@ from softseg.phantom.anatomy import TISSUES, Anatomy
 from softseg.phantom.geometry import Movement, refined
 from softseg.phantom.partial_volume import blend
 from softseg.phantom.protocols import Protocol
+from softseg.phantom.repetition import Series, Shots, repeated, single, unsteady
 from softseg.phantom.scene import ECHO_PLANAR, Scene, place
 from softseg.phantom.severity import Severity, get_severity
 from softseg.phantom.signal import combine, tissue_channels
@@ -34,11 +35,13 @@ class Acquired:
         image: The picture, magnitude, in working orientation.
         truth: Fraction of cord in each voxel of the same grid.
         scene: Where the person lay and what the scanner was set to.
+        series: The volumes that the image was combined from, where asked for and there are any.
     """
 
     image: Volume
     truth: Volume
     scene: Scene
+    series: Series | None = None
 
     @property
     def protocol(self) -> Protocol:
@@ -75,6 +78,7 @@ def acquire(
     severity: str | Severity = "mild",
     field_of_view: str = "cord",
     field_t: float = 3.0,
+    series: bool = False,
 ) -> Acquired:
     """Image one contrast of a person.
 
@@ -86,6 +90,7 @@ def acquire(
         severity: `mild`, `realistic` or your own `Severity`.
         field_of_view: `cord` or `full`.
         field_t: Field strength: 1.5, 3 or 7 T.
+        series: Make diffusion and functional scans volume by volume, and keep volumes and echoes.
 
     Raises:
         InputError: If a name is unknown.
@@ -101,27 +106,56 @@ def acquire(
         anatomy, contrast, rng=rng, vendor=vendor, severity=severity, field_of_view=field_of_view
     )
     level = get_severity(severity)
+    shots = repeated(contrast, scene.protocol) if series else single(scene.protocol)
     truth = scene.truth()
-    channels = _object_channels(scene, level, field_t, rng)
+    channels = _object_channels(scene, shots, level, field_t, rng)
     channels = _scan(channels, scene, level, rng)
-    cord = _cord_level(channels, truth.data)
-    noisy = _receive(channels, cord, scene, level, rng)
-    picture = combine(noisy, scene.protocol).astype(np.float32)
-    picture = _to_integers(picture, truth.data)
-    return Acquired(image=Volume(picture, scene.grid.affine), truth=truth, scene=scene)
+    noisy = _receive(channels, truth.data, scene, shots, level, rng)
+    pictures = [
+        combine(part, protocol).astype(np.float32)
+        for part, protocol in zip(noisy, shots.protocols, strict=True)
+    ]
+    picture = np.mean(np.array(pictures)[shots.averaged], axis=0)
+    scale = CORD_LEVEL / max(float(picture[_inside(truth.data)].mean()), 1e-6)
+    return Acquired(
+        image=Volume(_integers(picture * scale), scene.grid.affine),
+        truth=truth,
+        scene=scene,
+        series=_series(noisy, pictures, shots, scale) if series else None,
+    )
+
+
+def _series(
+    noisy: np.ndarray, pictures: list[np.ndarray], shots: Shots, scale: float
+) -> Series | None:
+    """The volumes behind the image, at its scale; None where the scanner stores only one."""
+    if len(pictures) > 1:
+        return Series(_integers(np.stack(pictures, -1) * scale), shots.b_values, shots.directions)
+    if len(shots.protocols[0].te_s) > 1:
+        return Series(_integers(np.moveaxis(np.abs(noisy[0]), 0, -1) * scale))
+    return None
 
 
 def _object_channels(
-    scene: Scene, level: Severity, field_t: float, rng: np.random.Generator
+    scene: Scene, shots: Shots, level: Severity, field_t: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """`(C, X, Y, Z)` signal of the object on a grid finer than the scanner's."""
+    """`(V·C, X, Y, Z)` signal of the object on a grid finer than the scanner's."""
     axial = scene.contrast.plane == "axial"
     grid = scene.body_grid
     if axial:
         grid = refined(grid, (level.refine, level.refine, 2), (0, 0, 1))
-    signals = tissue_channels(
-        TISSUES, scene.protocol, field_t=field_t, rng=rng, spread=level.spread
-    )
+    person = int(rng.integers(2**31))
+    signals = [
+        tissue_channels(
+            TISSUES,
+            protocol,
+            field_t=field_t,
+            rng=np.random.default_rng(person),
+            spread=level.spread,
+        )
+        for protocol in shots.protocols
+    ]
+    signals = np.concatenate(signals)
     void = artefacts.flow_void(grid.shape, grid.spacing_mm, level.flow_depth, rng)
     void = void if not scene.protocol.inflow else 0.5 + 0.5 * void
     uneven = artefacts.texture(grid.shape, grid.spacing_mm, level.texture, rng)
@@ -168,29 +202,31 @@ def _beside_discs(scene: Scene, depth: float) -> np.ndarray:
     return artefacts.drop_out(slices @ normal, discs @ normal, depth)
 
 
-def _cord_level(channels: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """`(C,)` mean absolute signal inside the cord."""
-    inside = truth > 0.9
-    inside = inside if inside.any() else truth >= truth.max()
-    return np.abs(channels[:, inside]).mean(axis=1)
-
-
 def _receive(
     channels: np.ndarray,
-    cord: np.ndarray,
+    truth: np.ndarray,
     scene: Scene,
+    shots: Shots,
     level: Severity,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Coil brightness and noise: complex `(C, X, Y, Z)`."""
+    """Coil, restlessness and noise: complex `(V, C, X, Y, Z)`."""
+    volumes = channels.reshape(len(shots.protocols), -1, *channels.shape[1:])
+    cord = np.abs(volumes[shots.averaged][..., _inside(truth)]).mean(axis=(0, 2)).max()
+    shift, factor = unsteady(shots, scene.grid, level.jitter_mm, rng)
+    if len(volumes) > 1:
+        volumes = np.stack([artefacts.slide(v, s) for v, s in zip(volumes, shift, strict=True)])
     coil = artefacts.coil_profile(scene.grid.shape, scene.grid.spacing_mm, level.bias, rng)
-    deviation = scene.protocol.noise * level.noise * rng.lognormal(0, 0.15)
-    return artefacts.add_noise(channels * coil, deviation * float(cord.max()), rng)
+    deviation = shots.protocols[0].noise * level.noise * rng.lognormal(0, 0.15)
+    return artefacts.add_noise(volumes * factor * coil, deviation * float(cord), rng)
 
 
-def _to_integers(picture: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Whole numbers with the cord at `CORD_LEVEL`, as scanners store them."""
+def _inside(truth: np.ndarray) -> np.ndarray:
+    """Voxels full of cord, or the fullest ones."""
     inside = truth > 0.9
-    inside = inside if inside.any() else truth >= truth.max()
-    scaled = picture * (CORD_LEVEL / max(float(picture[inside].mean()), 1e-6))
-    return np.clip(np.round(scaled), 0, 32000).astype(np.float32)
+    return inside if inside.any() else truth >= truth.max()
+
+
+def _integers(picture: np.ndarray) -> np.ndarray:
+    """Whole numbers, as scanners store them."""
+    return np.clip(np.round(picture), 0, 32000).astype(np.float32)

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -27,7 +28,8 @@ from softseg.phantom.geometry import FIELDS_OF_VIEW
 from softseg.phantom.pathology import parse_pathology
 from softseg.phantom.protocols import PROTOCOLS, VENDORS
 from softseg.phantom.severity import get_severity
-from softseg.phantom.subjects import Recipe, draw_subject, subject_label, write_subject
+from softseg.phantom.subjects import Recipe, draw_subject, subject_label
+from softseg.phantom.writing import write_subject
 
 RECIPE_FILE = "code/softseg_phantom.json"
 """What made the cohort; by it a folder is known as ours."""
@@ -62,6 +64,7 @@ def write_cohort(
     vendor: str | None = None,
     field_of_view: str = "cord",
     severity: str = "mild",
+    series: bool = False,
     jobs: int | None = None,
     progress: bool = True,
 ) -> Path:
@@ -78,6 +81,7 @@ def write_cohort(
         vendor: `Siemens`, `Philips` or `GE` for everyone; None for the shares of Spine Generic.
         field_of_view: `cord` or `full`.
         severity: `mild` or `realistic`.
+        series: Keep echoes, diffusion directions and functional volumes below `sourcedata`.
         jobs: Processes; None for one a core.
         progress: Whether to show a bar.
 
@@ -88,6 +92,7 @@ def write_cohort(
         InputError: If a setting is wrong or `out` holds something else; nothing is touched.
     """
     recipe = _check(subjects, seed, contrasts, pathology, vendor, field_of_view, severity)
+    recipe = replace(recipe, series=series)
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs must be at least 1, found {jobs}")
     out = Path(out)
@@ -168,7 +173,7 @@ def _check_folder(out: Path, recipe: Recipe, subjects: int) -> None:
 
 
 def _content(recipe: Recipe) -> dict:
-    return json.loads(json.dumps(recipe.__dict__))
+    return json.loads(json.dumps(asdict(recipe)))
 
 
 def _describe(out: Path, recipe: Recipe) -> None:
@@ -220,7 +225,9 @@ def make_subject(out: Path, recipe: Recipe, index: int) -> None:
     scratch = Path(tempfile.mkdtemp(prefix=f".partial-{label}-", dir=out))
     try:
         write_subject(scratch, recipe, index)
-        for part in ("derivatives/labels", "derivatives/truth", "."):
+        for part in ("sourcedata", "derivatives/labels", "derivatives/truth", "."):
+            if not (scratch / part / label).exists():
+                continue  # no contrast of this cohort is a series
             target = out / part / label
             shutil.rmtree(target, ignore_errors=True)
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -27,6 +27,7 @@ class Protocol:
         ti_s: Inversion times, to the centre of each readout.
         echo_spacing_s, pulses: Readout of inverted gradient echoes.
         b_value: Diffusion weighting in s/mm².
+        fibre_cosine: Cosine between diffusion gradient and fibres; None for the mean over all.
         mt: Whether a magnetisation transfer pulse precedes each excitation.
         fat_saturation: Fraction of fat's signal that is removed.
         inflow: Fraction of CSF that is fresh at each excitation because it flows.
@@ -44,6 +45,7 @@ class Protocol:
     echo_spacing_s: float = 0.0
     pulses: int = 0
     b_value: float = 0.0
+    fibre_cosine: float | None = None
     mt: bool = False
     fat_saturation: float = 0.0
     inflow: float = 0.0

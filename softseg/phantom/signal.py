@@ -47,13 +47,17 @@ def inversion_turbo_spin_echo(tissue: Tissue, protocol: Protocol) -> np.ndarray:
 
 
 def diffusion_spin_echo(tissue: Tissue, protocol: Protocol) -> np.ndarray:
-    """Spin echo averaged over diffusion gradients in all directions.
+    """Spin echo with a diffusion gradient in one direction, or averaged over all of them.
 
     `S = ρ (1-exp(-TR/T1)) exp(-TE/T2) · ⟨exp(-b (D⊥ + (D∥-D⊥) cos²θ))⟩`.
     """
     along = tissue.axial_mm2_s - tissue.radial_mm2_s
-    diffusivity = tissue.radial_mm2_s + along * _DIRECTIONS**2
-    weight = np.trapezoid(np.exp(-protocol.b_value * diffusivity), _DIRECTIONS)
+    if protocol.fibre_cosine is None:
+        diffusivity = tissue.radial_mm2_s + along * _DIRECTIONS**2
+        weight = np.trapezoid(np.exp(-protocol.b_value * diffusivity), _DIRECTIONS)
+    else:
+        diffusivity = tissue.radial_mm2_s + along * protocol.fibre_cosine**2
+        weight = np.exp(-protocol.b_value * diffusivity)
     recovered = 1 - np.exp(-protocol.tr_s / tissue.t1_s)
     return tissue.proton_density * recovered * weight * _decay(protocol, tissue.t2_s)
 

@@ -1,0 +1,32 @@
+"""How fast people are made: 54 of them in six contrasts within three minutes on two cores."""
+
+import time
+
+import pytest
+
+from softseg.contrasts import CONTRASTS
+from softseg.phantom.calibration import rated_areas
+from softseg.phantom.subjects import Recipe
+from softseg.phantom.writing import write_subject
+
+SECONDS_A_PERSON = 3 * 60 * 2 / 54
+"""Processor time that the demo cohort allows for each person."""
+
+
+def test_a_person_of_the_demo_cohort(benchmark, tmp_path):
+    recipe = Recipe(1, tuple(CONTRASTS))
+    spent = []
+
+    def write():
+        before = time.process_time()
+        write_subject(tmp_path, recipe, 0)
+        spent.append(time.process_time() - before)
+
+    benchmark.pedantic(write, rounds=3, warmup_rounds=1)
+    benchmark.extra_info["cpu_s"] = min(spent)
+    assert min(spent) <= SECONDS_A_PERSON
+
+
+@pytest.mark.parametrize("people", [3])
+def test_rating_people_without_images(benchmark, people):
+    benchmark.pedantic(rated_areas, args=(people,), kwargs={"seed": 1}, rounds=1, warmup_rounds=1)
