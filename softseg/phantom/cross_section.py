@@ -135,7 +135,7 @@ class Butterfly:
     """Grey matter: two ventral and two dorsal horns and the commissure, as thick strokes.
 
     Strokes are given in a standard cord of 12.5 × 7.7 mm, traced on the mean of 367 manually
-    segmented slices (Asman et al. 2014, doi:10.1016/j.neuroimage.2014.04.054), and follow the
+    segmented slices (Asman et al. 2014, doi:10.1016/j.media.2014.01.003), and follow the
     cord's own size.
     """
 

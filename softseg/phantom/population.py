@@ -22,7 +22,7 @@ VERTEBRA_MM = {1: 15.0, 2: 15.5, 3: 17.3, 4: 16.8, 5: 16.0, 6: 16.5, 7: 17.0, 8:
 
 
 HEIGHT_CM = {"F": (165.0, 6.5), "M": (178.0, 7.0)}
-"""Mean and standard deviation of adults' height."""
+"""Mean and standard deviation of adults' height, in round figures."""
 HEIGHT_WITH_CORD = 0.30
 """Correlation of height with the cord's thickness within a sex; .41 over both sexes."""
 CORD_SPREAD = 0.70

@@ -1,9 +1,8 @@
 """What lies around the cord, from the fluid out to the skin: one person's measures, and the order
 in which structures hide one another.
 
-Measures are typical adult figures (Gray's Anatomy; vertebral body sizes from Busscher et al. 2010,
-doi:10.1007/s00586-010-1326-9) spread at random between people: nothing outside the dural sac is
-part of any truth, it only has to look and vary like a neck.
+Measures are round figures for adults, adjusted by eye on real images and spread at random between
+people: nothing outside the dural sac is part of any truth, it only has to look and vary like a neck.
 """
 
 from dataclasses import dataclass, field
