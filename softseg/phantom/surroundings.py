@@ -2,7 +2,7 @@
 in which structures hide one another.
 
 Measures are round figures for adults, adjusted by eye on real images and spread at random between
-people: nothing outside the dural sac is part of any truth, it only has to look and vary like a neck.
+people: nothing outside the dural sac is part of any truth, it has to look and vary like a neck.
 """
 
 from dataclasses import dataclass, field
