@@ -1,19 +1,16 @@
 """What each tissue does to protons: a table of published relaxation and its sources.
 
-The table is `softseg/data/tissues.csv`, one row a tissue and field strength; where its `source`
-column names no paper the value is an estimate, and says of what. The papers:
+The table is `softseg/data/tissues.csv`, one row a tissue and field strength. Its `source` column
+says what comes from a paper and what is an estimate. The papers:
 
-* stanisz2005: doi:10.1002/mrm.20605, many tissues at 1.5 and 3 T
-* smith2008: doi:10.1002/mrm.21596, cervical cord at 3 T
-* massire2016: doi:10.1016/j.neuroimage.2016.08.055, cervical cord at 7 T
-* cohenadad2012: doi:10.1016/j.neuroimage.2011.11.005, cord T2* at 7 T
-* held2003: doi:10.1016/S0730-725X(03)00111-2, cord T2* at 1.5 T
-* debazelaire2004: doi:10.1148/radiol.2303021331, fat and marrow
-* henkelman1994: doi:10.1002/jmri.1880040511, why fat is bright in echo trains
-* rooney2007: doi:10.1002/mrm.21122, cerebrospinal fluid and blood
-* welsch2011: doi:10.1007/s00330-010-1972-y, discs
+* smith2008: doi:10.1002/mrm.21596, T1 and T2 of the cervical cord at 3 T
+* stanisz2005: doi:10.1002/mrm.20605, T1 and T2 of many tissues at 1.5 and 3 T
+* debazelaire2004: doi:10.1148/radiol.2303021331, T1 and T2 of fat and marrow at 1.5 and 3 T
+* henkelman1992: doi:10.1002/jmri.1880020511, why fat is bright in echo trains
+* rooney2007: doi:10.1002/mrm.21122, T1 of cerebrospinal fluid and blood
+* PMC4718756: T2 of cervical discs at 3 T
 * tofts2003: doi:10.1002/0470869526, proton densities
-* cohenadad2021: doi:10.1038/s41597-021-00941-8, MT ratio and diffusivity of the cord
+* cohenadad2021: doi:10.1038/s41597-021-00941-8, MT ratio and diffusivity of the cord at 3 T
 """
 
 from dataclasses import dataclass, fields, replace
