@@ -314,17 +314,31 @@ def test_a_miniature_spine_generic_release_runs_end_to_end(tmp_path, masks):
     dataset = Dataset.index(tmp_path, exclude="spine-generic")
     assert dataset.subjects == ["sub-amu01", "sub-unf05"]
     before = (public / f"sub-amu01_T2w_{SOFT}.nii.gz").read_bytes()
-    table = make_ground_truth(dataset, pipeline="labels_ours")
+    table = make_ground_truth(dataset)
     assert set(status(table).values()) == {"made"}
-    # Another pipeline's name: the public masks stay as they were, to compare with.
-    assert (public / f"sub-amu01_T2w_{SOFT}.nii.gz").read_bytes() == before
-    agreement = compare_truths(dataset, "labels_ours", "labels_softseg")
+    # The published masks are kept beside ours, to compare with.
+    aside = tmp_path / "derivatives/labels_softseg_published"
+    assert table.attrs["set_aside"] == [str(aside)]
+    kept = aside / "sub-amu01/anat" / f"sub-amu01_T2w_{SOFT}.nii.gz"
+    assert kept.read_bytes() == before
+    assert make_ground_truth(dataset).attrs["set_aside"] == []
+    agreement = compare_truths(dataset, "labels_softseg", "labels_softseg_published")
     assert list(agreement["subject"]) == ["sub-amu01"]
     assert agreement["dice"].iloc[0] > 0.98
     assert 0 < agreement["difference"].iloc[0] < 0.2  # soft against a hard stand-in
-    same = compare_truths(dataset, "labels_ours", "labels_ours")
+    same = compare_truths(dataset, "labels_softseg", "labels_softseg")
     assert (same["dice"] == 1).all()
     assert (same["difference"] == 0).all()
+
+
+def test_masks_of_others_are_not_overwritten_when_the_spare_name_is_taken(root, masks):
+    for name in ("labels_softseg", "labels_softseg_published"):
+        path = root / "derivatives" / name / "sub-1/anat" / f"sub-1_T2w_{SOFT}.nii.gz"
+        masks["T2w"].save(path)
+    before = contents(root)
+    with pytest.raises(InputError, match="labels_softseg_published is taken"):
+        make_ground_truth(Dataset.index(root))
+    assert contents(root) == before
 
 
 def _peak_memory_and_time(subjects: int, folder: Path, masks: dict[str, Volume]) -> tuple:

@@ -106,6 +106,8 @@ def ground_truth(
 
 
 def _tell(table, dataset) -> None:
+    for path in table.attrs.get("set_aside", []):
+        typer.echo(f"masks that were there already are now in {path}")
     people = table.drop_duplicates(["subject", "session"])
     counts = people["status"].value_counts()
     typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()))

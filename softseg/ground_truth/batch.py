@@ -1,5 +1,6 @@
 """Soft truths of a data set: in parallel, resumable; one broken participant stops no other."""
 
+import json
 import multiprocessing
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -18,6 +19,8 @@ from softseg.ground_truth.soft import check_options
 from softseg.ground_truth.subject import Task, has_masks, make_one
 
 PIPELINE = "labels_softseg"
+PUBLISHED = "_published"
+"""Ending of the folder to which somebody else's masks of the same name are moved."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,9 @@ def make_ground_truth(
 
     `derivatives/<pipeline>/…_label-SC_softseg.nii.gz` holds the soft mask on each contrast's grid,
     `derivatives/<pipeline>_bin/…_desc-softseg_label-SC_seg.nii.gz` the binary one; both with
-    sidecars that name sources and settings. What they name unchanged is not made again.
+    sidecars that name sources and settings. What they name unchanged is not made again. Masks of
+    that name that somebody else made, such as those of a release, are kept: their folder is renamed
+    to `<pipeline>_published` first, and `compare_truths` tells how far ours are from them.
 
     Args:
         dataset: With the contrasts to average.
@@ -95,7 +100,8 @@ def make_ground_truth(
     Returns:
         One row a participant, session and contrast: `subject`, `session`, `status` (`made`, `up to
         date`, `no masks`, `failed`), `message`, and the columns of `report.summarise`. The rows of
-        every participant on disk are written to `derivatives/<pipeline>/report.csv`.
+        every participant on disk are written to `derivatives/<pipeline>/report.csv`. Folders that
+        were renamed are in `.attrs["set_aside"]`.
 
     Raises:
         InputError: If the output cannot be written, a participant is unknown, or nobody has masks.
@@ -113,6 +119,7 @@ def make_ground_truth(
             f"{root / labels}: no masks …_label-SC_seg of the contrasts "
             f"{', '.join(dataset.contrasts)}; draw them or name their folder"
         )
+    aside = _set_aside([root / pipeline, root / f"{pipeline}_bin"])
     details = {key: value for key, value in asdict(settings).items() if value not in (None, {})}
     titles = ((pipeline, "Soft ground truth"), (f"{pipeline}_bin", "Binarised soft ground truth"))
     for name, title in titles:
@@ -129,6 +136,7 @@ def make_ground_truth(
     table = table.reindex(columns=[*columns, *table.columns.difference(columns, sort=False)])
     table = table.sort_values(["subject", "session", "contrast"], ignore_index=True)
     write_report(dataset.root, pipeline, bounds)
+    table.attrs["set_aside"] = [str(path) for path in aside]
     return table
 
 
@@ -157,6 +165,32 @@ def write_report(root: Path, pipeline: str, bounds: Bounds | None = None) -> pd.
         with replacing(root / "derivatives" / pipeline / "report.csv") as temporary:
             table.to_csv(temporary, index=False, float_format="%.6g")
     return table
+
+
+def _set_aside(folders: list[Path]) -> list[Path]:
+    """Rename the folders of masks that this step did not make, all or none; their new places."""
+    foreign = [folder for folder in folders if any(folder.glob("sub-*")) and not _is_ours(folder)]
+    places = [folder.with_name(f"{folder.name}{PUBLISHED}") for folder in foreign]
+    for folder, place in zip(foreign, places, strict=True):
+        if place.exists():
+            raise InputError(
+                f"{folder}: holds masks that softseg did not make, and {place.name} is taken; "
+                "rename one or write to another folder"
+            )
+    for folder, place in zip(foreign, places, strict=True):
+        try:
+            folder.rename(place)
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be set aside ({error.strerror})") from error
+    return places
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        described = json.loads((folder / "dataset_description.json").read_text("utf-8"))
+        return described["GeneratedBy"][0]["Name"] == "softseg ground-truth"
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return False
 
 
 def _choose(dataset: Dataset, subjects: Iterable[str] | None) -> list[str]:

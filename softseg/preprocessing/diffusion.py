@@ -1,12 +1,6 @@
-"""From scanner output to the images that are labelled: orientation, grid, echoes, diffusion.
+"""The mean of a diffusion series, its volumes moved onto one another slice by slice."""
 
-What the paper does before anybody draws a mask: structural images on an isotropic working grid,
-echoes combined by their root mean square, diffusion-weighted volumes corrected for motion slice by
-slice and averaged.
-"""
-
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,15 +8,8 @@ import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
-from softseg.contrasts import CONTRASTS, Contrast
-from softseg.dataset import generated_by
-from softseg.dataset.writing import BIDS_VERSION
 from softseg.errors import InputError
-from softseg.files import write_json
-from softseg.volume import WORKING, Spacing, Volume
-
-WORKING_SPACING_MM: dict[str, Spacing] = {"T1w": (1.0, 1.0, 1.0), "T2w": (0.8, 0.8, 0.8)}
-"""Contrasts that are resampled; axial ones keep their voxels."""
+from softseg.volume import WORKING, Volume
 
 B0_MAX = 50.0
 """b-values up to this (s/mm²) count as not diffusion-weighted."""
@@ -41,36 +28,6 @@ class Diffusion:
     mean: Volume
     shift_mm: np.ndarray
     weighted: np.ndarray
-
-
-def to_working_grid(volume: Volume, spacing_mm: Spacing | None = None) -> Volume:
-    """Reorient, and resample linearly to other voxel sizes over the same field of view.
-
-    Example:
-        >>> image = Volume(np.ones((4, 4, 4)), np.eye(4))
-        >>> to_working_grid(image, (0.5, 0.5, 0.5)).data.shape
-        (8, 8, 8)
-    """
-    oriented = volume.oriented(WORKING)
-    if spacing_mm is None or np.allclose(oriented.spacing_mm, spacing_mm, atol=1e-4):
-        return oriented
-    return oriented.resampled(oriented.respaced_grid(spacing_mm), mode="nearest")
-
-
-def combine_echoes(paths: Path | str | Sequence[Path | str]) -> Volume:
-    """Root mean square over echoes: of one series, or of one file an echo.
-
-    Raises:
-        InputError: If a file cannot be read or the echoes lie on different grids.
-    """
-    if isinstance(paths, str | Path):
-        return Volume.load(paths, average="rms").oriented(WORKING)
-    echoes = [Volume.load(path) for path in paths]
-    for echo in echoes[1:]:
-        if not echo.grid.matches(echoes[0].grid):
-            raise InputError(f"{echo.path}: echoes lie on one grid, this one not on the first's")
-    squares = np.mean([echo.data.astype(np.float64) ** 2 for echo in echoes], axis=0)
-    return echoes[0].like(np.sqrt(squares).astype(np.float32)).oriented(WORKING)
 
 
 def read_b_values(path: Path | str) -> np.ndarray:
@@ -201,98 +158,3 @@ def _window(target: np.ndarray, spacing: np.ndarray, window_mm: float) -> np.nda
     dx = (x[..., None] - centre[:, 0]) * spacing[0]
     dy = (y[..., None] - centre[:, 1]) * spacing[1]
     return np.exp(-(dx**2 + dy**2) / (2 * (window_mm / 3) ** 2))
-
-
-def preprocess(
-    raw: Path | str, out: Path | str, *, subjects: Iterable[str] | None = None
-) -> list[Path]:
-    """Make a BIDS data set of preprocessed images from one of raw scans.
-
-    T1w and T2w go to their working grids, the echoes of T2star are combined, the mean of the
-    diffusion-weighted volumes becomes `rec-average_dwi`; all are brought to working orientation.
-    Images that are there already are kept, so that an interrupted run goes on.
-
-    Args:
-        raw: Data set of raw scans, `sourcedata` of Spine Generic for example.
-        out: Data set to write.
-        subjects: Only these.
-
-    Returns:
-        The images written.
-
-    Raises:
-        InputError: If `raw` holds no participants or an image cannot be read.
-    """
-    raw, out = Path(raw), Path(out)
-    people = sorted(p.name for p in raw.glob("sub-*") if p.is_dir())
-    chosen = people if subjects is None else sorted(subjects)
-    unknown = [s for s in chosen if s not in people]
-    if unknown or not people:
-        raise InputError(f"{raw}: no participant {', '.join(unknown) or 'at all (sub-* folders)'}")
-    write_json(
-        out / "dataset_description.json",
-        {
-            "Name": f"{raw.name}, preprocessed",
-            "BIDSVersion": BIDS_VERSION,
-            "DatasetType": "raw",
-            "GeneratedBy": generated_by("preprocessing"),
-        },
-    )
-    written = []
-    for subject in chosen:
-        sessions = sorted(p.name for p in (raw / subject).glob("ses-*")) or [None]
-        for session in sessions:
-            for contrast in CONTRASTS.values():
-                path = _preprocess_one(raw, out, subject, session, contrast)
-                written += [path] if path else []
-    return written
-
-
-def _preprocess_one(
-    raw: Path, out: Path, subject: str, session: str | None, contrast: Contrast
-) -> Path | None:
-    target = out / f"{contrast.stem(subject, session)}.nii.gz"
-    sources = _sources(raw, subject, session, contrast)
-    if not sources or target.exists():
-        return None
-    if (
-        contrast.name == "DWI"
-        and sources[0].name.endswith("_dwi.nii.gz")
-        and _is_series(sources[0])
-    ):
-        volume = mean_diffusion(sources[0]).mean
-    elif len(sources) > 1:
-        volume = combine_echoes(sources)
-    else:
-        volume = Volume.load(sources[0], average="rms" if contrast.name == "T2star" else "mean")
-    volume = to_working_grid(volume, WORKING_SPACING_MM.get(contrast.name))
-    beside = sources[0].with_name(
-        sources[0].name.removesuffix(".gz").removesuffix(".nii") + ".json"
-    )
-    described = json.loads(beside.read_text("utf-8")) if beside.is_file() else {}
-    names = [f"bids:raw:{path.relative_to(raw).as_posix()}" for path in sources]
-    volume.save(target)
-    write_json(
-        target.with_name(target.name.removesuffix(".nii.gz") + ".json"),
-        described | {"GeneratedBy": generated_by("preprocessing"), "Sources": names},
-    )
-    return target
-
-
-def _is_series(path: Path) -> bool:
-    shape = nib.load(path).shape
-    return len(shape) > 3 and shape[3] > 1
-
-
-def _sources(raw: Path, subject: str, session: str | None, contrast: Contrast) -> list[Path]:
-    """The raw files of a contrast: its own name, an older one, its echoes, or the plain `dwi`."""
-    parts = [subject] if session is None else [subject, session]
-    folder = raw.joinpath(*parts, contrast.datatype)
-    prefix = "_".join(parts)
-    plain = ("dwi",) if contrast.name == "DWI" else ()
-    for suffix in (contrast.suffix, *contrast.older_suffixes, *plain):
-        for extension in (".nii.gz", ".nii"):
-            path = folder / f"{prefix}_{suffix}{extension}"
-            if path.is_file():
-                return [path]
-    return sorted(folder.glob(f"{prefix}_echo-*_{contrast.suffix}.nii*"))

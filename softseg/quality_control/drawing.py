@@ -1,0 +1,152 @@
+"""One picture: axial slices along the cord with outlines, and a sagittal strip that follows it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from softseg.errors import InputError
+from softseg.volume import WORKING, Volume
+
+COLORS = ("#D55E00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442")
+"""Of the masks' outlines, in the order given."""
+HALF_MM = 15.0
+PIXELS_PER_MM = 4
+SAGITTAL_PIXELS_PER_MM = 2
+
+Source = Volume | Path | str | None
+
+
+def draw(image: Source, masks: Mapping[str, Source], *, slices: int = 10) -> np.ndarray:
+    """The picture of one item.
+
+    Returns:
+        `(rows, columns, 3)` uint8.
+
+    Raises:
+        InputError: If no mask is given or one cannot be read.
+    """
+    if not masks:
+        raise InputError("quality control: at least one mask is needed to find the cord")
+    volumes = {name: _working(source) for name, source in masks.items()}
+    first = next(iter(volumes.values()))
+    back = _working(image) if image is not None else first.like(np.zeros_like(first.data))
+    union = np.max([_on(v, back) for v in volumes.values()], axis=0)
+    heights = np.flatnonzero((union > 0).any(axis=(0, 1)))
+    if not heights.size:
+        return np.zeros((int(2 * HALF_MM * PIXELS_PER_MM),) * 2 + (3,), dtype=np.uint8)
+    centre = _centres(union, heights)
+    gray = _window(back.data, union)
+    chosen = heights[
+        np.round(np.linspace(0, len(heights) - 1, min(slices, len(heights)))).astype(int)
+    ]
+    on_image = [_on(v, back) for v in volumes.values()]
+    rows = [
+        np.concatenate(
+            [_axial(gray, on_image if row else [], back, centre, z) for z in chosen], axis=1
+        )
+        for row in (0, 1)
+    ]
+    for values in on_image:
+        if ((values > 0) & (values < 1)).any():
+            rows.append(np.concatenate([_map(values, back, centre, z) for z in chosen], axis=1))
+    mosaic = np.concatenate(rows, axis=0)
+    strip = _sagittal(gray, on_image, back, centre, heights)
+    height = max(len(mosaic), len(strip))
+    padded = [np.pad(p, ((0, height - len(p)), (0, 4), (0, 0))) for p in (strip, mosaic)]
+    return np.concatenate(padded, axis=1)
+
+
+def _working(source: Source) -> Volume:
+    volume = source if isinstance(source, Volume) else Volume.load(source, average="mean")
+    return volume.oriented(WORKING)
+
+
+def _on(mask: Volume, image: Volume) -> np.ndarray:
+    return mask.data if mask.grid.matches(image.grid, 0.01) else mask.resampled(image.grid).data
+
+
+def _centres(union: np.ndarray, heights: np.ndarray) -> np.ndarray:
+    """In-plane centre on every slice `(Z, 2)`, carried on beyond the masks' ends."""
+    x, y = np.indices(union.shape[:2])
+    weight = union[..., heights].sum(axis=(0, 1))
+    found = [(union[..., heights] * axis[..., None]).sum(axis=(0, 1)) / weight for axis in (x, y)]
+    every = np.arange(union.shape[2])
+    return np.stack([np.interp(every, heights, values) for values in found], axis=-1)
+
+
+def _window(data: np.ndarray, union: np.ndarray) -> np.ndarray:
+    """Grey values in [0, 1], set by what lies in and around the cord."""
+    near = ndimage.binary_dilation(union > 0, iterations=8)
+    low, high = np.percentile(data[near], [1, 99.5])
+    return np.clip((data - low) / max(float(high - low), 1e-6), 0, 1)
+
+
+def _plane(
+    values: np.ndarray, spacing: Sequence[float], centre: np.ndarray, order: int
+) -> np.ndarray:
+    """A slice around a point on the display's pixels: rows from front to back."""
+    reach = (np.arange(2 * HALF_MM * PIXELS_PER_MM) + 0.5) / PIXELS_PER_MM - HALF_MM
+    x = centre[0] + reach / spacing[0]
+    y = centre[1] - reach / spacing[1]
+    points = np.stack(np.meshgrid(y, x, indexing="ij"))[::-1]
+    return ndimage.map_coordinates(values, points, order=order, mode="constant")
+
+
+def _axial(
+    gray: np.ndarray, masks: list[np.ndarray], image: Volume, centre: np.ndarray, z: int
+) -> np.ndarray:
+    plane = _plane(gray[..., z], image.spacing_mm, centre[z], 1)
+    picture = np.repeat(plane[..., None], 3, axis=-1)
+    for color, mask in zip(COLORS, masks, strict=False):
+        # Binary masks show their voxels; soft ones the line where half is cord.
+        order = 1 if ((mask > 0) & (mask < 1)).any() else 0
+        _outline(picture, _plane(mask[..., z], image.spacing_mm, centre[z], order), color)
+    return _bytes(picture)
+
+
+def _map(values: np.ndarray, image: Volume, centre: np.ndarray, z: int) -> np.ndarray:
+    """Fractions from black over orange to white."""
+    plane = _plane(values[..., z], image.spacing_mm, centre[z], 0)
+    colors = np.clip(np.stack([2 * plane, 1.5 * plane - 0.25, 3 * plane - 2], axis=-1), 0, 1)
+    return _bytes(colors)
+
+
+def _sagittal(
+    gray: np.ndarray,
+    masks: list[np.ndarray],
+    image: Volume,
+    centre: np.ndarray,
+    heights: np.ndarray,
+) -> np.ndarray:
+    """A strip through the cord's middle on every slice, head up, front to the left."""
+    scale = SAGITTAL_PIXELS_PER_MM
+    spacing = image.spacing_mm
+    low = max(heights[0] - 10 / spacing[2], -0.5)
+    high = min(heights[-1] + 10 / spacing[2], gray.shape[2] - 0.5)
+    rows = max(1, round((high - low) * spacing[2] * scale))
+    z = high - (np.arange(rows) + 0.5) / (scale * spacing[2])
+    here = np.stack([np.interp(z, np.arange(len(centre)), c) for c in centre.T], axis=-1)
+    middle = (here[:, 1].min() + here[:, 1].max()) / 2
+    half_mm = np.ceil(max(HALF_MM, np.ptp(here[:, 1]) * spacing[1] / 2 + 8))
+    reach = (np.arange(2 * half_mm * scale) + 0.5) / scale - half_mm
+    y = np.broadcast_to(middle - reach / spacing[1], (rows, len(reach)))
+    points = np.stack(
+        [np.repeat(here[:, :1], len(reach), axis=1), y, np.repeat(z[:, None], len(reach), axis=1)]
+    )
+    plane = ndimage.map_coordinates(gray, points, order=1, mode="nearest")
+    picture = np.repeat(plane[..., None], 3, axis=-1)
+    for color, mask in zip(COLORS, masks, strict=False):
+        _outline(picture, ndimage.map_coordinates(mask, points, order=0, mode="nearest"), color)
+    return _bytes(picture)
+
+
+def _outline(picture: np.ndarray, mask: np.ndarray, color: str) -> None:
+    inside = mask >= 0.5
+    edge = inside & ~ndimage.binary_erosion(inside)
+    picture[edge] = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+
+
+def _bytes(picture: np.ndarray) -> np.ndarray:
+    return np.round(255 * np.pad(picture, ((1, 1), (1, 1), (0, 0)))).astype(np.uint8)
