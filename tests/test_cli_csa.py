@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from softseg.cli import main
+from softseg.csa import adjust_area
 from softseg.phantom.tubes import Curve, Tube, sample
 
 PER_SLICE = [
@@ -103,6 +104,31 @@ def test_no_angle_correction_and_threshold_reach_the_measurement(folder, tmp_pat
     assert pd.read_csv(out)["area_mm2_mean"][0] < plain - 5
 
 
+def test_a_profile_and_a_plot_stand_before_the_norm(folder, tmp_path):
+    levels = ("--levels", folder / "levels.nii.gz")
+    profile, plot = tmp_path / "p.csv", tmp_path / "p.png"
+    out = ("-o", tmp_path / "a.csv", "--profile", profile, "--plot", plot)
+    assert run(folder / "soft.nii.gz", *out, *levels, "--sex", "F") == 0
+    table = pd.read_csv(profile)
+    assert set(table["level"]) == {2, 3, 4}
+    assert table["z"].abs().max() < 3
+    np.testing.assert_allclose(
+        table["z"], (table["area_mm2"] - table["area_mm2_mean"]) / table["area_mm2_std"], atol=1e-3
+    )
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_area_is_adjusted_for_sex_and_height_where_given(folder, tmp_path):
+    out = tmp_path / "a.csv"
+    assert run(folder / "soft.nii.gz", "-o", out) == 0
+    assert "area_mm2_adjusted" not in pd.read_csv(out)
+    assert run(folder / "soft.nii.gz", "-o", out, "--sex", "M", "--height", "180") == 0
+    row = pd.read_csv(out).iloc[0]
+    expected = float(adjust_area(row["area_mm2_mean"], sex="M", height_cm=180))
+    assert row["area_mm2_adjusted"] == pytest.approx(expected, abs=1e-3)
+    assert row["area_mm2_adjusted"] < row["area_mm2_mean"]
+
+
 def broken(folder, tmp_path, kind):
     image = nib.load(folder / "soft.nii.gz")
     data = np.asarray(image.dataobj).copy()
@@ -156,6 +182,11 @@ def test_a_wrong_mask_is_refused_in_one_line_and_nothing_is_written(
     ("arguments", "rule"),
     [
         (["-o", "a.txt"], "must end in .csv"),
+        (["-o", "a.csv", "--plot", "a.gif"], "must end in .png"),
+        (["-o", "a.csv", "--profile", "a.csv2"], "must end in .csv"),
+        (["-o", "a.csv", "--profile", "a.b.csv"], "a length profile needs levels"),
+        (["-o", "a.csv", "--sex", "x"], "sex must be F or M"),
+        (["-o", "a.csv", "--height", "1.8"], "height must be in centimetres"),
         (["-o", "a.csv", "--vertebrae", "3-4"], "--vertebrae takes two whole numbers"),
         (["-o", "a.csv", "--slices", "9:3"], "--slices takes two whole numbers"),
         (["-o", "a.csv", "--disc", "3:1,2"], "--disc takes a disc and a point"),

@@ -11,6 +11,7 @@ from softseg.csa import (
     level_lengths_mm,
     norm_levels,
     norm_profile,
+    plot_profile,
 )
 from softseg.csa.norm import REFERENCE, summarise_population
 from softseg.errors import InputError
@@ -154,3 +155,14 @@ def test_the_shipped_profile_is_the_summary_of_the_published_rows(real_data):
     recomputed = summarise_population(people).query("sex == 'all' and level < 10")
     shipped = norm_profile().query("1 < level < 10")
     np.testing.assert_allclose(recomputed["area_mm2_mean"], shipped["area_mm2_mean"], atol=2e-3)
+
+
+def test_a_persons_curve_stands_in_front_of_the_population():
+    table = person("sub-01.nii.gz", {2: 20, 3: 30, 4: 25}, lambda x: 80 - 2 * x)
+    axes = plot_profile(length_profile(table), sex="F").axes[0]
+    norm, own = axes.get_lines()
+    assert norm.get_label() == "Spine Generic, 72 women"
+    assert own.get_label() == "sub-01.nii.gz"
+    np.testing.assert_allclose(own.get_xdata(), np.arange(2.05, 5, 0.1))
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["C2", "C3", "C4"]
+    assert axes.get_xlim() == (2, 5)

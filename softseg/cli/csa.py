@@ -1,9 +1,12 @@
 """`softseg csa`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def csa(
@@ -40,6 +43,18 @@ def csa(
     partial: Annotated[
         bool, typer.Option("--partial", help="Average partly covered end slices too.")
     ] = False,
+    sex: Annotated[
+        str | None, typer.Option(help="`F` or `M`: adjust the area, compare with women or men.")
+    ] = None,
+    height: Annotated[
+        float | None, typer.Option(help="Height in centimetres: adjust the area for it.")
+    ] = None,
+    profile: Annotated[
+        Path | None, typer.Option(help="Write the profile by level and the norm's (CSV).")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the profile in front of the norm (PNG, PDF or SVG).")
+    ] = None,
 ) -> None:
     """Measure the cord's cross-sectional area and shape in masks; one tidy table.
 
@@ -48,14 +63,13 @@ def csa(
 
     Example: `softseg csa sub-01_softseg.nii.gz -o csa.csv --disc 3:0,-12,40 --per-level`
     """
-    from softseg.csa.batch import Choice, measure_many
-    from softseg.csa.options import one_source, parse_discs, parse_range
-    from softseg.errors import InputError
-    from softseg.files import replacing
+    from softseg.csa import adjust_area
+    from softseg.csa.batch import Choice, measure_many, with_adjusted_area
+    from softseg.csa.options import check_outputs, one_source, parse_discs, parse_range
 
-    if not output.name.endswith(".csv"):
-        raise InputError(f"{output}: the table's name must end in .csv")
+    check_outputs(output, profile, plot)
     one_source(levels, discs, disc)
+    adjust_area(0.0, sex=sex, height_cm=height)  # refuses a wrong sex or height before any work
     choice = Choice(
         vertebrae=parse_range(vertebrae, "--vertebrae"),
         slices=parse_range(slices, "--slices"),
@@ -63,7 +77,7 @@ def csa(
         per_level=per_level,
         partial=partial,
     )
-    table, failures = measure_many(
+    rows, every, failures = measure_many(
         masks,
         choice,
         lambda line: typer.echo(f"softseg: {line}", err=True),
@@ -73,7 +87,31 @@ def csa(
         angle_correction=angle_correction,
         threshold=threshold,
     )
-    with replacing(output) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g")
+    rows = with_adjusted_area(rows, sex=sex, height_cm=height)
+    _write(rows, every, output, profile, plot, sex or "all")
     if failures:
         raise typer.Exit(1)
+
+
+def _write(
+    rows: "pd.DataFrame",
+    every: "pd.DataFrame",
+    output: Path,
+    profile: Path | None,
+    plot: Path | None,
+    sex: str,
+) -> None:
+    from softseg.csa import against_norm, length_profile
+    from softseg.files import replacing
+
+    along = length_profile(every) if profile or plot else None
+    with replacing(output) as temporary:
+        rows.to_csv(temporary, index=False, float_format="%.6g")
+    if profile:
+        with replacing(profile) as temporary:
+            against_norm(along, sex=sex).to_csv(temporary, index=False, float_format="%.6g")
+    if plot:
+        from softseg.csa.plot import plot_profile
+
+        with replacing(plot) as temporary:
+            plot_profile(along, sex=sex).savefig(temporary, dpi=150)

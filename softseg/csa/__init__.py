@@ -16,6 +16,7 @@ from softseg.csa.norm import (
     norm_levels,
     norm_profile,
 )
+from softseg.csa.plot import level_name, plot_profile
 
 __all__ = [
     "COLUMNS",
@@ -25,8 +26,10 @@ __all__ = [
     "aggregate",
     "length_profile",
     "level_lengths_mm",
+    "level_name",
     "measure",
     "norm_levels",
     "norm_profile",
+    "plot_profile",
     "select",
 ]

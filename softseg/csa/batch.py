@@ -9,6 +9,7 @@ import pandas as pd
 
 from softseg.csa.aggregation import aggregate, select
 from softseg.csa.measure import MeasurementWarning, measure
+from softseg.csa.norm import REFERENCE, adjust_area, norm_levels
 from softseg.errors import InputError
 
 
@@ -51,7 +52,7 @@ class Choice:
 
 def measure_many(
     masks: Sequence[Path], choice: Choice, say: Callable[[str], None], **options: object
-) -> tuple[pd.DataFrame, int]:
+) -> tuple[pd.DataFrame, pd.DataFrame, int]:
     """Measure every mask and put the chosen rows into one table.
 
     Args:
@@ -61,27 +62,51 @@ def measure_many(
         **options: Those of `measure`.
 
     Returns:
-        The table, and how many masks could not be measured.
+        The chosen rows, every slice, and how many masks could not be measured.
 
     Raises:
         InputError: If not one mask could be measured; with one mask, what is wrong with it.
     """
-    tables, failures = [], []
+    rows, slices, failures = [], [], []
     for mask in masks:
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", MeasurementWarning)
-                tables.append(choice.of(measure(mask, **options)))
+                table = measure(mask, **options)
+                rows.append(choice.of(table))
+                slices.append(table)
         except InputError as error:
             failures.append(str(error))
             continue
         for warning in caught:
             if issubclass(warning.category, MeasurementWarning):
                 say(str(warning.message))
-    if not tables:
+    if not rows:
         for failure in failures[:-1]:
             say(failure)
         raise InputError(failures[-1])
     for failure in failures:
         say(failure)
-    return pd.concat(tables, ignore_index=True), len(failures)
+    return (
+        pd.concat(rows, ignore_index=True),
+        pd.concat(slices, ignore_index=True),
+        len(failures),
+    )
+
+
+def with_adjusted_area(
+    rows: pd.DataFrame, *, sex: str | None, height_cm: float | None
+) -> pd.DataFrame:
+    """The rows with `area_mm2_adjusted` for sex and height, where either is given.
+
+    In rows of one level the effect is that level's share of it.
+    """
+    if sex is None and height_cm is None:
+        return rows
+    means = norm_levels().set_index("level")["area_mm2_mean"]
+    level = pd.to_numeric(rows["level"], errors="coerce").map(means)
+    name = "area_mm2" if "area_mm2" in rows else "area_mm2_mean"
+    area = rows[name].to_numpy(dtype=float)
+    share = level.fillna(REFERENCE.area_mm2).to_numpy(dtype=float)
+    adjusted = adjust_area(area, sex=sex, height_cm=height_cm, level_area_mm2=share)
+    return rows.assign(area_mm2_adjusted=adjusted)

@@ -199,8 +199,9 @@ def visible_noise_mm(sections: Sections, used: np.ndarray, bending: Bending) -> 
     for order in (4, 6):
         apart = _differences(sections.centre_mm, rows, order)
         if len(apart) >= _FEWEST_DIFFERENCES:
-            size = np.median(np.abs(apart)) / _NORMAL_MEDIAN
-            estimates.append(float(size) / math.sqrt(math.comb(2 * order, order)))
+            size = np.median(np.abs(apart), axis=0) / _NORMAL_MEDIAN
+            variance = float((size**2).mean()) / math.comb(2 * order, order)
+            estimates.append(math.sqrt(variance))
     if estimates:
         return min(estimates)
     apart = _differences(sections.centre_mm, rows, 2)

@@ -180,7 +180,7 @@ def adjust_area(
     *,
     sex: str | None = None,
     height_cm: float | None = None,
-    level_area_mm2: float | None = None,
+    level_area_mm2: float | np.ndarray | None = None,
     reference: Reference = REFERENCE,
 ) -> np.ndarray:
     """Area that the person would have at the reference height, halfway between the sexes.

@@ -1,6 +1,7 @@
 """What the command line writes for ranges and points, read into numbers."""
 
 import math
+from pathlib import Path
 
 from softseg.errors import InputError
 
@@ -61,3 +62,15 @@ def one_source(levels: object, discs: object, points: object) -> None:
     """
     if sum(bool(source) for source in (levels, discs, points)) > 1:
         raise InputError("levels have one source: give --levels, --discs or --disc, not several")
+
+
+def check_outputs(table: Path, profile: Path | None, plot: Path | None) -> None:
+    """Refuse names whose ending says another format.
+
+    Raises:
+        InputError: If one does.
+    """
+    wanted = {table: (".csv",), profile: (".csv",), plot: (".png", ".pdf", ".svg")}
+    for path, endings in wanted.items():
+        if path is not None and path.suffix.lower() not in endings:
+            raise InputError(f"{path}: the name must end in {' or '.join(endings)}")

@@ -1,0 +1,90 @@
+"""The smoothing spline: its basis, what it keeps, how its stiffness follows the noise."""
+
+import numpy as np
+import pytest
+
+from softseg.csa import spline
+from softseg.csa.centreline import fit
+from softseg.csa.region import cord_region
+from softseg.csa.sections import sections_of
+from softseg.csa.spline import SLAB_MEAN, Bending, basis, smoother
+from softseg.phantom.tubes import STANDARD, Curve, Tube, sample
+
+STEP = 1e-5
+
+
+def test_the_basis_sums_to_one_and_its_derivatives_are_those_of_its_values():
+    offset = np.linspace(-0.49, 0.49, 8)
+    value, first, second = basis(offset)
+    np.testing.assert_allclose(value.sum(-1), 1)
+    ahead, behind = basis(offset + STEP), basis(offset - STEP)
+    np.testing.assert_allclose((ahead[0] - behind[0]) / (2 * STEP), first, atol=1e-8)
+    np.testing.assert_allclose((ahead[1] - behind[1]) / (2 * STEP), second, atol=1e-8)
+
+
+def test_slab_means_are_the_integrals_of_the_basis():
+    nodes, weights = np.polynomial.legendre.leggauss(6)
+    # The basis has a knot in the middle of a slice: integrate either side of it.
+    halves = [(basis((nodes + side) / 4)[0] * weights[:, None]).sum(0) / 4 for side in (-1, 1)]
+    np.testing.assert_allclose(sum(halves), SLAB_MEAN, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [30, 500])
+def test_precise_centres_of_a_parabola_are_followed(n):
+    z = np.arange(n) * 0.8
+    curve = np.column_stack([0.1 * z + 3, 0.004 * z**2 * 24 / z[-1]])
+    coefficients = smoother(np.ones(n, bool), 1e-3, 0.8, Bending())(curve)
+    windows = np.lib.stride_tricks.sliding_window_view(coefficients, 5, axis=0)
+    np.testing.assert_allclose(windows @ SLAB_MEAN, curve, atol=1e-3)
+
+
+def test_long_and_short_cords_are_solved_alike(monkeypatch):
+    rng = np.random.default_rng(3)
+    used = rng.random(120) > 0.1
+    centres = rng.normal(size=(used.sum(), 2)).cumsum(axis=0)
+    dense = smoother(used, 0.2, 1.0, Bending())(centres)
+    monkeypatch.setattr(spline, "_DENSE", 10)
+    banded = smoother(used, 0.2, 1.0, Bending())(centres)
+    np.testing.assert_allclose(banded, dense, atol=2e-3)
+
+
+def test_the_noise_of_a_binary_mask_is_seen_in_the_mask_itself():
+    """Against the scatter of centres over many places in the voxel grid."""
+    apart = []
+    for offset in np.linspace(0, 1, 12, endpoint=False):
+        sampled = sample(Tube(), (1.0, 1.0, 5.0), length_mm=5, offset_voxels=(offset, 0.37, 0))
+        soft, hard = (
+            sections_of(cord_region(mask)).centre_mm[0, 0] + start
+            for mask, start in (
+                (sampled.soft, cord_region(sampled.soft).start[0]),
+                (sampled.binary, cord_region(sampled.binary).start[0]),
+            )
+        )
+        apart.append(hard - soft)
+    expected = fit(sections_of(cord_region(sampled.binary))).noise_mm
+    assert np.std(apart) == pytest.approx(expected, rel=0.7)
+    assert fit(sections_of(cord_region(sampled.soft))).noise_mm < expected / 3
+
+
+def test_jumping_slices_make_the_line_stiffer():
+    """A rater draws every slice a little elsewhere; the tilt between slices must not follow."""
+    sampled = sample(STANDARD["20° forward"](), (0.8, 0.8, 0.8), length_mm=48)
+    rng = np.random.default_rng(0)
+    jumped = sampled.soft.data.copy()
+    for k in range(jumped.shape[2]):
+        jumped[:, :, k] = np.roll(jumped[:, :, k], rng.integers(-1, 2), axis=1)
+    line = fit(sections_of(cord_region(sampled.soft.like(jumped))))
+    steps = np.diff(sections_of(cord_region(sampled.soft.like(jumped))).centre_mm[:, 1]) / 0.8
+    error = np.abs(line.angles_deg()[1] - 20)
+    assert np.sqrt((error**2).mean()) < 4
+    assert np.abs(np.degrees(np.arctan(steps)) - 20).max() > 40
+
+
+def test_a_wave_is_followed_by_soft_and_by_binary_masks():
+    tube = Tube(Curve(amplitude_mm=(0.0, 6.0)))
+    sampled = sample(tube, (0.8, 0.8, 0.8))
+    z = (np.arange(sampled.soft.data.shape[2]) - (sampled.soft.data.shape[2] - 1) / 2) * 0.8
+    true = np.degrees(np.arctan(tube.curve.at(z)[1][:, 1]))
+    for mask, worst in ((sampled.soft, 0.3), (sampled.binary, 2.5)):
+        angles = fit(sections_of(cord_region(mask))).angles_deg()[1]
+        assert np.abs(angles - true).max() < worst
