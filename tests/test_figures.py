@@ -287,6 +287,19 @@ def test_missing_contrasts_people_and_a_single_method_are_drawn():
     assert png(figures.learning_curves(history()))
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("n", [1, 2])
+def test_one_or_two_people_and_a_method_without_masks_are_drawn_without_a_warning(n):
+    table = csa_table(n=n)
+    table.loc[table["method"] == "labels", "area_mm2"] = np.nan
+    for draw in (figures.csa_by_contrast, figures.contrast_pairs, figures.pair_scatter,
+                 figures.bland_altman_plot):  # fmt: skip
+        assert png(draw(table, methods=METHODS))
+    spread = statistics.contrast_variability(table)
+    assert png(figures.spread_by_method(spread, methods=METHODS))
+    assert png(figures.difference_forest(statistics.compare_methods(spread, "sd_mm2")))
+
+
 def test_a_contrast_that_the_package_does_not_know_is_drawn_last_and_grey():
     assert figures.contrast_order(["FLAIR", "T2w", "DWI"]) == ["DWI", "T2w", "FLAIR"]
     assert figures.contrast_color("FLAIR") == "#777777"

@@ -39,6 +39,14 @@ def test_sample_size_is_that_of_statsmodels(effect, power):
     assert statistics.sample_size(effect, target_power=power) == np.ceil(expected)
 
 
+def test_power_is_known_over_the_whole_range_and_grows_with_n_and_effect():
+    effects, sizes = np.geomspace(1e-3, 60, 30), np.geomspace(2, 1e6, 30)
+    found = np.array([[statistics.power(n, e) for n in sizes] for e in effects])
+    assert np.isfinite(found).all()
+    assert (np.diff(found, axis=0) > -1e-9).all()
+    assert (np.diff(found, axis=1) > -1e-9).all()
+
+
 def test_power_of_no_effect_is_the_level_of_the_test():
     assert statistics.power(20, 0.0) == pytest.approx(0.05)
 
@@ -90,6 +98,13 @@ def test_simulated_studies_have_the_power_that_the_formula_promises(design):
     assert abs(middle - exact) < 1.7 * half
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_method_without_any_spread_shows_every_atrophy():
+    exact = components(person_sd=0.0, residual_sd=0.0, rescan_sd=0.0)
+    found = statistics.simulated_power(exact, 1, "longitudinal, same contrast", 2, n_studies=50)
+    assert found[0] == 1
+
+
 def test_simulated_studies_of_no_atrophy_find_one_in_twenty():
     share, _, _ = statistics.simulated_power(
         components(), 0, "longitudinal, different contrasts", 30, n_studies=3000
@@ -112,6 +127,16 @@ def test_the_table_shows_what_dependence_on_the_contrast_costs():
     visits = np.where(longitudinal, 2, 1)
     np.testing.assert_allclose(found["scanner_hours"], 2 * found["n_per_arm"] * visits * 5 / 60)
     assert set(found["n"]) == {30}
+
+
+def test_three_people_give_a_wide_interval_and_one_gives_a_note():
+    table = simulated_csa(n=3)
+    one = simulated_csa(n=1).assign(method="one")
+    found = statistics.sample_size_table(pd.concat([table, one]), n_resamples=50)
+    assert (found.loc[found["method"] == "m", "ci_low"] >= 2).all()
+    assert found.loc[found["method"] == "one", "note"].tolist() == [
+        "n too small: 1 participants with all contrasts"
+    ]
 
 
 def test_measured_atrophy_is_the_loss_against_the_same_persons_baseline():

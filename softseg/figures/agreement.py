@@ -40,10 +40,11 @@ def contrast_pairs(
         value: Column drawn.
     """
     table = csa_table.dropna(subset=[value])
-    methods = list(pd.unique(table["method"])) if methods is None else list(methods)
+    found = list(pd.unique(table["method"]))
+    methods = found if methods is None else [m for m in methods if m in found]
     contrasts = contrast_order(table["contrast"]) if contrasts is None else list(contrasts)
     wide = table.pivot_table(index=["method", "subject"], columns="contrast", values=value)
-    shown = wide.loc[[m for m in methods if m in wide.index], :]
+    shown = wide.loc[methods, :]
     low, high = np.nanmin(shown[contrasts]) - 2, np.nanmax(shown[contrasts]) + 2
     size = len(contrasts) - 1
     figure, axes = new_figure(size, size, height_in=7.0, sharex=True, sharey=True)

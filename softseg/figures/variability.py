@@ -80,7 +80,8 @@ def _violins(ax: Axes, table: pd.DataFrame, contrasts: Sequence[str], value: str
             markeredgewidth=0,
         )  # fmt: skip
     ax.plot(range(len(contrasts)), means, "_", color=DARK, markersize=15, markeredgewidth=2)
-    ax.axhline(np.nanmean(means), color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0.5)
+    if not np.isnan(means).all():
+        ax.axhline(np.nanmean(means), color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0.5)
 
 
 def spread_by_method(
@@ -102,7 +103,8 @@ def spread_by_method(
             p < 0.05 are marked with a star.
     """
     known = table.dropna(subset=[value])
-    methods = list(pd.unique(known["method"])) if methods is None else list(methods)
+    found = list(pd.unique(known["method"]))
+    methods = found if methods is None else [m for m in methods if m in found]
     colors = method_colors(methods)
     summary = summarise(known, value).set_index("method")
     figure, axes = new_figure(height_in=0.9 + 0.48 * len(methods))

@@ -64,9 +64,20 @@ def anova_by_method(csa_table: pd.DataFrame, value: str = "area_mm2") -> pd.Data
     Args:
         csa_table: `subject`, `contrast`, `method` and `value`.
         value: Column measured.
+
+    Returns:
+        `method`, the figures of `repeated_measures_anova`, and `note`, which says where too few
+        participants are complete for a test.
     """
-    groups = csa_table.groupby("method", sort=False, observed=True)
-    rows = [{"method": m} | repeated_measures_anova(part, value) for m, part in groups]
+    rows = []
+    for method, part in csa_table.groupby("method", sort=False, observed=True):
+        wide = part.pivot_table(index="subject", columns="contrast", values=value).dropna()
+        if len(wide) < 2 or wide.shape[1] < 2:
+            note = f"n too small: {len(wide)} participants with all contrasts"
+            rows.append({"method": method, "n": len(wide), "note": note})
+        else:
+            found = repeated_measures_anova(part, value)
+            rows.append({"method": method} | found | {"note": ""})
     return pd.DataFrame(rows)
 
 

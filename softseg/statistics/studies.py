@@ -26,7 +26,10 @@ def power(n_per_arm: float, effect: float, *, alpha: float = 0.05) -> float:
     limit = stats.t.ppf(1 - alpha / 2, df)
     if shift > 30:  # the noncentral t loses its digits where power is 1 anyway
         return 1.0
-    return float(stats.nct.sf(limit, df, shift) + stats.nct.cdf(-limit, df, shift))
+    other_side = stats.nct.cdf(-limit, df, shift)
+    if np.isnan(other_side):  # SciPy's answer where it is below 1e-20
+        other_side = 0.0
+    return float(stats.nct.sf(limit, df, shift) + other_side)
 
 
 def sample_size(effect: float, *, target_power: float = 0.8, alpha: float = 0.05) -> int:
@@ -61,8 +64,8 @@ def study_size(
     alpha: float = 0.05,
 ) -> int:
     """People per arm to see that one arm's cord is, or became, smaller by some per cent."""
-    effect = components.mean_mm2 * atrophy_percent / 100 / components.measurement_sd(design)
-    return sample_size(effect, target_power=target_power, alpha=alpha)
+    relative_sd = components.measurement_sd(design) / components.mean_mm2
+    return _size(relative_sd, atrophy_percent, target_power, alpha)
 
 
 def simulated_power(
@@ -98,7 +101,11 @@ def simulated_power(
     for arm in range(2):
         loss = components.mean_mm2 * atrophy_percent / 100 * arm
         values[arm] = _arm(components, rng, (n_studies, n_per_arm), loss, longitudinal, mixed)
-    found = int((stats.ttest_ind(values[0], values[1], axis=1).pvalue < alpha).sum())
+    # Student's test, written out: arms that do not vary (a method that is exact) are no error.
+    limit = stats.t.ppf(1 - alpha / 2, 2 * n_per_arm - 2)
+    error = np.sqrt(values.var(axis=2, ddof=1).sum(axis=0) / n_per_arm)
+    apart = np.abs(values[0].mean(axis=1) - values[1].mean(axis=1))
+    found = int((apart > limit * error).sum())
     interval = stats.binomtest(found, n_studies).proportion_ci(method="wilson")
     return found / n_studies, float(interval.low), float(interval.high)
 
@@ -135,13 +142,17 @@ def sample_size_table(
     Returns:
         One row per method, design and atrophy: `method`, `design`, `atrophy_percent`,
         `n_per_arm`, `ci_low`, `ci_high`, `sd_mm2` (of what is compared), `scanner_hours` (both
-        arms, all visits), `n` (participants behind the estimate), and with `n_studies`
-        `simulated_power`, `power_ci_low`, `power_ci_high`.
+        arms, all visits), `n` (participants behind the estimate), `note` (where they are too
+        few), and with `n_studies` `simulated_power`, `power_ci_low`, `power_ci_high`.
     """
     rows = []
     for method, part in csa_table.groupby("method", sort=False, observed=True):
         x = part.pivot_table(index="subject", columns="contrast", values=value, sort=False)
         x = x.dropna().to_numpy(float)
+        if min(x.shape) < 2:
+            note = f"n too small: {len(x)} participants with all contrasts"
+            rows.append({"method": method, "n": len(x), "note": note})
+            continue
         rescan = (rescan_sd or {}).get(str(method))
         rng = np.random.default_rng([seed, len(x)])
         drawn = [components_of(x[rng.integers(len(x), size=len(x))], rescan)
@@ -156,7 +167,7 @@ def sample_size_table(
                 row["sd_mm2"] = own.measurement_sd(design)
                 visits = 2 if DESIGNS[design][0] else 1
                 row["scanner_hours"] = 2 * n * visits * minutes_per_scan / 60
-                row["n"] = len(x)
+                row |= {"n": len(x), "note": ""}
                 if n_studies:
                     found = simulated_power(own, atrophy, design, n, n_studies=n_studies, seed=seed)
                     names = ("simulated_power", "power_ci_low", "power_ci_high")
@@ -216,5 +227,11 @@ def _interval(relative_sd: np.ndarray, atrophy: float, target_power: float) -> d
     if not relative_sd.size:
         return {"ci_low": np.nan, "ci_high": np.nan}
     ends = np.percentile(relative_sd, [2.5, 97.5])
-    low, high = (sample_size(atrophy / 100 / sd, target_power=target_power) for sd in ends)
+    low, high = (_size(float(sd), atrophy, target_power) for sd in ends)
     return {"ci_low": low, "ci_high": high}
+
+
+def _size(relative_sd: float, atrophy: float, target_power: float, alpha: float = 0.05) -> int:
+    # Measurements that do not vary at all, as in a resample of one person, show any atrophy.
+    effect = atrophy / 100 / max(relative_sd, 1e-9)
+    return sample_size(effect, target_power=target_power, alpha=alpha)
