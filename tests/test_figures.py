@@ -12,6 +12,7 @@ from matplotlib.text import Text
 
 from softseg import figures, metrics, statistics
 from softseg.contrasts import CONTRASTS
+from softseg.figures.profile import along_the_cord
 from softseg.volume import Volume
 
 METHODS = ["labels", "labels_softseg", "unet"]
@@ -326,6 +327,33 @@ def test_a_star_marks_a_method_that_differs_from_the_first():
         spread, comparisons=statistics.compare_methods(spread, "sd_mm2")
     )
     assert sum(t.get_text().endswith("*") for t in texts(found)) == 1
+
+
+@pytest.mark.parametrize("n_slices", [3, 5, 40])
+def test_a_profile_is_found_again_however_its_slices_fall(n_slices):
+    place = np.linspace(2.05, 4.95, n_slices)
+    table = pd.DataFrame(
+        {
+            "subject": "s", "contrast": "T2w", "method": "m", "level": np.floor(place).astype(int),
+            "position": place % 1, "area_mm2": 80 - 3 * place,
+        }
+    )  # fmt: skip
+    found = along_the_cord(table)
+    np.testing.assert_allclose(found["area_mm2"], 80 - 3 * found["place"], atol=0.4)
+    assert found["place"].between(2, 5).all()
+
+
+def test_truth_without_positions_takes_those_of_the_same_slices():
+    measured = pd.DataFrame(
+        {
+            "subject": "s", "contrast": "T2w", "method": "m", "slice": [3, 2, 1, 0], "level": 2,
+            "position": [0.05, 0.35, 0.65, 0.95], "area_mm2": [80.0, 77.0, 74.0, 71.0],
+        }
+    )  # fmt: skip
+    truth = measured.drop(columns="position").assign(method="truth")
+    found = along_the_cord(pd.concat([measured, truth]))
+    areas = found.pivot_table(index="place", columns="method", values="area_mm2")
+    np.testing.assert_allclose(areas["truth"], areas["m"])
 
 
 def test_the_outline_of_a_binary_mask_runs_along_voxel_edges():
