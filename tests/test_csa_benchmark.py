@@ -7,8 +7,10 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from softseg.csa import measure
@@ -16,6 +18,7 @@ from softseg.csa.accuracy import RESOLUTIONS, accuracy_table, geometry_table
 from softseg.phantom.tubes import STANDARD, sample
 
 TOOL_MS_PER_SLICE = 4.0
+BOOK_TABLES = Path(__file__).resolve().parents[1] / "book" / "tables"
 pytestmark = pytest.mark.benchmark(group="csa")
 
 
@@ -83,6 +86,9 @@ def test_areas_are_exact_at_every_resolution_of_the_standard_tools_table(benchma
     assert (table["soft_worst"] <= 0.8).all()
     assert (table["soft_mean"] <= 0.1).all()
     assert (table["binary_rms"] < table["tool_binary_rms"]).all()
+    shown = pd.read_csv(BOOK_TABLES / "csa_accuracy.csv", index_col="Voxels")
+    np.testing.assert_allclose(shown["Soft: RMS"], table["soft_rms"], atol=0.005)
+    np.testing.assert_allclose(shown["Binary: RMS"], table["binary_rms"], atol=0.02)
 
 
 def test_areas_of_other_geometries_stay_exact(benchmark):
