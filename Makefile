@@ -62,7 +62,7 @@ format: $(STAMP) ## format in place
 	$(BIN)/ruff format --line-length 72 notebooks/*.ipynb
 
 benchmark: $(STAMP) ## speed and accuracy measurements
-	$(BIN)/python -m pytest -o addopts= --benchmark-only tests
+	$(BIN)/python -m pytest -o addopts=--doctest-modules --benchmark-only -m 'not stress' tests
 
 clean: ## remove what was computed (not .venv, not data)
 	rm -rf runs/demo runs/tiny _build .snakemake
