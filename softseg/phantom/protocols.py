@@ -63,11 +63,11 @@ def _t1w(te_s: float, echo_spacing_s: float, pulses: int, noise: float) -> Proto
 
 
 def _t2w(tr_s: float, te_s: float, noise: float) -> Protocol:
-    return Protocol("turbo_spin_echo", tr_s, (te_s,), (90.0,), dephasing=0.1, noise=noise)
+    return Protocol("turbo_spin_echo", tr_s, (te_s,), (90.0,), dephasing=0.07, noise=noise)
 
 
 def _t2star(tr_s: float, te_s: tuple[float, ...], noise: float) -> Protocol:
-    return Protocol("gradient_echo", tr_s, te_s, (30.0,), inflow=0.25, noise=noise, slices=15)
+    return Protocol("gradient_echo", tr_s, te_s, (30.0,), inflow=0.35, noise=noise, slices=15)
 
 
 def _mt_on(tr_s: float, te_s: float, noise: float) -> Protocol:

@@ -37,7 +37,7 @@ class Severity:
 
 SEVERITIES = {
     "mild": Severity(
-        noise=0.8, bias=0.25, texture=0.10, flow_depth=0.35, distortion_mm=0.5, jitter_mm=0.1,
+        noise=0.8, bias=0.25, texture=0.10, flow_depth=0.25, distortion_mm=0.5, jitter_mm=0.1,
         dropout=0.15, ghost=0.0, rotation_deg=0.0, spread=0.03, refine=1,
     ),
     "realistic": Severity(
