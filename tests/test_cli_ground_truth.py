@@ -80,7 +80,7 @@ def test_the_exclusion_list_beside_the_report_is_read_by_the_next_run(root):
 
 def test_options_reach_the_result(root):
     run = command(
-        root, "--subjects", "1", "--contrasts", "T1w", "--contrasts", "DWI", "--reference", "T1w",
+        root, "--subjects", "1", "--contrasts", "T1w,DWI", "--reference", "T1w",
         "--trim", "DWI=3", "--weight", "T1w=2", "--average", "mean", "--registration", "none",
         "--output", "labels_other", "--no-page",
     )  # fmt: skip

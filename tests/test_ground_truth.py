@@ -54,6 +54,26 @@ def test_known_shifts_are_recovered_within_a_tenth_of_a_millimetre(seed):
         assert np.sqrt((error**2).mean()) < 0.1, name
 
 
+def test_oblique_slices_are_laid_and_averaged_as_well_as_straight_ones():
+    straight = grid_of(CONTRASTS["DWI"])
+    angle = np.deg2rad(15)
+    turn = np.eye(4)
+    turn[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    oblique = Grid(straight.shape, turn @ straight.affine)
+    shift = np.array([1.0, -1.5])
+    mask = rater_mask(oblique, lambda z: np.tile(shift, (len(z), 1)))
+    reference = rater_mask(grid_of(CONTRASTS["T2w"]))
+    truth = soft_ground_truth({"T2w": reference, "DWI": mask})
+    rows = truth.report.query("contrast == 'DWI' and registered and used")
+    assert len(rows) > 50
+    error = rows[["shift_x_mm", "shift_y_mm"]].to_numpy() - [1.0, 1.5]
+    assert np.sqrt((error**2).mean()) < 0.1
+    exact = fraction(oblique, lambda z: np.tile(shift, (len(z), 1)))[..., 2:-2]
+    soft = truth.soft["DWI"].data[..., 2:-2]
+    assert soft.sum() == pytest.approx(exact.sum(), rel=0.01)
+    assert np.abs(soft - exact)[exact > 0].mean() < 0.06
+
+
 def test_soft_truth_is_the_mean_of_the_masks_laid_by_their_true_movements(moved):
     masks, moves, truth = moved
     known = {}

@@ -57,12 +57,18 @@ def fraction(
         world = points @ grid.affine[:3, :3].T + grid.affine[:3, 3]
         return world[:, :2] - centre(world[:, 2]) - move(world[:, 2]), world[:, 2]
 
-    x, y, z = (grid.affine[a, a] * np.arange(grid.shape[a]) + grid.affine[a, 3] for a in range(3))
-    middle = centre(z) + move(z)
     reach = max(radii_mm) + 2 + spacing[2] / 2
-    near_x = np.abs(x[:, None] - middle[:, 0]) < reach  # (X, Z)
-    near_y = np.abs(y[:, None] - middle[:, 1]) < reach  # (Y, Z)
-    voxels = np.argwhere(near_x[:, None] & near_y[None])
+    if np.count_nonzero(grid.affine[:3, :3]) == 3:  # axes run along the body's: no need to try all
+        x, y, z = (
+            grid.affine[a, a] * np.arange(n) + grid.affine[a, 3] for a, n in enumerate(grid.shape)
+        )
+        middle = centre(z) + move(z)
+        near_x = np.abs(x[:, None] - middle[:, 0]) < reach  # (X, Z)
+        near_y = np.abs(y[:, None] - middle[:, 1]) < reach  # (Y, Z)
+        voxels = np.argwhere(near_x[:, None] & near_y[None])
+    else:
+        voxels = np.argwhere(np.ones(grid.shape, dtype=bool))
+        voxels = voxels[(np.abs(apart(voxels)[0]) < reach).all(axis=1)]
     inside = np.zeros(len(voxels))
     c, s = np.cos(np.deg2rad(turn_deg)), np.sin(np.deg2rad(turn_deg))
     for offset in offsets:

@@ -15,10 +15,10 @@ def fetch(
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
     subjects: Annotated[
-        list[str] | None, typer.Option(help="A participant; repeat. Default: all (26 GB).")
+        list[str] | None, typer.Option(help="Participants; commas or repeat. Default: all (26 GB).")
     ] = None,
     contrasts: Annotated[
-        list[str] | None, typer.Option(help="A contrast; repeat. Default: the six.")
+        list[str] | None, typer.Option(help="Contrasts; commas or repeat. Default: the six.")
     ] = None,
     release: Annotated[str, typer.Option(help="Tag of spine-generic to check out.")] = "r20250310",
     source: Annotated[
@@ -35,12 +35,13 @@ def fetch(
     optional `softseg[fetch]`.
     """
     from softseg import fetch as fetching
+    from softseg.dataset import split_commas
 
     if dataset == "spine-generic":
         fetched = fetching.fetch_spine_generic(
             out,
-            subjects=subjects,
-            contrasts=contrasts,
+            subjects=split_commas(subjects),
+            contrasts=split_commas(contrasts),
             release=release,
             source=source or fetching.SPINE_GENERIC,
             jobs=jobs,

@@ -13,9 +13,13 @@ def ground_truth(
     ] = "T2w",
     contrasts: Annotated[
         list[str] | None,
-        typer.Option(help="A contrast, or NAME=SUFFIX for your own; repeat. Default: the six."),
+        typer.Option(
+            help="Contrasts, or NAME=SUFFIX for your own; commas or repeat. Default: the six."
+        ),
     ] = None,
-    subjects: Annotated[list[str] | None, typer.Option(help="A participant; repeat.")] = None,
+    subjects: Annotated[
+        list[str] | None, typer.Option(help="Participants; commas or repeat.")
+    ] = None,
     exclude: Annotated[
         list[str] | None,
         typer.Option(
@@ -65,7 +69,7 @@ def ground_truth(
     Reads `derivatives/labels`; writes `derivatives/labels_softseg` and `labels_softseg_bin` on each
     contrast's own grid, a report, and a quality-control page. Resumes; skips what is up to date.
     """
-    from softseg.dataset import Dataset
+    from softseg.dataset import Dataset, split_commas
     from softseg.errors import InputError
     from softseg.ground_truth import Settings, make_ground_truth
 
@@ -74,8 +78,8 @@ def ground_truth(
     known_bad = root / "derivatives" / output / "exclude.yml"
     dataset = Dataset.index(
         root,
-        contrasts=contrasts,
-        subjects=subjects,
+        contrasts=split_commas(contrasts),
+        subjects=split_commas(subjects),
         exclude=[*(exclude or []), *([known_bad] if known_bad.is_file() else [])],
         entities=_pairs("--entity", entity),
     )

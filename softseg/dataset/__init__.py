@@ -9,7 +9,7 @@ Example:
 
 from softseg.dataset.exclusions import SPINE_GENERIC_EXCLUDED, read_exclusions, write_exclusions
 from softseg.dataset.index import Dataset
-from softseg.dataset.names import parse_contrasts
+from softseg.dataset.names import parse_contrasts, split_commas
 from softseg.dataset.splits import PUBLISHED_SPLITS, guard_split, published_split, split
 from softseg.dataset.writing import describe_pipeline, generated_by
 
@@ -24,5 +24,6 @@ __all__ = [
     "published_split",
     "read_exclusions",
     "split",
+    "split_commas",
     "write_exclusions",
 ]

@@ -57,6 +57,18 @@ def parse_contrasts(names: Iterable[str] | str | None) -> dict[str, Contrast]:
     return found
 
 
+def split_commas(texts: Iterable[str] | None) -> list[str] | None:
+    """What a repeated option means when its values may also be separated by commas.
+
+    Example:
+        >>> split_commas(["T2w,T1w", "DWI"])
+        ['T2w', 'T1w', 'DWI']
+    """
+    if not texts:
+        return None
+    return [word for text in texts for word in text.split(",") if word]
+
+
 def _own_contrast(name: str, suffix: str) -> Contrast:
     ends = {"dwi": "dwi", "bold": "func", "epi": "fmap"}
     datatype = ends.get(suffix.rsplit("_", 1)[-1], "anat")
