@@ -215,16 +215,18 @@ class TrainingConfig:
     def paper(cls, output: str | Path, **changes: Any) -> "TrainingConfig":
         """The settings with which the paper's model was trained (doi:10.1016/j.media.2025.103473).
 
-        Adam without weight decay, 1e-3 on a cosine, batches of two centred crops, 200 epochs,
-        a validation every five and an end after 20 of them without a better one. Steps between
-        validations are counted for the paper's 870 training images.
+        Adaptive Wing summed over voxels, Adam without weight decay, 1e-3 on a cosine, batches of
+        two centred crops, 200 epochs, a validation every five and an end after 20 of them without
+        a better one (here by soft Dice of whole volumes, there by the loss of crops). Steps
+        between validations are counted for the paper's 870 training images.
 
         Example:
             >>> TrainingConfig.paper("runs/paper").learning_rate
             0.001
         """
         settings: dict[str, Any] = {
-            "network": "paper", "epochs": 200, "batch_size": 2, "optimizer": "adam",
+            "network": "paper", "loss_options": {"reduction": "sum"}, "epochs": 200,
+            "batch_size": 2, "optimizer": "adam",
             "learning_rate": 1e-3, "weight_decay": 0.0, "warmup_steps": 0, "gradient_clip": None,
             "augmentation": "paper_ran", "crop": "centre", "seed": 42, "precision": "float32",
             "ema": 0.0, "validate_every": 5 * 435, "validation_volumes": 10_000, "keep": "best",
