@@ -37,8 +37,8 @@ def refresh(chapters: Path, target: Path) -> None:
 
 def build(folder: Path) -> None:
     """Strict build; ends the program where it fails."""
-    command = [sys.executable, "-m", "jupyter_book", "build", str(folder), "-W", "-n"]
-    done = subprocess.run([*command, "--keep-going"], check=False)  # noqa: S603
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(folder)]
+    done = subprocess.run([*command, "-W", "-n", "--keep-going"], check=False)  # noqa: S603
     if done.returncode:
         sys.exit(f"{folder}: the book does not build")
 

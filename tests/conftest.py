@@ -14,6 +14,12 @@ os.environ.setdefault("MPLBACKEND", "agg")
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let `pytest -m benchmark` run the benchmarks, which are skipped otherwise."""
+    if config.option.markexpr == "benchmark":
+        config.option.benchmark_skip = False
+
+
 @pytest.fixture(scope="session")
 def project_root() -> Path:
     """The checkout."""

@@ -1,0 +1,44 @@
+"""The picture of README and title page: `python notebooks/overview.py runs/book book/_static/overview.png`.
+
+One phantom of a run: six contrasts, six hard areas, one soft area.
+"""
+
+import argparse
+from pathlib import Path
+
+from softseg import figures
+from softseg.dataset import Dataset
+from softseg.evaluation import evaluate_csa, true_csa
+from softseg.evaluation.person import read_person
+from softseg.files import replacing
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("picture", type=Path)
+    parser.add_argument("--subject", default="sub-001")
+    options = parser.parse_args()
+
+    data = Dataset.index(options.run / "data")
+    methods = {"hard": "labels", "soft": "labels_softseg"}
+    images, masks = read_person(data, options.subject, methods)
+    csa = evaluate_csa(data, methods, subjects=[options.subject])
+    areas = csa[csa["mask"] == "soft"].set_index(["method", "contrast"])["area_mm2"]
+    truth = true_csa(data, subjects=[options.subject])
+    figures.use_style()
+    figure = figures.soft_truth_explained(
+        images,
+        masks["hard"],
+        masks["soft"]["T2w"],
+        areas["hard"].to_dict(),
+        areas["soft"].to_dict(),
+        true_area_mm2=float(truth["area_mm2"].mean()) if len(truth) else None,
+    )
+    with replacing(options.picture) as temporary:
+        figure.savefig(temporary, dpi=150, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    main()
