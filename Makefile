@@ -50,6 +50,7 @@ book: $(STAMP) ## render the committed chapters (no data, no network)
 chapters: $(STAMP) ## execute at book scale (long) and refresh the committed chapters
 	@$(SNAKEMAKE) --configfile notebooks/scales/book.yml -- chapters
 	$(BIN)/python notebooks/assemble.py --commit runs/book/chapters
+	$(BIN)/python notebooks/overview.py runs/book book/_static/overview.png
 
 check: $(STAMP) ## lint and format, notebooks included
 	$(BIN)/ruff check .

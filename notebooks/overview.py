@@ -1,4 +1,6 @@
-"""The picture of README and title page: `python notebooks/overview.py runs/book book/_static/overview.png`.
+"""The picture of README and title page.
+
+    python notebooks/overview.py runs/book book/_static/overview.png
 
 One phantom of a run: six contrasts, six hard areas, one soft area.
 """
