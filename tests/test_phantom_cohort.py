@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -171,6 +174,7 @@ def test_a_stopped_cohort_goes_on_and_leaves_no_half_written_person(three, tmp_p
     assert not list(out.glob(".partial*"))
     monkeypatch.setattr(writing, "acquire", real)
     (out / "derivatives" / "labels" / "sub-002").mkdir()  # as if the machine had lost power
+    (out / ".partial-sub-002-abc").mkdir()
     write_cohort(out, subjects=3, **settings)
     assert contents(out) == contents(three)
 
@@ -262,3 +266,25 @@ def test_series_lie_in_sourcedata_and_their_mean_is_the_image(tmp_path):
     image = Volume.load(out / f"{CONTRASTS['T2star'].stem('sub-001')}.nii.gz")
     np.testing.assert_allclose(echoes.data, image.data, atol=1.5)
     assert nib.load(source / "func" / "sub-001_task-rest_bold.nii.gz").shape[3] > 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="interrupts as a terminal does")
+def test_an_interrupted_command_says_so_and_keeps_whole_people(tmp_path):
+    out = tmp_path / "cohort"
+    command = [sys.executable, "-m", "softseg", "phantom", out, "--subjects", "40", "--jobs", "2"]
+    run = subprocess.Popen(
+        [*command, "--contrasts", "EPI"], stderr=subprocess.PIPE, stdout=subprocess.PIPE,
+        text=True, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 90
+    while not (out / "sub-001").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(run.pid, signal.SIGINT)
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "Traceback" not in errors
+    assert not list(out.glob(".partial*"))
+    people = sorted(p.name for p in out.glob("sub-*"))
+    assert 1 <= len(people) < 40
+    for pipeline in ("labels", "truth"):
+        assert sorted(p.name for p in (out / "derivatives" / pipeline).glob("sub-*")) == people

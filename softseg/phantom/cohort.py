@@ -8,9 +8,11 @@ that is whole can be extended.
 import json
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from multiprocessing import get_context
@@ -98,6 +100,8 @@ def write_cohort(
     out = Path(out)
     _check_folder(out, recipe, subjects)
     _describe(out, recipe)
+    for leftover in out.glob(".partial-*"):  # of a run that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
     missing = [i for i in range(subjects) if not (out / subject_label(i)).exists()]
     workers = min(jobs or os.cpu_count() or 1, max(1, len(missing)))
     with _bar(progress, subjects, subjects - len(missing)) as advance:
@@ -206,7 +210,8 @@ def _each(out: Path, recipe: Recipe, missing: list[int], workers: int) -> Iterat
             make_subject(out, recipe, index)
             yield index
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_finish_first) as pool:
         pending = {pool.submit(make_subject, out, recipe, index): index for index in missing}
         try:
             while pending:
@@ -214,9 +219,19 @@ def _each(out: Path, recipe: Recipe, missing: list[int], workers: int) -> Iterat
                 for future in done:
                     future.result()
                     yield pending.pop(future)
+        except BrokenProcessPool as error:
+            raise InputError(
+                f"{out}: a process was killed, perhaps for want of memory; run the same again to "
+                "go on, with --jobs 1"
+            ) from error
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+def _finish_first() -> None:
+    """Let an interruption reach the parent only: the person in hand is finished."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def make_subject(out: Path, recipe: Recipe, index: int) -> None:
