@@ -33,6 +33,8 @@ def fetch(
 
     `spine-generic` comes through DataLad and git-annex, small sets through pooch; both are in the
     optional `softseg[fetch]`.
+
+    Example: `softseg fetch spine-generic data/spine-generic --subjects sub-amu01,sub-amu02`
     """
     from softseg import fetch as fetching
     from softseg.dataset import split_commas

@@ -68,6 +68,8 @@ def ground_truth(
 
     Reads `derivatives/labels`; writes `derivatives/labels_softseg` and `labels_softseg_bin` on each
     contrast's own grid, a report, and a quality-control page. Resumes; skips what is up to date.
+
+    Example: `softseg ground-truth data/phantom --reference T2w --jobs 2`
     """
     from softseg.dataset import Dataset, split_commas
     from softseg.errors import InputError
