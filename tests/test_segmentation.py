@@ -348,6 +348,16 @@ def test_what_is_too_faint_thin_or_short_is_no_cord(soft, spacing):
     assert not examine(soft, spacing).found
 
 
+@pytest.mark.parametrize("spacing_mm", [0.2, 1.0, 5.0])
+def test_what_jumps_about_is_no_cord_and_what_bends_is(spacing_mm):
+    z = np.arange(60 if spacing_mm < 1 else 20)
+    spacing, rng = (1.0, 1.0, spacing_mm), np.random.default_rng(0)
+    bent = np.stack([0 * z, 0.6 * spacing_mm * (z - z.mean())], axis=1).clip(-25, 25)
+    assert examine(discs(bent, (70, 70), (1.0, 1.0)), spacing).found
+    unsteady = np.repeat(rng.uniform(-25, 25, (len(z), 2)), round(max(1, 4 / spacing_mm)), axis=0)
+    assert not examine(discs(unsteady[: len(z)], (70, 70), (1.0, 1.0)), spacing).found
+
+
 def test_inference_imports_neither_monai_nor_lightning_and_no_dataframe_library():
     code = (
         "import sys; from softseg.segmentation import segment; "
