@@ -220,6 +220,13 @@ def test_damaged_or_foreign_numbers_are_refused(tmp_path):
         load_weights(path)
 
 
+def test_weights_may_be_read_by_whoever_may_read_other_files(tmp_path):
+    (tmp_path / "plain").touch()
+    save_weights(tmp_path / "model.safetensors", build_network(TINY), TINY)
+    modes = [(tmp_path / name).stat().st_mode for name in ("plain", "model.safetensors")]
+    assert modes[0] == modes[1]
+
+
 def test_a_failed_save_leaves_the_old_weights(tmp_path, monkeypatch):
     path = tmp_path / "model.safetensors"
     save_weights(path, build_network(TINY), TINY, {"version": 1})
@@ -227,7 +234,7 @@ def test_a_failed_save_leaves_the_old_weights(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("softseg.network.weights.save_file", fail)
+    monkeypatch.setattr("softseg.network.weights.save", fail)
     with pytest.raises(InputError, match="No space left"):
         save_weights(path, build_network(TINY, seed=1), TINY, {"version": 2})
     assert load_weights(path)[2]["version"] == 1

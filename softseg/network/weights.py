@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from softseg.errors import InputError
@@ -66,7 +66,8 @@ def save_weights(
     }
     metadata = {"format": FORMAT, "card": json.dumps(card, sort_keys=True)}
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata)
+        # Not `save_file`, whose files only their owner may read.
+        temporary.write_bytes(save(tensors, metadata))
     return card
 
 
