@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from softseg.training.patches import PatchOrder, PreparedPair, window
+from softseg.training.patches import PatchOrder, PreparedPair, window_index
 
 Augment = Callable[[torch.Tensor, torch.Tensor, list[list[int]]], tuple[torch.Tensor, torch.Tensor]]
 
@@ -55,7 +55,8 @@ class Batches(Dataset):
     def _patch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         pair = self.pairs[self.order.image_index(number, len(self.pairs))]
         first, size = self.order.place(number, pair)
-        both = (window(array, first, size) for array in (pair.image, pair.soft))
+        where = window_index(pair.image.shape, first, size)
+        both = (array[where].astype(np.float32) for array in (pair.image, pair.soft))
         if len(self.order.patch_size) == 2:
             image, soft = (part[0] for part in both)
         else:

@@ -93,9 +93,9 @@ class TrainingConfig:
     loss_sees: str = "auto"
     steps: int = 600
     epochs: int | None = None
-    batch_size: int = 24
+    batch_size: int = 8
     optimizer: str = "adamw"
-    learning_rate: float = 2e-3
+    learning_rate: float = 5e-3
     weight_decay: float = 1e-2
     warmup_steps: int = 20
     gradient_clip: float | None = 1.0
