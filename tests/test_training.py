@@ -1,4 +1,5 @@
 import json
+import mmap
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from tube_cohort import write_tubes
 
 from softseg.augmentation import get_augmentation
 from softseg.errors import InputError
+from softseg.losses import LOSSES
 from softseg.network import PRESETS, NetworkConfig, build_network, load_weights, save_weights
 from softseg.training import History, TrainingConfig, fit
 from softseg.training.batches import Batches
@@ -266,6 +268,26 @@ def test_prepared_volumes_are_made_once_and_shared_between_truths(config, tmp_pa
     assert {p.soft_path for p in soft}.isdisjoint(p.soft_path for p in hard)
     find_data(config, network)
     assert all(path.stat().st_mtime_ns == time for path, time in written.items())
+
+
+def test_volumes_are_mapped_from_disk_and_not_loaded(config):
+    _, network = make_network(config)
+    pairs, _ = find_data(config.replaced(workers=2), network)
+    for array in (pairs[0].image, pairs[0].soft):
+        while isinstance(array, np.ndarray):
+            array = array.base
+        assert isinstance(array, mmap.mmap)
+
+
+def test_a_loss_of_ones_own_is_one_function_and_one_entry(config, monkeypatch):
+    def log_cosh(prediction, target, *, reduction="mean"):
+        values = torch.log(torch.cosh(prediction - target))
+        return {"mean": values.mean(), "sum": values.sum(), "none": values}[reduction]
+
+    monkeypatch.setitem(LOSSES, "log_cosh", log_cosh)
+    history = fit(config.replaced(loss="log_cosh"))
+    assert history.card["loss"] == "log_cosh"
+    assert history.losses.loss.iloc[-3:].mean() < history.losses.loss.iloc[:3].mean()
 
 
 def test_a_changed_mask_is_prepared_anew(tmp_path, config):

@@ -7,6 +7,7 @@ grow with the data set.
 import hashlib
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -57,13 +58,22 @@ def find_pairs(
 
 
 def prepare_pairs(
-    found: Sequence[tuple[str, str, Path, Path]], network: NetworkConfig, folder: Path
+    found: Sequence[tuple[str, str, Path, Path]],
+    network: NetworkConfig,
+    folder: Path,
+    *,
+    jobs: int = 1,
 ) -> list[PreparedPair]:
-    """Prepare what is not in the cache yet; a file's name is a hash of all that it depends on."""
-    return [
-        _prepare_pair(subject, contrast, image, truth, network, folder)
-        for subject, contrast, image, truth in found
-    ]
+    """Prepare what is not in the cache yet; a file's name is a hash of all that it depends on.
+
+    Args:
+        found: What `find_pairs` gave.
+        network: Says the working grid.
+        folder: The cache.
+        jobs: Threads; unpacking and resampling leave Python's lock to others.
+    """
+    with ThreadPoolExecutor(max(1, jobs)) as pool:
+        return list(pool.map(lambda each: _prepare_pair(*each, network, folder), found))
 
 
 def fingerprint(pairs: Sequence[PreparedPair]) -> str:

@@ -69,7 +69,7 @@ def find_data(
         set(dataset.subjects) - set(config.validation_subjects)
     )
     found = find_pairs(dataset, config, people)
-    return prepare_pairs(found, network, cache_folder(config)), volumes
+    return prepare_pairs(found, network, cache_folder(config), jobs=config.workers), volumes
 
 
 def data_name(config: TrainingConfig) -> str:
