@@ -115,7 +115,7 @@ class NetworkConfig:
 
 
 PRESETS: dict[str, NetworkConfig] = {
-    "small": NetworkConfig(),
+    "small": NetworkConfig(patch_size=(48, 48)),
     "axial": NetworkConfig(
         features_per_stage=(16, 32, 64, 96, 96),
         strides=(1, 2, 2, 2, 2),
