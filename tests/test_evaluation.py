@@ -259,3 +259,22 @@ def test_real_images_without_truth_and_levels_are_evaluated_by_the_same_calls():
 def test_an_unknown_subject_is_named(cohort):
     with pytest.raises(InputError, match="sub-777"):
         evaluate_csa(cohort, {"truth": "truth"}, subjects=["sub-777"])
+
+
+@pytest.mark.parametrize("ending", ["label-discs_dlabel", "label-discs_desc-warp_dlabel"])
+def test_disc_points_tell_the_levels_where_no_level_file_does(tmp_path, ending):
+    """The real database has disc points alone; a tube of constant area measures the same."""
+    soft = sample(Tube(), (1.0, 1.0, 2.0), length_mm=60).soft
+    write_image(tmp_path, "sub-001", "T2w", soft)
+    (tmp_path / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.10.0"}')
+    stem = tmp_path / "derivatives/labels" / CONTRASTS["T2w"].stem("sub-001")
+    discs = np.zeros(soft.data.shape, np.float32)
+    x, y = (n // 2 for n in discs.shape[:2])
+    for value, z in ((2, 26), (3, 20), (4, 12), (5, 4)):
+        discs[x, y, z] = value
+    soft.like(discs).save(stem.with_name(f"{stem.name}_{ending}.nii.gz"), np.uint8)
+    stem.with_name(f"{stem.name}_label-vertebrae_dseg.nii.gz").unlink()
+    table = evaluate_csa(Dataset.index(tmp_path, cache=False), {"truth": "truth"}, masks=("soft",))
+    assert table["status"].tolist() == ["ok"]
+    assert table["n_slices"].item() == pytest.approx(14, abs=1)  # from disc 2 down to disc 4
+    assert table["area_mm2"].item() == pytest.approx(AREA, rel=1e-3)

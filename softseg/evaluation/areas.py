@@ -16,6 +16,9 @@ from softseg.volume import Volume
 
 LEVELS = "labels:label-vertebrae_dseg"
 """One level file an image, the same for all methods: areas differ by the masks alone."""
+DISCS = ("labels:label-discs_dlabel", "labels:label-discs_desc-warp_dlabel")
+"""Where disc points lie, drawn on the image itself or brought over from another contrast; they
+tell the levels where no level file does."""
 COLUMNS = [
     "subject",
     "session",
@@ -143,7 +146,7 @@ def evaluate_variants(
     Returns:
         `evaluate_csa`'s columns, and those that the variants name.
     """
-    extra = {} if vertebrae is None else {"levels": levels}
+    extra = {} if vertebrae is None else {"levels": levels, "discs": DISCS}
     tasks = find_tasks(dataset, methods, subjects=subjects, extra=extra)
     worker = partial(_area_rows, vertebrae=vertebrae, variants=variants)
     named = dict.fromkeys(key for columns, _ in variants for key in columns)
@@ -175,7 +178,9 @@ def evaluate_profile(
         top of the level, 1 at its bottom), `area_mm2`, `flag`; images without mask or levels have
         no rows.
     """
-    tasks = find_tasks(dataset, methods, subjects=subjects, extra={"levels": levels})
+    tasks = find_tasks(
+        dataset, methods, subjects=subjects, extra={"levels": levels, "discs": DISCS}
+    )
     worker = partial(_profile_rows, variants=[VARIANTS[m] for m in masks])
     columns = [*COLUMNS[:5], "slice", "level", "position", "area_mm2", "flag"]
     return pd.DataFrame(run_tasks(worker, tasks, jobs=jobs), columns=columns)
@@ -214,7 +219,8 @@ def _profile_rows(task: Task, *, variants: Sequence[Variant]) -> list[dict]:
 def _problem(task: Task, source: object, *, needs_levels: bool) -> str | None:
     if source is None:
         return "no mask"
-    return "no levels" if needs_levels and task.extra["levels"] is None else None
+    known = task.extra.get("levels") or task.extra.get("discs")
+    return "no levels" if needs_levels and known is None else None
 
 
 def _try(do: Callable, *arguments: object) -> object:
@@ -228,7 +234,9 @@ def _try(do: Callable, *arguments: object) -> object:
 def _measure(mask: Volume, task: Task) -> pd.DataFrame:
     with warnings.catch_warnings():  # the column `other_components` says it for every image
         warnings.simplefilter("ignore", csa.MeasurementWarning)
-        return csa.measure(mask, levels=task.extra.get("levels"), shape=False)
+        levels = task.extra.get("levels")
+        discs = task.extra.get("discs") if levels is None else None
+        return csa.measure(mask, levels=levels, discs=discs, shape=False)
 
 
 def _mean_area(mask: Volume, task: Task, vertebrae: tuple[int, int] | None) -> dict:
@@ -246,8 +254,8 @@ def _mean_area(mask: Volume, task: Task, vertebrae: tuple[int, int] | None) -> d
 
 
 def _level_slices(task: Task, vertebrae: tuple[int, int] | None) -> int | None:
-    """Slices that the level file marks, whatever the mask."""
-    if vertebrae is None:
+    """Slices that the level file marks, whatever the mask; disc points mark none."""
+    if vertebrae is None or task.extra["levels"] is None:
         return None
     levels = Volume.load(task.extra["levels"]).oriented().data
     marked = (levels > 0).sum(axis=(0, 1))
