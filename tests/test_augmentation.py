@@ -180,6 +180,19 @@ def test_each_effect_of_a_list_can_be_shown_alone():
     assert moving == {"affine", "elastic", "flip"}
 
 
+def test_the_effects_of_the_light_augmentation_can_be_shown_too():
+    soft = cords((48, 48), 1)[0]
+    image = soft * 2 - 1
+    shown = effects(image, soft, name="light", seed=2)
+    assert list(shown) == ["affine", "blur", "gamma", "gain", "offset", "noise"]
+    assert all(not torch.allclose(changed, image, atol=1e-3) for changed, _ in shown.values())
+    moving = {t for t, (_, mask) in shown.items() if not torch.allclose(mask, soft, atol=1e-3)}
+    assert moving == {"affine"}
+    assert effects(image, soft, name="none") == {}
+    with pytest.raises(InputError, match="found 'strong'"):
+        effects(image, soft, name="strong")
+
+
 def test_monai_keeps_its_own_settings():
     from monai.data import get_track_meta
 

@@ -203,11 +203,19 @@ def test_a_continued_training_sees_the_batches_it_would_have_seen(batches):
 
 
 def test_every_image_is_shown_once_before_any_is_shown_again():
-    order = PatchOrder(3, (32, 32))
-    shown = [order.image_index(number, 7) for number in range(21)]
+    order, contrasts = PatchOrder(3, (32, 32)), ("T1w", "T2w", "T2w", "DWI", "T2w", "T1w", "T2w")
+    shown = [order.image_index(number, contrasts) for number in range(21)]
     turns = [shown[start : start + 7] for start in (0, 7, 14)]
     assert all(sorted(turn) == list(range(7)) for turn in turns)
     assert turns[0] != turns[1]
+
+
+def test_contrasts_take_turns():
+    names = ("T1w", "T2w", "DWI")
+    contrasts = tuple(names[number % 3] for number in range(15))
+    order = PatchOrder(0, (32, 32))
+    shown = [contrasts[order.image_index(number, contrasts)] for number in range(45)]
+    assert all(set(shown[start : start + 3]) == set(names) for start in range(0, 45, 3))
 
 
 def test_image_and_mask_of_a_patch_belong_together(batches):
@@ -223,7 +231,7 @@ def test_most_patches_hold_the_cord_and_some_do_not_have_to(batches, config):
     pairs, _ = find_data(config, network)
     always = PatchOrder(0, (16, 16), cord_share=1.0)
     for number in range(40):
-        pair = pairs[always.image_index(number, len(pairs))]
+        pair = pairs[always.image_index(number, tuple(pair.contrast for pair in pairs))]
         first, size = always.place(number, pair)
         assert window(pair.soft, first, size).max() > 0.5
     never = PatchOrder(0, (16, 16), cord_share=0.0)

@@ -4,7 +4,7 @@ One resampling carries rotation, scale, shift and mirroring together, for image 
 that neither is interpolated twice; intensities change afterwards and leave the mask alone.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -39,7 +39,12 @@ class Light:
 
 
 def augment_lightly(
-    images: torch.Tensor, softs: torch.Tensor, seeds: list[list[int]], settings: Light
+    images: torch.Tensor,
+    softs: torch.Tensor,
+    seeds: list[list[int]],
+    settings: Light,
+    *,
+    mirror: bool = True,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Change each sample by its own seed.
 
@@ -48,13 +53,14 @@ def augment_lightly(
         softs: The same shape, values in [0, 1].
         seeds: One per sample; a sample's result depends on nothing else of the batch.
         settings: How far.
+        mirror: Whether right and left may be exchanged.
 
     Returns:
         Images and soft masks of the same shapes; masks interpolated linearly, never binarised.
     """
     generators = [np.random.default_rng(seed) for seed in seeds]
     both = torch.cat([images, softs], dim=1)  # (B, 2, …)
-    both = _resample(both, [_affine(g, images.shape[2:], settings) for g in generators])
+    both = _resample(both, [_affine(g, images.shape[2:], settings, mirror) for g in generators])
     images, softs = both[:, :1], both[:, 1:].clamp(0.0, 1.0)
     changes = torch.tensor([_intensity(g, settings) for g in generators], dtype=torch.float32)
     images = _blur(images, changes[:, 0])
@@ -66,7 +72,28 @@ def augment_lightly(
     return images, softs
 
 
-def _affine(rng: np.random.Generator, shape: torch.Size, settings: Light) -> np.ndarray:
+def light_effects(
+    image: torch.Tensor, soft: torch.Tensor, seed: int, settings: Light
+) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """Each change alone, with certainty: name → `(1, …)` image and mask."""
+    none = Light(**dict.fromkeys((f.name for f in fields(Light)), 0.0))
+    parts = {
+        "affine": ("rotation_deg", "scale", "shift_voxels"),
+        "blur": ("blur_voxels",), "gamma": ("gamma",), "gain": ("gain",), "offset": ("offset",),
+        "noise": ("noise",),
+    }  # fmt: skip
+    shown = {}
+    for title, names in parts.items():
+        only = replace(none, probability=1.0, **{name: getattr(settings, name) for name in names})
+        mirror = title == "affine"
+        images, softs = augment_lightly(image[None], soft[None], [[seed]], only, mirror=mirror)
+        shown[title] = images[0], softs[0]
+    return shown
+
+
+def _affine(
+    rng: np.random.Generator, shape: torch.Size, settings: Light, mirror: bool
+) -> np.ndarray:
     """`(D, D + 1)` from output to input, in `grid_sample`'s units of half an image."""
     axes = len(shape)
     matrix = np.eye(axes)
@@ -79,7 +106,7 @@ def _affine(rng: np.random.Generator, shape: torch.Size, settings: Light) -> np.
         matrix = matrix @ turn
     matrix = matrix @ np.diag(1.0 / (1.0 + rng.uniform(-settings.scale, settings.scale, axes)))
     # The cord is nearly symmetric from right to left, the first axis, and in no other.
-    matrix[:, 0] *= rng.choice((-1.0, 1.0))
+    matrix[:, 0] *= rng.choice((-1.0, 1.0)) if mirror else 1.0
     half = np.array(shape) / 2.0
     shift = rng.uniform(-settings.shift_voxels, settings.shift_voxels, axes) / half
     matrix = matrix * half[None, :] / half[:, None]

@@ -47,28 +47,17 @@ class Published:
         return torch.stack([i for i, _ in samples]), torch.stack([s for _, s in samples])
 
 
-def effects(
-    image: torch.Tensor, soft: torch.Tensor, *, name: str, seed: int = 0
+def published_effects(
+    name: str, image: torch.Tensor, soft: torch.Tensor, seed: int
 ) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """What each transform of a list does to one image alone, for a figure.
-
-    Args:
-        image: `(1, …)` with two or three axes of space.
-        soft: The same shape, values in [0, 1].
-        name: `paper_meant`, `paper_ran` or `bigaug`.
-        seed: Of the random strengths.
-
-    Returns:
-        Transform's name → changed image and mask.
-    """
+    """Each transform of a list alone, with certainty: name → `(1, …)` image and mask."""
     from monai.transforms import Compose
 
     listed = transforms(name, image.shape[1:], always=True)
-    positive = [listed["positive intensities"]] if "positive intensities" in listed else []
+    positive = [listed.pop("positive intensities")] if "positive intensities" in listed else []
     return {
         title: _run(Compose([*positive, transform]), image, soft, [seed])
         for title, transform in listed.items()
-        if title != "positive intensities"
     }
 
 

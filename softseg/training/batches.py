@@ -31,6 +31,7 @@ class Batches(Dataset):
         world: int = 1,
     ) -> None:
         self.pairs = pairs
+        self.contrasts = tuple(pair.contrast for pair in pairs)
         self.order = order
         self.augment = augment
         self.batch_size = batch_size
@@ -53,7 +54,7 @@ class Batches(Dataset):
         return self.augment(images, softs, [[self.order.seed, 3, number] for number in numbers])
 
     def _patch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        pair = self.pairs[self.order.image_index(number, len(self.pairs))]
+        pair = self.pairs[self.order.image_index(number, self.contrasts)]
         first, size = self.order.place(number, pair)
         where = window_index(pair.image.shape, first, size)
         both = (array[where].astype(np.float32) for array in (pair.image, pair.soft))

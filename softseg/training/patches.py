@@ -54,7 +54,8 @@ class PatchOrder:
     """Draws image, slice and place of each patch.
 
     Every image is shown once before any is shown again, whatever its number of slices, so that
-    contrasts with many thin slices do not crowd out those with few thick ones.
+    contrasts with many thin slices do not crowd out those with few thick ones; and contrasts take
+    turns, so that no batch pulls the network towards one of them.
 
     Attributes:
         seed: Of the order.
@@ -68,16 +69,17 @@ class PatchOrder:
     crop: str = "cord"
     cord_share: float = 0.8
 
-    def image_index(self, number: int, images: int) -> int:
-        """The image of the `number`-th patch.
+    def image_index(self, number: int, contrasts: tuple[str, ...]) -> int:
+        """The image of the `number`-th patch, where image i shows `contrasts[i]`.
 
         Example:
-            >>> order = PatchOrder(0, (64, 64))
-            >>> sorted(order.image_index(n, 5) for n in range(5, 10))
-            [0, 1, 2, 3, 4]
+            >>> order, contrasts = PatchOrder(0, (64, 64)), ("T1w", "T1w", "T2w", "T2w")
+            >>> shown = [order.image_index(n, contrasts) for n in range(4, 8)]
+            >>> sorted(shown), contrasts[shown[0]] != contrasts[shown[1]]
+            ([0, 1, 2, 3], True)
         """
-        turn, place = divmod(number, images)
-        return int(_turn(self.seed, turn, images)[place])
+        turn, place = divmod(number, len(contrasts))
+        return int(_turn(self.seed, turn, contrasts)[place])
 
     def place(self, number: int, pair: PreparedPair) -> tuple[np.ndarray, np.ndarray]:
         """First voxel and size of the `number`-th patch, along Z, X and Y of `pair`."""
@@ -143,6 +145,12 @@ def window_index(
 
 
 @lru_cache(maxsize=4)
-def _turn(seed: int, turn: int, images: int) -> np.ndarray:
+def _turn(seed: int, turn: int, contrasts: tuple[str, ...]) -> np.ndarray:
     """The order in which images are shown the `turn`-th time."""
-    return np.random.default_rng([seed, 1, turn]).permutation(images)
+    rng = np.random.default_rng([seed, 1, turn])
+    when = np.empty(len(contrasts))
+    names = np.array(contrasts)
+    for name in sorted(set(contrasts)):
+        mine = np.flatnonzero(names == name)
+        when[mine] = (rng.permutation(len(mine)) + 0.5) / len(mine)
+    return np.lexsort((rng.random(len(contrasts)), when))
