@@ -16,9 +16,9 @@ from softseg.volume import Volume
 
 LEVELS = "labels:label-vertebrae_dseg"
 """One level file an image, the same for all methods: areas differ by the masks alone."""
-DISCS = ("labels:label-discs_dlabel", "labels:label-discs_desc-warp_dlabel")
-"""Where disc points lie, drawn on the image itself or brought over from another contrast; they
-tell the levels where no level file does."""
+DISCS = "labels:label-discs_dlabel"
+"""Disc points, drawn on the image or brought over from another contrast; they tell the levels where
+no level file does."""
 COLUMNS = [
     "subject",
     "session",

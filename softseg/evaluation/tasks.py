@@ -54,7 +54,7 @@ def find_tasks(
     methods: Mapping[str, Method],
     *,
     subjects: Iterable[str] | None = None,
-    extra: Mapping[str, str | Sequence[str]] | None = None,
+    extra: Mapping[str, str] | None = None,
 ) -> list[Task]:
     """One task an image, in the order of the data set's index.
 
@@ -62,7 +62,7 @@ def find_tasks(
         dataset: Its `images` are evaluated, whether a method has a mask of them or not.
         methods: Name in tables → `Method`.
         subjects: Only these.
-        extra: Name → `FOLDER:ENDING` of more files, or several of which the first there counts.
+        extra: Name → `FOLDER:ENDING` of more files.
 
     Raises:
         InputError: If a subject is unknown.
@@ -78,14 +78,9 @@ def find_tasks(
         find = partial(_find, dataset, row)
         session = row.session if isinstance(row.session, str) else None
         sources = {name: m if callable(m) else find(m) for name, m in methods.items()}
-        more = {name: _find_first(find, source) for name, source in (extra or {}).items()}
+        more = {name: find(source) for name, source in (extra or {}).items()}
         tasks.append(Task(row.subject, session, row.contrast, Path(row.path), sources, more))
     return tasks
-
-
-def _find_first(find: Callable[[str], Path | None], sources: str | Sequence[str]) -> Path | None:
-    names = (sources,) if isinstance(sources, str) else sources
-    return next((path for path in map(find, names) if path is not None), None)
 
 
 def _find(dataset: Dataset, row: Any, source: str) -> Path | None:
