@@ -4,11 +4,15 @@ One resampling carries rotation, scale, shift and mirroring together, for image 
 that neither is interpolated twice; intensities change afterwards and leave the mask alone.
 """
 
+import math
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
 from torch.nn import functional
+
+TURNS = {2: ((0, 1),), 3: ((0, 1), (0, 2), (1, 2))}
+"""Planes of rotation."""
 
 
 @dataclass(frozen=True)
@@ -96,19 +100,22 @@ def _affine(
 ) -> np.ndarray:
     """`(D, D + 1)` from output to input, in `grid_sample`'s units of half an image."""
     axes = len(shape)
-    matrix = np.eye(axes)
     limit = np.deg2rad(settings.rotation_deg)
-    for first, second in ((0, 1), (0, 2), (1, 2)) if axes == 3 else ((0, 1),):
-        angle = rng.uniform(-limit, limit)
+    drawn = rng.random(10)
+    spread = 2.0 * drawn - 1.0
+    matrix = np.eye(axes)
+    for number, (first, second) in enumerate(TURNS[axes]):
         turn = np.eye(axes)
-        turn[first, first] = turn[second, second] = np.cos(angle)
-        turn[first, second], turn[second, first] = -np.sin(angle), np.sin(angle)
+        sine, cosine = math.sin(limit * spread[number]), math.cos(limit * spread[number])
+        turn[first, first] = turn[second, second] = cosine
+        turn[first, second], turn[second, first] = -sine, sine
         matrix = matrix @ turn
-    matrix = matrix @ np.diag(1.0 / (1.0 + rng.uniform(-settings.scale, settings.scale, axes)))
+    matrix /= 1.0 + settings.scale * spread[3 : 3 + axes]
     # The cord is nearly symmetric from right to left, the first axis, and in no other.
-    matrix[:, 0] *= rng.choice((-1.0, 1.0)) if mirror else 1.0
+    if mirror and drawn[9] < 0.5:
+        matrix[:, 0] *= -1.0
     half = np.array(shape) / 2.0
-    shift = rng.uniform(-settings.shift_voxels, settings.shift_voxels, axes) / half
+    shift = settings.shift_voxels * spread[6 : 6 + axes] / half
     matrix = matrix * half[None, :] / half[:, None]
     # grid_sample counts axes from the last.
     return np.concatenate([matrix[::-1, ::-1], shift[::-1, None]], axis=1)
@@ -123,15 +130,19 @@ def _resample(both: torch.Tensor, affines: list[np.ndarray]) -> torch.Tensor:
 
 def _intensity(rng: np.random.Generator, settings: Light) -> tuple[float, ...]:
     """Blur, log gamma, gain, offset and noise of one sample; what is not drawn is neutral."""
-    drawn = rng.random(5) < settings.probability
+    drawn = rng.random(10).tolist()
+    strength = drawn[5:]
     values = (
-        rng.uniform(0.3, 1.0) * settings.blur_voxels,
-        rng.uniform(-settings.gamma, settings.gamma),
-        rng.uniform(-settings.gain, settings.gain),
-        rng.uniform(-settings.offset, settings.offset),
-        rng.uniform(0.0, settings.noise),
+        (0.3 + 0.7 * strength[0]) * settings.blur_voxels,
+        (2 * strength[1] - 1) * settings.gamma,
+        (2 * strength[2] - 1) * settings.gain,
+        (2 * strength[3] - 1) * settings.offset,
+        strength[4] * settings.noise,
     )
-    return tuple(value * use for value, use in zip(values, drawn, strict=True))
+    return tuple(
+        value if chance < settings.probability else 0.0
+        for value, chance in zip(values, drawn, strict=False)
+    )
 
 
 def _blur(images: torch.Tensor, sigmas: torch.Tensor) -> torch.Tensor:

@@ -1,5 +1,7 @@
 """Which patch is the n-th of a training: a function of the seed and n alone."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -43,6 +45,11 @@ class PreparedPair:
         """`(Z, 3)`: cord voxels of each slice and their centre along X and Y."""
         return np.load(self.cord_path, allow_pickle=False)
 
+    @cached_property
+    def cord_slices(self) -> np.ndarray:
+        """Indices of the slices that hold cord."""
+        return np.flatnonzero(self.cord[:, 0] > 0)
+
 
 def _mapped(path: Path) -> np.ndarray:
     # A plain view of the mapping is indexed three times as fast as numpy's memmap.
@@ -81,37 +88,36 @@ class PatchOrder:
         turn, place = divmod(number, len(contrasts))
         return int(_turn(self.seed, turn, contrasts)[place])
 
-    def place(self, number: int, pair: PreparedPair) -> tuple[np.ndarray, np.ndarray]:
+    def place(self, number: int, pair: PreparedPair) -> tuple[list[int], list[int]]:
         """First voxel and size of the `number`-th patch, along Z, X and Y of `pair`."""
-        shape = np.array(pair.image.shape)
+        # Plain numbers: a step takes milliseconds, and small arrays would cost one of them.
+        shape = pair.image.shape
         plane, deep = self.patch_size[:2], self.patch_size[2:]
-        size = np.array([*(deep or (1,)), *plane])
-        rng = np.random.default_rng([self.seed, 2, number])
+        size = [*(deep or (1,)), *plane]
+        drawn = np.random.default_rng([self.seed, 2, number]).random(7).tolist()
         if self.crop == "centre":
-            centre = (shape - 1) / 2.0
+            first = [math.floor((n - m) / 2) for n, m in zip(shape, size, strict=True)]
             if not deep:
-                centre[0] = rng.integers(shape[0])
-        else:
-            centre = self._near_cord(rng, pair, shape, size)
-        first = np.round(centre - (size - 1) / 2.0).astype(int)
-        if self.crop == "cord":
-            first = np.clip(first, np.minimum(0, (shape - size) // 2), np.maximum(0, shape - size))
-        return first, size
+                first[0] = int(drawn[0] * shape[0])
+            return first, size
+        centre = self._near_cord(drawn, pair, size)
+        return [
+            min(max(round(c - (m - 1) / 2), min(0, (n - m) // 2)), max(0, n - m))
+            for c, n, m in zip(centre, shape, size, strict=True)
+        ], size
 
-    def _near_cord(
-        self, rng: np.random.Generator, pair: PreparedPair, shape: np.ndarray, size: np.ndarray
-    ) -> np.ndarray:
-        about_cord, anywhere = rng.random(), rng.random(3)
-        slices = np.flatnonzero(pair.cord[:, 0] > 0)
+    def _near_cord(self, drawn: list[float], pair: PreparedPair, size: list[int]) -> list[float]:
+        about_cord, *anywhere = drawn[:4]
+        slices = pair.cord_slices
         if about_cord >= self.cord_share or not len(slices):
-            return anywhere * (shape - 1)
-        chosen = slices[int(anywhere[0] * len(slices))]
-        jitter = rng.uniform(-MARGIN, MARGIN, 3) * size
-        jitter[0] *= size[0] > 1
-        return np.array([chosen, *pair.cord[chosen, 1:]]) + jitter
+            return [a * (n - 1) for a, n in zip(anywhere, pair.image.shape, strict=True)]
+        chosen = int(slices[int(anywhere[0] * len(slices))])
+        middle = [chosen, *pair.cord[chosen, 1:].tolist()]
+        jitter = [(2 * d - 1) * MARGIN * m * (m > 1) for d, m in zip(drawn[4:], size, strict=True)]
+        return [m + j for m, j in zip(middle, jitter, strict=True)]
 
 
-def window(array: np.ndarray, first: np.ndarray, size: np.ndarray) -> np.ndarray:
+def window(array: np.ndarray, first: Sequence[int], size: Sequence[int]) -> np.ndarray:
     """The part of `array` that begins at `first`; beyond its border the border is repeated.
 
     Args:
@@ -123,17 +129,17 @@ def window(array: np.ndarray, first: np.ndarray, size: np.ndarray) -> np.ndarray
         A float32 array of shape `size`.
 
     Example:
-        >>> window(np.arange(4.0).reshape(1, 1, 4), np.array([0, 0, -1]), np.array([1, 1, 3]))
+        >>> window(np.arange(4.0).reshape(1, 1, 4), (0, 0, -1), (1, 1, 3))
         array([[[0., 0., 1.]]], dtype=float32)
     """
     return np.asarray(array[window_index(array.shape, first, size)], dtype=np.float32)
 
 
 def window_index(
-    shape: tuple[int, ...], first: np.ndarray, size: np.ndarray
+    shape: Sequence[int], first: Sequence[int], size: Sequence[int]
 ) -> tuple[slice | np.ndarray, ...]:
     """What to index an array of `shape` with to get that window; images and masks share it."""
-    ends = [(int(f), int(f + n)) for f, n in zip(first, size, strict=True)]
+    ends = [(f, f + n) for f, n in zip(first, size, strict=True)]
     if all(f >= 0 and end <= n for (f, end), n in zip(ends, shape, strict=True)):
         return tuple(slice(f, end) for f, end in ends)
     index = []
