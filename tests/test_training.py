@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tube_cohort import write_tubes
 
 from softseg.augmentation import get_augmentation
+from softseg.contrasts import CONTRASTS
 from softseg.errors import InputError
 from softseg.losses import LOSSES
 from softseg.network import PRESETS, NetworkConfig, build_network, load_weights, save_weights
@@ -422,6 +424,21 @@ def test_ctrl_c_stays_ctrl_c_and_works_again_afterwards(config, monkeypatch):
 def test_worker_processes_change_nothing(config, tmp_path):
     helped = config.replaced(workers=1, output=str(tmp_path / "helped"))
     assert checksum(fit(config).folder) == checksum(fit(helped).folder)
+
+
+def test_the_grid_of_models_names_only_what_exists(project_root):
+    grid = yaml.safe_load((project_root / "notebooks/scales/grid.yml").read_text())["models"]
+    assert {"soft_all", "hard_all", "soft_bin_all", "hard_all_bigaug", "synthseg"} <= set(grid)
+    for kind in ("soft", "hard"):
+        alone = [m for m in grid.values() if m.get("method") == f"{kind}_per_contrast"]
+        assert sorted(c for model in alone for c in model["contrasts"]) == sorted(CONTRASTS)
+    for name, model in grid.items():
+        settings = {k: v for k, v in model.items() if k not in ("method", "seeds")}
+        config = TrainingConfig.from_dict({"output": name} | settings)
+        make_loss(config, make_network(config)[1])
+        get_augmentation(config.augmentation)
+        assert set(config.contrasts) <= set(CONTRASTS)
+        assert "steps" not in model, "every model gets the same number of steps"
 
 
 def test_a_network_can_be_a_changed_preset(config):
