@@ -62,8 +62,10 @@ format: $(STAMP) ## format in place
 	$(BIN)/ruff format .
 	$(BIN)/ruff format --line-length 72 notebooks/*.ipynb
 
-benchmark: $(STAMP) ## speed and accuracy measurements
-	$(BIN)/python -m pytest -o addopts=--doctest-modules --benchmark-only -m 'not stress' tests
+benchmark: $(STAMP) ## measure speed and accuracy, refresh the tables of the pages that show them
+	mkdir -p runs
+	$(BIN)/python -m pytest -o addopts=--doctest-modules --benchmark-only -m 'not stress' --benchmark-json runs/benchmarks.json tests
+	$(BIN)/python tests/benchmark_table.py runs/benchmarks.json book/tables/benchmarks.csv
 
 clean: ## remove what was computed (not .venv, not data)
 	rm -rf runs/demo runs/tiny _build .snakemake

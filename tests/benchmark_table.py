@@ -1,0 +1,72 @@
+"""Benchmarks as the book shows them: `python tests/benchmark_table.py RAW.json TABLE.csv`.
+
+Reads what `pytest --benchmark-json` wrote and keeps one row a benchmark: what it does (its name is
+a sentence), its median time, spread, and number of rounds. Times hold for the machine named in the
+table's last column.
+"""
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from softseg.files import replacing
+
+
+def sentence(name: str) -> str:
+    """A test's name as words, its parameters in brackets.
+
+    Example:
+        >>> sentence("test_speed_of_the_index[cached]")
+        'speed of the index (cached)'
+    """
+    words, _, parameters = name.removeprefix("test_").partition("[")
+    words = words.replace("_", " ")
+    return f"{words} ({parameters.removesuffix(']')})" if parameters else words
+
+
+def area(path: str) -> str:
+    """Which part of the package a test file measures.
+
+    Example:
+        >>> area("tests/test_ground_truth_benchmark.py")
+        'ground truth'
+    """
+    stem = re.sub(r"^test_|_benchmark$", "", Path(path).stem)
+    return stem.replace("_", " ")
+
+
+def table(raw: dict) -> pd.DataFrame:
+    """One row a benchmark, in the order of parts and names."""
+    machine = raw["machine_info"]["cpu"].get("brand_raw", raw["machine_info"]["machine"])
+    rows = []
+    for entry in raw["benchmarks"]:
+        stats = entry["stats"]
+        rows.append(
+            {
+                "part": area(entry["fullname"].partition("::")[0]),
+                "what": sentence(entry["name"]),
+                "median (ms)": f"{1000 * stats['median']:.3g}",
+                "spread (ms)": f"{1000 * stats['iqr']:.2g}",
+                "rounds": stats["rounds"],
+                "machine": machine,
+            }
+        )
+    return pd.DataFrame(rows).sort_values(["part", "what"], ignore_index=True)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("raw", type=Path)
+    parser.add_argument("table", type=Path)
+    options = parser.parse_args()
+    found = table(json.loads(options.raw.read_text(encoding="utf-8")))
+    with replacing(options.table) as temporary:
+        found.to_csv(temporary, index=False)
+
+
+if __name__ == "__main__":
+    main()

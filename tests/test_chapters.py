@@ -1,0 +1,62 @@
+"""Committed chapters are what their sources, parameters and scale say."""
+
+import json
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+CHAPTERS = sorted((ROOT / "book/chapters").glob("*.ipynb"))
+TABLE = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+
+sys.path.insert(0, str(ROOT / "notebooks"))
+from execute import scale_digest, source_digest  # noqa: E402
+
+
+def mentioned(node) -> set[str]:
+    """Every file that the table of contents names."""
+    if isinstance(node, dict):
+        own = {node["file"]} if "file" in node else set()
+        return own.union(*(mentioned(value) for value in node.values()))
+    return set().union(*map(mentioned, node)) if isinstance(node, list) else set()
+
+
+def test_every_source_has_a_chapter_in_the_book_and_the_other_way_round():
+    sources = {path.stem for path in (ROOT / "notebooks").glob("[0-9]*.ipynb")}
+    assert sources == {path.stem for path in CHAPTERS}
+    listed = {Path(name).stem for name in mentioned(TABLE) if "chapters/" in name}
+    assert listed == sources
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_is_not_stale(path):
+    made = nbformat.read(path, as_version=4).metadata["softseg"]
+    source = ROOT / "notebooks" / made["source"]
+    scale = ROOT / "notebooks/scales" / f"{made['scale']}.yml"
+    remedy = f"{path.name} is stale, run `make chapters`:"
+    assert made["source_sha256"] == source_digest(source), f"{remedy} its source changed"
+    assert made["scale_sha256"] == scale_digest(scale), f"{remedy} {scale.name} changed"
+    content = yaml.safe_load(scale.read_text(encoding="utf-8"))
+    wanted = content["notebooks"].get(path.stem, {})
+    assert wanted.items() <= made["parameters"].items(), f"{remedy} its parameters changed"
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_ran_to_its_end_and_wrote_nothing_to_stderr(path):
+    cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    counts = [cell.execution_count for cell in cells]
+    assert counts == list(range(1, len(cells) + 1))
+    for cell in cells:
+        for output in cell.outputs:
+            assert output.output_type != "error"
+            assert output.get("name") != "stderr", output["text"]
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_chapter_carries_no_path_of_the_machine_it_ran_on(path):
+    text = json.dumps(nbformat.read(path, as_version=4).cells)
+    for private in ("/root/", "/home/", "/work/", "/tmp/"):
+        assert private not in text
