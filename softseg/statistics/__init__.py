@@ -27,6 +27,7 @@ from softseg.statistics.studies import (
     simulated_power,
     study_size,
 )
+from softseg.statistics.tracking import area_tracking
 from softseg.statistics.variability import (
     complete_cases,
     contrast_variability,
@@ -42,6 +43,7 @@ __all__ = [
     "adjust",
     "anova_by_method",
     "area_bias_percent",
+    "area_tracking",
     "best_prediction",
     "best_prediction_for",
     "bland_altman",

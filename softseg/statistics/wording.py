@@ -90,3 +90,27 @@ worst image 0.50).'
         f"On {len(scores)} real images of {len(people)} people with manual masks the Dice score is "
         f"{people.mean():.2f} (mean by person; worst image {scores[measure].min():.2f})."
     )
+
+
+def say_tracking(tracking: pd.DataFrame, method: str) -> str:
+    """One sentence on how far a method's area follows a person's true one.
+
+    Args:
+        tracking: From `area_tracking`; empty where no truth is known.
+        method: Which row.
+
+    Example:
+        >>> row = {"method": "a", "n": 9, "slope": 0.5, "ci_low": 0.3, "ci_high": 0.7}
+        >>> say_tracking(pd.DataFrame([row]), "a")
+        'Of every mm² by which the true areas of two people differ, a shows 0.50 mm² \
+(95 % interval 0.30 to 0.70, n = 9).'
+    """
+    rows = tracking[tracking["method"] == method] if len(tracking) else tracking
+    if rows.empty:
+        return "How far areas follow the people is not known: these data have no true areas."
+    row = rows.iloc[0]
+    return (
+        f"Of every mm² by which the true areas of two people differ, {method} shows "
+        f"{row['slope']:.2f} mm² (95 % interval {row['ci_low']:.2f} to {row['ci_high']:.2f}, "
+        f"n = {row['n']:.0f})."
+    )
