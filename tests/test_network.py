@@ -247,3 +247,24 @@ def test_networks_need_neither_monai_nor_lightning():
         "assert not {'monai', 'lightning', 'pytorch_lightning'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_only_the_decoder_goes_without_normalisation():
+    kept, dropped = (
+        build_network(NetworkConfig(decoder_normalisation=flag)) for flag in (True, False)
+    )
+    norms = (nn.InstanceNorm2d,)
+    assert any(isinstance(m, norms) for m in kept.decoder.stages.modules())
+    assert not any(isinstance(m, norms) for m in dropped.decoder.stages.modules())
+    assert any(isinstance(m, norms) for m in dropped.encoder.modules())
+
+
+def test_dropping_the_normalisation_survives_saving_and_loading(tmp_path):
+    config = NetworkConfig(decoder_normalisation=False)
+    network = build_network(config, seed=3)
+    save_weights(tmp_path / "n.safetensors", network, config, {})
+    again, read, _ = load_weights(tmp_path / "n.safetensors")
+    assert read == config
+    image = torch.randn(1, 1, 48, 48, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(again.eval()(image), network.eval()(image))

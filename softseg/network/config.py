@@ -24,6 +24,9 @@ class NetworkConfig:
         strides: Down-sampling on entering each stage, one number for all axes or one per axis.
         convolutions_per_stage: Convolutions (plain) or blocks (residual) of an encoder stage; a
             decoder stage of a plain network has as many, of a residual one has one.
+        decoder_normalisation: Whether the decoder normalises its features, as the paper's does. An
+            instance norm there gives every patch features of zero mean, and with them the area of
+            the average cord: without, areas follow the person.
         deep_supervision: Whether the training sees outputs of every resolution.
         activation: What `activate` makes of the raw output: `none`, `clamp`, `normalised_relu`
             or `sigmoid`.
@@ -46,6 +49,7 @@ class NetworkConfig:
     features_per_stage: tuple[int, ...] = (16, 32, 64, 64)
     strides: tuple[int | tuple[int, ...], ...] = (1, 2, 2, 2)
     convolutions_per_stage: int = 2
+    decoder_normalisation: bool = True
     deep_supervision: bool = False
     activation: str = "clamp"
     spacing_mm: tuple[float, ...] = (0.8, 0.8)
@@ -115,8 +119,9 @@ class NetworkConfig:
 
 
 PRESETS: dict[str, NetworkConfig] = {
-    "small": NetworkConfig(patch_size=(48, 48)),
+    "small": NetworkConfig(patch_size=(48, 48), decoder_normalisation=False),
     "axial": NetworkConfig(
+        decoder_normalisation=False,
         features_per_stage=(16, 32, 64, 96, 96),
         strides=(1, 2, 2, 2, 2),
         activation="sigmoid",

@@ -53,9 +53,19 @@ def build_network(config: NetworkConfig, *, seed: int = 0) -> nn.Module:
             **{blocks: [per_stage] * stages},
         )
         network.apply(network.initialize)
+    if not config.decoder_normalisation:
+        _drop_normalisation(network.decoder.stages)
     for head in network.decoder.seg_layers:
         nn.init.constant_(head.bias, config.output_bias)
     return network
+
+
+def _drop_normalisation(module: nn.Module) -> None:
+    for name, child in list(module.named_children()):
+        if isinstance(child, tuple(NORMALISATION.values())):
+            setattr(module, name, nn.Identity())
+        else:
+            _drop_normalisation(child)
 
 
 def count_parameters(network: nn.Module) -> int:
