@@ -275,6 +275,8 @@ def test_an_interrupted_command_says_so_and_keeps_whole_people(tmp_path):
     run = subprocess.Popen(
         [*command, "--contrasts", "EPI"], stderr=subprocess.PIPE, stdout=subprocess.PIPE,
         text=True, start_new_session=True,
+        # A test run in the background ignores interrupts, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     deadline = time.monotonic() + 90
     while not (out / "sub-001").exists() and time.monotonic() < deadline:
