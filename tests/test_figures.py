@@ -172,6 +172,19 @@ def atrophy_table():
     return pd.DataFrame(rows, columns=columns)
 
 
+def cost_table():
+    return pd.DataFrame(
+        {"model": ["small", "paper"], "parameters": [319_027, 30_785_000], "minutes": [3.0, 9.0]}
+    )
+
+
+def changed_patches():
+    patch = np.add.outer(np.arange(16.0), np.arange(12.0))
+    soft = np.zeros((16, 12))
+    soft[4:9, 3:8] = 1.0
+    return {"shift": (patch, np.roll(soft, 2, axis=0)), "gain": (patch * 1.5, soft)}, (patch, soft)
+
+
 FIGURES = {
     "csa_by_contrast": lambda: figures.csa_by_contrast(csa_table()),
     "spread_by_method": lambda: figures.spread_by_method(spread_table()),
@@ -204,6 +217,10 @@ FIGURES = {
     "difference_forest": lambda: figures.difference_forest(
         statistics.compare_methods(spread_table(), "sd_mm2")
     ),
+    "augmentation_effects": lambda: figures.augmentation_effects(
+        changed_patches()[0], original=changed_patches()[1]
+    ),
+    "training_cost": lambda: figures.training_cost(cost_table()),
 }
 PICTURES_OR_SHARES = {
     "contrast_gallery",
@@ -211,6 +228,8 @@ PICTURES_OR_SHARES = {
     "patch_grid",
     "reliability_curve",
     "prediction_under_doubt",
+    "augmentation_effects",
+    "training_cost",
 }
 
 
@@ -365,3 +384,41 @@ def test_the_outline_of_a_binary_mask_runs_along_voxel_edges():
     assert (np.nanmin(x), np.nanmax(x)) == (1.0, 5.0)
     assert (np.nanmin(y), np.nanmax(y)) == (0.5, 1.5)
     assert np.isnan(x).sum() == 6  # the perimeter of two voxels has six edges
+
+
+def test_the_edge_before_a_change_is_dotted_only_where_the_mask_moved():
+    effects, original = changed_patches()
+    figure = figures.augmentation_effects(effects, original=original)
+    edges = {ax.get_title("center"): len(ax.collections) for ax in figure.axes if ax.images}
+    assert edges == {"as it is": 1, "shift": 2, "gain": 1}
+
+
+def test_one_scale_of_grey_shows_a_change_of_brightness_and_own_scales_hide_it():
+    effects, original = changed_patches()
+    for same, shown in ((True, True), (False, False)):
+        figure = figures.augmentation_effects(effects, original=original, same_grey=same)
+        drawn = {ax.get_title("center"): ax.images[0] for ax in figure.axes if ax.images}
+        pictures = [drawn[name].norm(drawn[name].get_array()) for name in ("as it is", "gain")]
+        assert (not np.allclose(*pictures)) is shown
+
+
+def test_a_volume_with_a_channel_is_drawn_at_the_slice_with_most_cord():
+    image = np.stack([np.full((8, 8), z) for z in range(5)], axis=-1)[None].astype(float)
+    soft = np.zeros_like(image)
+    soft[0, 2:6, 2:6, 3] = 1.0
+    figure = figures.augmentation_effects({"change": (image, soft)})
+    assert np.all(figure.axes[0].images[0].get_array() == 3)
+
+
+def test_a_figure_of_nothing_says_so():
+    with pytest.raises(ValueError, match="no change to draw"):
+        figures.augmentation_effects({})
+    with pytest.raises(ValueError, match="no column of costs"):
+        figures.training_cost(pd.DataFrame({"model": ["small"]}))
+
+
+def test_costs_far_apart_are_drawn_on_a_logarithmic_scale_and_close_ones_are_not():
+    first, second = figures.training_cost(cost_table()).axes
+    assert (first.get_xscale(), second.get_xscale()) == ("log", "linear")
+    gaps = cost_table().assign(minutes=[np.nan, 0.0])
+    assert png(figures.training_cost(gaps))

@@ -2,6 +2,7 @@
 
 from softseg.figures.agreement import bland_altman_plot, contrast_pairs, pair_scatter
 from softseg.figures.atrophy import atrophy_detected, sample_size_curves
+from softseg.figures.augmentation import augmentation_effects
 from softseg.figures.calibration import (
     area_against_resolution,
     area_against_threshold,
@@ -25,7 +26,7 @@ from softseg.figures.style import (
     new_figure,
     use_style,
 )
-from softseg.figures.training import learning_curves
+from softseg.figures.training import learning_curves, training_cost
 from softseg.figures.variability import csa_by_contrast, spread_by_method
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "area_against_threshold",
     "area_profile",
     "atrophy_detected",
+    "augmentation_effects",
     "bland_altman_plot",
     "case_gallery",
     "condition_heat_map",
@@ -57,5 +59,6 @@ __all__ = [
     "sample_size_curves",
     "soft_truth_explained",
     "spread_by_method",
+    "training_cost",
     "use_style",
 ]
