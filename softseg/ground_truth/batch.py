@@ -142,9 +142,10 @@ def make_ground_truth(
 
 def read_slices(root: Path | str, pipeline: str = PIPELINE) -> pd.DataFrame:
     """The slice-wise reports of every participant on disk, one table."""
-    files = sorted(
-        (Path(root) / "derivatives" / pipeline).glob("sub-*/**/*_desc-softseg_report.csv")
-    )
+    folder = Path(root) / "derivatives" / pipeline
+    # One below the participant or the session: what a killed process left lies in hidden folders.
+    name = "*_desc-softseg_report.csv"
+    files = sorted([*folder.glob(f"sub-*/{name}"), *folder.glob(f"sub-*/ses-*/{name}")])
     tables = [pd.read_csv(file, dtype={"session": object}) for file in files]
     if not tables:
         return pd.DataFrame()
@@ -169,20 +170,38 @@ def write_report(root: Path, pipeline: str, bounds: Bounds | None = None) -> pd.
 
 def _set_aside(folders: list[Path]) -> list[Path]:
     """Rename the folders of masks that this step did not make, all or none; their new places."""
-    foreign = [folder for folder in folders if any(folder.glob("sub-*")) and not _is_ours(folder)]
-    places = [folder.with_name(f"{folder.name}{PUBLISHED}") for folder in foreign]
-    for folder, place in zip(foreign, places, strict=True):
-        if place.exists():
-            raise InputError(
-                f"{folder}: holds masks that softseg did not make, and {place.name} is taken; "
-                "rename one or write to another folder"
-            )
-    for folder, place in zip(foreign, places, strict=True):
+    foreign = [folder for folder in folders if _is_foreign(folder)]
+    for folder in foreign:
+        if _published(folder).exists():
+            _refuse(folder)
+    moved = []
+    for folder in foreign:
         try:
-            folder.rename(place)
+            folder.rename(_published(folder))
+            moved.append(_published(folder))
         except OSError as error:
-            raise InputError(f"{folder}: cannot be set aside ({error.strerror})") from error
-    return places
+            _refuse(folder, error)
+    return moved
+
+
+def _refuse(folder: Path, error: OSError | None = None) -> None:
+    """Raise, unless another process of ours (a shard of the same step) was faster."""
+    if not _is_foreign(folder):
+        return
+    if error is not None and not _published(folder).exists():
+        raise InputError(f"{folder}: cannot be set aside ({error.strerror})") from error
+    raise InputError(
+        f"{folder}: holds masks that softseg did not make, and {_published(folder).name} is "
+        "taken; rename one or write to another folder"
+    )
+
+
+def _published(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}{PUBLISHED}")
+
+
+def _is_foreign(folder: Path) -> bool:
+    return any(folder.glob("sub-*")) and not _is_ours(folder)
 
 
 def _is_ours(folder: Path) -> bool:

@@ -1,6 +1,8 @@
 """One participant's soft truth: masks read, checked, averaged, written with their sidecars."""
 
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,7 @@ from softseg.errors import InputError
 from softseg.files import replacing, sha256, write_json
 from softseg.ground_truth.masks import load_mask
 from softseg.ground_truth.soft import SoftTruth, soft_ground_truth
+from softseg.volume import Volume
 
 if TYPE_CHECKING:
     from softseg.ground_truth.batch import Settings
@@ -184,22 +187,38 @@ def _warnings_of(task: Task) -> str:
 
 
 def _write(task: Task, truth: SoftTruth, sidecars: dict[str, dict[str, Any]]) -> pd.DataFrame:
-    binary = truth.binary(task.settings.threshold)
+    """All files are written beside their places first, so that a full disk changes nothing.
+
+    Only then are they moved there: the old sidecars go first and the new ones come last, so that
+    no sidecar ever vouches for a mask of other settings, wherever the process is killed.
+    """
     report = truth.report.assign(subject=task.subject, session=task.session)
     report = report[["subject", "session", *truth.report.columns]]
-    with replacing(task.report_path) as temporary:
+    notes = [_sidecar_path(task.path(p, c, e)) for c in sidecars for p, e in _endings(task)]
+    with ExitStack() as stack:
+        # What is entered first is moved last.
+        places = [stack.enter_context(replacing(path)) for path in notes]
+        temporary = stack.enter_context(replacing(task.report_path))
         report.to_csv(temporary, index=False, float_format="%.6g")
-    for contrast, content in sidecars.items():
-        content = content | ({"Warnings": list(truth.warnings)} if truth.warnings else {})
-        for (pipeline, ending), volume, kind in zip(
-            _endings(task), (truth.soft[contrast], binary[contrast]), (np.float32, np.uint8),
-            strict=True,
-        ):  # fmt: skip
-            path = task.path(pipeline, contrast, ending)
-            volume.save(path, kind)
-            # The sidecar comes last: what has one is complete.
-            write_json(_sidecar_path(path), content)
+        for contrast, volume, kind, path in _masks(task, truth):
+            volume.save(stack.enter_context(replacing(path)), kind)
+            content = sidecars[contrast]
+            if truth.warnings:
+                content = content | {"Warnings": list(truth.warnings)}
+            write_json(places[notes.index(_sidecar_path(path))], content)
+        for path in notes:
+            path.unlink(missing_ok=True)
     return report
+
+
+def _masks(task: Task, truth: SoftTruth) -> Iterator[tuple[str, Volume, type, Path]]:
+    """What is written for each contrast, soft and binary, and where."""
+    binary = truth.binary(task.settings.threshold)
+    for contrast in truth.soft:
+        for (pipeline, ending), masks, kind in zip(
+            _endings(task), (truth.soft, binary), (np.float32, np.uint8), strict=True
+        ):
+            yield contrast, masks[contrast], kind, task.path(pipeline, contrast, ending)
 
 
 def _endings(task: Task) -> tuple[tuple[str, str], tuple[str, str]]:

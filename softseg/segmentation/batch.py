@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -158,14 +159,14 @@ def run(
         InputError: If the masks cannot be written where they should go.
     """
     for job in jobs:
-        settings = _settings(job, model, options)
         try:
+            settings = _settings(job, model, options)
             if not overwrite and _finished(job, settings):
                 yield Outcome(job, Volume.load(job.mask), _recorded_note(job), skipped=True)
                 continue
             image = Volume.load(job.image, average=options.average)
             result = _segment(image, model, options)
-        except (ValueError, MemoryError, RuntimeError) as error:
+        except (OSError, ValueError, MemoryError, RuntimeError) as error:
             text = str(error) if isinstance(error, InputError) else f"{job.image}: {error}"
             yield Outcome(job, None, text.splitlines()[0] if text else repr(error), failed=True)
             continue
@@ -187,22 +188,27 @@ def _write(job: Job, result: Segmentation, settings: dict, options: Options) -> 
     mask, kind = result.soft, np.float32
     if options.binary:
         mask, kind = mask.like((mask.data >= options.threshold).astype(np.uint8)), np.uint8
-    if result.uncertainty is not None:
-        result.uncertainty.save(job.uncertainty)
-    mask.save(job.mask, dtype=kind)
-    if job.recorded:
-        # Last, so that a record vouches for everything else.
-        write_json(
-            job.record,
-            {
-                "GeneratedBy": generated_by("segment", **settings),
-                "Sources": [job.image.name],
-                "CordFound": result.findings.found,
-                "DoubtfulSlices": list(result.findings.doubtful_slices),
-                "Note": result.note,
-            },
-        )
+    with ExitStack() as stack:
+        # What is entered first is moved into place last: a record vouches for everything else.
+        if job.recorded:
+            write_json(stack.enter_context(replacing(job.record)), _record(job, result, settings))
+        if result.uncertainty is not None:
+            result.uncertainty.save(stack.enter_context(replacing(job.uncertainty)))
+        mask.save(stack.enter_context(replacing(job.mask)), dtype=kind)
+        # A process killed from here on leaves no record of other settings beside the new mask.
+        if job.recorded:
+            job.record.unlink(missing_ok=True)
     return Outcome(job, mask, result.note)
+
+
+def _record(job: Job, result: Segmentation, settings: dict) -> dict[str, Any]:
+    return {
+        "GeneratedBy": generated_by("segment", **settings),
+        "Sources": [job.image.name],
+        "CordFound": result.findings.found,
+        "DoubtfulSlices": list(result.findings.doubtful_slices),
+        "Note": result.note,
+    }
 
 
 def _settings(job: Job, model: Model, options: Options) -> dict[str, Any]:
@@ -226,7 +232,10 @@ def _finished(job: Job, settings: dict[str, Any]) -> bool:
 
 
 def _recorded_note(job: Job) -> str:
-    return str(json.loads(job.record.read_text(encoding="utf-8")).get("Note", ""))
+    try:
+        return str(json.loads(job.record.read_text(encoding="utf-8")).get("Note", ""))
+    except (OSError, ValueError):  # another process is making this mask again
+        return ""
 
 
 def describe(out: Path, inputs: Sequence[Path], model: Model) -> None:
