@@ -1,4 +1,4 @@
-"""The one error that a user can mend."""
+"""The one error that a user can mend, and messages that stay on one line."""
 
 
 class InputError(ValueError):
@@ -11,3 +11,29 @@ class InputError(ValueError):
         Traceback (most recent call last):
         softseg.errors.InputError: a.nii.gz: a mask must lie in [0, 1], found [-0.02, 1.30]
     """
+
+
+def printable(text: object) -> str:
+    """`text` on one line: what would break it, steer a terminal or not encode is escaped.
+
+    File names may hold any of these.
+
+    Example:
+        >>> print(printable("a\\nb \\x1b[31m é"))
+        a\\nb \\x1b[31m é
+    """
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode("ascii")
+        for c in str(text)
+    )
+
+
+def brief(error: BaseException, limit: int = 200) -> str:
+    """What another library's error says, in one line of at most `limit` characters.
+
+    Example:
+        >>> brief(ValueError("two\\nlines"))
+        'two lines'
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    return printable(text if len(text) <= limit else f"{text[: limit - 1]}…")

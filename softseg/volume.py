@@ -1,4 +1,4 @@
-"""Images in space: all reading and writing of NIfTI is here.
+"""Images in space, read from NIfTI files and written to them.
 
 Axis convention, stated once for the package: arrays are `(X, Y, Z)`. In *working orientation*
 (`LAS`: the letters say where each axis runs to, as in nibabel) X runs right to left, Y posterior to
@@ -6,25 +6,22 @@ anterior and Z inferior to superior, so that slice 0 along Z is the most inferio
 Toolbox names the same orientation by where its axes come from, RPI.
 """
 
-import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 from nibabel import orientations
-from nibabel.filebasedimages import ImageFileError
 from scipy import ndimage
 
 from softseg.errors import InputError
 from softseg.files import replacing
+from softseg.nifti import read
 
 WORKING = "LAS"
 """Orientation in which the package measures and segments."""
 
 Spacing = tuple[float, float, float]
-MAX_VOXELS = 2**30
-"""More than any scanner writes; a header that claims more is broken."""
 
 
 @dataclass(frozen=True)
@@ -164,26 +161,17 @@ class Volume:
         """Read a NIfTI file as float32.
 
         Args:
-            path: `.nii` or `.nii.gz`.
+            path: A NIfTI image in one file, compressed or not.
             average: What to do with a series: None refuses it, `mean` and `rms` average its
                 volumes (root mean square for echoes).
 
         Raises:
-            InputError: If the file is unreadable, not a NIfTI image of real numbers in three
-                dimensions, or its affine does not place voxels in space.
+            InputError: If the file is damaged, not a NIfTI image of real numbers in three
+                dimensions, or its affine does not place voxels in space; see `softseg.nifti`.
         """
         path = Path(path)
-        image = _open(path)
-        _check_header(path, image, average)
-        try:
-            data = np.asanyarray(image.dataobj, dtype=np.float32)
-        except (OSError, EOFError, ValueError, zlib.error, MemoryError) as error:
-            raise InputError(f"{path}: damaged, its voxels cannot be read ({error})") from error
-        data = data.reshape(data.shape[:3] + tuple(n for n in data.shape[3:] if n > 1))
-        if data.ndim == 4:
-            data = data.mean(axis=3) if average == "mean" else np.sqrt((data**2).mean(axis=3))
-        codes = tuple(int(image.header[key]) for key in ("qform_code", "sform_code"))
-        return cls(data, image.affine.astype(float), path, codes)
+        found = read(path, average=average)
+        return cls(found.data, found.affine, path, found.codes)
 
     def save(self, path: Path | str, dtype: type = np.float32) -> Path:
         """Write to `path` whole or not at all; only geometry goes into the header.
@@ -202,37 +190,3 @@ class Volume:
         with replacing(path) as temporary:
             nib.save(image, temporary)
         return path
-
-
-def _open(path: Path) -> nib.Nifti1Image:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        image = nib.load(path)
-    except (ImageFileError, OSError, EOFError, ValueError, zlib.error, KeyError) as error:
-        raise InputError(f"{path}: not a readable NIfTI image ({error})") from error
-    if not isinstance(image, nib.Nifti1Image | nib.Nifti2Image):
-        raise InputError(f"{path}: a NIfTI image is needed, found {type(image).__name__}")
-    return image
-
-
-def _check_header(path: Path, image: nib.Nifti1Image, average: str | None) -> None:
-    if average not in (None, "mean", "rms"):
-        raise InputError(f"--average takes mean or rms, found {average!r}")
-    kind = image.get_data_dtype()
-    if kind.kind not in "iufb":
-        raise InputError(f"{path}: voxels must be real numbers, found {kind}")
-    shape = image.shape
-    if len(shape) < 3 or min(shape) < 1 or np.prod(shape, dtype=float) > MAX_VOXELS:
-        raise InputError(f"{path}: a three-dimensional image is needed, found shape {shape}")
-    series = [n for n in shape[3:] if n > 1]
-    if len(series) > 1:
-        raise InputError(f"{path}: at most four dimensions are read, found shape {shape}")
-    if series and average is None:
-        raise InputError(
-            f"{path}: a three-dimensional image is needed, found {series[0]} volumes; average them "
-            "first with --average mean (or rms for echoes)"
-        )
-    affine = image.affine
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise InputError(f"{path}: the affine must place voxels in space, found a singular one")

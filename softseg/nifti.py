@@ -1,0 +1,240 @@
+"""NIfTI files from anywhere, read with suspicion.
+
+The header is read as 348 bytes (540 in the second version) and every rule is checked before a voxel
+is: so that no header makes the reader ask for more memory than the file can fill, and that wrong
+geometry is refused rather than mended in silence. Extensions and texts of the header are not read.
+"""
+
+import gzip
+import logging
+import math
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import nibabel as nib
+import numpy as np
+from nibabel.arrayproxy import ArrayProxy
+
+from softseg.errors import InputError, brief
+
+MAX_VOXELS = 2**28
+"""Of one volume; 512 x 512 x 1024. What claims more is broken, or wants cropping first."""
+MAX_BYTES = 2**34
+"""Of a series, uncompressed; it is averaged volume by volume and never held as a whole."""
+MAX_COMPRESSION = 1032
+"""No deflate stream is shorter than its content by more than this factor."""
+TRAILING_BYTES = 2**20
+"""Read after the voxels, to reach the checksum of a compressed file."""
+SPACING_MM = (1e-3, 1e3)
+"""Voxel sizes that an image of a body can have."""
+
+_KINDS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
+_SILENT = logging.Logger("softseg.nifti.silent", level=logging.CRITICAL + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """What is kept of a file: `(X, Y, Z)` float32, the affine, and the qform and sform codes."""
+
+    data: np.ndarray
+    affine: np.ndarray
+    codes: tuple[int, int]
+
+
+def read(path: Path, *, average: str | None = None) -> Read:
+    """Voxels and geometry of a NIfTI file, compressed or not whatever its name says.
+
+    Args:
+        path: The file.
+        average: What to do with a series: None refuses it, `mean` and `rms` average its volumes.
+
+    Raises:
+        InputError: If the file breaks one of the rules of this module; the message names it.
+    """
+    if average not in (None, "mean", "rms"):
+        raise InputError(f"--average takes mean or rms, found {average!r}")
+    if not path.is_file():
+        what = "a folder, not a file" if path.is_dir() else "no such file"
+        raise InputError(f"{path}: {what}")
+    try:
+        with _opened(path) as (stream, packed):
+            header = _header(path, stream)
+            shape, volumes = _shape(path, header, average)
+            affine, codes = _geometry(path, header, shape)
+            _check_size(path, header, shape, volumes, packed)
+            data = _voxels(path, stream, header, shape, volumes, average)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: damaged, cannot be read to its end ({brief(error)})") from error
+    except MemoryError as error:
+        raise InputError(f"{path}: not enough memory for its voxels; crop the image") from error
+    return Read(data, affine, codes)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, bool]]:
+    """The stream of content, and whether it is compressed: decided by the first two bytes."""
+    with open(path, "rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        if packed:
+            with gzip.GzipFile(fileobj=file, mode="rb") as stream:
+                yield stream, True
+        else:
+            yield file, False
+
+
+def _header(path: Path, stream: BinaryIO) -> nib.Nifti1Header:
+    try:
+        block = stream.read(540)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: not a readable NIfTI image ({brief(error)})") from error
+    sizes = {int.from_bytes(block[:4], order) for order in ("little", "big")}
+    size = next((n for n in _KINDS if n in sizes), None)
+    if size is None or len(block) < size:
+        raise InputError(
+            f"{path}: not a readable NIfTI image, it must start with a header of 348 or 540 bytes; "
+            "convert it, for example with dcm2niix"
+        )
+    order = "<" if int.from_bytes(block[:4], "little") == size else ">"
+    header = _KINDS[size](block[:size], endianness=order, check=False)
+    magic = header["magic"].item()
+    if not magic.startswith((b"n+1", b"n+2")):
+        what = "a pair of .hdr and .img" if magic.startswith(b"ni") else f"magic {magic!r}"
+        raise InputError(f"{path}: a NIfTI image in one file is needed, found {what}")
+    return header
+
+
+def _shape(
+    path: Path, header: nib.Nifti1Header, average: str | None
+) -> tuple[tuple[int, int, int], int]:
+    """Shape of one volume, and how many there are."""
+    _check_kind(path, header)
+    n_dim = int(header["dim"][0])
+    shape = tuple(int(n) for n in header["dim"][1 : n_dim + 1]) if 1 <= n_dim <= 7 else ()
+    if len(shape) < 3 or min(shape) < 1:
+        raise InputError(f"{path}: a three-dimensional image is needed, found shape {shape}")
+    series = [n for n in shape[3:] if n > 1]
+    if len(series) > 1:
+        raise InputError(f"{path}: at most four dimensions are read, found shape {shape}")
+    if math.prod(shape[:3]) > MAX_VOXELS:
+        raise InputError(
+            f"{path}: at most {MAX_VOXELS:,} voxels are read, found shape {shape}; crop the image"
+        )
+    if series and average is None:
+        raise InputError(
+            f"{path}: a three-dimensional image is needed, found {series[0]} volumes; average them "
+            "first with --average mean (or rms for echoes)"
+        )
+    return shape[:3], math.prod(series)
+
+
+def _check_kind(path: Path, header: nib.Nifti1Header) -> None:
+    code = int(header["datatype"])
+    try:
+        kind = header.get_data_dtype()
+    except (KeyError, ValueError, nib.spatialimages.HeaderDataError) as error:
+        raise InputError(f"{path}: voxels must be numbers, found datatype code {code}") from error
+    if kind.kind not in "iufb" or not kind.itemsize:
+        raise InputError(f"{path}: voxels must be real numbers, found {_kind_name(kind)}")
+
+
+def _kind_name(kind: np.dtype) -> str:
+    return f"colours ({', '.join(kind.names)})" if kind.names else str(kind)
+
+
+def _geometry(
+    path: Path, header: nib.Nifti1Header, shape: tuple[int, int, int]
+) -> tuple[np.ndarray, tuple[int, int]]:
+    spacing = [float(mm) for mm in header["pixdim"][1:4]]
+    codes = tuple(int(header[key]) for key in ("qform_code", "sform_code"))
+    # The sform holds the voxel sizes itself; everything else is built from these.
+    if codes[1] == 0 and not all(math.isfinite(mm) and mm > 0 for mm in spacing):
+        raise InputError(f"{path}: voxel sizes must be positive, found {_numbers(spacing)} mm")
+    try:
+        header.check_fix(logger=_SILENT, error_level=100)
+        affine = np.asarray(header.get_best_affine(), dtype=float)
+    except (ValueError, nib.spatialimages.HeaderDataError) as error:
+        raise InputError(f"{path}: the affine cannot be read ({brief(error)})") from error
+    if not np.isfinite(affine).all():
+        raise InputError(f"{path}: the affine must be finite, found NaN or infinity in it")
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        skew = abs(np.linalg.det(affine[:3, :3] / spacing)) if spacing.all() else 0.0
+    if not skew > 1e-3:
+        raise InputError(f"{path}: the affine must place voxels in space, found a singular one")
+    if spacing.min() < SPACING_MM[0] or spacing.max() > SPACING_MM[1]:
+        raise InputError(
+            f"{path}: voxel sizes must lie within {SPACING_MM[0]:g} and {SPACING_MM[1]:g} mm, "
+            f"found {_numbers(spacing)}; are the units right?"
+        )
+    if np.abs(affine[:3, 3]).max() > 1e6:
+        raise InputError(f"{path}: the affine puts the image a kilometre away; mend its offset")
+    return affine, codes
+
+
+def _check_size(
+    path: Path,
+    header: nib.Nifti1Header,
+    shape: tuple[int, int, int],
+    volumes: int,
+    packed: bool,
+) -> None:
+    """Refuse a file that cannot hold what its header promises, before memory is asked for."""
+    start = float(header["vox_offset"])
+    least = int(header["sizeof_hdr"]) + 4
+    if not math.isfinite(start) or start < 0 or 0 < start < least or start > 2**31:
+        raise InputError(
+            f"{path}: voxels must start at byte {least} or later, found vox_offset {start:g}"
+        )
+    if start == 0:
+        header["vox_offset"] = least
+    needed = math.prod(shape) * volumes * header.get_data_dtype().itemsize
+    if needed > MAX_BYTES:
+        raise InputError(f"{path}: series of up to {MAX_BYTES:,} bytes are read, found {needed:,}")
+    size = path.stat().st_size
+    most = size * MAX_COMPRESSION if packed else size - header.get_data_offset()
+    if needed > most:
+        raise InputError(
+            f"{path}: damaged, the header promises {needed:,} bytes of voxels and the file of "
+            f"{size:,} bytes cannot hold them; copy or convert it again"
+        )
+
+
+def _voxels(
+    path: Path,
+    stream: BinaryIO,
+    header: nib.Nifti1Header,
+    shape: tuple[int, int, int],
+    volumes: int,
+    average: str | None,
+) -> np.ndarray:
+    kind, start = header.get_data_dtype(), header.get_data_offset()
+    try:
+        scaling = header.get_slope_inter()
+    except nib.spatialimages.HeaderDataError as error:
+        raise InputError(f"{path}: the scaling of values is broken ({brief(error)})") from error
+    step = math.prod(shape) * kind.itemsize
+    total = None
+    for number in range(volumes):
+        spec = (shape, kind, start + number * step, *scaling)
+        with np.errstate(over="ignore", invalid="ignore"):
+            data = np.asanyarray(ArrayProxy(stream, spec, mmap=False), dtype=np.float32)
+        if volumes == 1:
+            total = data
+            break
+        values = data.astype(float) ** (2 if average == "rms" else 1)
+        total = values if total is None else total + values
+    # The checksum of a compressed file is compared where its end is reached.
+    stream.read(TRAILING_BYTES)
+    if volumes == 1:
+        return total
+    mean = total / volumes
+    return (np.sqrt(mean) if average == "rms" else mean).astype(np.float32)
+
+
+def _numbers(values: np.ndarray | list[float]) -> str:
+    return ", ".join(f"{float(value):g}" for value in values)
