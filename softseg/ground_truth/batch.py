@@ -17,6 +17,7 @@ from softseg.files import replacing
 from softseg.ground_truth.report import Bounds, summarise
 from softseg.ground_truth.soft import check_options
 from softseg.ground_truth.subject import Task, has_masks, make_one
+from softseg.processes import end_with_parent
 
 PIPELINE = "labels_softseg"
 PUBLISHED = "_published"
@@ -228,7 +229,9 @@ def _run(tasks: list[Task], jobs: int) -> Iterator[tuple[Task, object]]:
         return
     # Fresh processes: a fork of a process with threads (a notebook, torch) may hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=context) as pool:
+    with ProcessPoolExecutor(
+        min(jobs, len(tasks)), mp_context=context, initializer=end_with_parent
+    ) as pool:
         pending = {pool.submit(make_one, task): task for task in tasks}
         try:
             while pending:
