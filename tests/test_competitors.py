@@ -7,6 +7,7 @@ import pytest
 from tube_cohort import write_tubes
 
 from softseg.competitors import (
+    POLARITY,
     adopt_masks,
     available_programs,
     export_nnunet,
@@ -85,9 +86,62 @@ def test_contours_of_a_data_set_are_one_more_method(dataset):
     assert list(table.subject) == ["sub-01", "sub-03"]
     assert set(table.status) == {"hard"}
     for subject in table.subject:
-        mask = Volume.load(dataset.existing("contour", subject, "T1w", "label-SC_seg"))
+        mask = Volume.load(dataset.existing("contour_following", subject, "T1w", "label-SC_seg"))
         assert soft_dice(mask.data, truth(dataset, subject).data) > 0.85
-    assert (dataset.root / "derivatives" / "contour" / "dataset_description.json").exists()
+    assert (
+        dataset.root / "derivatives" / "contour_following" / "dataset_description.json"
+    ).exists()
+
+
+def test_a_contour_follows_the_tube_that_it_is_started_in():
+    image, soft = tube(4.5)
+    shifted = np.roll(soft.data, 15, axis=0)  # 12 mm to the left, within the image
+    both = image.like(image.data + shifted)
+    beside = soft.like((shifted > 0.9).astype(np.float32))
+    searched = follow_contour(both, polarity="bright")
+    started = follow_contour(both, polarity="bright", start=beside)
+    assert soft_dice(searched.data, soft.data) > 0.92
+    assert soft_dice(started.data, shifted) > 0.92
+
+
+def test_where_a_contour_starts_says_nothing_about_its_size():
+    image, soft = tube(5.0)
+    small, large = (soft.like(tube(radius_mm)[1].data) for radius_mm in (3.0, 8.0))
+    areas = [
+        follow_contour(image, polarity="bright", start=start).data.sum() for start in (small, large)
+    ]
+    assert areas[0] == pytest.approx(areas[1], rel=0.01)
+
+
+def test_a_start_on_another_grid_is_refused():
+    image, soft = tube(5.0)
+    with pytest.raises(InputError, match="grid"):
+        follow_contour(image, polarity="bright", start=Volume(soft.data[:-1], soft.affine))
+
+
+def test_contours_start_from_masks_where_there_are_some(dataset):
+    everywhere = follow_contours(dataset, start="labels_softseg:label-SC_softseg")
+    assert len(everywhere) == len(SUBJECTS)
+    for subject in SUBJECTS:
+        mask = Volume.load(dataset.existing("contour_following", subject, "T1w", "label-SC_seg"))
+        assert soft_dice(mask.data, truth(dataset, subject).data) > 0.85
+    # Without any they are searched, as without the option.
+    follow_contours(dataset, subjects=["sub-01"], method="a", start="nowhere:label-SC_seg")
+    follow_contours(dataset, subjects=["sub-01"], method="b")
+    found = [
+        Volume.load(dataset.existing(method, "sub-01", "T1w", "label-SC_seg")).data
+        for method in ("a", "b")
+    ]
+    assert np.array_equal(*found)
+
+
+def test_the_polarity_of_every_contrast_is_that_of_the_physics():
+    from softseg.phantom.signal import tissue_signal
+
+    for contrast, polarity in POLARITY.items():
+        signal = tissue_signal(contrast, vendor="Siemens", field_t=3.0)
+        brighter = signal["white_matter"] > signal["csf"]
+        assert polarity == ("bright" if brighter else "dark"), contrast
 
 
 def test_any_tools_masks_take_part_by_their_folder(dataset, tmp_path):

@@ -17,7 +17,7 @@ from softseg.volume import Volume
 
 POLARITY: dict[str, str] = {
     "DWI": "bright", "MT-on": "dark", "GRE-T1w": "bright", "T1w": "bright", "T2star": "dark",
-    "T2w": "dark",
+    "T2w": "dark", "UNIT1": "bright", "STIR": "dark", "PSIR": "bright", "EPI": "dark", "b0": "dark",
 }  # fmt: skip
 """Whether the cord is brighter or darker than the fluid around it."""
 
@@ -49,13 +49,19 @@ class ContourSettings:
 
 
 def follow_contour(
-    image: Volume, *, polarity: str, settings: ContourSettings = ContourSettings()
+    image: Volume,
+    *,
+    polarity: str,
+    start: Volume | None = None,
+    settings: ContourSettings = ContourSettings(),
 ) -> Volume:
     """Segment the cord of one image by its edge.
 
     Args:
         image: Any orientation and voxel size.
         polarity: `bright` or `dark`: the cord against the fluid; see `POLARITY`.
+        start: Mask on the image's grid whose middle the contour starts from, slice by slice, as
+            PropSeg starts from a centreline drawn by hand; without one the cord is searched.
         settings: What a cord may look like.
 
     Returns:
@@ -63,7 +69,7 @@ def follow_contour(
         nothing like a cord is found. Binarise at 0.5 for a hard mask.
 
     Raises:
-        InputError: If `polarity` is neither.
+        InputError: If `polarity` is neither or `start` lies on another grid.
 
     Example:
         >>> x, y = np.mgrid[:48, :48]
@@ -75,12 +81,20 @@ def follow_contour(
     """
     if polarity not in ("bright", "dark"):
         raise InputError(f"polarity: must be bright or dark, found {polarity!r}")
+    if start is not None and start.data.shape != image.data.shape:
+        raise InputError(
+            f"{start.name}: the mask to start from must lie on the grid of {image.name}, "
+            f"{image.data.shape}, found {start.data.shape}"
+        )
     working = image.oriented()
     spacing = np.array(working.spacing_mm)
     data = np.nan_to_num(np.asarray(working.data, dtype=np.float32))
     data = data if polarity == "bright" else -data
     smooth = ndimage.gaussian_filter1d(data, settings.smooth_mm / spacing[2], axis=2)
-    centres = _find_tube(smooth, spacing, settings)
+    if start is None:
+        centres = _find_tube(smooth, spacing, settings)
+    else:
+        centres = _middles(start.oriented().data, spacing, settings)
     if np.isnan(centres).any():
         return image.like(np.zeros(image.data.shape, np.float32))
     for _ in range(settings.rounds):
@@ -105,6 +119,23 @@ def _find_tube(smooth: np.ndarray, spacing: np.ndarray, settings: ContourSetting
     heat = ndimage.maximum_filter(heat, size=(1, *width))
     found = track(heat, tuple(spacing[:2]), step * spacing[2])
     return interpolate(found, slices, np.arange(smooth.shape[2]))
+
+
+def _middles(mask: np.ndarray, spacing: np.ndarray, settings: ContourSettings) -> np.ndarray:
+    """`(Z, 2)` smoothed centres of mass of a mask's slices in voxels, nan where it is empty."""
+    weight = mask.sum(axis=(0, 1), dtype=float)
+    every = np.arange(mask.shape[2])
+    known = np.flatnonzero(weight > 0)
+    found = np.stack(
+        [
+            np.tensordot(mask.sum(axis=1 - axis)[:, known], np.arange(mask.shape[axis]), (0, 0))
+            / weight[known]
+            for axis in range(2)
+        ],
+        axis=1,
+    )
+    centres = interpolate(found, known, every)
+    return ndimage.gaussian_filter1d(centres, settings.smooth_mm / spacing[2], axis=0)
 
 
 def _likeness(slices: np.ndarray, spacing: np.ndarray, settings: ContourSettings) -> np.ndarray:
