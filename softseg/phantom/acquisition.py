@@ -78,6 +78,7 @@ def acquire(
     severity: str | Severity = "mild",
     field_of_view: str = "cord",
     field_t: float = 3.0,
+    voxel_scale: float = 1.0,
     series: bool = False,
 ) -> Acquired:
     """Image one contrast of a person.
@@ -90,6 +91,8 @@ def acquire(
         severity: `mild`, `realistic` or your own `Severity`.
         field_of_view: `cord` or `full`.
         field_t: Field strength: 1.5, 3 or 7 T.
+        voxel_scale: Factor on every side of the contrast's nominal voxel; noise stays the same
+            fraction of the signal.
         series: Make diffusion and functional scans volume by volume, and keep volumes and echoes.
 
     Raises:
@@ -103,7 +106,13 @@ def acquire(
         ('LAS', True)
     """
     scene = place(
-        anatomy, contrast, rng=rng, vendor=vendor, severity=severity, field_of_view=field_of_view
+        anatomy,
+        contrast,
+        rng=rng,
+        vendor=vendor,
+        severity=severity,
+        field_of_view=field_of_view,
+        voxel_scale=voxel_scale,
     )
     level = get_severity(severity)
     shots = repeated(contrast, scene.protocol) if series else single(scene.protocol)

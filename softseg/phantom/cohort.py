@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -29,7 +28,9 @@ from softseg.files import replacing, write_json
 from softseg.phantom.geometry import FIELDS_OF_VIEW
 from softseg.phantom.pathology import parse_pathology
 from softseg.phantom.protocols import PROTOCOLS, VENDORS
-from softseg.phantom.severity import get_severity
+from softseg.phantom.relaxation import FIELDS_T
+from softseg.phantom.scene import check_voxel_scale
+from softseg.phantom.severity import Severity, get_severity
 from softseg.phantom.subjects import Recipe, draw_subject, subject_label
 from softseg.phantom.writing import write_subject
 
@@ -65,7 +66,10 @@ def write_cohort(
     pathology: str | None = None,
     vendor: str | None = None,
     field_of_view: str = "cord",
-    severity: str = "mild",
+    severity: str | Severity = "mild",
+    field_t: float = 3.0,
+    voxel_scale: float = 1.0,
+    same_people: bool = False,
     series: bool = False,
     jobs: int | None = None,
     progress: bool = True,
@@ -82,7 +86,11 @@ def write_cohort(
             healthy people.
         vendor: `Siemens`, `Philips` or `GE` for everyone; None for the shares of Spine Generic.
         field_of_view: `cord` or `full`.
-        severity: `mild` or `realistic`.
+        severity: `mild`, `realistic` or your own `Severity`.
+        field_t: Field strength: 1.5, 3 or 7 T.
+        voxel_scale: Factor on every side of each contrast's nominal voxel.
+        same_people: Draw pathology apart from the person: cohorts of one seed then hold the same
+            people with and without it.
         series: Keep echoes, diffusion directions and functional volumes below `sourcedata`.
         jobs: Processes; None for one a core.
         progress: Whether to show a bar.
@@ -93,8 +101,11 @@ def write_cohort(
     Raises:
         InputError: If a setting is wrong or `out` holds something else; nothing is touched.
     """
-    recipe = _check(subjects, seed, contrasts, pathology, vendor, field_of_view, severity)
-    recipe = replace(recipe, series=series)
+    recipe = Recipe(
+        seed, _names(contrasts), pathology, vendor, field_of_view, severity, series,
+        float(field_t), float(voxel_scale), same_people,
+    )  # fmt: skip
+    _check(recipe, subjects)
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs must be at least 1, found {jobs}")
     out = Path(out)
@@ -111,29 +122,24 @@ def write_cohort(
     return out
 
 
-def _check(
-    subjects: int,
-    seed: int,
-    contrasts: Sequence[str] | str | None,
-    pathology: str | None,
-    vendor: str | None,
-    field_of_view: str,
-    severity: str,
-) -> Recipe:
+def _check(recipe: Recipe, subjects: int) -> None:
     if not 1 <= subjects <= MOST_SUBJECTS:
         raise InputError(f"subjects must be 1 to {MOST_SUBJECTS}, found {subjects}")
-    if not 0 <= seed < 2**32:
-        raise InputError(f"seed must be 0 to {2**32 - 1}, found {seed}")
-    if vendor is not None and vendor not in VENDORS:
-        raise InputError(f"unknown vendor {vendor!r}; known are {', '.join(VENDORS)}")
-    if field_of_view not in FIELDS_OF_VIEW:
+    if not 0 <= recipe.seed < 2**32:
+        raise InputError(f"seed must be 0 to {2**32 - 1}, found {recipe.seed}")
+    if recipe.vendor is not None and recipe.vendor not in VENDORS:
+        raise InputError(f"unknown vendor {recipe.vendor!r}; known are {', '.join(VENDORS)}")
+    if recipe.field_of_view not in FIELDS_OF_VIEW:
         raise InputError(
-            f"unknown field of view {field_of_view!r}; known are {', '.join(FIELDS_OF_VIEW)}"
+            f"unknown field of view {recipe.field_of_view!r}; known are {', '.join(FIELDS_OF_VIEW)}"
         )
-    get_severity(severity)
-    for name in (pathology or "healthy").split(","):
+    if recipe.field_t not in FIELDS_T:
+        known = ", ".join(f"{t:g}" for t in FIELDS_T)
+        raise InputError(f"unknown field strength {recipe.field_t:g} T; known are {known}")
+    check_voxel_scale(recipe.voxel_scale)
+    get_severity(recipe.severity)
+    for name in (recipe.pathology or "healthy").split(","):
         parse_pathology(name.strip(), np.random.default_rng(0))
-    return Recipe(seed, _names(contrasts), pathology, vendor, field_of_view, severity)
 
 
 def _names(contrasts: Sequence[str] | str | None) -> tuple[str, ...]:
@@ -177,7 +183,7 @@ def _check_folder(out: Path, recipe: Recipe, subjects: int) -> None:
 
 
 def _content(recipe: Recipe) -> dict:
-    return json.loads(json.dumps(asdict(recipe)))
+    return json.loads(json.dumps(recipe.settings))
 
 
 def _describe(out: Path, recipe: Recipe) -> None:

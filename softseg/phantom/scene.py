@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from softseg.contrasts import Contrast, get_contrast
+from softseg.errors import InputError
 from softseg.phantom import artefacts
 from softseg.phantom.anatomy import Anatomy
 from softseg.phantom.geometry import Movement, plan, refined
@@ -15,6 +16,10 @@ from softseg.volume import Grid, Volume
 
 ECHO_PLANAR = ("DWI", "b0", "EPI")
 """Contrasts read with an echo-planar train: distorted, and dark beside discs."""
+
+
+VOXEL_SCALES = (0.25, 4.0)
+"""How much smaller or larger than usual voxels may be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,14 +89,27 @@ def place(
     vendor: str = "Siemens",
     severity: str | Severity = "mild",
     field_of_view: str = "cord",
+    voxel_scale: float = 1.0,
 ) -> Scene:
     """Plan a contrast on a person who has moved since: what `acquire` then pictures.
 
+    Args:
+        anatomy: The person.
+        contrast: Key of `softseg.contrasts`.
+        rng: Source of randomness.
+        vendor: `Siemens`, `Philips` or `GE`.
+        severity: `mild`, `realistic` or your own `Severity`.
+        field_of_view: `cord` or `full`.
+        voxel_scale: Factor on every side of the contrast's nominal voxel, 0.25 to 4; a stack of
+            slices keeps its height.
+
     Raises:
-        InputError: If contrast, vendor, severity or field of view is unknown.
+        InputError: If contrast, vendor, severity, field of view or scale is unknown.
     """
     protocol = get_protocol(contrast, vendor)
     kind = get_contrast(contrast)
+    if voxel_scale != 1:
+        kind, protocol = _rescaled(kind, protocol, voxel_scale)
     level = get_severity(severity)
     grid = plan(anatomy, kind, slices=protocol.slices, field_of_view=field_of_view, rng=rng)
     movement = Movement.draw(rng, rotation_deg=level.rotation_deg)
@@ -106,3 +124,21 @@ def place(
         shift = np.broadcast_to(jumps, (grid.shape[0], 1, grid.shape[2])) / grid.spacing_mm[1]
         shift = shift if severity != "mild" else None
     return Scene(anatomy, kind, protocol, grid, movement.seen_from_body(grid), movement, shift)
+
+
+def check_voxel_scale(scale: float) -> None:
+    """Refuse voxels that no scan has.
+
+    Raises:
+        InputError: If the scale is outside `VOXEL_SCALES`.
+    """
+    low, high = VOXEL_SCALES
+    if not low <= scale <= high:
+        raise InputError(f"voxel_scale must lie in {low:g} to {high:g}, found {scale:g}")
+
+
+def _rescaled(kind: Contrast, protocol: Protocol, scale: float) -> tuple[Contrast, Protocol]:
+    check_voxel_scale(scale)
+    kind = replace(kind, spacing_mm=tuple(scale * side for side in kind.spacing_mm))
+    slices = protocol.slices and max(1, round(protocol.slices / scale))
+    return kind, replace(protocol, slices=slices)

@@ -1,13 +1,15 @@
 """Who is in a cohort, and where they are scanned."""
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 import pandas as pd
 
 from softseg.phantom.anatomy import Anatomy, random_anatomy
+from softseg.phantom.pathology import Pathology, parse_pathology
 from softseg.phantom.raters import SITES, VENDOR_SHARES
+from softseg.phantom.severity import Severity
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,12 @@ class Recipe:
             by commas take turns. None for healthy people.
         vendor: Vendor of every scanner, or None for the shares of Spine Generic.
         field_of_view: `cord` or `full`.
-        severity: `mild` or `realistic`.
+        severity: `mild`, `realistic` or settings of your own.
         series: Whether echoes and repeated volumes are kept below `sourcedata`.
+        field_t: Field strength in tesla.
+        voxel_scale: Factor on every side of each contrast's nominal voxel.
+        same_people: Whether pathology is drawn apart from the person, so that two cohorts of one
+            seed hold the same people with and without it.
     """
 
     seed: int
@@ -30,8 +36,26 @@ class Recipe:
     pathology: str | None = None
     vendor: str | None = None
     field_of_view: str = "cord"
-    severity: str = "mild"
+    severity: str | Severity = "mild"
     series: bool = False
+    field_t: float = 3.0
+    voxel_scale: float = 1.0
+    same_people: bool = False
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What a cohort's description says of it; options that came later only where they matter,
+        so that cohorts of earlier versions are still recognised.
+        """
+        shown = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {
+            name: asdict(value) if isinstance(value, Severity) else value
+            for name, value in shown.items()
+            if name not in _LATER or value != _LATER[name]
+        }
+
+
+_LATER = {"field_t": 3.0, "voxel_scale": 1.0, "same_people": False}
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +101,11 @@ def draw_subject(recipe: Recipe, index: int) -> Subject:
     drawn = vendors[rng.choice(len(vendors), p=list(VENDOR_SHARES.values()))]
     vendor = recipe.vendor or drawn
     site = SITES[vendor][rng.integers(len(SITES[vendor]))]
-    anatomy = random_anatomy(rng, pathology=names[index % len(names)])
+    pathology: str | Pathology = names[index % len(names)]
+    if recipe.same_people:
+        apart = np.random.default_rng([recipe.seed, index, zlib.crc32(b"pathology")])
+        pathology = parse_pathology(pathology, apart)
+    anatomy = random_anatomy(rng, pathology=pathology)
     return Subject(subject_label(index), index, anatomy, vendor, site)
 
 

@@ -34,6 +34,8 @@ def write_subject(root: Path, recipe: Recipe, index: int) -> None:
             vendor=subject.vendor,
             severity=recipe.severity,
             field_of_view=recipe.field_of_view,
+            field_t=recipe.field_t,
+            voxel_scale=recipe.voxel_scale,
             series=recipe.series,
         )
         mask = rate(
@@ -46,9 +48,9 @@ def write_subject(root: Path, recipe: Recipe, index: int) -> None:
             outlines=scan.scene.outlines(),
         )
         contrast = get_contrast(name)
-        _write_raw(root, subject, contrast, scan)
+        _write_raw(root, subject, contrast, scan, recipe.field_t)
         if scan.series is not None:
-            _write_series(root / "sourcedata", subject, contrast, scan)
+            _write_series(root / "sourcedata", subject, contrast, scan, recipe.field_t)
         _write_labels(root / "derivatives" / "labels", subject, contrast, scan, mask)
         truth = root / "derivatives" / "truth"
         stem = contrast.stem(subject.label)
@@ -64,7 +66,9 @@ def _write_areas(truth: Path, subject: Subject, tables: Sequence[pd.DataFrame]) 
         table.to_csv(temporary, index=False, float_format="%.5f", lineterminator="\n")
 
 
-def _write_raw(root: Path, subject: Subject, contrast: Contrast, scan: Acquired) -> None:
+def _write_raw(
+    root: Path, subject: Subject, contrast: Contrast, scan: Acquired, field_t: float
+) -> None:
     path = root / contrast.stem(subject.label)
     name = path.with_name(path.name + ".nii.gz")
     if contrast.datatype == "func":
@@ -72,15 +76,16 @@ def _write_raw(root: Path, subject: Subject, contrast: Contrast, scan: Acquired)
         _save_series(data, scan.image.affine, name, scan.protocol.tr_s)
     else:
         scan.image.save(name, np.int16)
-    content = _sidecar_of(subject, contrast, scan.protocol)
+    content = _sidecar_of(subject, scan, field_t)
     write_json(path.with_name(path.name + ".json"), content)
     if contrast.datatype == "dwi":
         b_value = scan.protocol.b_value
         _write_gradients(path, np.array([b_value]), np.array([[float(b_value > 0), 0.0, 0.0]]))
 
 
-def _sidecar_of(subject: Subject, contrast: Contrast, protocol: Protocol) -> dict:
-    content = sidecar(protocol, vendor=subject.vendor)
+def _sidecar_of(subject: Subject, scan: Acquired, field_t: float) -> dict:
+    contrast = scan.scene.contrast
+    content = sidecar(scan.protocol, vendor=subject.vendor, field_t=field_t)
     if contrast.datatype == "func":
         content["TaskName"] = "rest"
     if contrast.suffix.endswith("MTS"):
@@ -130,14 +135,16 @@ def _write_gradients(path: Path, b_values: np.ndarray, directions: np.ndarray) -
 _SERIES_STEM = {"DWI": "dwi/{0}_dwi", "EPI": "func/{0}_task-rest_bold", "T2star": "anat/{0}_T2star"}
 
 
-def _write_series(sourcedata: Path, subject: Subject, contrast: Contrast, scan: Acquired) -> None:
+def _write_series(
+    sourcedata: Path, subject: Subject, contrast: Contrast, scan: Acquired, field_t: float
+) -> None:
     """The scan before averaging, where Spine Generic keeps it."""
     series = scan.series
     stem = _SERIES_STEM[contrast.name].format(subject.label)
     path = sourcedata / subject.label / stem
     name = path.with_name(path.name + ".nii.gz")
     _save_series(series.data, scan.image.affine, name, scan.protocol.tr_s)
-    content = _sidecar_of(subject, contrast, scan.protocol)
+    content = _sidecar_of(subject, scan, field_t)
     content["EchoTimes"] = list(scan.protocol.te_s)
     write_json(path.with_name(path.name + ".json"), content)
     if series.b_values is not None:

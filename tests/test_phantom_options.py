@@ -1,0 +1,171 @@
+"""What can be changed about a cohort, one thing at a time, with the same people in it."""
+
+import json
+from dataclasses import fields
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from softseg.contrasts import CONTRASTS
+from softseg.errors import InputError
+from softseg.phantom.acquisition import acquire
+from softseg.phantom.anatomy import random_anatomy
+from softseg.phantom.cohort import RECIPE_FILE, write_cohort
+from softseg.phantom.severity import with_settings
+from softseg.phantom.subjects import Recipe, draw_subject
+from softseg.volume import Volume
+
+STEM = CONTRASTS["T2star"].stem("sub-001")
+PLAIN = with_settings("mild")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Cohorts of one person that differ in one option, made when they are asked for."""
+    root, made = tmp_path_factory.mktemp("options"), {}
+
+    def get(**options):
+        key = repr(options)
+        if key not in made:
+            settings = {"vendor": "Siemens", "severity": PLAIN, "same_people": True} | options
+            made[key] = write_cohort(
+                root / str(len(made)), subjects=1, seed=6, contrasts="T2star", jobs=1,
+                progress=False, **settings,
+            )  # fmt: skip
+        return made[key]
+
+    return get
+
+
+def image(cohort):
+    return Volume.load(cohort / f"{STEM}.nii.gz")
+
+
+def truth(cohort):
+    return Volume.load(cohort / "derivatives" / "truth" / f"{STEM}_label-SC_softseg.nii.gz")
+
+
+def areas(cohort):
+    table = pd.read_csv(cohort / "derivatives/truth/sub-001/sub-001_csa.csv")
+    return table["area_mm2"].to_numpy()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"vendor": "GE"},
+        {"field_t": 7.0},
+        {"severity": with_settings("mild", noise=3.0)},
+        {"pathology": "lesions=6"},
+    ],
+    ids=str,
+)
+def test_another_scanner_or_a_lesion_changes_the_picture_and_leaves_the_truth(written, options):
+    plain, changed = written(), written(**options)
+    np.testing.assert_allclose(truth(plain).data, truth(changed).data, atol=1e-6)
+    assert not np.array_equal(image(plain).data, image(changed).data)
+
+
+def test_the_same_people_lose_exactly_the_area_that_atrophy_takes(written):
+    thin = written(pathology="atrophy=15")
+    np.testing.assert_allclose(areas(thin), 0.85 * areas(written()), rtol=2e-3)
+
+
+def test_without_the_option_pathology_makes_other_people(written):
+    alone = {"same_people": False}
+    thin = written(pathology="atrophy=15", **alone)
+    np.testing.assert_allclose(areas(written(**alone)), areas(written()), rtol=1e-6)
+    ratio = areas(written(pathology="atrophy", **alone)) / areas(thin)
+    assert np.ptp(ratio) > 0.01, "a drawn number shifts everything that is drawn after it"
+
+
+@pytest.mark.parametrize("pathology", ["compression", "lesions", "injury", "atrophy", "healthy"])
+@pytest.mark.parametrize("vendor", ["Siemens", "Philips", "GE"])
+def test_a_person_is_the_same_whatever_the_pathology_and_the_vendor(pathology, vendor):
+    plain = draw_subject(Recipe(3, ("T2w",), same_people=True), 5)
+    other = draw_subject(Recipe(3, ("T2w",), pathology, vendor, same_people=True), 5)
+    assert other.anatomy.person == plain.anatomy.person
+    np.testing.assert_array_equal(
+        other.anatomy.centreline.position, plain.anatomy.centreline.position
+    )
+    np.testing.assert_array_equal(other.anatomy.outline.radius, plain.anatomy.outline.radius)
+    assert other.anatomy.pathology.name == pathology
+
+
+def test_noise_grows_with_its_factor():
+    person = random_anatomy(np.random.default_rng(2))
+
+    def picture(noise):
+        level = with_settings("mild", noise=noise)
+        return acquire(person, "EPI", rng=np.random.default_rng(3), severity=level)
+
+    quiet = picture(0.0)
+    inside = quiet.truth.data > 0.95
+    spread = [
+        np.std((picture(noise).image.data - quiet.image.data)[inside]) for noise in (0.8, 2.4)
+    ]
+    assert spread[1] / spread[0] == pytest.approx(3, rel=0.1)
+
+
+def test_field_strength_is_written_down_and_reaches_the_relaxation(written):
+    sidecar = json.loads((written(field_t=1.5) / f"{STEM}.json").read_text())
+    assert sidecar["MagneticFieldStrength"] == 1.5
+    low, high = image(written(field_t=1.5)).data, image(written(field_t=7.0)).data
+    assert abs(low - high).mean() > 5
+
+
+@pytest.mark.parametrize("contrast", ["T2star", "T1w"])
+def test_larger_voxels_cover_the_same_field_and_keep_the_true_areas(contrast):
+    person = random_anatomy(np.random.default_rng(8))
+    nominal = np.array(CONTRASTS[contrast].spacing_mm)
+    sizes = []
+    for scale in (1.0, 1.5):
+        scan = acquire(person, contrast, rng=np.random.default_rng(1), voxel_scale=scale)
+        spacing = np.array(scan.image.spacing_mm)
+        np.testing.assert_allclose(spacing, scale * nominal)
+        sizes.append(spacing * scan.image.data.shape)
+        volume = scan.truth.data.sum(axis=(0, 1), dtype=float)[scan.areas["slice"]]
+        area = volume * spacing.prod() / scan.areas["length_mm"]
+        np.testing.assert_allclose(area, scan.areas["area_mm2"], rtol=0.003)
+    assert (np.abs(sizes[1] - sizes[0]) <= 1.5 * nominal).all()
+
+
+def test_slice_thickness_in_the_sidecar_is_that_of_the_voxels(written):
+    cohort = written(voxel_scale=1.5)
+    sidecar = json.loads((cohort / f"{STEM}.json").read_text())
+    assert sidecar["SliceThickness"] == pytest.approx(image(cohort).spacing_mm[2])
+
+
+def test_options_that_are_not_used_leave_no_trace_in_a_cohorts_description(written):
+    later = {"field_t", "voxel_scale", "same_people"}
+    assert later < {field.name for field in fields(Recipe)}
+    assert not later & set(Recipe(1, ("T2w",)).settings)
+    found = json.loads((written(field_t=7.0) / RECIPE_FILE).read_text())
+    assert found["field_t"] == 7.0
+    assert found["severity"]["noise"] == PLAIN.noise
+
+
+def test_a_cohort_of_other_options_is_not_gone_on_with(written):
+    out = written(field_t=7.0)
+    with pytest.raises(InputError, match="field_t"):
+        write_cohort(
+            out, subjects=2, seed=6, contrasts="T2star", vendor="Siemens", severity=PLAIN,
+            same_people=True, field_t=1.5, progress=False,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"field_t": 2.0}, "field strength"),
+        ({"voxel_scale": 0.0}, "voxel_scale"),
+        ({"voxel_scale": 9.0}, "voxel_scale"),
+        ({"voxel_scale": float("nan")}, "voxel_scale"),
+    ],
+    ids=str,
+)
+def test_an_option_out_of_range_is_named_and_touches_nothing(tmp_path, options, named):
+    with pytest.raises(InputError, match=named):
+        write_cohort(tmp_path / "new", subjects=1, seed=1, progress=False, **options)
+    assert not (tmp_path / "new").exists()
