@@ -28,9 +28,11 @@ from softseg.figures.style import (
 )
 from softseg.figures.training import learning_curves, training_cost
 from softseg.figures.variability import csa_by_contrast, spread_by_method
+from softseg.figures.viewer import SliceViewer, slice_viewer
 
 __all__ = [
     "Case",
+    "SliceViewer",
     "area_against_resolution",
     "area_against_threshold",
     "area_profile",
@@ -57,6 +59,7 @@ __all__ = [
     "registration_shifts",
     "reliability_curve",
     "sample_size_curves",
+    "slice_viewer",
     "soft_truth_explained",
     "spread_by_method",
     "training_cost",
