@@ -227,6 +227,23 @@ def test_weights_may_be_read_by_whoever_may_read_other_files(tmp_path):
     assert modes[0] == modes[1]
 
 
+def test_the_same_weights_are_the_same_bytes_in_every_process(tmp_path):
+    code = (
+        "import sys; from softseg.network import *; "
+        "config = NetworkConfig(features_per_stage=(4, 8), strides=(1, 2), patch_size=(16, 16)); "
+        "save_weights(sys.argv[1], build_network(config), config, {'truth': 'soft', 'a': 1})"
+    )
+    paths = [tmp_path / f"{number}.safetensors" for number in range(3)]
+    for path in paths[:2]:
+        subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+    save_weights(paths[2], build_network(TINY), TINY, {"a": 1, "truth": "soft"})
+    assert len({path.read_bytes() for path in paths}) == 1
+    written = paths[0].read_bytes()
+    header = json.loads(written[8 : 8 + int.from_bytes(written[:8], "little")])
+    assert list(header) == sorted(header)
+    assert list(header["__metadata__"]) == ["card", "format"]
+
+
 def test_a_failed_save_leaves_the_old_weights(tmp_path, monkeypatch):
     path = tmp_path / "model.safetensors"
     save_weights(path, build_network(TINY), TINY, {"version": 1})

@@ -67,8 +67,21 @@ def save_weights(
     metadata = {"format": FORMAT, "card": json.dumps(card, sort_keys=True)}
     with replacing(path) as temporary:
         # Not `save_file`, whose files only their owner may read.
-        temporary.write_bytes(save(tensors, metadata))
+        temporary.write_bytes(_ordered(save(tensors, metadata)))
     return card
+
+
+def _ordered(serialised: bytes) -> bytes:
+    """The same file with its header's names in order, so that equal content is equal bytes.
+
+    The library writes them in the order of a hash table, another one in every process. A header
+    is eight bytes of length and that much JSON, padded with spaces to a multiple of eight.
+    """
+    end = 8 + int.from_bytes(serialised[:8], "little")
+    header = json.dumps(json.loads(serialised[8:end]), sort_keys=True, separators=(",", ":"))
+    encoded = header.encode()
+    encoded += b" " * (-len(encoded) % 8)
+    return len(encoded).to_bytes(8, "little") + encoded + serialised[end:]
 
 
 def load_weights(weights: Path | str) -> tuple[nn.Module, NetworkConfig, dict[str, Any]]:
