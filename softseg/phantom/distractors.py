@@ -1,0 +1,85 @@
+"""Pictures of what is no spinal cord, from which a network learns to stay silent.
+
+None of them is anybody's anatomy: noise as outside the body or of a failed acquisition, textures
+like those of organs, brightness that rises across the field, and limbs, whose round marrow inside
+dark cortical bone is what comes closest to a cord in its canal.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import ndimage
+
+KINDS = ("noise", "texture", "ramp", "limb")
+
+
+def distractor(
+    rng: np.random.Generator,
+    shape: Sequence[int],
+    spacing_mm: Sequence[float],
+    *,
+    kind: str | None = None,
+) -> np.ndarray:
+    """An image without a spinal cord.
+
+    Args:
+        rng: Source of randomness.
+        shape: Voxels along right-left, posterior-anterior(, inferior-superior).
+        spacing_mm: Their size.
+        kind: One of `KINDS`; drawn at random by default, limbs twice as often.
+
+    Returns:
+        float32 of that shape, brightness in arbitrary units, not negative.
+
+    Example:
+        >>> image = distractor(np.random.default_rng(0), (48, 40), (0.5, 0.5))
+        >>> image.shape, bool(image.std() > 0)
+        ((48, 40), True)
+    """
+    kind = kind or str(rng.choice([*KINDS, "limb"]))
+    shape, spacing = tuple(shape), np.asarray(spacing_mm, float)
+    if kind == "noise":
+        image = np.hypot(*rng.normal(0, 1, (2, *shape)))
+    elif kind == "texture":
+        sigma = rng.uniform(0.4, 5.0) / spacing
+        image = ndimage.gaussian_filter(rng.normal(size=shape), sigma)
+        image = image / image.std() + rng.uniform(0, 4)
+    elif kind == "ramp":
+        slopes = rng.normal(0, 1 / 30, len(shape)) * spacing
+        image = np.tensordot(slopes, np.indices(shape), 1)
+        image = image - image.min() + rng.normal(0, rng.uniform(0, 0.3), shape)
+    elif kind == "limb":
+        image = _limb(rng, shape, spacing)
+    else:
+        raise ValueError(f"kind must be one of {KINDS}, found {kind!r}")
+    return np.maximum(image, 0).astype(np.float32)
+
+
+def _limb(rng: np.random.Generator, shape: tuple[int, ...], spacing: np.ndarray) -> np.ndarray:
+    """Muscle inside a layer of fat, with one or two bones and some vessels."""
+    plane_mm = np.indices(shape)[:2] * spacing[:2].reshape(2, *[1] * len(shape))
+    size_mm = spacing[:2] * shape[:2]
+    centre = size_mm * rng.uniform(0.2, 0.8, 2)
+    radius = rng.uniform(20, 60)
+    distance = _distance(plane_mm, centre, rng)
+    muscle, fat, air = rng.uniform(0.2, 1.0), rng.uniform(0.1, 1.5), rng.uniform(0, 0.03)
+    image = np.where(distance < radius, fat, air)
+    image = np.where(distance < radius - rng.uniform(1, 10), muscle, image)
+    for _ in range(rng.integers(1, 3)):
+        place = centre + rng.uniform(-0.5, 0.5, 2) * radius
+        bone = _distance(plane_mm, place, rng)
+        outer = rng.uniform(4, 16)
+        image = np.where(bone < outer, rng.uniform(0, 0.2), image)
+        image = np.where(bone < outer * rng.uniform(0.5, 0.9), rng.uniform(0.2, 1.5), image)
+    for _ in range(rng.integers(0, 4)):
+        vessel = _distance(plane_mm, size_mm * rng.uniform(0, 1, 2), rng)
+        image = np.where(vessel < rng.uniform(0.8, 3), rng.uniform(0, 1.5), image)
+    image = ndimage.gaussian_filter(image, rng.uniform(0.2, 0.8) / spacing)
+    strength = rng.uniform(0.01, 0.12) * muscle
+    return np.hypot(image + rng.normal(0, strength, shape), rng.normal(0, strength, shape))
+
+
+def _distance(plane_mm: np.ndarray, centre: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Millimetres from a point, along axes of unequal length."""
+    away = plane_mm - centre.reshape(2, *[1] * (plane_mm.ndim - 1))
+    return np.hypot(*(away / rng.uniform(0.8, 1.25, 2).reshape(2, *[1] * (plane_mm.ndim - 1))))
