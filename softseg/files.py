@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from softseg.errors import InputError
+from softseg.events import event
 
 
 @contextmanager
@@ -39,7 +40,9 @@ def replacing(path: Path | str) -> Iterator[Path]:
     try:
         temporary = scratch / path.name
         yield temporary
+        size = temporary.stat().st_size
         os.replace(temporary, path)
+        event("write", file=path, bytes=size)
     except OSError as error:
         raise InputError(f"{path}: could not be written ({error.strerror or error})") from error
     finally:

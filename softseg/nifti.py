@@ -20,6 +20,7 @@ import numpy as np
 from nibabel.arrayproxy import ArrayProxy
 
 from softseg.errors import InputError, brief
+from softseg.events import event
 
 MAX_VOXELS = 2**28
 """Of one volume; 512 x 512 x 1024. What claims more is broken, or wants cropping first."""
@@ -71,6 +72,7 @@ def read(path: Path, *, average: str | None = None) -> Read:
         raise InputError(f"{path}: damaged, cannot be read to its end ({brief(error)})") from error
     except MemoryError as error:
         raise InputError(f"{path}: not enough memory for its voxels; crop the image") from error
+    event("read", file=path, shape=list(shape), volumes=volumes)
     return Read(data, affine, codes)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ORDER = (
-    "errors", "files", "processes", "paths", "contrasts", "nifti", "volume", "dataset", "fetch",
+    "errors", "events", "files", "processes", "paths", "contrasts", "nifti", "volume", "dataset", "fetch",
     "phantom", "preprocessing", "ground_truth", "metrics", "csa", "statistics", "losses", "network",
     "segmentation", "augmentation", "training", "competitors", "evaluation", "figures",
     "quality_control", "cli",

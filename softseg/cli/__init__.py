@@ -3,17 +3,17 @@
 Each command is a module of this package with one function of the command's name; what a command
 computes with is imported inside the function, so that `softseg --help` answers at once.
 
-Exit codes: 0 done, 1 some items of a batch failed, 2 wrong input or use, 130 interrupted.
+Exit codes: 0 done, 1 some items of a batch failed or a file is not what it was, 2 wrong input or
+use, 3 an error of softseg itself, 130 interrupted.
 """
 
 import importlib
 import sys
 
 import typer
-from rich.console import Console
 
 import softseg
-from softseg.errors import InputError
+from softseg.cli.running import run
 
 app = typer.Typer(
     name="softseg",
@@ -28,9 +28,15 @@ app = typer.Typer(
 COMMANDS = ("segment", "csa", "phantom", "ground_truth", "fetch")
 """Modules of this package, in the order that `softseg --help` shows."""
 
+EPILOG = (
+    "With every command: -v says what happens, --log-json says it as JSON lines, --debug shows "
+    "tracebacks. Exit codes: 0 done, 1 some failed, 2 wrong input, 3 an error of softseg, 130 "
+    "interrupted."
+)
+
 for _name in COMMANDS:
     _module = importlib.import_module(f"softseg.cli.{_name}")
-    app.command(_name.replace("_", "-"))(getattr(_module, _name))
+    app.command(_name.replace("_", "-"), epilog=EPILOG)(getattr(_module, _name))
 
 
 def _print_version(wanted: bool) -> None:
@@ -39,27 +45,23 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+# The last three are taken out by `running.run`, wherever they stand; here they are documented.
 @app.callback()
 def _options(
     version: bool = typer.Option(
         False, "--version", callback=_print_version, is_eager=True, help="Print the version."
     ),
-    debug: bool = typer.Option(False, "--debug", help="Show tracebacks of wrong input."),
+    verbose: bool = typer.Option(
+        False, "-v", "--verbose", help="Say what happens, one line each on standard error."
+    ),
+    log_json: bool = typer.Option(
+        False, "--log-json", help="Say it as JSON lines, messages and errors too."
+    ),
+    debug: bool = typer.Option(False, "--debug", help="Show tracebacks."),
 ) -> None:
     pass
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    stderr = Console(stderr=True, highlight=False, soft_wrap=True)
-    try:
-        app(args=arguments)
-    except InputError as error:
-        if "--debug" in arguments:
-            raise
-        stderr.print(f"softseg: {error}", style="red", markup=False)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        stderr.print("softseg: interrupted; what was finished is kept", style="yellow")
-        sys.exit(130)
+    sys.exit(run(app, sys.argv[1:] if arguments is None else arguments))

@@ -66,6 +66,7 @@ def csa(
     from softseg.csa import adjust_area
     from softseg.csa.batch import Choice, measure_many, with_adjusted_area
     from softseg.csa.options import check_outputs, one_source, parse_discs, parse_range
+    from softseg.events import tell
 
     check_outputs(output, profile, plot)
     one_source(levels, discs, disc)
@@ -80,7 +81,7 @@ def csa(
     rows, every, failures = measure_many(
         masks,
         choice,
-        lambda line: typer.echo(f"softseg: {line}", err=True),
+        lambda line: tell(f"softseg: {line}"),
         levels=levels,
         discs=parse_discs(disc or []) or discs,
         centreline=centreline,

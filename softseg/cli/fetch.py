@@ -38,6 +38,7 @@ def fetch(
     """
     from softseg import fetch as fetching
     from softseg.dataset import split_commas
+    from softseg.events import form, tell
 
     if dataset == "spine-generic":
         fetched = fetching.fetch_spine_generic(
@@ -50,12 +51,12 @@ def fetch(
         )
     else:
         fetched = fetching.fetch_archive(
-            dataset, out, url=source, known_sha256=sha256, progress=True
+            dataset, out, url=source, known_sha256=sha256, progress=form() != "json"
         )
     typer.echo(
         f"{fetched.path}: {len(fetched.new)} files fetched, {len(fetched.there)} already there"
     )
     for name, reason in fetched.failed:
-        typer.echo(f"{name}: could not be fetched ({reason})", err=True)
+        tell(f"{name}: could not be fetched ({reason})")
     if fetched.failed:
         raise typer.Exit(1)

@@ -73,6 +73,7 @@ def ground_truth(
     """
     from softseg.dataset import Dataset, split_commas
     from softseg.errors import InputError
+    from softseg.events import form
     from softseg.ground_truth import Settings, make_ground_truth
 
     if jobs < 1:
@@ -102,7 +103,7 @@ def ground_truth(
         labels=labels,
         pipeline=output,
         force=force,
-        progress=True,
+        progress=form() != "json",
     )
     if page:
         from softseg.quality_control import write_ground_truth_page
@@ -112,16 +113,18 @@ def ground_truth(
 
 
 def _tell(table, dataset) -> None:
+    from softseg.events import tell
+
     for path in table.attrs.get("set_aside", []):
         typer.echo(f"masks that were there already are now in {path}")
     people = table.drop_duplicates(["subject", "session"])
     counts = people["status"].value_counts()
     typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()))
     for row in people[people["message"] != ""].itertuples():
-        typer.echo(f"{row.subject}: {row.message}", err=True)
+        tell(f"{row.subject}: {row.message}")
     flagged = table[table["flags"].fillna("") != ""] if "flags" in table else table[:0]
     for row in flagged.itertuples():
-        typer.echo(f"{row.subject} {row.contrast}: out of bounds: {row.flags}", err=True)
+        tell(f"{row.subject} {row.contrast}: out of bounds: {row.flags}")
     if (people["status"] == "failed").any():
         raise typer.Exit(1)
 

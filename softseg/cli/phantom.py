@@ -35,6 +35,7 @@ def phantom(
 
     Example: `softseg phantom data/phantom --subjects 24 --seed 1 --contrasts T1w,T2w`
     """
+    from softseg.events import form
     from softseg.phantom.cohort import write_cohort
 
     folder = write_cohort(
@@ -48,5 +49,6 @@ def phantom(
         severity=severity,
         series=series,
         jobs=jobs,
+        progress=form() != "json",
     )
     typer.echo(f"{folder}: {subjects} people")

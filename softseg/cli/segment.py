@@ -1,12 +1,12 @@
 """`softseg segment`."""
 
-import sys
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from softseg.cli.progress import progress
 
 
 def segment(
@@ -66,6 +66,7 @@ def segment(
 
     softseg segment my_bids_dataset -o my_bids_dataset/derivatives/softseg
     """
+    from softseg.events import tell
     from softseg.network import ACTIVATIONS
     from softseg.segmentation import batch
     from softseg.segmentation.engine import Model
@@ -98,14 +99,14 @@ def segment(
 
         raise InputError(failed[0])
     if failed:
-        print(f"{len(failed)} of {len(jobs)} images failed", file=sys.stderr)
+        tell(f"{len(failed)} of {len(jobs)} images failed")
         raise typer.Exit(1)
 
 
 def _report(outcomes: Iterable, total: int, csa: Path | None, qc: Path | None) -> list[str]:
     """Show what happens, write the table of areas and the page, return what failed."""
     failed, tables, items, counts = [], [], [], {"made": 0, "already done": 0}
-    with _progress(total) as (say, advance):
+    with progress(total, "segmenting") as (say, advance):
         for outcome in outcomes:
             name = outcome.job.image.name
             if outcome.failed:
@@ -164,39 +165,6 @@ def _write_table(tables: list, path: Path) -> None:
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
     with replacing(path) as temporary:
         table.to_csv(temporary, index=False)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[tuple]:
-    """A bar on a terminal, a line an image elsewhere, nothing for a single image."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
-    if total == 1:
-        yield console.print, lambda name: None
-    elif not console.is_terminal:
-        done = iter(range(1, total + 1))
-        yield console.print, lambda name: console.print(f"[{next(done)}/{total}] {name}")
-    else:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=console) as progress:
-            task = progress.add_task("segmenting", total=total)
-            yield (
-                progress.console.print,
-                lambda name: progress.update(task, advance=1, description=name),
-            )
 
 
 def _check_choice(option: str, value: str | None, choices: tuple[str, ...]) -> None:
