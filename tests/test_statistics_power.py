@@ -77,8 +77,15 @@ def test_repeats_give_the_sd_of_one_measurement():
 def test_different_contrasts_cost_nothing_where_the_area_does_not_depend_on_them():
     same = components(contrast_means_mm2=(0.0, 0.0, 0.0), rescan_sd=1.5)
     for kind in ("cross-sectional", "longitudinal"):
-        one, other = (d for d in statistics.DESIGNS if d.startswith(kind))
-        assert same.measurement_sd(one) == pytest.approx(same.measurement_sd(other))
+        sds = [same.measurement_sd(d) for d in statistics.DESIGNS if d.startswith(kind)]
+        assert sds == pytest.approx([sds[0]] * 3)
+
+
+def test_adjusting_for_contrasts_removes_what_all_people_share_and_no_more():
+    adjusted = components().measurement_sd("longitudinal, different, adjusted")
+    assert adjusted == pytest.approx(np.sqrt(2) * 1.5)
+    one = components().measurement_sd("cross-sectional, one contrast")
+    assert components().measurement_sd("cross-sectional, mixed, adjusted") == one
 
 
 def test_measured_sd_of_different_contrasts_is_the_sd_over_all_ordered_pairs():
@@ -91,10 +98,12 @@ def test_measured_sd_of_different_contrasts_is_the_sd_over_all_ordered_pairs():
 @pytest.mark.parametrize("design", list(statistics.DESIGNS))
 def test_simulated_studies_have_the_power_that_the_formula_promises(design):
     n = statistics.study_size(components(), 3, design)
-    _, low, high = statistics.simulated_power(components(), 3, design, n, n_studies=1500)
+    _, low, high = statistics.simulated_power(components(), 3, design, int(n), n_studies=1500)
     # Wilson's interval at the 95 % level, widened to a level at which four designs all pass.
     middle, half = (low + high) / 2, (high - low) / 2
-    exact = statistics.power(n, 72 * 0.03 / components().measurement_sd(design))
+    made = components()
+    effect = 72 * 0.03 / made.measurement_sd(design)
+    exact = statistics.power(n, effect, covariates=made.covariates(design))
     assert abs(middle - exact) < 1.7 * half
 
 
@@ -123,6 +132,10 @@ def test_the_table_shows_what_dependence_on_the_contrast_costs():
     )
     assert (found["ci_low"] <= found["n_per_arm"]).all()
     assert (found["n_per_arm"] <= found["ci_high"]).all()
+    assert (
+        n["hard", "longitudinal, different, adjusted"]
+        < 1.3 * n["soft", "longitudinal, different contrasts"]
+    )
     longitudinal = found["design"].str.startswith("longitudinal")
     visits = np.where(longitudinal, 2, 1)
     np.testing.assert_allclose(found["scanner_hours"], 2 * found["n_per_arm"] * visits * 5 / 60)
@@ -137,21 +150,6 @@ def test_three_people_give_a_wide_interval_and_one_gives_a_note():
     assert found.loc[found["method"] == "one", "note"].tolist() == [
         "n too small: 1 participants with all contrasts"
     ]
-
-
-def test_measured_atrophy_is_the_loss_against_the_same_persons_baseline():
-    rows = [
-        ("s1", c, "m", a, base * (1 - a / 100))
-        for c, base in (("T1w", 70.0), ("T2w", 75.0))
-        for a in (0, 2, 5)
-    ]
-    columns = ["subject", "contrast", "method", "atrophy_percent", "area_mm2"]
-    table = pd.DataFrame(rows, columns=columns)
-    same = statistics.measured_atrophy(table)
-    np.testing.assert_allclose(same["measured_percent"], same["atrophy_percent"])
-    other = statistics.measured_atrophy(table, other_contrast=True)
-    first = other[(other["contrast"] == "T1w") & (other["atrophy_percent"] == 2)].iloc[0]
-    assert first["measured_percent"] == pytest.approx(100 * (1 - 70 * 0.98 / 75))
 
 
 def test_an_unknown_design_is_named():

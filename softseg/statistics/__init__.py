@@ -1,6 +1,7 @@
 """Statistics that hold: variability, errors, tests, agreement, models and sample sizes."""
 
 from softseg.statistics.agreement import bland_altman, concordance, contrast_agreement, icc
+from softseg.statistics.atrophy import atrophy_response, measured_atrophy, visit_fits
 from softseg.statistics.comparison import (
     adjust,
     compare_methods,
@@ -19,14 +20,8 @@ from softseg.statistics.models import (
     mixed_model,
     repeated_measures_anova,
 )
-from softseg.statistics.studies import (
-    measured_atrophy,
-    power,
-    sample_size,
-    sample_size_table,
-    simulated_power,
-    study_size,
-)
+from softseg.statistics.studies import power, sample_size, simulated_power, study_size
+from softseg.statistics.study_table import contrast_cost, sample_size_table
 from softseg.statistics.tracking import area_tracking
 from softseg.statistics.variability import (
     complete_cases,
@@ -44,6 +39,7 @@ __all__ = [
     "anova_by_method",
     "area_bias_percent",
     "area_tracking",
+    "atrophy_response",
     "best_prediction",
     "best_prediction_for",
     "bland_altman",
@@ -53,6 +49,7 @@ __all__ = [
     "complete_cases",
     "concordance",
     "contrast_agreement",
+    "contrast_cost",
     "contrast_variability",
     "csa_error",
     "icc",
@@ -72,4 +69,5 @@ __all__ = [
     "study_size",
     "summarise",
     "variance_components",
+    "visit_fits",
 ]

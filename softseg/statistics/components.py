@@ -13,13 +13,22 @@ import pandas as pd
 
 from softseg.statistics.agreement import mean_squares
 
+ONE, MIXED, ADJUSTED = "one", "mixed", "adjusted"
+
 DESIGNS = {
-    "cross-sectional, one contrast": (False, False),
-    "cross-sectional, mixed contrasts": (False, True),
-    "longitudinal, same contrast": (True, False),
-    "longitudinal, different contrasts": (True, True),
+    "cross-sectional, one contrast": (False, ONE),
+    "cross-sectional, mixed contrasts": (False, MIXED),
+    "cross-sectional, mixed, adjusted": (False, ADJUSTED),
+    "longitudinal, same contrast": (True, ONE),
+    "longitudinal, different contrasts": (True, MIXED),
+    "longitudinal, different, adjusted": (True, ADJUSTED),
 }
-"""Design → (two visits per person, contrasts mixed over people or visits)."""
+"""Design → (two visits per person, what is done about contrasts).
+
+Contrasts are one and the same for everybody (`one`), drawn at random over people or visits
+(`mixed`), or drawn at random and then taken for what they are: the analysis has a term for every
+contrast (`adjusted`), which removes what all people share and leaves what is each person's own.
+"""
 
 
 @dataclass(frozen=True)
@@ -52,17 +61,22 @@ class Components:
         Raises:
             ValueError: If the design is none of `DESIGNS`.
         """
-        longitudinal, mixed = visits_and_contrasts(design)
-        bias = np.asarray(self.contrast_means_mm2)
+        longitudinal, contrasts = visits_and_contrasts(design)
+        shared = contrasts == MIXED
         if not longitudinal:
             # A contrast drawn for each person: the spread of all means about their mean.
-            return float(
-                np.sqrt(self.person_sd**2 + self.residual_sd**2 + (bias.var() if mixed else 0.0))
-            )
-        if not mixed:
+            bias = np.var(self.contrast_means_mm2) if shared else 0.0
+            return float(np.sqrt(self.person_sd**2 + self.residual_sd**2 + bias))
+        if contrasts == ONE:
             return float(np.sqrt(2) * self.rescan_sd)
         # Two different contrasts, drawn without replacement: E(difference²) = 2 S².
-        return float(np.sqrt(2 * (self.residual_sd**2 + self.contrast_sd**2)))
+        bias = self.contrast_sd**2 if shared else 0.0
+        return float(np.sqrt(2 * (self.residual_sd**2 + bias)))
+
+    def covariates(self, design: str) -> int:
+        """How many terms the analysis of a design has for contrasts."""
+        _, contrasts = visits_and_contrasts(design)
+        return len(self.contrast_means_mm2) - 1 if contrasts == ADJUSTED else 0
 
 
 def variance_components(
@@ -106,8 +120,8 @@ def repeat_sd(first: Sequence[float], second: Sequence[float]) -> float:
     return float(np.sqrt((difference**2).mean() / 2)) if difference.size else float("nan")
 
 
-def visits_and_contrasts(name: str) -> tuple[bool, bool]:
-    """Whether a design has two visits per person, and whether it mixes contrasts."""
+def visits_and_contrasts(name: str) -> tuple[bool, str]:
+    """Whether a design has two visits per person, and what it does about contrasts."""
     if name not in DESIGNS:
         raise ValueError(f"design is one of {'; '.join(DESIGNS)}, found {name!r}")
     return DESIGNS[name]

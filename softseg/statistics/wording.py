@@ -1,5 +1,7 @@
 """A test's outcome as a sentence, so that no conclusion is typed by hand."""
 
+import math
+
 import pandas as pd
 
 
@@ -114,3 +116,55 @@ def say_tracking(tracking: pd.DataFrame, method: str) -> str:
         f"{row['slope']:.2f} mm² (95 % interval {row['ci_low']:.2f} to {row['ci_high']:.2f}, "
         f"n = {row['n']:.0f})."
     )
+
+
+def say_response(responses: pd.DataFrame, method: str) -> str:
+    """One sentence on how much of a true loss of area a method shows.
+
+    Args:
+        responses: From `atrophy_response`; empty where no visits with a known loss were measured.
+        method: Which row.
+
+    Example:
+        >>> row = {"method": "a", "n": 9, "response": 0.5, "ci_low": 0.3, "ci_high": 0.7}
+        >>> say_response(pd.DataFrame([row]), "a")
+        'Of a true loss of area, a shows 0.50 (95 % interval 0.30 to 0.70, n = 9; 1 is all of it).'
+    """
+    rows = responses[responses["method"] == method] if len(responses) else responses
+    if rows.empty or rows["response"].isna().all():
+        return f"How much of a true loss {method} shows is not known: no such visits were measured."
+    row = rows.iloc[0]
+    return (
+        f"Of a true loss of area, {method} shows {row['response']:.2f} (95 % interval "
+        f"{row['ci_low']:.2f} to {row['ci_high']:.2f}, n = {row['n']:.0f}; 1 is all of it)."
+    )
+
+
+def say_cost(sizes: pd.DataFrame, method: str, *, atrophy_percent: float) -> str:
+    """One sentence on what different contrasts at two visits cost a study.
+
+    Args:
+        sizes: From `sample_size_table`.
+        method: Whose masks.
+        atrophy_percent: Loss to be seen.
+    """
+    rows = sizes[(sizes["method"] == method) & (sizes.get("atrophy_percent") == atrophy_percent)]
+    if rows.empty:
+        return f"What a study with masks of {method} needs is not known: too few people."
+    rows = rows.set_index("design")
+    one = _say_people(rows.loc["longitudinal, same contrast"])
+    mixed = _say_people(rows.loc["longitudinal, different contrasts"])
+    return (
+        f"With masks of {method}, a loss of {atrophy_percent:g} % between two visits takes {one} "
+        f"per arm in one contrast and {mixed} in different contrasts."
+    )
+
+
+def _say_people(row: pd.Series) -> str:
+    if math.isinf(row["n_per_arm"]):
+        return "no number of people"
+    said = f"{row['n_per_arm']:,.0f} people"
+    if math.isnan(row["ci_low"]):
+        return said
+    high = "any number" if math.isinf(row["ci_high"]) else f"{row['ci_high']:,.0f}"
+    return f"{said} (95 % interval {row['ci_low']:,.0f} to {high})"
