@@ -163,3 +163,27 @@ def test_the_description_is_escaped():
     found = figures.slice_viewer(images, hard, soft, description='<b> & "quoted"')
     assert "<b>" not in found.html
     assert "&lt;b&gt; &amp; &quot;quoted&quot;" in found.html
+
+
+def test_a_person_of_a_data_set_is_shown_with_the_names_of_the_levels(tmp_path):
+    from softseg.dataset import Dataset
+
+    images, hard, soft = person()
+    files = {"T1w": "T1w", "T2star": "T2star"}
+    for contrast, stem in files.items():
+        for volume, pipeline, ending in (
+            (images[contrast], "", ""),
+            (hard[contrast], "derivatives/labels/", "_label-SC_seg"),
+            (soft[contrast], "derivatives/labels_softseg/", "_label-SC_softseg"),
+        ):
+            path = tmp_path / f"{pipeline}sub-01/anat/sub-01_{stem}{ending}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            volume.save(path)
+    level = soft["T1w"].like(np.where(soft["T1w"].data > 0, 8, 0))
+    level.save(tmp_path / "derivatives/labels/sub-01/anat/sub-01_T1w_label-vertebrae_dseg.nii.gz")
+    (tmp_path / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.9.0"}')
+    dataset = Dataset.index(tmp_path, cache=False)
+    found = figures.view_person(dataset, "sub-01")
+    assert found.html.count('"title":"') == 2
+    assert '"levels":["T1",' in found.html
+    assert '"levels":["","",' in figures.view_person(dataset, "sub-01", levels=("no", "x")).html

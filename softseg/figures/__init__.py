@@ -28,7 +28,7 @@ from softseg.figures.style import (
 )
 from softseg.figures.training import learning_curves, training_cost
 from softseg.figures.variability import csa_by_contrast, spread_by_method
-from softseg.figures.viewer import SliceViewer, slice_viewer
+from softseg.figures.viewer import SliceViewer, slice_viewer, view_person
 
 __all__ = [
     "Case",
@@ -64,4 +64,5 @@ __all__ = [
     "spread_by_method",
     "training_cost",
     "use_style",
+    "view_person",
 ]

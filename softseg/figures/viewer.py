@@ -20,7 +20,9 @@ from typing import Any
 import numpy as np
 
 from softseg import csa
+from softseg.dataset import Dataset
 from softseg.errors import InputError
+from softseg.evaluation.person import read_person
 from softseg.figures.style import contrast_color, contrast_order, contrast_title
 from softseg.volume import WORKING, Volume
 
@@ -98,6 +100,33 @@ def slice_viewer(
         "contrasts": shown,
     }
     return SliceViewer(_fill(data, description))
+
+
+def view_person(
+    dataset: Dataset,
+    subject: str,
+    *,
+    hard: str = "labels",
+    soft: str = "labels_softseg",
+    levels: tuple[str, str] = ("labels", "label-vertebrae_dseg"),
+) -> SliceViewer:
+    """The viewer of one person of a data set.
+
+    Args:
+        dataset: Its contrasts are shown.
+        subject: Who.
+        hard: Folder of derivatives with the hard masks.
+        soft: The same with the soft ones.
+        levels: Folder and ending of the vertebral levels; without such a file levels are not named.
+
+    Raises:
+        InputError: If nobody is called so, or no height is covered in all contrasts.
+    """
+    images, masks = read_person(dataset, subject, {"hard": hard, "soft": soft})
+    paths = (dataset.existing(levels[0], subject, c, levels[1]) for c in reversed(list(images)))
+    path = next((p for p in paths if p is not None), None)
+    known = Volume.load(path) if path else None
+    return slice_viewer(images, masks["hard"], masks["soft"], levels=known)
 
 
 def _shared_heights(masks: Mapping[str, Volume], step_mm: float) -> np.ndarray:
