@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env reproduce test tiny book chapters check format benchmark clean
+.PHONY: help env reproduce test tiny book chapters weights check format benchmark clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
@@ -51,6 +51,10 @@ chapters: $(STAMP) ## execute at book scale (long) and refresh the committed cha
 	@$(SNAKEMAKE) --configfile notebooks/scales/book.yml -- chapters
 	$(BIN)/python notebooks/assemble.py --commit runs/book/chapters
 	$(BIN)/python notebooks/overview.py runs/book book/_static/overview.png
+
+weights: $(STAMP) ## train the weights that ship, about an hour and a half; needs ../shared/data
+	@$(SNAKEMAKE) --configfile notebooks/scales/weights.yml -- models
+	$(BIN)/python notebooks/release.py runs/weights softseg/weights
 
 check: $(STAMP) ## lint and format, notebooks included
 	$(BIN)/ruff check .

@@ -20,12 +20,12 @@ from softseg.contrasts import CONTRASTS
 from softseg.errors import InputError
 from softseg.losses import LOSSES
 from softseg.network import PRESETS, NetworkConfig, build_network, load_weights, save_weights
-from softseg.training import History, TrainingConfig, fit
-from softseg.training.batches import Batches
+from softseg.training import History, TrainingConfig, example_patch, fit
+from softseg.training.batches import Batches, Pool
 from softseg.training.cache import cache_folder
 from softseg.training.checkpoint import PlainCheckpoints, decode, encode
 from softseg.training.fitting import round_ends
-from softseg.training.material import find_data, make_network
+from softseg.training.material import find_data, find_pools, make_network
 from softseg.training.objective import make_loss
 from softseg.training.patches import PatchOrder, window
 from softseg.volume import Volume
@@ -542,3 +542,62 @@ def test_a_checkpoint_holds_any_state_without_pickle(tmp_path):
     (tmp_path / "b.safetensors").write_bytes(b"\x80\x04pickle")
     with pytest.raises(InputError, match="not a checkpoint"):
         PlainCheckpoints().load_checkpoint(tmp_path / "b.safetensors")
+
+
+def test_a_batch_holds_its_share_of_phantoms_and_of_what_is_no_cord(config):
+    mixed = config.replaced(
+        batch_size=8, synthetic_share=0.25, negative_share=0.5, synthetic_samples=12
+    )
+    _, network = make_network(mixed)
+    pairs, _ = find_data(mixed, network)
+    pools = find_pools(mixed, network)
+    assert [pool.count for pool in pools] == [4, 2]
+    order = PatchOrder(0, network.patch_size, cord_share=1.0)
+    batches = Batches(
+        pairs, order, get_augmentation("none"), batch_size=8, pools=pools, last_step=10
+    )
+    cords = torch.stack([softs.flatten(1).sum(1) for _, softs in (batches[n] for n in range(10))])
+    assert (cords[:, :2] > 0).all()
+    assert (cords[:, 2:6] == 0).all()
+    assert (cords[:, 6:] > 0).float().mean() > 0.5
+
+
+def test_pools_leave_the_order_of_the_data_sets_images_as_it_was(config):
+    _, network = make_network(config)
+    pairs, _ = find_data(config, network)
+    order, augment = PatchOrder(0, network.patch_size), get_augmentation("none")
+    alone = Batches(pairs, order, augment, batch_size=2, last_step=6)
+    pool = Pool(pairs[:1], 2)
+    beside = Batches(pairs, order, augment, batch_size=4, pools=[pool], last_step=6)
+    assert [alone._source(n)[1] for n in range(12)] == [
+        turn for source, turn in map(beside._source, range(24)) if source == 0
+    ]
+
+
+def test_a_mixed_training_says_what_it_saw(config):
+    history = fit(config.replaced(synthetic_share=0.5, synthetic_samples=6, steps=3))
+    assert history.card["training"]["synthetic_share"] == 0.5
+    assert (
+        history.card["data"]["fingerprint"]
+        != fit(config.replaced(steps=3)).card["data"]["fingerprint"]
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"synthetic_share": 0.7, "negative_share": 0.4}, {"negative_share": -0.1}]
+)
+def test_shares_beyond_a_batch_are_refused(config, wrong):
+    with pytest.raises(InputError, match="shares of a batch"):
+        config.replaced(**wrong)
+
+
+def test_an_unknown_option_of_the_phantoms_is_refused(config):
+    wrong = config.replaced(augmentation="synthseg", synthetic_options={"narow": 0.5})
+    with pytest.raises(InputError, match="synthetic_options"):
+        fit(wrong)
+
+
+def test_the_example_patch_shows_cord(config):
+    image, soft = example_patch(config)
+    assert image.shape == soft.shape == (1, 32, 32)
+    assert soft.sum() > 0

@@ -9,5 +9,6 @@ Example:
 from softseg.training.config import TRUTHS, TrainingConfig
 from softseg.training.fitting import fit
 from softseg.training.history import History
+from softseg.training.material import example_patch
 
-__all__ = ["TRUTHS", "History", "TrainingConfig", "fit"]
+__all__ = ["TRUTHS", "History", "TrainingConfig", "example_patch", "fit"]

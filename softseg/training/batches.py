@@ -1,6 +1,7 @@
 """Batches of a training, each a function of the seed and the step's number."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,8 +12,23 @@ from softseg.training.patches import PatchOrder, PreparedPair, window_index
 Augment = Callable[[torch.Tensor, torch.Tensor, list[list[int]]], tuple[torch.Tensor, torch.Tensor]]
 
 
+@dataclass(frozen=True)
+class Pool:
+    """Patches that every batch has beside those of the data set.
+
+    Attributes:
+        pairs: What they are drawn from.
+        count: How many of them a batch has.
+    """
+
+    pairs: Sequence[PreparedPair]
+    count: int
+
+
 class Batches(Dataset):
     """Batches of steps `first_step` to `last_step`, one item a batch.
+
+    The last patches of a batch come from the pools, so many from each.
 
     Since each patch depends on the seed and its running number only, a continued training, one
     with other worker processes and one on several devices all see the same patches.
@@ -25,13 +41,15 @@ class Batches(Dataset):
         augment: Augment,
         *,
         batch_size: int,
+        pools: Sequence[Pool] = (),
         first_step: int = 0,
         last_step: int,
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self.pairs = pairs
-        self.contrasts = tuple(pair.contrast for pair in pairs)
+        own = Pool(pairs, batch_size - sum(pool.count for pool in pools))
+        self.pools = [pool for pool in (own, *pools) if pool.count]
+        self.contrasts = [tuple(pair.contrast for pair in pool.pairs) for pool in self.pools]
         self.order = order
         self.augment = augment
         self.batch_size = batch_size
@@ -53,8 +71,18 @@ class Batches(Dataset):
         softs = torch.from_numpy(np.stack([soft for _, soft in drawn])[:, None])
         return self.augment(images, softs, [[self.order.seed, 3, number] for number in numbers])
 
+    def _source(self, number: int) -> tuple[int, int]:
+        """The pool of the `number`-th patch, and the patch's running number within the pool."""
+        step, place = divmod(number, self.batch_size)
+        for index, pool in enumerate(self.pools):
+            if place < pool.count:
+                return index, step * pool.count + place
+            place -= pool.count
+        raise IndexError(number)
+
     def _patch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        pair = self.pairs[self.order.image_index(number, self.contrasts)]
+        source, turn = self._source(number)
+        pair = self.pools[source].pairs[self.order.image_index(turn, self.contrasts[source])]
         first, size = self.order.place(number, pair)
         where = window_index(pair.image.shape, first, size)
         both = (array[where].astype(np.float32) for array in (pair.image, pair.soft))

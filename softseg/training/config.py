@@ -39,6 +39,7 @@ class TrainingConfig:
         truth: A key of `TRUTHS`, or `folder:ending` below `derivatives/`.
         contrasts: Contrasts that the network sees; an image without the truth is left out.
         training_subjects: Participants that are trained on.
+        entities: Only images with these, for example `{"run": "1"}`, as in `Dataset.index`.
         validation_subjects: Participants whose whole volumes are scored while training.
         network: Name of a preset, or fields of a `NetworkConfig` (or their JSON), among which
             `preset` may name one to start from.
@@ -56,6 +57,10 @@ class TrainingConfig:
         gradient_clip: Largest norm of the gradient; None leaves it.
         augmentation: Key of `softseg.augmentation.AUGMENTATIONS`.
         synthetic_samples: Size of the pool of phantom patches behind `synthseg`.
+        synthetic_options: Fields of `softseg.phantom.stream.StreamSettings`: how they vary.
+        synthetic_share: Share of every batch that comes from that pool beside the data set;
+            `synthseg` takes all of it there.
+        negative_share: Share of every batch that shows no spinal cord: noise, textures, limbs.
         crop: `cord` draws patches about the cord, `centre` takes one at the image's centre.
         cord_share: Share of the patches that hold the cord; the others lie anywhere.
         seed: Of weights, order, patches and augmentation.
@@ -87,6 +92,7 @@ class TrainingConfig:
     contrasts: tuple[str, ...] = tuple(CONTRASTS)
     training_subjects: tuple[str, ...] = ()
     validation_subjects: tuple[str, ...] = ()
+    entities: Mapping[str, str] = field(default_factory=dict)
     network: str | Mapping[str, Any] = "small"
     loss: str = "adaptive_wing"
     loss_options: Mapping[str, Any] = field(default_factory=dict)
@@ -101,6 +107,9 @@ class TrainingConfig:
     gradient_clip: float | None = 1.0
     augmentation: str = "light"
     synthetic_samples: int = 800
+    synthetic_options: Mapping[str, Any] = field(default_factory=dict)
+    synthetic_share: float = 0.0
+    negative_share: float = 0.0
     crop: str = "cord"
     cord_share: float = 0.8
     seed: int = 0
@@ -128,7 +137,7 @@ class TrainingConfig:
             object.__setattr__(self, name, str(value) if isinstance(value, Path) else value)
         if isinstance(self.network, str) and self.network.startswith("{"):
             object.__setattr__(self, "network", _parse(self.network))
-        for name in ("network", "loss_options"):
+        for name in ("network", "loss_options", "synthetic_options", "entities"):
             if not isinstance(getattr(self, name), str):
                 plain = json.loads(json.dumps(dict(getattr(self, name))))
                 object.__setattr__(self, name, plain)
@@ -149,6 +158,11 @@ class TrainingConfig:
                 raise InputError(f"{name}: must be at least 1, found {getattr(self, name)}")
         if not 0 <= self.cord_share <= 1 or not 0 <= self.ema < 1:
             raise InputError("cord_share must lie in [0, 1] and ema in [0, 1)")
+        shares = (self.synthetic_share, self.negative_share)
+        if min(shares) < 0 or sum(shares) > 1:
+            raise InputError(
+                f"synthetic_share and negative_share: must be shares of a batch, found {shares}"
+            )
         if self.learning_rate <= 0:
             raise InputError(f"learning_rate: must be positive, found {self.learning_rate}")
         if self.batch_size % (self.devices * self.nodes):

@@ -18,7 +18,7 @@ from softseg.training.cache import fingerprint
 from softseg.training.card import model_card
 from softseg.training.config import TrainingConfig
 from softseg.training.history import CARD, CURVES, TIMING, WEIGHTS, History
-from softseg.training.material import data_name, find_data, make_network
+from softseg.training.material import data_name, find_data, find_pools, make_network
 from softseg.training.objective import make_loss
 from softseg.training.patches import PatchOrder
 from softseg.training.runtime import choose_precision, interruptible, own_settings
@@ -55,10 +55,11 @@ def fit(config: TrainingConfig) -> History:
     network, network_config = make_network(config)
     loss = make_loss(config, network_config)
     pairs, volumes = find_data(config, network_config)
+    pools = find_pools(config, network_config)
     config = config.with_steps(len(pairs))
     data = {
         "name": data_name(config),
-        "fingerprint": fingerprint(pairs),
+        "fingerprint": fingerprint([*pairs, *(pair for pool in pools for pair in pool.pairs)]),
         "images": len(pairs),
         "validated": len(volumes),
     }
@@ -73,7 +74,9 @@ def fit(config: TrainingConfig) -> History:
             network_config,
             config,
             loss,
-            batches=partial(Batches, pairs, order, augment, batch_size=config.batch_size),
+            batches=partial(
+                Batches, pairs, order, augment, batch_size=config.batch_size, pools=pools
+            ),
             validate=Scorer(volumes, network_config),
             volumes=len(volumes),
             round_ends=ends,

@@ -4,15 +4,18 @@ import json
 import warnings
 from pathlib import Path
 
+import torch
 from torch import nn
 
+from softseg.augmentation import get_augmentation
 from softseg.dataset import Dataset
 from softseg.errors import InputError
 from softseg.network import PRESETS, NetworkConfig, build_network, load_weights
+from softseg.training.batches import Batches, Pool
 from softseg.training.cache import cache_folder, find_pairs, prepare_pairs
 from softseg.training.config import TrainingConfig
-from softseg.training.patches import PreparedPair
-from softseg.training.synthetic import synthetic_pairs
+from softseg.training.patches import PatchOrder, PreparedPair
+from softseg.training.synthetic import negative_pairs, synthetic_pairs
 from softseg.training.validation import spread
 
 Pair = tuple[str, str, Path, Path]
@@ -57,6 +60,7 @@ def find_data(
             config.dataset,
             contrasts=config.contrasts,
             subjects=people if config.training_subjects else None,
+            entities=config.entities,
         )
         if config.validation_subjects:
             found = find_pairs(dataset, config, config.validation_subjects)
@@ -70,6 +74,33 @@ def find_data(
     )
     found = find_pairs(dataset, config, people)
     return prepare_pairs(found, network, cache_folder(config), jobs=config.workers), volumes
+
+
+def find_pools(config: TrainingConfig, network: NetworkConfig) -> list[Pool]:
+    """What every batch has beside patches of the data set: phantoms, and what shows no cord."""
+    shares = {negative_pairs: config.negative_share}
+    if config.augmentation != "synthseg":
+        shares[synthetic_pairs] = config.synthetic_share
+    counts = {make: round(share * config.batch_size) for make, share in shares.items()}
+    folder = cache_folder(config)
+    return [Pool(make(config, network, folder), n) for make, n in counts.items() if n]
+
+
+def example_patch(config: TrainingConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first patch of a training as it is before augmentation, for pictures.
+
+    Returns:
+        `(1, …)` image and soft mask.
+
+    Raises:
+        InputError: As `softseg.training.fit`.
+    """
+    _, network = make_network(config)
+    pairs, _ = find_data(config.replaced(validation_subjects=()), network)
+    order = PatchOrder(config.seed, network.patch_size, config.crop, cord_share=1.0)
+    batch = Batches(pairs, order, get_augmentation("none"), batch_size=1, last_step=1)
+    images, softs = batch[0]
+    return images[0], softs[0]
 
 
 def data_name(config: TrainingConfig) -> str:

@@ -1,11 +1,17 @@
-"""A pool of phantom patches of random contrast, for training without any image."""
+"""Pools of patches that are no image of anybody: phantoms of random contrast, and no cord at all.
 
+Drawing a phantom costs more than a training step does, so pools are kept on disk.
+"""
+
+import ast
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from softseg.errors import InputError
 from softseg.network import NetworkConfig
 from softseg.segmentation import normalise
 from softseg.training.cache import CORD_ENDING, IMAGE_ENDING, SOFT_ENDING, _save, cord_table
@@ -19,36 +25,95 @@ def synthetic_pairs(
     """Pairs that hold `config.synthetic_samples` samples of the phantom stream.
 
     Two-dimensional samples are the slices of one pair, three-dimensional ones are a pair each.
-    Drawing them costs more than a training step does, so they are kept on disk.
+
+    Raises:
+        InputError: If `synthetic_options` are none of the stream's.
     """
-    from softseg.phantom.stream import PhantomStream
+    from softseg.phantom.stream import PhantomStream, StreamSettings
 
     size_mm = tuple(
         float(n * mm) for n, mm in zip(network.patch_size, network.spacing_mm, strict=True)
     )
+    try:
+        settings = StreamSettings(**config.synthetic_options)
+    except TypeError as error:
+        raise InputError(f"synthetic_options: not of the phantom stream ({error})") from error
     stream = PhantomStream(
-        config.seed, size_mm=size_mm, spacing_mm=network.spacing_mm, dimension=network.dimension
+        config.seed,
+        size_mm=size_mm,
+        spacing_mm=network.spacing_mm,
+        dimension=network.dimension,
+        settings=settings,
     )
-    groups = (
-        [range(config.synthetic_samples)]
-        if network.dimension == 2
-        else [range(n, n + 1) for n in range(config.synthetic_samples)]
-    )
-    return [_pair(stream, group, config, network, folder) for group in groups]
+    what = [config.synthetic_options, _phantom_code()]
+    return _pairs("phantom", stream.sample, what, config, network, folder)
 
 
-def _pair(stream, group: range, config, network, folder: Path) -> PreparedPair:
-    what = [config.seed, group.start, group.stop, network.patch_size, network.spacing_mm]
-    code = Path(type(stream).sample.__code__.co_filename).read_bytes()
-    key = hashlib.sha256(json.dumps(what).encode() + code).hexdigest()[:32]
-    name = f"phantom-{group.start:05d}"
+def negative_pairs(
+    config: TrainingConfig, network: NetworkConfig, folder: Path
+) -> list[PreparedPair]:
+    """The same for samples without a cord, a quarter as many."""
+    from softseg.phantom.distractors import distractor
+
+    def sample(index: int) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng([config.seed, 4, index])
+        image = distractor(rng, network.patch_size, network.spacing_mm)
+        return image, np.zeros_like(image)
+
+    what = [Path(distractor.__code__.co_filename).read_text(encoding="utf-8")]
+    quarter = config.replaced(synthetic_samples=max(1, config.synthetic_samples // 4))
+    return _pairs("distractor", sample, what, quarter, network, folder)
+
+
+def _phantom_code() -> str:
+    """Hash of the stream's code and of all of the phantom that it builds on."""
+    import softseg.phantom
+
+    folder = Path(softseg.phantom.__file__).parent
+    waiting, read = ["stream"], {}
+    while waiting:
+        name = waiting.pop()
+        read[name] = (folder / f"{name}.py").read_bytes()
+        for node in ast.walk(ast.parse(read[name])):
+            module = getattr(node, "module", None) or ""
+            used = module.removeprefix("softseg.phantom.")
+            if used != module and used not in read:
+                waiting.append(used)
+    return hashlib.sha256(b"".join(read[name] for name in sorted(read))).hexdigest()
+
+
+def _pairs(
+    name: str,
+    sample: Callable[[int], tuple[np.ndarray, np.ndarray]],
+    what: list,
+    config: TrainingConfig,
+    network: NetworkConfig,
+    folder: Path,
+) -> list[PreparedPair]:
+    count = config.synthetic_samples
+    groups = [range(count)] if network.dimension == 2 else [range(n, n + 1) for n in range(count)]
+    what = [name, config.seed, network.patch_size, network.spacing_mm, *what]
+    return [_pair(name, sample, group, what, network, folder) for group in groups]
+
+
+def _pair(
+    title: str,
+    sample: Callable[[int], tuple[np.ndarray, np.ndarray]],
+    group: range,
+    what: list,
+    network: NetworkConfig,
+    folder: Path,
+) -> PreparedPair:
+    text = json.dumps([group.start, group.stop, *what], sort_keys=True)
+    key = hashlib.sha256(text.encode()).hexdigest()[:32]
+    name = f"{title}-{group.start:05d}"
     pair = PreparedPair(
         name,
         "random",
         *(folder / f"{key}_{end}" for end in (IMAGE_ENDING, SOFT_ENDING, CORD_ENDING)),
     )
     if not all(p.exists() for p in (pair.image_path, pair.soft_path, pair.cord_path)):
-        samples = [stream.sample(index) for index in group]
+        samples = [sample(index) for index in group]
         images = np.stack([normalise(image) for image, _ in samples]).astype(np.float16)
         softs = np.stack([soft for _, soft in samples]).astype(np.float16)
         if network.dimension == 3:

@@ -1,0 +1,143 @@
+"""The weights that ship: `python notebooks/release.py runs/weights softseg/weights`.
+
+Takes the model `axial` of a run of `scales/weights.yml` and writes three files: the weights with
+their card, the card alone, and the scores of every real image from the fold whose network has never
+seen that person. Without ../shared/data/real nothing can be scored, and nothing is written.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from softseg import metrics, statistics
+from softseg.dataset import Dataset
+from softseg.evaluation import evaluate_calibration, evaluate_csa, true_csa
+from softseg.evaluation.manual import evaluate_manual, evaluate_pairs
+from softseg.files import replacing, write_json
+from softseg.network import load_weights, save_weights
+from softseg.paths import SHARED
+from softseg.segmentation import Model, segment
+from softseg.volume import Volume
+
+NAME = "axial"
+PROPSEG = "PropSeg"
+FAILURES = [
+    "The edge follows the manual masks it was tuned on: those on T2star are drawn wider than those "
+    "on T2w, and areas inherit some of it.",
+    "Below the cone of the cord, and in the brainstem, a mask may go on or stop too early.",
+    "Trained on adults of three hospitals and on phantoms; severe deformity, hardware and tumours "
+    "are untested.",
+    "A picture without any cord is recognised by size, length and drift of what is found: look at "
+    "the quality-control page.",
+]
+
+
+def left_out(run: Path) -> dict[str, Path]:
+    """For every participant with a manual mask the fold that has not seen the person."""
+    folds = {}
+    for folder in sorted((run / "models").glob("fold_*")):
+        card = load_weights(folder)[2]
+        folds |= dict.fromkeys(card["training"]["validation_subjects"], folder)
+    return folds
+
+
+def crossvalidate(run: Path) -> pd.DataFrame:
+    """Every labelled real image, segmented by weights that have not seen its person."""
+    folds = left_out(run)
+    models = {folder: Model.load(folder) for folder in set(folds.values())}
+
+    def predict(path: Path) -> Volume:
+        subject = next(part for part in path.parts if part.startswith("sub-"))
+        return segment(Volume.load(path), weights=models[folds[subject]])
+
+    real = Dataset.index(SHARED / "real", contrasts="all", subjects=folds, cache=False)
+    methods = {NAME: predict, PROPSEG: "propseg-centreline:label-SC_seg"}
+    table = evaluate_manual(real, methods)
+    ours, classical = (table[table["method"] == name].set_index(["subject", "session", "image"])
+                       for name in methods)  # fmt: skip
+    people = real.participants["person"]
+    scores = ours.assign(dice_propseg=classical["dice"]).reset_index()
+    scores.insert(0, "person", scores["subject"].map(people))
+    repeats = evaluate_pairs(real, {NAME: predict})
+    repeats = repeats[repeats["kind"] == "repeat"].set_index(["subject", "session", "image"])
+    keys = pd.MultiIndex.from_frame(scores[["subject", "session", "image"]])
+    scores["repeat_difference_percent"] = repeats["difference_percent"].reindex(keys).to_numpy()
+    return scores.drop(columns=["method", "session"])
+
+
+def by_contrast(scores: pd.DataFrame) -> list[dict]:
+    """Mean and spread of the Dice with the manual masks, and the bias of the area."""
+    rows = []
+    for contrast, part in scores.groupby("contrast", sort=False):
+        people = part.groupby("person")[["dice", "error_percent"]].mean()
+        rows.append({
+            "contrast": contrast, "images": len(part), "people": len(people),
+            "dice": float(part["dice"].mean()), "dice_sd": float(part["dice"].std(ddof=0)),
+            "dice_lowest": float(part["dice"].min()),
+            "area_bias_percent": float(people["error_percent"].mean()),
+        })  # fmt: skip
+    return rows
+
+
+def phantom_scores(run: Path, people: list[str]) -> dict[str, float]:
+    """Areas and calibration on digital people whom no training has seen."""
+    data = Dataset.index(run / "data")
+    methods = {NAME: f"{NAME}_seed-1"}
+    csa = evaluate_csa(data, methods, subjects=people, masks=("soft",))
+    errors = statistics.csa_error(csa, true_csa(data, subjects=people))
+    spread = statistics.contrast_variability(csa)
+    bins = metrics.pool_calibration(evaluate_calibration(data, methods, subjects=people))
+    return {
+        "people": len(people),
+        "sd_of_contrast_means_mm2": float(csa.groupby("contrast")["area_mm2"].mean().std(ddof=1)),
+        "sd_over_contrasts_mm2": float(spread["sd_mm2"].mean()),
+        "bias_percent": float(errors["error_percent"].mean()),
+        "absolute_error_percent": float(errors["error_percent"].abs().mean()),
+        "slope_on_true_area": float(
+            statistics.area_tracking(csa, true_csa(data, subjects=people))["slope"].iloc[0]
+        ),
+        "worst_calibration_bin": float((bins["truth"] - bins["predicted"]).abs().max()),
+    }
+
+
+def sources(subjects: pd.Index) -> list[dict[str, str]]:
+    """What the network has seen, under which licence."""
+    participants = Dataset.index(SHARED / "real", contrasts="all", cache=False).participants
+    seen = participants.loc[list(subjects)]
+    rows = [
+        {"name": str(source), "licence": str(licence), "people": int(part["person"].nunique())}
+        for (source, licence), part in seen.groupby(["source", "licence"])
+    ]
+    return [{"name": "softseg phantom stream", "licence": "MIT", "people": "without end"}, *rows]
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("out", type=Path)
+    options = parser.parse_args()
+
+    network, config, card = load_weights(options.run / "models" / f"{NAME}_seed-1")
+    scores = crossvalidate(options.run)
+    tested = json.loads((options.run / "splits.json").read_text(encoding="utf-8"))["test"]
+    seen = card["training"]["training_subjects"]
+    card |= {
+        "name": NAME,
+        "sources": sources(seen),
+        "contrasts": ["any"],
+        "scores_real": by_contrast(scores),
+        "scores_phantom": phantom_scores(options.run, tested),
+        "known_failures": FAILURES,
+    }
+    options.out.mkdir(parents=True, exist_ok=True)
+    card = save_weights(options.out / f"{NAME}.safetensors", network, config, card)
+    write_json(options.out / f"{NAME}.json", card)
+    with replacing(options.out / f"{NAME}_crossvalidation.csv") as temporary:
+        scores.to_csv(temporary, index=False, float_format="%.5g")
+
+
+if __name__ == "__main__":
+    main()

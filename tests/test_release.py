@@ -1,0 +1,47 @@
+import importlib.util
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from softseg.network import PRESETS, build_network, save_weights
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def release():
+    spec = importlib.util.spec_from_file_location("release", ROOT / "notebooks/release.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_person_is_scored_by_the_fold_that_left_him_out(release, tmp_path):
+    network = build_network(PRESETS["small"])
+    for number, people in ((1, ["sub-a", "sub-b"]), (2, ["sub-c"])):
+        folder = tmp_path / "models" / f"fold_{number}_seed-1"
+        folder.mkdir(parents=True)
+        card = {"training": {"validation_subjects": people}}
+        save_weights(folder / "model.safetensors", network, PRESETS["small"], card)
+    folds = release.left_out(tmp_path)
+    assert {name: folder.name for name, folder in folds.items()} == {
+        "sub-a": "fold_1_seed-1", "sub-b": "fold_1_seed-1", "sub-c": "fold_2_seed-1",
+    }  # fmt: skip
+
+
+def test_scores_of_a_contrast_count_people_not_images(release):
+    scores = pd.DataFrame({
+        "contrast": "T2star", "person": ["a", "a", "a", "b"], "dice": [0.9, 0.9, 0.9, 0.98],
+        "error_percent": [-4.0, -4.0, -4.0, 2.0],
+    })  # fmt: skip
+    row = release.by_contrast(scores)[0]
+    assert (row["images"], row["people"], row["dice_lowest"]) == (4, 2, 0.9)
+    assert row["area_bias_percent"] == pytest.approx(-1.0)
+    assert row["dice"] == pytest.approx(0.92)
+
+
+def test_the_network_that_ships_is_small_enough_for_the_package():
+    size = sum(parameter.numel() for parameter in build_network(PRESETS["axial"]).parameters())
+    assert size * torch.finfo(torch.float32).bits / 8 < 10e6
