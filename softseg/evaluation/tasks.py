@@ -10,6 +10,7 @@ from typing import Any
 
 from softseg.dataset import Dataset
 from softseg.errors import InputError
+from softseg.processes import end_with_parent
 from softseg.volume import WORKING, Volume
 
 Method = str | Callable[[Path], Volume]
@@ -127,5 +128,7 @@ def _map(worker: Callable, tasks: Sequence[Task], jobs: int) -> Iterator[list[di
         return
     # Forking a process that has loaded torch can hang; a fresh interpreter cannot.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=context) as pool:
+    with ProcessPoolExecutor(
+        min(jobs, len(tasks)), mp_context=context, initializer=end_with_parent
+    ) as pool:
         yield from pool.map(worker, tasks, chunksize=max(1, len(tasks) // (8 * jobs)))
