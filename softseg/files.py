@@ -6,12 +6,20 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from softseg.errors import InputError
 from softseg.events import event
+
+try:
+    import fcntl
+except ImportError:  # no such locks on Windows, where leftovers stay
+    fcntl = None
+
+PARTIAL = ".partial-"
+"""How the names of folders begin in which files are written before they are moved into place."""
 
 
 @contextmanager
@@ -32,21 +40,101 @@ def replacing(path: Path | str) -> Iterator[Path]:
         ['a.txt']
     """
     path = Path(path)
+    if path.parent.name.startswith(PARTIAL):
+        yield path  # is beside its place already, with others that are moved together
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
+        scratch = _claim(path.parent, PARTIAL)
     except OSError as error:
         raise InputError(f"{path}: cannot write here ({error.strerror}); choose another") from error
+    with scratch as folder:
+        try:
+            temporary = folder / path.name
+            yield temporary
+            size = temporary.stat().st_size
+            os.replace(temporary, path)
+            event("write", file=path, bytes=size)
+        except OSError as error:
+            raise InputError(
+                f"{path}: could not be written ({error.strerror or error}); what was there is kept"
+            ) from error
+
+
+def scratch_folder(parent: Path, label: str = "") -> AbstractContextManager[Path]:
+    """A hidden folder below `parent` for this process alone, removed at the end of the block.
+
+    A killed process leaves it behind; `remove_leftovers` knows it by its lock, which ends with the
+    process.
+    """
+    return _claim(parent, f"{PARTIAL}{label}")
+
+
+def remove_leftovers(folder: Path | str) -> None:
+    """Delete what killed processes left directly in `folder`; what is still worked on stays."""
+    for scratch in Path(folder).glob(f"{PARTIAL}*"):
+        lock = _lock(scratch)
+        if lock is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+            os.close(lock)
+
+
+def _claim(parent: Path, prefix: str) -> AbstractContextManager[Path]:
+    while True:
+        scratch = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        lock = _lock(scratch)
+        # Another process may have taken it for a leftover before it was locked.
+        if scratch.exists():
+            return _removed_at_end(scratch, lock)
+        if lock is not None:
+            os.close(lock)
+
+
+@contextmanager
+def _removed_at_end(scratch: Path, lock: int | None) -> Iterator[Path]:
     try:
-        temporary = scratch / path.name
-        yield temporary
-        size = temporary.stat().st_size
-        os.replace(temporary, path)
-        event("write", file=path, bytes=size)
-    except OSError as error:
-        raise InputError(f"{path}: could not be written ({error.strerror or error})") from error
+        yield scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _lock(folder: Path) -> int | None:
+    """A descriptor that holds the folder's lock; None where another has it, or nobody can."""
+    if fcntl is None:
+        return None
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def check_writable(path: Path | str) -> None:
+    """Refuse a place that cannot be written to, before any work is done for it.
+
+    Raises:
+        InputError: If a file cannot be created beside `path`, or a folder has its name.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; choose a file's name")
+    made = [folder for folder in path.parents if not folder.exists()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(tempfile.mkdtemp(prefix=".partial-", dir=path.parent))
+    except OSError as error:
+        raise InputError(f"{path}: cannot write here ({error.strerror}); choose another") from error
+    finally:
+        for folder in made:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def write_json(path: Path | str, content: Any) -> None:

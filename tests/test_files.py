@@ -1,11 +1,13 @@
 """Files are whole or absent."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
 from softseg.errors import InputError
-from softseg.files import replacing, sha256, write_json
+from softseg.files import remove_leftovers, replacing, sha256, write_json
 
 
 def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -37,3 +39,29 @@ def test_equal_content_is_equal_bytes(tmp_path):
     write_json(tmp_path / "b.json", {"a": 2, "b": 1})
     assert sha256(tmp_path / "a.json") == sha256(tmp_path / "b.json")
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": 2, "b": 1}
+
+
+def test_what_a_killed_process_left_is_removed_and_what_another_is_writing_stays(tmp_path):
+    killed = "import os, signal\nfrom pathlib import Path\nfrom softseg.files import replacing\n"
+    killed += "with replacing(Path('table.csv')) as temporary:\n"
+    killed += "    temporary.write_text('half')\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    subprocess.run([sys.executable, "-c", killed], cwd=tmp_path, check=False)
+    (left,) = tmp_path.iterdir()
+    assert (left / "table.csv").read_text() == "half"
+    with replacing(tmp_path / "other.csv") as temporary:
+        temporary.write_text("whole")
+        remove_leftovers(tmp_path)
+        assert not left.exists()
+    assert [file.name for file in tmp_path.iterdir()] == ["other.csv"]
+
+
+def test_files_that_belong_together_are_moved_together(tmp_path):
+    with replacing(tmp_path / "second.txt") as second:
+        with replacing(tmp_path / "first.txt") as first:
+            with replacing(second) as same:
+                same.write_text("2")
+            first.write_text("1")
+            assert not (tmp_path / "second.txt").exists()
+        assert (tmp_path / "first.txt").exists()
+        assert not (tmp_path / "second.txt").exists()
+    assert (tmp_path / "second.txt").read_text() == "2"

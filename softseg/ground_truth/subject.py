@@ -12,7 +12,7 @@ import pandas as pd
 
 from softseg.dataset import Dataset, generated_by
 from softseg.errors import InputError
-from softseg.files import replacing, sha256, write_json
+from softseg.files import remove_leftovers, replacing, sha256, write_json
 from softseg.ground_truth.masks import load_mask
 from softseg.ground_truth.soft import SoftTruth, soft_ground_truth
 from softseg.volume import Volume
@@ -195,6 +195,8 @@ def _write(task: Task, truth: SoftTruth, sidecars: dict[str, dict[str, Any]]) ->
     report = truth.report.assign(subject=task.subject, session=task.session)
     report = report[["subject", "session", *truth.report.columns]]
     notes = [_sidecar_path(task.path(p, c, e)) for c in sidecars for p, e in _endings(task)]
+    for folder in {path.parent for path in [*notes, task.report_path]}:
+        remove_leftovers(folder)
     with ExitStack() as stack:
         # What is entered first is moved last.
         places = [stack.enter_context(replacing(path)) for path in notes]

@@ -11,7 +11,7 @@ import numpy as np
 
 from softseg.dataset import Dataset, describe_pipeline, generated_by
 from softseg.errors import InputError
-from softseg.files import replacing, write_json
+from softseg.files import remove_leftovers, replacing, write_json
 from softseg.segmentation.engine import Model, Segmentation, segment_with_findings
 from softseg.volume import Volume
 
@@ -158,6 +158,8 @@ def run(
     Raises:
         InputError: If the masks cannot be written where they should go.
     """
+    for folder in {job.mask.parent for job in jobs if job.recorded}:
+        remove_leftovers(folder)
     for job in jobs:
         try:
             settings = _settings(job, model, options)
