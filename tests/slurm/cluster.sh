@@ -3,10 +3,11 @@
 #
 # Everything lies in FOLDER (default /tmp/softseg-slurm) and belongs to the user who starts it: a key
 # and a socket of its own for munge, ports of its own for Slurm, so that a cluster that the machine
-# belongs to is left alone. After `start`, point Slurm's commands at it:
+# belongs to is left alone. `start` prints what points Slurm's commands at it:
 #
-#   export SLURM_CONF=/tmp/softseg-slurm/slurm.conf
+#   eval "$(tests/slurm/cluster.sh start)"
 #
+# (Snakemake's job steps forget SLURM_CONF; an `srun` in FOLDER/bin reminds them.)
 # Jobs are followed through /proc and are not confined (no control groups), which a container allows.
 # One GPU that does not exist is announced, so that jobs which ask for one are scheduled.
 set -euo pipefail
@@ -69,6 +70,9 @@ NodeName=$name NodeAddr=127.0.0.1 CPUs=$cores RealMemory=$memory_mb Gres=gpu:1 S
 PartitionName=main Nodes=$name Default=YES MaxTime=INFINITE DefMemPerCPU=1000 State=UP
 CONF
   echo "Name=gpu File=/dev/null" > "$FOLDER/gres.conf"
+  mkdir -p "$FOLDER/bin"
+  printf '#!/bin/sh\nSLURM_CONF=%q exec %q "$@"\n' "$FOLDER/slurm.conf" "$(command -v srun)" > "$FOLDER/bin/srun"
+  chmod +x "$FOLDER/bin/srun"
 }
 
 is_running() {
@@ -84,7 +88,7 @@ start() {
   is_running slurmd || slurmd -f "$SLURM_CONF"
   for _ in $(seq 60); do
     if [ "$(sinfo --noheader --format=%T 2>/dev/null | head -1)" = idle ]; then
-      echo "export SLURM_CONF=$SLURM_CONF"
+      echo "export SLURM_CONF=$SLURM_CONF PATH=$FOLDER/bin:\$PATH"
       return
     fi
     sleep 0.5
@@ -109,5 +113,5 @@ case $ACTION in
   start) install_packages && start ;;
   stop) stop ;;
   status) SLURM_CONF=$FOLDER/slurm.conf sinfo ;;
-  *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
