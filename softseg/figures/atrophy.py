@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, ScalarFormatter
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from softseg.figures.style import (
     GREY,
@@ -14,11 +16,25 @@ from softseg.figures.style import (
     new_figure,
 )
 
+KINDS = ("cross-sectional", "longitudinal")
+MOST_SHOWN = 1e7
+"""Where intervals without an upper end are cut, far above the axis."""
+
+HANDLINGS = {
+    "one contrast": ("o", "cross-sectional, one contrast", "longitudinal, same contrast"),
+    "mixed": ("D", "cross-sectional, mixed contrasts", "longitudinal, different contrasts"),
+    "mixed, adjusted": ("^", "cross-sectional, mixed, adjusted",
+                        "longitudinal, different, adjusted"),
+}  # fmt: skip
+"""What a study does about contrasts → marker, and the designs of both kinds of study."""
+
 
 def sample_size_curves(
     table: pd.DataFrame, *, designs: Sequence[str] | None = None, power_percent: float = 80
 ) -> Figure:
     """Participants per arm against the atrophy to be seen, one panel a design.
+
+    Methods that show no atrophy need infinitely many people and have no curve.
 
     Args:
         table: `design`, `method`, `atrophy_percent`, `n_per_arm`, and if known `ci_low`,
@@ -38,14 +54,17 @@ def sample_size_curves(
             one = one.sort_values("atrophy_percent")
             if one.empty:
                 continue
-            ax.plot(one["atrophy_percent"], one["n_per_arm"], marker=markers[method],
+            ax.plot(one["atrophy_percent"], _finite(one["n_per_arm"]), marker=markers[method],
                     color=colors[method], label=method_title(method))  # fmt: skip
             if {"ci_low", "ci_high"} <= set(one):
-                ax.fill_between(one["atrophy_percent"], one["ci_low"], one["ci_high"],
+                ax.fill_between(one["atrophy_percent"], one["ci_low"].clip(upper=MOST_SHOWN),
+                                one["ci_high"].clip(upper=MOST_SHOWN),
                                 color=colors[method], alpha=0.15, linewidth=0)  # fmt: skip
         ax.set_yscale("log")
-        ax.yaxis.set_major_formatter(ScalarFormatter())
+        _limit(ax, table["n_per_arm"])
+        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         ax.yaxis.set_minor_formatter(NullFormatter())
+        ax.set_xticks(sorted(table["atrophy_percent"].unique()))
         ax.set_title(design)
         ax.grid()
     for ax in axes.flat[len(designs) :]:
@@ -86,3 +105,51 @@ def atrophy_detected(table: pd.DataFrame) -> Figure:
     ax.grid()
     ax.legend()
     return figure
+
+
+def contrast_cost_plot(table: pd.DataFrame, *, atrophy_percent: float) -> Figure:
+    """People per arm with one contrast, mixed ones, and mixed ones that are adjusted for.
+
+    Args:
+        table: `design`, `method`, `atrophy_percent`, `n_per_arm`, `ci_low`, `ci_high`.
+        atrophy_percent: Whose rows are shown.
+    """
+    rows = table[table["atrophy_percent"] == atrophy_percent]
+    methods = list(pd.unique(rows["method"]))
+    colors = method_colors(methods)
+    height = 1.4 + 0.42 * len(methods)
+    figure, axes = new_figure(1, 2, height_in=height, sharey=True, sharex=True)
+    for panel, (ax, title) in enumerate(zip(axes[0], KINDS, strict=True)):
+        for place, (marker, *designs) in enumerate(HANDLINGS.values()):
+            one = rows[rows["design"] == designs[panel]].set_index("method").reindex(methods)
+            y = np.arange(len(methods)) + 0.22 * (place - 1)
+            for at, method in zip(y, methods, strict=True):
+                low, n, high = one.loc[method, ["ci_low", "n_per_arm", "ci_high"]].astype(float)
+                ax.plot([low, min(high, MOST_SHOWN)], [at, at], color=colors[method], linewidth=1.2)
+                ax.plot(n if np.isfinite(n) else np.nan, at, marker, color=colors[method],
+                        markerfacecolor="white" if place == 2 else None)  # fmt: skip
+        ax.set_xscale("log")
+        _limit(ax, rows["n_per_arm"], along="x")
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        ax.set_title(title)
+        ax.grid(axis="x")
+    axes[0, 0].set_yticks(range(len(methods)), [method_title(m) for m in methods])
+    axes[0, 0].invert_yaxis()
+    for place, (name, (marker, *_)) in enumerate(HANDLINGS.items()):
+        axes[0, 0].plot([], [], marker, color=GREY, label=name,
+                        markerfacecolor="white" if place == 2 else None)  # fmt: skip
+    figure.legend(loc="outside upper center", ncols=3)
+    label = f"participants per arm to see {atrophy_percent:g} % atrophy"
+    figure.supxlabel(label, fontsize=10)
+    return figure
+
+
+def _finite(values: pd.Series) -> pd.Series:
+    return values.replace([np.inf, -np.inf], np.nan)
+
+
+def _limit(ax: Axes, values: pd.Series, *, along: str = "y") -> None:
+    """Keep the axis to the finite values, whatever their intervals do."""
+    known = _finite(values).dropna()
+    if len(known):
+        (ax.set_ylim if along == "y" else ax.set_xlim)(known.min() / 2, known.max() * 3)

@@ -7,9 +7,9 @@ from scipy import optimize, stats
 
 from softseg.statistics.components import ADJUSTED, ONE, Components, visits_and_contrasts
 
-MOST_SIMULATED = 20_000
+MOST_SIMULATED = 5_000
 """People per arm up to which studies are simulated."""
-CHUNK_VALUES = 1_000_000
+CHUNK_VALUES = 200_000
 """People simulated at a time, so that memory stays small."""
 
 

@@ -58,7 +58,9 @@ def sample_size_table(
     Returns:
         One row per method, design and atrophy: `method`, `design`, `atrophy_percent`,
         `n_per_arm`, `ci_low`, `ci_high` (infinite where no loss shows), `sd_mm2` (of what is
-        compared), `response` (`nan` where not measured), `scanner_hours` (both arms, all visits),
+        compared), `response` (`nan` where not measured), `detectable_percent` (true loss of one
+        person between two visits that exceeds what 95 % of people without any show),
+        `scanner_hours` (both arms, all visits),
         `n` (participants behind the estimate), `note` (where they are too few), and with
         `n_studies` `simulated_power`, `power_ci_low`, `power_ci_high` (`nan` where so many people
         are needed that no study was simulated).
@@ -156,7 +158,14 @@ class _Estimate:
                 found[name] = size_of_effect(ratio * atrophy / 100, 1.0, **options)
         sds = [c.measurement_sd(design) for c in self.networks]
         found["sd_mm2"] = float(np.sqrt(np.mean(np.square(sds))))
-        return found | {"response": self.response}
+        return found | {"response": self.response, "detectable_percent": self.detectable(design)}
+
+    def detectable(self, design: str) -> float:
+        """True loss of one person that exceeds what 95 % of people without any show."""
+        if not DESIGNS[design][0]:
+            return np.nan
+        chance = 100 * stats.norm.ppf(0.975) * self.relative_sd(design)
+        return float(chance / self.shown) if self.shown > 0 else np.inf
 
     def simulated(self, design: str, atrophy: float, n: float, n_studies: int, seed: int) -> dict:
         names = ("simulated_power", "power_ci_low", "power_ci_high")
