@@ -23,7 +23,7 @@ _LOGGER = logging.getLogger("softseg")
 _LOGGER.addHandler(logging.NullHandler())
 
 
-def event(name: str, *, level: int = logging.INFO, **fields: Any) -> None:
+def event(name: str, /, *, level: int = logging.INFO, **fields: Any) -> None:
     """Record that something happened.
 
     Args:

@@ -50,7 +50,7 @@ def contents(folder: Path) -> set[str]:
 def test_one_image_becomes_one_soft_mask_on_its_own_grid(softseg, image, tmp_path, weights):
     code, said = softseg(image, "-o", tmp_path / "out" / "cord.nii.gz")
     assert (code, said) == (0, "")
-    assert contents(tmp_path / "out") == {"cord.nii.gz"}
+    assert contents(tmp_path / "out") == {"cord.nii.gz", "cord.json"}
     mask, source = nib.load(tmp_path / "out" / "cord.nii.gz"), nib.load(image)
     np.testing.assert_array_equal(mask.affine, source.affine)
     for key in ("qform_code", "sform_code", "xyzt_units"):
@@ -81,7 +81,7 @@ def test_several_images_go_into_a_folder_with_a_record_each(softseg, image, tmp_
     }
     record = json.loads((tmp_path / "out" / "sub-01_T2w_label-SC_softseg.json").read_text())
     assert record["CordFound"]
-    assert record["Sources"] == ["sub-01_T2w.nii.gz"]
+    assert record["Sources"] == ["../in/sub-01_T2w.nii.gz"]
     assert record["GeneratedBy"][0]["Parameters"]["weights_checksum"]
 
 

@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from softseg.cli.settings import settings
+
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def csa(
+    context: typer.Context,
     masks: Annotated[list[Path], typer.Argument(help="Soft or binary masks (NIfTI).")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Table to write (CSV).")],
     levels: Annotated[
@@ -67,6 +70,8 @@ def csa(
     from softseg.csa.batch import Choice, measure_many, with_adjusted_area
     from softseg.csa.options import check_outputs, one_source, parse_discs, parse_range
     from softseg.events import tell
+    from softseg.files import check_writable
+    from softseg.provenance import sign
 
     check_outputs(output, profile, plot)
     one_source(levels, discs, disc)
@@ -78,6 +83,8 @@ def csa(
         per_level=per_level,
         partial=partial,
     )
+    for path in filter(None, (output, profile, plot)):
+        check_writable(path)
     rows, every, failures = measure_many(
         masks,
         choice,
@@ -90,6 +97,11 @@ def csa(
     )
     rows = with_adjusted_area(rows, sex=sex, height_cm=height)
     _write(rows, every, output, profile, plot, sex or "all")
+    measured = set(rows["file"])
+    sources = [mask for mask in masks if str(mask) in measured]
+    sources += filter(None, (levels, discs, centreline))
+    for path in filter(None, (output, profile, plot)):
+        sign(path, step="csa", parameters=settings(context), sources=sources)
     if failures:
         raise typer.Exit(1)
 
@@ -105,14 +117,18 @@ def _write(
     from softseg.csa import against_norm, length_profile
     from softseg.files import replacing
 
+    # Everything is computed before anything is written.
     along = length_profile(every) if profile or plot else None
-    with replacing(output) as temporary:
-        rows.to_csv(temporary, index=False, float_format="%.6g")
-    if profile:
-        with replacing(profile) as temporary:
-            against_norm(along, sex=sex).to_csv(temporary, index=False, float_format="%.6g")
+    tables = {output: rows} | ({profile: against_norm(along, sex=sex)} if profile else {})
+    figure = None
     if plot:
         from softseg.csa.plot import plot_profile
 
+        figure = plot_profile(along, sex=sex)
+    for path, table in tables.items():
+        with replacing(path) as temporary:
+            # A file's name may hold bytes that are no text.
+            table.to_csv(temporary, index=False, float_format="%.6g", errors="surrogateescape")
+    if figure is not None:
         with replacing(plot) as temporary:
-            plot_profile(along, sex=sex).savefig(temporary, dpi=150)
+            figure.savefig(temporary, dpi=150)

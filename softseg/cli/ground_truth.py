@@ -1,12 +1,16 @@
 """`softseg ground-truth`."""
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from softseg.cli.settings import settings
+
 
 def ground_truth(
+    context: typer.Context,
     root: Annotated[Path, typer.Argument(metavar="BIDS_ROOT", help="The data set's folder.")],
     reference: Annotated[
         str, typer.Option(help="Contrast on whose grid the masks are averaged.")
@@ -75,6 +79,7 @@ def ground_truth(
     from softseg.errors import InputError
     from softseg.events import form
     from softseg.ground_truth import Settings, make_ground_truth
+    from softseg.provenance import now, record_folder
 
     if jobs < 1:
         raise InputError(f"--jobs: at least 1, found {jobs}")
@@ -86,7 +91,10 @@ def ground_truth(
         exclude=[*(exclude or []), *([known_bad] if known_bad.is_file() else [])],
         entities=_pairs("--entity", entity),
     )
-    settings = Settings(
+    folders = [dataset.root / "derivatives" / name for name in (output, f"{output}_bin")]
+    new = [folder for folder in folders if not folder.exists()]
+    since = now()
+    options = Settings(
         reference=reference,
         trim_mm=_trim(trim),
         registration=registration,
@@ -98,14 +106,26 @@ def ground_truth(
     )
     table = make_ground_truth(
         dataset,
-        settings=settings,
+        settings=options,
         jobs=jobs,
         labels=labels,
         pipeline=output,
         force=force,
         progress=form() != "json",
     )
-    if page:
+    if (table["status"] == "failed").all():
+        for folder in new:  # a description of nothing
+            shutil.rmtree(folder, ignore_errors=True)
+        _tell(table, dataset)
+    for folder in folders:
+        record_folder(
+            folder,
+            step="ground-truth",
+            parameters=settings(context),
+            since=since,
+            leave_out=("quality_control", "exclude.yml"),
+        )
+    if page and (folders[0] / "report.csv").is_file():
         from softseg.quality_control import write_ground_truth_page
 
         typer.echo(f"page: {write_ground_truth_page(dataset, pipeline=output, labels=labels)}")
@@ -125,8 +145,9 @@ def _tell(table, dataset) -> None:
     flagged = table[table["flags"].fillna("") != ""] if "flags" in table else table[:0]
     for row in flagged.itertuples():
         tell(f"{row.subject} {row.contrast}: out of bounds: {row.flags}")
-    if (people["status"] == "failed").any():
-        raise typer.Exit(1)
+    failed = people["status"] == "failed"
+    if failed.any():
+        raise typer.Exit(2 if failed.all() else 1)
 
 
 def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:

@@ -5,8 +5,11 @@ from typing import Annotated
 
 import typer
 
+from softseg.cli.settings import settings
+
 
 def phantom(
+    context: typer.Context,
     out: Annotated[
         Path, typer.Argument(help="Folder of the data set: new, empty or one to go on with.")
     ],
@@ -36,8 +39,10 @@ def phantom(
     Example: `softseg phantom data/phantom --subjects 24 --seed 1 --contrasts T1w,T2w`
     """
     from softseg.events import form
-    from softseg.phantom.cohort import write_cohort
+    from softseg.phantom.cohort import RECIPE_FILE, write_cohort
+    from softseg.provenance import now, record_folder
 
+    since = now()
     folder = write_cohort(
         out,
         subjects=subjects,
@@ -50,5 +55,21 @@ def phantom(
         series=series,
         jobs=jobs,
         progress=form() != "json",
+    )
+    record_folder(
+        folder,
+        step="phantom",
+        parameters=settings(context),
+        since=since,
+        within=(
+            "dataset_description.json",
+            "participants.*",
+            "README",
+            RECIPE_FILE,
+            "sub-*",
+            "sourcedata",
+            "derivatives/labels",
+            "derivatives/truth",
+        ),
     )
     typer.echo(f"{folder}: {subjects} people")

@@ -1,15 +1,18 @@
 """`softseg segment`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from softseg.cli.progress import progress
+from softseg.cli.settings import settings
+from softseg.errors import InputError
 
 
 def segment(
+    context: typer.Context,
     images: Annotated[
         list[Path], typer.Argument(help="Images (.nii, .nii.gz) or the root of a BIDS data set.")
     ],
@@ -66,7 +69,7 @@ def segment(
 
     softseg segment my_bids_dataset -o my_bids_dataset/derivatives/softseg
     """
-    from softseg.events import tell
+    from softseg.events import event, tell
     from softseg.network import ACTIVATIONS
     from softseg.segmentation import batch
     from softseg.segmentation.engine import Model
@@ -90,21 +93,45 @@ def segment(
     for path in (jobs[0].mask, csa, qc and qc / "index.html"):
         if path:
             batch.check_writable(path)
-    if jobs[0].recorded:
-        batch.describe(out, images, model)
+    checksum = model.card.get("checksum")
+    event("weights", name=Path(weights).name, checksum=checksum)
+    used = settings(context) | {"weights": Path(weights).name, "weights_checksum": checksum}
     outcomes = batch.run(jobs, model, options, overwrite=overwrite)
-    failed = _report(outcomes, len(jobs), csa, qc)
+    signed = _signed(outcomes, used, lambda: batch.describe(out, images, model))
+    failed = _report(signed, len(jobs), csa, qc, used)
     if failed and len(jobs) == 1:
-        from softseg.errors import InputError
-
         raise InputError(failed[0])
     if failed:
         tell(f"{len(failed)} of {len(jobs)} images failed")
-        raise typer.Exit(1)
+        raise typer.Exit(2 if len(failed) == len(jobs) else 1)
 
 
-def _report(outcomes: Iterable, total: int, csa: Path | None, qc: Path | None) -> list[str]:
+def _signed(outcomes: Iterable, used: dict, describe: Callable[[], None]) -> Iterator:
+    """Say beside each mask where it comes from; describe the folder with the first."""
+    from softseg.provenance import complete, sign
+
+    described = False
+    for outcome in outcomes:
+        job = outcome.job
+        if not outcome.failed:
+            products = [path for path in (job.mask, job.uncertainty) if path.is_file()]
+            if not job.recorded:
+                for path in products:
+                    sign(path, step="segment", parameters=used, sources=[job.image])
+            else:
+                complete(job.record, products, [job.image])
+                if not described:
+                    describe()
+                described = True
+        yield outcome
+
+
+def _report(
+    outcomes: Iterable, total: int, csa: Path | None, qc: Path | None, used: dict
+) -> list[str]:
     """Show what happens, write the table of areas and the page, return what failed."""
+    from softseg.events import event
+
     failed, tables, items, counts = [], [], [], {"made": 0, "already done": 0}
     with progress(total, "segmenting") as (say, advance):
         for outcome in outcomes:
@@ -114,6 +141,9 @@ def _report(outcomes: Iterable, total: int, csa: Path | None, qc: Path | None) -
                 if total > 1:
                     say(f"failed: {outcome.note}", style="red")
             else:
+                event(
+                    "segmented", image=outcome.job.image, mask=outcome.job.mask, note=outcome.note
+                )
                 counts["already done" if outcome.skipped else "made"] += 1
                 if outcome.note and not outcome.skipped:
                     say(f"{name}: {outcome.note}", style="yellow")
@@ -123,7 +153,7 @@ def _report(outcomes: Iterable, total: int, csa: Path | None, qc: Path | None) -
                     items.append(_picture(outcome))
             advance(name)
     if csa and (tables or not failed):
-        _write_table(tables, csa)
+        _write_table(tables, csa, used)
     if items:
         from softseg.quality_control import write_page
 
@@ -155,20 +185,20 @@ def _picture(outcome):
     return Item(job.mask.name.split(".")[0], job.image, {"cord": job.mask}, doubtful)
 
 
-def _write_table(tables: list, path: Path) -> None:
+def _write_table(tables: list, path: Path, used: dict) -> None:
     import pandas as pd
 
     from softseg.csa.measure import COLUMNS
     from softseg.files import replacing
+    from softseg.provenance import sign
 
     tables = [table for table in tables if len(table)]
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
     with replacing(path) as temporary:
-        table.to_csv(temporary, index=False)
+        table.to_csv(temporary, index=False, errors="surrogateescape")
+    sign(path, step="segment", parameters=used, sources=sorted({Path(f) for f in table["file"]}))
 
 
 def _check_choice(option: str, value: str | None, choices: tuple[str, ...]) -> None:
     if value is not None and value not in choices:
-        from softseg.errors import InputError
-
         raise InputError(f"{option} takes {', '.join(choices)}, found {value!r}")
