@@ -1,0 +1,118 @@
+"""The wheel holds all that it needs and works where there is no checkout."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+from shutil import copytree, ignore_patterns
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from softseg.network import available_weights
+from softseg.phantom.acquisition import acquire
+from softseg.phantom.anatomy import random_anatomy
+from softseg.volume import Volume
+
+ROOT = Path(__file__).resolve().parents[1]
+LARGEST_MB = 12
+"""Weights take at most ten."""
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """Built from a copy of the sources, so that nothing is left in the checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    source.mkdir()
+    copytree(ROOT / "softseg", source / "softseg", ignore=ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        (source / name).write_bytes((ROOT / name).read_bytes())
+    words = ["wheel", str(source), "--no-deps", "--quiet", "--wheel-dir", str(folder / "dist")]
+    try:
+        major = int(version("setuptools").split(".")[0])
+    except (ImportError, ValueError):
+        major = 0
+    if major >= 77:  # as pyproject.toml asks for: nothing need be downloaded
+        words.append("--no-build-isolation")
+    done = subprocess.run([sys.executable, "-m", "pip", *words], capture_output=True, text=True)
+    if done.returncode and "No matching distribution found for setuptools" in done.stderr:
+        pytest.skip("pip has no index to fetch setuptools from, and none is installed")
+    assert done.returncode == 0, done.stderr
+    (built,) = (folder / "dist").glob("softseg-*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def alone(wheel, tmp_path_factory) -> Path:
+    """The folder of commands of an environment that holds the wheel and, of everything else, only
+    what the package depends on: what is installed here, but not the checkout."""
+    folder = tmp_path_factory.mktemp("alone")
+    venv.create(folder, with_pip=False, symlinks=True)
+    paths = {"base": str(folder), "platbase": str(folder)}
+    site = Path(sysconfig.get_path("purelib", "venv", vars=paths))
+    # A path in a .pth file is searched, but its own .pth files, the checkout's among them, are not.
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    commands = Path(sysconfig.get_path("scripts", "venv", vars=paths))
+    options = ["install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run(
+        [sys.executable, "-m", "pip", "--python", str(commands / "python"), *options], check=True
+    )
+    return commands
+
+
+def run(*words: object, folder: Path) -> str:
+    """Run a command far from the checkout; what it said."""
+    clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "SOFTSEG_ROOT")}
+    done = subprocess.run(
+        list(map(str, words)), cwd=folder, env=clean, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def test_every_file_of_the_package_is_in_the_wheel_and_nothing_else(wheel):
+    here = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "softseg").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
+    }
+    with zipfile.ZipFile(wheel) as file:
+        inside = {name for name in file.namelist() if ".dist-info/" not in name}
+        notes = {name.split(".dist-info/")[1] for name in file.namelist() if ".dist-info/" in name}
+    assert inside == here
+    assert {"METADATA", "entry_points.txt", "licenses/LICENSE"} <= notes
+    assert wheel.stat().st_size < LARGEST_MB * 1e6
+
+
+def test_the_wheel_alone_runs(alone, tmp_path):
+    said = run(alone / "softseg", "--version", folder=tmp_path)
+    assert said.split() == ["softseg", version("softseg")]
+    where = run(alone / "python", "-c", "import softseg; print(softseg.__file__)", folder=tmp_path)
+    assert Path(where.strip()).is_relative_to(alone.parent)
+
+
+def test_the_wheel_alone_makes_a_mask_and_a_table(alone, tmp_path):
+    if not available_weights():
+        pytest.skip("no weights ship yet (softseg/weights holds none)")
+    rng = np.random.default_rng([11, 4])
+    scan = acquire(random_anatomy(rng), "T2star", rng=rng)
+    image = scan.image.save(tmp_path / "image.nii.gz")
+    command = alone / "softseg"
+    mask = tmp_path / "mask.nii.gz"
+    said = run(command, "segment", image, "-o", mask, "--csa", "areas.csv", folder=tmp_path)
+    assert "no spinal cord" not in said
+    soft = Volume.load(mask).data
+    both = np.minimum(soft, scan.truth.data).sum()
+    assert 2 * both / (soft.sum() + scan.truth.data.sum()) > 0.85
+    run(command, "csa", mask, "-o", "again.csv", "--per-slice", folder=tmp_path)
+    first, again = (pd.read_csv(tmp_path / name) for name in ("areas.csv", "again.csv"))
+    np.testing.assert_allclose(first["area_mm2"], again["area_mm2"], rtol=1e-4)
+    assert first["area_mm2"].between(30, 130).all()
