@@ -10,15 +10,16 @@ import re
 import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from softseg.archives import unpack
 from softseg.dataset import parse_contrasts
 from softseg.dataset.names import match_contrast
-from softseg.errors import InputError
-from softseg.files import replacing, sha256
+from softseg.errors import InputError, brief
+from softseg.files import remove_empty, replacing, sha256
 
 SPINE_GENERIC = "https://github.com/spine-generic/data-multi-subject"
 RELEASE = "r20250310"
@@ -108,6 +109,9 @@ def fetch_spine_generic(
         InputError: If DataLad or git-annex is absent, the source cannot be reached, the release or
             a participant is unknown, or `out` holds something else.
     """
+    for option, value in (("--source", source), ("--release", release)):
+        if not str(value) or str(value).startswith("-") or "::" in str(value):
+            raise InputError(f"{option}: an address or a tag is needed, found {value!r}")
     datalad = _datalad()
     out = Path(out).expanduser().absolute()
     _clone(datalad, source, out)
@@ -152,23 +156,26 @@ def fetch_archive(
         progress: Show a progress bar.
 
     Raises:
-        InputError: If pooch is absent, the name unknown, the address unreachable, the checksum
-            another, or the archive damaged.
+        InputError: If pooch is absent, the name unknown, the address not HTTPS or unreachable, the
+            checksum another, or the archive damaged or unsafe to unpack.
     """
     if name not in ARCHIVES and url is None:
         raise InputError(f"fetch {name}: not one of spine-generic, {', '.join(ARCHIVES)}")
     archive = ARCHIVES.get(name, Archive("", None, ""))
     url = url or archive.url
+    _check_url(url)
     try:
         import pooch
     except ImportError as error:
         raise InputError('fetch: pooch is needed; pip install "softseg[fetch]"') from error
     out = Path(out).expanduser().absolute()
-    file = url.rstrip("/").rsplit("/", 1)[-1].split("?")[0] or f"{name}.zip"
+    file = urlsplit(url).path.rstrip("/").rsplit("/", 1)[-1]
+    file = file if re.fullmatch(r"\w[\w.+-]*", file) else f"{name}.zip"
     pinned = out / f"{file}.sha256"
     kept = pinned.read_text().strip() if pinned.is_file() else None
     # The address's own checksum counts only for the archive's own address.
     known = known_sha256 or (archive.sha256 if url == archive.url else None) or kept
+    made = [folder for folder in (out, *out.parents) if not folder.exists()]
     there = (out / file).is_file() and known == sha256(out / file)
     pooch.get_logger().setLevel("ERROR")
     try:
@@ -177,20 +184,30 @@ def fetch_archive(
             f"sha256:{known}" if known else None,
             fname=file,
             path=out,
-            processor=pooch.Unzip(extract_dir=".") if file.endswith(".zip") else None,
             progressbar=progress,
         )
     except Exception as error:  # pooch passes on whatever its downloader raises
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(f"{url}: could not be fetched ({reason})") from error
+        remove_empty(made)
+        raise InputError(f"{url}: could not be fetched ({brief(error, 300)})") from error
+    try:
+        files = unpack(out / file, out, again=not there) if file.endswith(".zip") else (file,)
+    except InputError:
+        if not there:  # what came is of no use
+            (out / file).unlink(missing_ok=True)
+            remove_empty(made)
+        raise
+    # Last: only what could be unpacked is demanded again.
     with replacing(pinned) as temporary:
         temporary.write_text(sha256(out / file) + "\n")
-    if file.endswith(".zip"):
-        with zipfile.ZipFile(out / file) as opened:
-            files = tuple(sorted(name for name in opened.namelist() if not name.endswith("/")))
-    else:
-        files = (file,)
     return Fetched(out, () if there else files, files if there else (), ())
+
+
+def _check_url(url: str) -> None:
+    """Refuse what could be changed on its way; a server on this machine may speak plainly."""
+    parts = urlsplit(url)
+    here = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if parts.scheme != "https" and not (parts.scheme == "http" and here):
+        raise InputError(f"{url}: downloads come over https only; give an https:// address")
 
 
 def _datalad():

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 ORDER = (
-    "errors", "events", "files", "processes", "paths", "contrasts", "nifti", "volume", "dataset", "fetch",
-    "phantom", "preprocessing", "ground_truth", "metrics", "csa", "statistics", "losses", "network",
-    "segmentation", "augmentation", "training", "competitors", "evaluation", "figures",
-    "quality_control", "cli",
+    "errors", "events", "files", "processes", "provenance", "paths", "contrasts", "nifti", "volume",
+    "dataset", "archives", "fetch", "phantom", "preprocessing", "ground_truth", "metrics", "csa",
+    "statistics", "losses", "network", "segmentation", "augmentation", "training", "competitors",
+    "evaluation", "figures", "quality_control", "cli",
 )  # fmt: skip
 """Each may import only what stands before it."""
 
