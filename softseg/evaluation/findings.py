@@ -1,0 +1,159 @@
+"""What an ablation found, as sentences: whichever way it came out, nothing typed by hand."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from softseg.evaluation.ablation import EXPECTED, chain
+from softseg.statistics.wording import say_p
+
+UNITS = {"sd_mm2": " mm²", "absolute_error_mm2": " mm²", "error_mm2": " mm²", "slope": ""}
+NAMES = {
+    "sd_mm2": "SD over contrasts",
+    "absolute_error_mm2": "absolute error",
+    "error_mm2": "bias",
+    "slope": "slope on the true area",
+}
+DIRECTIONS = {
+    "sd_mm2": ("raised", "lowered"),
+    "absolute_error_mm2": ("raised", "lowered"),
+    "error_mm2": ("moved upwards", "moved downwards"),
+    "slope": ("raised", "lowered"),
+}
+
+
+def say_what_mattered(comparisons: pd.DataFrame, measure: str = "sd_mm2") -> str:
+    """A paragraph: which changes moved a measure, which did not, and which nobody can tell.
+
+    Args:
+        comparisons: From `compare_factors`.
+        measure: Key of `MEASURES`.
+
+    Example:
+        >>> row = {"method_a": "hard_all", "measure": "sd_mm2", "difference": 4.5, "n": 24,
+        ...     "ci_low": 4.1, "ci_high": 4.9, "p_adjusted": 0.0001, "luck": 0.3}
+        >>> print(say_what_mattered(pd.DataFrame([row | {"verdict": "larger"}])))
+        Of 1 change, 1 raised the SD over contrasts: hard_all by 4.50 mm².
+    """
+    rows = comparisons[comparisons["measure"] == measure]
+    if rows.empty:
+        return f"Nothing can be said about the {NAMES[measure]}: no two models can be compared."
+    up, down = DIRECTIONS[measure]
+    parts = []
+    for verdict, verb in (("larger", up), ("smaller", down)):
+        found = rows[rows["verdict"] == verdict]
+        if len(found):
+            parts.append(f"{len(found)} {verb} the {NAMES[measure]}: {_amounts(found, measure)}")
+    parts += _rest(rows, measure)
+    changes = "1 change" if len(rows) == 1 else f"{len(rows)} changes"
+    return f"Of {changes}, {'; '.join(parts)}."
+
+
+def _rest(rows: pd.DataFrame, measure: str) -> list[str]:
+    """Changes that say little: within the luck of training, not told apart, too few people."""
+    parts = []
+    lucky = rows[rows["verdict"].str.endswith("within luck")]
+    if len(lucky):
+        parts.append(
+            f"{len(lucky)} moved it by no more than another training of the same setting might "
+            f"({_amounts(lucky, measure)})"
+        )
+    same = rows[rows["verdict"] == "not told apart"]
+    if len(same):
+        reach = same[["ci_low", "ci_high"]].abs().max().max()
+        parts.append(
+            f"{len(same)} cannot be told apart from what {_they(same)} compared with "
+            f"({', '.join(same['method_a'])}; no interval reaches beyond {reach:.2f}"
+            f"{UNITS[measure]})"
+        )
+    few = rows[rows["verdict"] == "n too small"]
+    if len(few):
+        people = int(few["n"].max())
+        parts.append(f"for {len(few)} no test can tell: n = {people} people is too small")
+    return parts
+
+
+def _amounts(rows: pd.DataFrame, measure: str) -> str:
+    rows = rows.sort_values("difference", key=abs, ascending=False)
+    return ", ".join(
+        f"{row.method_a} by {abs(row.difference):.2f}{UNITS[measure]}" for row in rows.itertuples()
+    )
+
+
+def _they(rows: pd.DataFrame) -> str:
+    return "it is" if len(rows) == 1 else "they are"
+
+
+def say_expectation(
+    tests: pd.DataFrame, *, pairs: Sequence[tuple[str, str]] = EXPECTED, alpha: float = 0.05
+) -> str:
+    """Whether what was stated before the trainings came out, inequality by inequality.
+
+    Args:
+        tests: From `expectation_tests`.
+        pairs: What was expected: the first has the smaller SD.
+        alpha: Level of the adjusted p.
+
+    Example:
+        >>> row = {"method_a": "soft_all", "method_b": "hard_all", "n": 24, "note": "",
+        ...     "median_difference": -4.5, "p_adjusted": 0.0001}
+        >>> print(say_expectation(pd.DataFrame([row]), pairs=[("soft_all", "hard_all")]))
+        Expected beforehand: soft_all < hard_all. soft_all < hard_all came out (4.50 mm² less, \
+adjusted p < 0.001, n = 24).
+    """
+    found = {(row.method_a, row.method_b): row for row in tests.itertuples()}
+    said = [_inequality(found.get(tuple(pair)), pair, alpha) for pair in pairs]
+    return f"Expected beforehand: {chain(pairs)}. {'; '.join(said)}."
+
+
+def _inequality(row: tuple | None, pair: tuple[str, str], alpha: float) -> str:
+    text = " < ".join(pair)
+    if row is None:
+        return f"{text} was not tested, since one of them is missing"
+    if "n too small" in str(row.note):
+        return f"{text} cannot be tested with n = {row.n:.0f} people"
+    test = f"adjusted {say_p(row.p_adjusted)}, n = {row.n:.0f}"
+    amount = f"{abs(row.median_difference):.2f} mm²"
+    if row.p_adjusted >= alpha:
+        return f"{text} could not be shown (median difference {amount}, {test})"
+    if row.median_difference < 0:
+        return f"{text} came out ({amount} less, {test})"
+    return f"the opposite of {text} came out ({amount} more, {test})"
+
+
+def say_missing(missing: Sequence[str], planned: int) -> str:
+    """Which models of the grid were not trained in this run.
+
+    Example:
+        >>> say_missing(["synthseg"], 20), say_missing([], 20)
+        ('Of 20 planned variants 1 was not trained in this run: synthseg.', \
+'All 20 planned variants were trained.')
+    """
+    if not missing:
+        return f"All {planned} planned variants were trained."
+    verb = "was" if len(missing) == 1 else "were"
+    return (
+        f"Of {planned} planned variants {len(missing)} {verb} not trained in this run: "
+        f"{', '.join(missing)}."
+    )
+
+
+def say_luck(comparisons: pd.DataFrame, measure: str = "sd_mm2") -> str:
+    """How far two trainings of one setting may lie apart, or that it is not known.
+
+    Args:
+        comparisons: From `compare_factors`.
+        measure: Key of `MEASURES`.
+    """
+    rows = comparisons[comparisons["measure"] == measure]
+    luck = rows["luck"].dropna()
+    if luck.empty:
+        return (
+            "No setting was trained more than once, so that what the luck of a training does to "
+            f"the {NAMES[measure]} is not known."
+        )
+    return (
+        f"Two trainings of one setting, from other random numbers, differ by up to "
+        f"{luck.median():.2f}{UNITS[measure]} in their {NAMES[measure]} (19 of 20 pairs, averaged "
+        "over as many seeds as here)."
+    )
