@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import Normal, Stroke
 
 from softseg.figures.gallery import bright, middle_of, outline, show_slice
-from softseg.figures.style import hide_spare, method_colors, method_title, new_figure
+from softseg.figures.style import DARK, hide_spare, method_colors, method_title, new_figure
 from softseg.volume import WORKING, Volume
 
 
@@ -53,7 +54,9 @@ def case_gallery(cases: Sequence[Case], *, columns: int = 4, size_mm: float = 35
         ax.set_title(case.title, loc="center", fontsize=9)
     hide_spare(axes.flat[len(cases) :])
     if methods:
-        lines = [Line2D([], [], color=colors[m], linewidth=3) for m in methods]
+        # Light outlines are made for dark images: on the page they need an edge.
+        edge = [Stroke(linewidth=4.5, foreground=DARK), Normal()]
+        lines = [Line2D([], [], color=colors[m], linewidth=3, path_effects=edge) for m in methods]
         titles = [method_title(m) for m in methods]
         figure.legend(lines, titles, loc="outside lower center", ncols=min(4, len(methods)))
     return figure

@@ -1,0 +1,200 @@
+"""Methods against manual masks, and against themselves on a second image of the same person."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from softseg.contrasts import CONTRASTS
+from softseg.dataset import Dataset
+from softseg.evaluation.manual import areas_of_slices, evaluate_manual, evaluate_pairs
+from softseg.evaluation.real import (
+    cross_validation,
+    linked_copy,
+    run_real,
+    say_real,
+    summarise_real,
+    worst_images,
+)
+from softseg.phantom.tubes import Tube, sample
+
+AREA = 70.0
+SPACING_MM = (0.7, 0.7, 3.0)
+DRAWN = slice(4, 10)
+"""Slices of the manual mask; nobody has looked at the others."""
+
+
+def tube(spacing_mm=SPACING_MM):
+    return sample(Tube(), spacing_mm, length_mm=42).soft
+
+
+def put(root, folder, stem, ending, values, like):
+    mask = like.like(np.asarray(values, np.float32))
+    mask.save(root / "derivatives" / folder / f"{stem}_{ending}.nii.gz")
+
+
+def write_person(root, subject, *, runs=(1, 2), share=(0.9, 0.8)):
+    """Two scans of a tube; `net` finds a share of its fractions in each, and a blob above it."""
+    soft = tube()
+    hard = (soft.data > 0.5).astype(np.float32)
+    manual = np.zeros_like(hard)
+    manual[..., DRAWN] = hard[..., DRAWN]
+    for run, part in zip(runs, share, strict=True):
+        stem = f"{subject}/anat/{subject}_run-{run}_T2star"
+        soft.save(root / f"{stem}.nii.gz")
+        put(root, "labels", stem, "label-SC_seg", manual, soft)
+        found = part * soft.data
+        found[..., 12:] = 0
+        put(root, "net", stem, "label-SC_softseg", found, soft)
+        put(root, "tool", stem, "label-SC_seg", hard, soft)
+        put(root, "lost", stem, "label-SC_seg", 0 * hard, soft)
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory):
+    """Two people, one of them listed twice; the second entry has two contrasts on one grid."""
+    root = tmp_path_factory.mktemp("real")
+    (root / "dataset_description.json").write_text(
+        json.dumps({"Name": "x", "BIDSVersion": "1.9.0"})
+    )
+    people = "participant_id\tperson\nsub-a\ta\nsub-b\ta\nsub-c\tc\n"
+    (root / "participants.tsv").write_text(people)
+    write_person(root, "sub-a")
+    for contrast, spacing in (("T1w", SPACING_MM), ("GRE-T1w", SPACING_MM), ("T2w", (1, 1, 1))):
+        soft = tube(spacing)
+        for subject in ("sub-b", "sub-c"):
+            stem = CONTRASTS[contrast].stem(subject)
+            soft.save(root / f"{stem}.nii.gz")
+            put(root, "net", stem, "label-SC_softseg", soft.data, soft)
+    return root
+
+
+@pytest.fixture(scope="module")
+def data(real):
+    return Dataset.index(real, cache=False)
+
+
+def test_only_slices_that_were_drawn_count(data):
+    found = evaluate_manual(data, {"net": "net", "tool": "tool"}).set_index(["image", "method"])
+    assert set(found.index.get_level_values("image")) == {
+        "sub-a_run-1_T2star",
+        "sub-a_run-2_T2star",
+    }
+    tool = found.loc[("sub-a_run-1_T2star", "tool")]
+    assert tool["dice"] == 1, "slices above and below the manual mask say nothing"
+    assert tool["error_percent"] == pytest.approx(0, abs=0.5)
+    assert tool["n_slices"] == DRAWN.stop - DRAWN.start
+    net = found.loc[("sub-a_run-1_T2star", "net")]
+    assert net["area_mm2"] == pytest.approx(0.9 * AREA, rel=0.01)
+
+
+def test_masks_that_are_missing_or_empty_are_named(data):
+    found = evaluate_manual(data, {"lost": "lost", "none": "none"})
+    assert found.groupby("method")["status"].unique().map(list).to_dict() == {
+        "lost": ["empty mask"], "none": ["no mask"],
+    }  # fmt: skip
+    assert (found.loc[found["method"] == "lost", "dice"] == 0).all()
+
+
+def test_images_of_one_person_on_one_grid_are_pairs_and_others_are_not(data):
+    found = evaluate_pairs(data, {"net": "net"}).set_index("subject")
+    assert found["kind"].to_dict() == {"sub-a": "repeat", "sub-b": "contrast", "sub-c": "contrast"}
+    assert set(found.loc["sub-b", ["contrast", "other_contrast"]]) == {"T1w", "GRE-T1w"}
+    assert found.loc["sub-a", "difference_percent"] == pytest.approx(100 * 0.1 / 0.85, rel=0.01)
+    assert found.loc["sub-b", "difference_percent"] == pytest.approx(0, abs=1e-6)
+
+
+def test_an_empty_mask_has_no_areas_and_partial_ends_do_not_count():
+    soft = tube()
+    assert areas_of_slices(soft.like(0 * soft.data)).empty
+    areas = areas_of_slices(soft.oriented())
+    assert areas.iloc[1:-1].to_numpy() == pytest.approx(AREA, rel=0.01)
+
+
+def contents(root):
+    return {p.relative_to(root): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+def test_real_images_are_linked_segmented_beside_and_never_written_to(real, tmp_path):
+    before = contents(real)
+    scores, pairs = run_real(real, tmp_path / "copy", {"contour": "contour"})
+    assert contents(real) == before
+    assert set(scores["method"]) == {"contour", "net", "tool", "lost"}
+    assert set(scores["image"]) == {"sub-a_run-1_T2star"}, "the mask was drawn on the first scan"
+    assert set(pairs["kind"]) == {"repeat", "contrast"}
+    assert (tmp_path / "copy/sub-a/anat/sub-a_run-1_T2star.nii.gz").is_symlink()
+    assert list((tmp_path / "copy/derivatives/contour").rglob("*.nii.gz"))
+    one = worst_images(scores, tmp_path / "copy", "contour")[0]
+    assert set(one["masks"]) == {"labels", "contour"}
+    assert linked_copy(real, tmp_path / "copy") == tmp_path / "copy", "links stay"
+
+
+def test_weights_are_not_scored_on_people_whose_masks_they_have_learnt(real, tmp_path, monkeypatch):
+    monkeypatch.setattr("softseg.network.weights.SHIPPED", tmp_path)
+    table = pd.DataFrame(
+        {
+            "image": ["sub-a_run-1_T2star.nii.gz", "sub-z_T2w.nii.gz"], "person": ["a", "z"],
+            "contrast": ["T2star", "T2w"], "dice": [0.91, 0.92], "dice_propseg": [0.9, 0.9],
+            "area_mm2": [77.0, 70.0], "manual_area_mm2": [70.0, 70.0],
+        }
+    )  # fmt: skip
+    table.to_csv(tmp_path / "contour_crossvalidation.csv", index=False)
+    scores, pairs = run_real(
+        real, tmp_path / "copy", {"contour": "contour"}, trained_on_them=["contour"]
+    )
+    own = scores[scores["method"].str.startswith("contour")]
+    assert own["method"].tolist() == ["contour (left out)"]
+    assert own["dice"].tolist() == [0.91]
+    assert own["error_percent"].tolist() == pytest.approx([10])
+    assert set(pairs.loc[pairs["method"] == "contour", "subject"]) == {"sub-c"}, "b is a"
+
+
+def test_without_real_images_the_tables_are_empty_and_the_sentence_says_so(tmp_path):
+    scores, pairs = run_real(tmp_path / "absent", tmp_path / "copy", {}, trained_on_them=["none"])
+    assert scores.empty
+    assert pairs.empty
+    assert not (tmp_path / "copy").exists()
+    summary = summarise_real(scores, pairs)
+    assert summary.empty
+    assert say_real(summary, "net") == "No real image with a manual mask was at hand."
+    assert cross_validation("none", folder=tmp_path).empty
+
+
+def test_as_many_people_as_asked_for_and_labelled_ones_first(real, tmp_path):
+    scores, pairs = run_real(real, tmp_path / "one", {}, people=1)
+    assert set(scores["subject"]) == set(pairs["subject"]) == {"sub-a"}
+    assert run_real(real, tmp_path / "none", {}, people=0)[0].empty
+
+
+def test_a_summary_averages_people_and_counts_failures():
+    scores = pd.DataFrame(
+        {
+            "subject": ["a", "a", "b", "b"], "image": ["1", "2", "3", "3"],
+            "method": ["net", "net", "net", "tool"], "dice": [0.9, 0.8, 0.2, 0.7],
+            "error_percent": [2.0, 4.0, 80.0, -5.0], "status": "ok",
+        }
+    )  # fmt: skip
+    pairs = pd.DataFrame(
+        {"method": ["net"] * 3, "kind": ["repeat", "repeat", "contrast"],
+         "difference_percent": [1.0, 3.0, 7.0]}
+    )  # fmt: skip
+    summary = summarise_real(scores, pairs).set_index("method")
+    net = summary.loc["net"]
+    assert net["dice"] == pytest.approx((0.85 + 0.2) / 2)
+    assert (net["images"], net["people"], net["failures"]) == (3, 2, 1)
+    assert net["bias_percent"] == pytest.approx(3), "a mask elsewhere has no bias"
+    assert (net["repeat_percent"], net["contrast_percent"]) == (2, 7)
+    assert np.isnan(summary.loc["tool", "repeat_percent"])
+    said = say_real(summary.reset_index(), "net")
+    assert "a Dice of 0.53" in said or "a Dice of 0.52" in said
+    assert "the best of the others is tool with 0.70" in said
+
+
+@pytest.mark.real
+def test_propseg_from_the_manual_centreline_scores_as_published_tools_do(real_data, tmp_path):
+    scores, pairs = run_real(real_data, tmp_path / "copy", {}, people=4)
+    summary = summarise_real(scores, pairs).set_index("method")
+    started = summary.loc["propseg-centreline"]
+    assert started["dice"] > 0.9
+    assert started["dice"] >= summary.loc["propseg-auto", "dice"]
