@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from functools import partial
 
+import numpy as np
 import pandas as pd
 
 from softseg.dataset import Dataset
@@ -68,12 +69,14 @@ def evaluate_calibration(
         jobs: Processes; the table does not depend on it.
 
     Returns:
-        `subject`, `session`, `contrast`, `method` and the columns of `calibration_table`; images
-        without mask or truth have no rows.
+        `subject`, `session`, `contrast`, `method`, the columns of `calibration_table` and `status`
+        (`ok`, `no mask`, `no reference`, or what was wrong); an image that is not `ok` keeps its
+        bins, without a voxel.
     """
     tasks = find_tasks(dataset, methods, subjects=subjects, extra={REFERENCE: truth})
     rows = run_tasks(partial(_calibration_rows, n_bins=n_bins), tasks, jobs=jobs)
-    return pd.DataFrame(rows)
+    columns = ["subject", "session", "contrast", "method", *_no_voxels(n_bins).columns, "status"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _overlap_rows(task: Task) -> list[dict]:
@@ -86,7 +89,7 @@ def _overlap_rows(task: Task) -> list[dict]:
             rows.append(row | {"status": "no mask" if source is None else "no reference"})
             continue
         try:
-            mask = _read_on_grid(source, task, reference)
+            mask = read_on_grid(source, task, reference)
         except InputError as error:
             rows.append(row | {"status": str(error)})
             continue
@@ -97,21 +100,31 @@ def _overlap_rows(task: Task) -> list[dict]:
 
 
 def _calibration_rows(task: Task, *, n_bins: int) -> list[dict]:
-    path = task.extra[REFERENCE]
-    if path is None:
-        return []
-    truth = read_mask(path, task.image)
     rows = []
     for method, source in task.sources.items():
-        if source is None:
-            continue
-        mask = _read_on_grid(source, task, truth)
-        table = calibration_table(mask.data, truth.data, n_bins=n_bins)
-        rows += [task.keys | {"method": method} | row for row in table.to_dict("records")]
+        try:
+            table, status = _calibrate(source, task, n_bins)
+        except InputError as error:
+            table, status = _no_voxels(n_bins), str(error)
+        named = task.keys | {"method": method}
+        rows += [named | row | {"status": status} for row in table.to_dict("records")]
     return rows
 
 
-def _read_on_grid(source: Source, task: Task, reference: Volume) -> Volume:
+def _calibrate(source: Source | None, task: Task, n_bins: int) -> tuple[pd.DataFrame, str]:
+    path = task.extra[REFERENCE]
+    if source is None or path is None:
+        return _no_voxels(n_bins), "no mask" if source is None else "no reference"
+    truth = read_mask(path, task.image)
+    mask = read_on_grid(source, task, truth)
+    return calibration_table(mask.data, truth.data, n_bins=n_bins), "ok"
+
+
+def _no_voxels(n_bins: int) -> pd.DataFrame:
+    return calibration_table(np.zeros(0), np.zeros(0), n_bins=n_bins)
+
+
+def read_on_grid(source: Source, task: Task, reference: Volume) -> Volume:
     mask = read_mask(source, task.image)
     if not mask.grid.matches(reference.grid, tolerance_mm=1e-2):
         raise InputError(

@@ -32,6 +32,9 @@ def reliability_curve(calibration: pd.DataFrame) -> Figure:
     Args:
         calibration: From `pool_calibration(…, by=("method",))`.
     """
+    calibration = calibration[calibration["n_voxels"] > 0]
+    if calibration.empty:
+        return _nothing("no true fractions of cord are known")
     methods = list(pd.unique(calibration["method"]))
     colors, markers = method_colors(methods), method_markers(methods)
     figure, axes = new_figure(
@@ -40,7 +43,7 @@ def reliability_curve(calibration: pd.DataFrame) -> Figure:
     top, bottom = axes[:, 0]
     top.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
     for i, method in enumerate(methods):
-        rows = calibration[(calibration["method"] == method) & (calibration["n_voxels"] > 0)]
+        rows = calibration[calibration["method"] == method]
         error = calibration_error(rows)
         label = f"{method_title(method)}: error {error:.3f}, {rows['n_voxels'].sum():,} voxels"
         top.plot(
@@ -76,8 +79,10 @@ def area_against_threshold(table: pd.DataFrame, *, truth_mm2: float | None = Non
         truth_mm2: Mean true area, drawn as a line.
     """
     kinds = {"soft": "fractions above the threshold kept", "binary": "made binary"}
-    figure, axes = new_figure(1, 2, height_in=3.9, sharey=True)
     known = table.dropna(subset=["area_mm2"])
+    if known.empty:
+        return _nothing("no area could be measured")
+    figure, axes = new_figure(1, 2, height_in=3.9, sharey=True)
     for ax, (kind, title) in zip(axes[0], kinds.items(), strict=True):
         part = known[known["mask"] == kind]
         for contrast in contrast_order(part["contrast"]):
@@ -104,28 +109,40 @@ def area_against_resolution(
     """Area (or its error) of the same people at several resolutions.
 
     Args:
-        table: `subject`, `method`, `resolution` (text such as `1×1×1 mm`, in order) and `value`.
+        table: `subject`, `method`, `resolution` (text such as `1×1×1 mm`, in order) and `value`;
+            with a column `mask`, `soft` is drawn full and every other kind hollow and dashed.
         value: Column drawn.
         label: Axis label with unit.
     """
-    methods = list(pd.unique(table["method"]))
     resolutions = list(pd.unique(table["resolution"]))
+    if "mask" not in table:
+        table = table.assign(mask="soft")
+    table = table.dropna(subset=[value])
+    if table.empty:
+        return _nothing("no area could be measured")
+    kinds = list(table[["method", "mask"]].drop_duplicates().itertuples(index=False))
+    methods, masks = list(pd.unique(table["method"])), set(table["mask"])
     colors, markers = method_colors(methods), method_markers(methods)
-    summary = summarise(table, value, by=("method", "resolution"))
-    figure, axes = new_figure(height_in=3.8)
+    summary = summarise(table, value, by=("method", "mask", "resolution"))
+    figure, axes = new_figure(height_in=4.0)
     ax = axes[0, 0]
-    for i, method in enumerate(methods):
-        rows = summary[summary["method"] == method].set_index("resolution").reindex(resolutions)
-        x = np.arange(len(resolutions)) + 0.12 * (i - (len(methods) - 1) / 2)
+    for i, (method, mask) in enumerate(kinds):
+        rows = summary[(summary["method"] == method) & (summary["mask"] == mask)]
+        rows = rows.set_index("resolution").reindex(resolutions)
+        x = np.arange(len(resolutions)) + 0.1 * (i - (len(kinds) - 1) / 2)
         error = np.abs(rows[["ci_low", "ci_high"]].sub(rows["mean"], axis=0)).to_numpy().T
+        title = method_title(method)
         ax.errorbar(
             x, rows["mean"], error, fmt=markers[method], color=colors[method], capsize=3,
-            linestyle="-", linewidth=1, label=method_title(method),
+            linestyle="-" if mask == "soft" else (0, (4, 2)), linewidth=1,
+            markerfacecolor=colors[method] if mask == "soft" else "white",
+            label=title if len(masks) == 1 else f"{title}, {mask}",
         )  # fmt: skip
     ax.set_xticks(range(len(resolutions)), resolutions)
     ax.set(xlabel="voxel size", ylabel=f"{label}, mean and 95 % interval")
+    ax.set_title(f"n = {table['subject'].nunique()} participants")
     ax.grid(axis="y")
-    ax.legend(title=f"n = {table['subject'].nunique()} participants", ncols=3)
+    figure.legend(loc="outside lower center", ncols=min(4, -(-len(kinds) // 2)))
     return figure
 
 
@@ -140,20 +157,41 @@ def prediction_under_doubt(
     Args:
         curves: Loss → best prediction at each probability.
         probability: `(n,)`, 0 to 1.
-        measured: `loss`, `probability`, `prediction` of trained models, drawn as points.
+        measured: `loss`, `probability`, `prediction` of trained models, drawn as points; a loss
+            may have points without a curve.
     """
-    colors, markers = method_colors(list(curves)), method_markers(list(curves))
-    figure, axes = new_figure(height_in=4.2)
+    seen = [] if measured is None else list(pd.unique(measured["loss"]))
+    names = list(dict.fromkeys([*curves, *seen]))
+    # `adaptive_wing, …` is another curve of the same loss.
+    losses = list(dict.fromkeys(name.split(", ")[0] for name in names))
+    colors, markers = method_colors(losses), method_markers(losses)
+    figure, axes = new_figure(height_in=5.4)
     ax = axes[0, 0]
     styles = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1, 2)))
-    for i, (name, best) in enumerate(curves.items()):
-        ax.plot(probability, best, color=colors[name], label=name, linestyle=styles[i % 4])
-        if measured is not None:
+    for i, name in enumerate(names):
+        loss = name.split(", ")[0]
+        if name in curves:
+            ax.plot(
+                probability, curves[name], color=colors[loss], linestyle=styles[i % 4],
+                label=name if loss != name else f"{name}, theory",
+            )  # fmt: skip
+        if name in seen:
             points = measured[measured["loss"] == name]
-            ax.plot(points["probability"], points["prediction"], markers[name], color=colors[name])
+            ax.plot(
+                points["probability"], points["prediction"], markers[loss], color=colors[loss],
+                label=f"{name}, measured", markersize=4.5,
+            )  # fmt: skip
     _square(ax)
-    ax.set(xlabel="probability that the voxel is cord", ylabel="best prediction")
-    ax.legend(loc="upper left")
+    ax.set(xlabel="probability that the voxel is cord", ylabel="prediction")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def _nothing(why: str) -> Figure:
+    """A figure that says why it is empty, for data that lack what it shows."""
+    figure, axes = new_figure(height_in=1.2)
+    axes[0, 0].text(0.5, 0.5, why, ha="center", va="center", color=GREY)
+    axes[0, 0].set_axis_off()
     return figure
 
 
