@@ -13,7 +13,7 @@ import pandas as pd
 from softseg.contrasts import CONTRASTS, REFERENCE, UNSEEN_CONTRASTS
 from softseg.dataset import Dataset, describe_pipeline
 from softseg.errors import InputError
-from softseg.files import replacing
+from softseg.files import remove_leftovers, replacing
 from softseg.ground_truth.report import Bounds, summarise
 from softseg.ground_truth.soft import check_options
 from softseg.ground_truth.subject import Task, has_masks, make_one
@@ -124,6 +124,7 @@ def make_ground_truth(
     details = {key: value for key, value in asdict(settings).items() if value not in (None, {})}
     titles = ((pipeline, "Soft ground truth"), (f"{pipeline}_bin", "Binarised soft ground truth"))
     for name, title in titles:
+        remove_leftovers(root / name)
         describe_pipeline(root / name, title, "ground-truth", **details)
     rows = []
     for task, outcome in _show(_run(tasks, jobs), len(tasks), progress):

@@ -71,6 +71,9 @@ def make_one(task: Task) -> Outcome:
         masks = _find_masks(task)
         if not masks:
             return Outcome("no masks", "no mask of any of the contrasts")
+        places = [task.path(p, c, e) for c in masks for p, e in _endings(task)]
+        for folder in {place.parent for place in [*places, task.report_path]}:
+            remove_leftovers(folder)
         sidecars = _sidecars(task, masks)
         if not task.force:
             report = _up_to_date(task, sidecars)
@@ -195,8 +198,6 @@ def _write(task: Task, truth: SoftTruth, sidecars: dict[str, dict[str, Any]]) ->
     report = truth.report.assign(subject=task.subject, session=task.session)
     report = report[["subject", "session", *truth.report.columns]]
     notes = [_sidecar_path(task.path(p, c, e)) for c in sidecars for p, e in _endings(task)]
-    for folder in {path.parent for path in [*notes, task.report_path]}:
-        remove_leftovers(folder)
     with ExitStack() as stack:
         # What is entered first is moved last.
         places = [stack.enter_context(replacing(path)) for path in notes]

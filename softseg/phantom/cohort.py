@@ -5,15 +5,15 @@ Each person is written to a temporary folder and moved into place whole, the raw
 that is whole can be extended.
 """
 
+import errno
 import json
 import os
-import shutil
 import signal
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from softseg.contrasts import CONTRASTS
 from softseg.dataset.writing import describe_pipeline, generated_by
 from softseg.errors import InputError
-from softseg.files import replacing, write_json
+from softseg.files import remove_leftovers, replacing, scratch_folder, write_json
 from softseg.phantom.geometry import FIELDS_OF_VIEW
 from softseg.phantom.pathology import parse_pathology
 from softseg.phantom.protocols import PROTOCOLS, VENDORS
@@ -33,6 +33,7 @@ from softseg.phantom.scene import check_voxel_scale
 from softseg.phantom.severity import Severity, get_severity
 from softseg.phantom.subjects import Recipe, draw_subject, subject_label
 from softseg.phantom.writing import write_subject
+from softseg.processes import end_with_parent
 
 RECIPE_FILE = "code/softseg_phantom.json"
 """What made the cohort; by it a folder is known as ours."""
@@ -111,8 +112,7 @@ def write_cohort(
     out = Path(out)
     _check_folder(out, recipe, subjects)
     _describe(out, recipe)
-    for leftover in out.glob(".partial-*"):  # of a run that was killed
-        shutil.rmtree(leftover, ignore_errors=True)
+    remove_leftovers(out)
     missing = [i for i in range(subjects) if not (out / subject_label(i)).exists()]
     workers = min(jobs or os.cpu_count() or 1, max(1, len(missing)))
     with _bar(progress, subjects, subjects - len(missing)) as advance:
@@ -238,23 +238,33 @@ def _each(out: Path, recipe: Recipe, missing: list[int], workers: int) -> Iterat
 def _finish_first() -> None:
     """Let an interruption reach the parent only: the person in hand is finished."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
 
 
 def make_subject(out: Path, recipe: Recipe, index: int) -> None:
     """Write one person beside the data set and move it in, raw images last."""
     label = subject_label(index)
-    scratch = Path(tempfile.mkdtemp(prefix=f".partial-{label}-", dir=out))
-    try:
+    if (out / label).exists():  # another process has made this person meanwhile
+        return
+    with scratch_folder(out, f"{label}-") as scratch:
         write_subject(scratch, recipe, index)
         for part in ("sourcedata", "derivatives/labels", "derivatives/truth", "."):
-            if not (scratch / part / label).exists():
-                continue  # no contrast of this cohort is a series
-            target = out / part / label
-            shutil.rmtree(target, ignore_errors=True)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(scratch / part / label, target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+            if (scratch / part / label).exists():  # not every cohort has a series
+                _move_in(scratch / part / label, out / part / label, scratch)
+
+
+def _move_in(folder: Path, target: Path, scratch: Path) -> None:
+    """Put a whole folder in the place of another, which is never seen half-deleted."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        try:
+            os.replace(folder, target)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        with suppress(FileNotFoundError):  # another process may move it at the same moment
+            os.replace(target, tempfile.mkdtemp(dir=scratch))
 
 
 def _write_participants(out: Path, recipe: Recipe, subjects: int) -> None:
