@@ -11,6 +11,7 @@ from softseg.dataset import Dataset
 from softseg.evaluation.manual import areas_of_slices, evaluate_manual, evaluate_pairs
 from softseg.evaluation.real import (
     cross_validation,
+    held_out,
     linked_copy,
     run_real,
     say_real,
@@ -165,6 +166,10 @@ def test_as_many_people_as_asked_for_and_labelled_ones_first(real, tmp_path):
     scores, pairs = run_real(real, tmp_path / "one", {}, people=1)
     assert set(scores["subject"]) == set(pairs["subject"]) == {"sub-a"}
     assert run_real(real, tmp_path / "none", {}, people=0)[0].empty
+    (tmp_path / "splits.json").write_text('{"test": ["sub-c"]}')
+    only = {"subjects": held_out(tmp_path)}
+    assert set(run_real(real, tmp_path / "only", {}, **only)[1]["subject"]) == {"sub-c"}
+    assert held_out(tmp_path / "absent") is None
 
 
 def test_a_summary_averages_people_and_counts_failures():

@@ -1,5 +1,6 @@
 """The real images beside the project: every method on them, without writing to them."""
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def run_real(
     methods: Mapping[str, Path | str],
     *,
     people: int | None = None,
+    subjects: Iterable[str] | None = None,
     trained_on_them: Iterable[str] = (),
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Every method on the real images beside the project.
@@ -65,6 +67,7 @@ def run_real(
         folder: Where links to it and the new masks go.
         methods: From `method_sources`.
         people: At most so many participants, those with manual masks first; None for all.
+        subjects: Only these; all by default.
         trained_on_them: Weights of the package that may have learnt from the manual masks; for
             everybody who has one their rows are those of their cross-validation, where there is
             one.
@@ -78,19 +81,27 @@ def run_real(
         return _joined(*left_out), pd.DataFrame(columns=PAIR_COLUMNS)
     root = linked_copy(source, folder)
     labelled = _labelled(Dataset.index(root, contrasts=DRAWN, entities={"run": "1"}))
-    everybody = Dataset.index(root, contrasts=[*CONTRASTS, MT_OFF]).subjects
+    everybody = set(Dataset.index(root, contrasts=[*CONTRASTS, MT_OFF]).subjects)
+    everybody &= everybody if subjects is None else set(subjects)
     wanted = sorted(everybody, key=lambda name: (name not in labelled, name))[:people]
     data = Dataset.index(root, contrasts=[*CONTRASTS, MT_OFF], subjects=wanted)
     for name, weights in methods.items():
         apply_method(data, name, weights)
-    given = {p.name for p in (Path(source) / "derivatives").iterdir() if p.is_dir()} - {"labels"}
-    names = {name: name for name in [*methods, *sorted(given)]}
+    folders = sorted(p.name for p in (Path(source) / "derivatives").iterdir() if p.is_dir())
+    given = [name for name in folders if not name.startswith("labels") and name not in methods]
+    names = {name: name for name in [*methods, *given]}
     drawn = Dataset.index(root, contrasts=DRAWN, subjects=wanted, entities={"run": "1"})
     tables = evaluate_manual(drawn, names), evaluate_pairs(data, names)
     seen = _same_persons(data, labelled)
     fair = [t[~(t["method"].isin(list(trained_on_them)) & t["subject"].isin(seen))] for t in tables]
     shown = [t[t["image"].isin(set(fair[0]["image"]))] for t in left_out]
     return _joined(fair[0], *shown), with_seeds(fair[1]).reset_index(drop=True)
+
+
+def held_out(run: Path) -> list[str] | None:
+    """Who was kept for testing, by the run's `splits.json`; None where there is none."""
+    path = Path(run) / "splits.json"
+    return json.loads(path.read_text(encoding="utf-8"))["test"] if path.is_file() else None
 
 
 def _joined(*tables: pd.DataFrame) -> pd.DataFrame:
