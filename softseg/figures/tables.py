@@ -50,7 +50,8 @@ _STYLES = [
     {"selector": "", "props": "font-variant-numeric: tabular-nums;"},
     {
         "selector": "caption",
-        "props": "caption-side: top; text-align: left; color: inherit; padding: 0 0 0.4rem 0;",
+        "props": "caption-side: top; text-align: left; color: inherit; padding: 0.3rem 0.6rem; "
+        "max-width: 85vw;",
     },
     {"selector": "th", "props": "text-align: right; vertical-align: bottom; font-weight: 600;"},
     {"selector": "td", "props": "text-align: right; white-space: nowrap;"},
