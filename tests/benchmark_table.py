@@ -1,8 +1,8 @@
 """Benchmarks as the book shows them: `python tests/benchmark_table.py RAW.json TABLE.csv`.
 
 Reads what `pytest --benchmark-json` wrote and keeps one row a benchmark: what it does (its name is
-a sentence), its median time, spread, and number of rounds. Times hold for the machine named in the
-table's last column.
+a sentence), its median time, spread, number of rounds, and what else it measured (memory, shares,
+ratios to something else in the same run). Times hold for the machine named in the last column.
 """
 
 import argparse
@@ -38,6 +38,34 @@ def area(path: str) -> str:
     return stem.replace("_", " ")
 
 
+UNITS = {
+    "_gib": " GiB",
+    "_mib": " MiB",
+    "_percent": " %",
+    "_s_float32": " s at 32 bits",
+    "_s": " s",
+    "_float32": " at 32 bits",
+}
+"""Endings of names that say a unit, the longer ones first."""
+
+
+def beside(info: dict) -> str:
+    """What a benchmark measured beside its time, in words.
+
+    Example:
+        >>> beside({"memory_gib": 0.912, "papers_cpu_s": 41.7, "loading_share": 0.021})
+        'memory 0.91 GiB, papers cpu 42 s, loading share 0.021'
+    """
+    parts = []
+    for name, value in info.items():
+        ending = next((end for end in UNITS if name.endswith(end)), "")
+        words = name.removesuffix(ending).replace("_", " ")
+        small = isinstance(value, float) and abs(value) < 100
+        number = f"{value:.2g}" if small else f"{value:.0f}"
+        parts.append(f"{words} {number}{UNITS.get(ending, '')}")
+    return ", ".join(parts)
+
+
 def table(raw: dict) -> pd.DataFrame:
     """One row a benchmark, in the order of parts and names."""
     machine = raw["machine_info"]["cpu"].get("brand_raw", raw["machine_info"]["machine"])
@@ -51,6 +79,7 @@ def table(raw: dict) -> pd.DataFrame:
                 "median (ms)": f"{1000 * stats['median']:.3g}",
                 "spread (ms)": f"{1000 * stats['iqr']:.2g}",
                 "rounds": stats["rounds"],
+                "beside": beside(entry.get("extra_info", {})),
                 "machine": machine,
             }
         )
