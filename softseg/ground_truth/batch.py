@@ -13,7 +13,7 @@ import pandas as pd
 from softseg.contrasts import CONTRASTS, REFERENCE, UNSEEN_CONTRASTS
 from softseg.dataset import Dataset, describe_pipeline
 from softseg.errors import InputError
-from softseg.files import remove_leftovers, replacing
+from softseg.files import check_writable, remove_leftovers, replacing
 from softseg.ground_truth.report import Bounds, summarise
 from softseg.ground_truth.soft import check_options
 from softseg.ground_truth.subject import Task, has_masks, make_one
@@ -124,8 +124,11 @@ def make_ground_truth(
     details = {key: value for key, value in asdict(settings).items() if value not in (None, {})}
     titles = ((pipeline, "Soft ground truth"), (f"{pipeline}_bin", "Binarised soft ground truth"))
     for name, title in titles:
+        check_writable(root / name / "dataset_description.json")
         remove_leftovers(root / name)
-        describe_pipeline(root / name, title, "ground-truth", **details)
+        # What an earlier run said of its masks stays until there are others.
+        if not _is_ours(root / name):
+            describe_pipeline(root / name, title, "ground-truth", **details)
     rows = []
     for task, outcome in _show(_run(tasks, jobs), len(tasks), progress):
         who = {"subject": task.subject, "session": task.session} | outcome.labels()
@@ -137,6 +140,9 @@ def make_ground_truth(
     columns = ["subject", "session", "status", "message", "contrast"]
     table = table.reindex(columns=[*columns, *table.columns.difference(columns, sort=False)])
     table = table.sort_values(["subject", "session", "contrast"], ignore_index=True)
+    if (table["status"] == "made").any():
+        for name, title in titles:
+            describe_pipeline(root / name, title, "ground-truth", **details)
     write_report(dataset.root, pipeline, bounds)
     table.attrs["set_aside"] = [str(path) for path in aside]
     return table
