@@ -19,7 +19,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -240,23 +240,23 @@ def interrupt(
     return Trial(name, round(killed_s, 3), len(then), half, code == 0, same)
 
 
-def trials(name: str, count: int, seed: int, root: Path) -> list[Trial]:
+def trials(name: str, count: int, seed: int, root: Path) -> Iterator[Trial]:
     """`count` interruptions of one step at random moments."""
     step = STEPS[name]
     rng = np.random.default_rng([seed, sorted(STEPS).index(name)])
     step.prepare(root)
     whole, seconds = undisturbed(step, root)
     assert whole
-    found: list[Trial] = []
+    found = 0
     for _ in range(5 * count):
-        if len(found) == count:
+        if found == count:
             break
         files = int(rng.integers(0, len(whole)))
         after_s = rng.uniform(0, 0.1 * seconds if files else 0.95 * seconds)
         trial = interrupt(name, step, root, whole, files=files, after_s=float(after_s))
         if trial is not None:
-            found.append(trial)
-    return found
+            found += 1
+            yield trial
 
 
 def together(name: str, root: Path) -> dict[str, object]:
@@ -289,7 +289,7 @@ def main() -> None:
             print(json.dumps(together(options.step, Path(folder))))
             return
         for trial in trials(options.step, options.trials, options.seed, Path(folder)):
-            print(json.dumps(asdict(trial)))
+            print(json.dumps(asdict(trial)), flush=True)
 
 
 if __name__ == "__main__":
