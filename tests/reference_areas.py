@@ -69,7 +69,9 @@ def changes(reference: pd.DataFrame, found: pd.DataFrame) -> list[str]:
             "phantom changed, compare, then refresh the table"
         ]
     lines = []
-    lost = both[(both["n_slices_old"].fillna(0) - both["n_slices_new"].fillna(0)).abs() > 1]
+    counts = both[["n_slices_old", "n_slices_new"]].fillna(0)
+    both[counts.columns] = counts
+    lost = both[(counts.diff(axis=1).iloc[:, 1].abs() > 1) | (counts == 0).any(axis=1)]
     lines += [
         f"{row.subject} {row.contrast} level {row.level}: {row.n_slices_new:g} slices with an "
         f"area instead of {row.n_slices_old:g}"
