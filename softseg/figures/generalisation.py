@@ -48,38 +48,28 @@ def condition_heat_map(
         raise ValueError(f"better is low or high, found {better!r}")
     methods = list(pd.unique(table["method"])) if methods is None else list(methods)
     conditions = list(pd.unique(table[condition]))
-    wide = table.pivot_table(index=condition, columns="method", values=value, sort=False)
-    wide = wide.reindex(index=conditions, columns=methods)
-    failed = None
-    if failures and failures in table:
-        failed = (
-            table.pivot_table(
-                index=condition, columns="method", values=failures, aggfunc="sum", sort=False
-            )
-            .reindex(index=conditions, columns=methods)
-            .to_numpy(float)
-        )
-    figure, axes = new_figure(height_in=1.5 + 0.36 * len(conditions))
-    ax = axes[0, 0]
-    numbers = wide.to_numpy(float)
+
+    def spread(column: str, how: str) -> np.ndarray:
+        cells = table.pivot_table(index=condition, columns="method", values=column, aggfunc=how)
+        return cells.reindex(index=conditions, columns=methods).to_numpy(float)
+
+    numbers = spread(value, "mean")
+    failed = spread(failures, "sum") if failures in table else np.zeros_like(numbers)
     low, high = _limits(numbers)
     largest = max(abs(low), abs(high), 1e-3)
-    decimals = int(np.clip(2 - np.floor(np.log10(largest)), 0, 3))
     cmap = "cividis_r" if better == "low" else "cividis"
     if signed:
         cmap, low, high = "RdBu_r", -largest, largest
+    figure, axes = new_figure(height_in=1.5 + 0.36 * len(conditions))
+    ax = axes[0, 0]
     image = ax.imshow(numbers, cmap=cmap, aspect="auto", vmin=low, vmax=high + 1e-9)
     ax.set_facecolor("white")
-    for i, j in np.ndindex(wide.shape):
-        number = numbers[i, j]
-        sign = "+" if signed and number > 0 else ""
-        text = "–" if np.isnan(number) else f"{sign}{number:.{decimals}f}"
-        if failed is not None and failed[i, j] > 0:
-            text += f"  ({failed[i, j]:.0f} failed)"
-        ax.text(
-            j, i, text, ha="center", va="center", fontsize=9,
-            color=_readable(image.cmap(image.norm(number)) if not np.isnan(number) else None),
-        )  # fmt: skip
+    decimals = int(np.clip(2 - np.floor(np.log10(largest)), 0, 3))
+    for i, j in np.ndindex(numbers.shape):
+        text = _cell(numbers[i, j], failed[i, j], decimals, "+" if signed else "")
+        filled = np.isfinite(numbers[i, j])
+        color = _readable(image.cmap(image.norm(numbers[i, j]))) if filled else DARK
+        ax.text(j, i, text, ha="center", va="center", fontsize=9, color=color)
     ax.set_xticks(range(len(methods)), [method_title(m) for m in methods], rotation=25, ha="right",
                   rotation_mode="anchor")  # fmt: skip
     ax.set_yticks(range(len(conditions)), conditions)
@@ -182,8 +172,13 @@ def _say_nothing(ax: Axes, text: str) -> None:
     ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes, color=DARK)
 
 
-def _readable(rgba: tuple[float, ...] | None) -> str:
-    if rgba is None:
-        return DARK
+def _cell(number: float, failed: float, decimals: int, sign: str) -> str:
+    """What a cell says: a dash where everything failed, and how much did."""
+    text = "–" if np.isnan(number) else f"{number:{sign}.{decimals}f}"
+    return f"{text}  ({failed:.0f} failed)" if failed > 0 else text
+
+
+def _readable(rgba: tuple[float, ...]) -> str:
+    """Dark or white, whichever can be read on a colour."""
     red, green, blue = rgba[:3]
     return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.5 else DARK
