@@ -7,7 +7,7 @@ from test_evaluation import AREA, cohort, shrink  # noqa: F401 (a fixture)
 
 from softseg import figures
 from softseg.evaluation import evaluate_calibration, evaluate_csa, true_csa
-from softseg.evaluation.resolutions import PAPER_RESOLUTIONS, respaced
+from softseg.evaluation.resolutions import PAPER_RESOLUTIONS, ThroughGrid, respaced
 from softseg.evaluation.scatter import (
     SCATTER_COLUMNS,
     answer_curves,
@@ -213,6 +213,18 @@ def test_changing_voxels_axis_by_axis_is_what_resampling_onto_the_grid_gives(spa
     np.testing.assert_allclose(fast.data, slow.data, atol=2e-6)
     np.testing.assert_allclose(fast.affine, slow.affine)
     assert fast.data.dtype == np.float32
+
+
+def test_a_detour_over_a_coarse_grid_softens_the_edge_and_keeps_the_volume(cohort):  # noqa: F811
+    detours = {f"{mm} mm": ThroughGrid(cohort, "truth", mm) for mm in (0.8, 1.6)}
+    table = evaluate_calibration(cohort, detours, subjects=["sub-001"])
+    t2w = table[table["contrast"] == "T2w"]  # voxels of 0.8 mm: no detour at all
+    people = calibration_by_person(t2w).set_index("method")
+    assert people.loc["0.8 mm", "calibration_error"] == pytest.approx(0, abs=1e-6)
+    assert people.loc["1.6 mm", "calibration_error"] > 0.01
+    assert people.loc["1.6 mm", "volume_error_percent"] == pytest.approx(0, abs=1)
+    absent = evaluate_calibration(cohort, {"m": ThroughGrid(cohort, "absent", 1.0)})
+    assert absent["status"].str.contains("absent").all()
 
 
 def test_voxel_sizes_of_one_person_are_summed_up_by_their_coefficient_of_variation():

@@ -10,6 +10,7 @@ import pandas as pd
 
 from softseg.dataset import Dataset
 from softseg.evaluation.areas import LEVELS, evaluate_csa, evaluate_variants
+from softseg.evaluation.tasks import SOFT_ENDING
 from softseg.evaluation.treatments import MASKS, VARIANTS
 from softseg.volume import WORKING, Spacing, Volume
 
@@ -38,6 +39,41 @@ class Respaced:
     def __call__(self, image: Path) -> Volume:
         """The mask of the image resampled to `spacing_mm`."""
         return self.segment(respaced(Volume.load(image), self.spacing_mm, mode="nearest"))
+
+
+@dataclass(frozen=True, eq=False)
+class ThroughGrid:
+    """Masks of a folder, taken to another voxel size in the plane and back, as a method.
+
+    A network works on a grid of its own and its answer is interpolated back; this is what of the
+    softness of its edges is due to that alone.
+
+    Attributes:
+        dataset: Whose images are asked for.
+        pipeline: Folder below `derivatives`.
+        spacing_mm: In-plane voxel size of the grid in between.
+    """
+
+    dataset: Dataset
+    pipeline: str
+    spacing_mm: float
+
+    def __call__(self, image: Path) -> Volume:
+        """The mask of an image after the detour.
+
+        Raises:
+            InputError: If the folder has no mask of the image.
+        """
+        source = (
+            self.dataset.root
+            / "derivatives"
+            / self.pipeline
+            / image.resolve().relative_to(self.dataset.root.resolve())
+        )
+        name = f"{source.name.removesuffix('.gz').removesuffix('.nii')}_{SOFT_ENDING}.nii.gz"
+        mask = Volume.load(source.with_name(name)).oriented(WORKING)
+        between = respaced(mask, (self.spacing_mm, self.spacing_mm, mask.spacing_mm[2]))
+        return between.resampled(mask.grid)
 
 
 def respaced(volume: Volume, spacing_mm: Spacing, mode: str = "constant") -> Volume:
