@@ -37,16 +37,16 @@ FAILURES = [
 def left_out(run: Path) -> dict[str, Path]:
     """For every participant with a manual mask the fold that has not seen the person."""
     folds = {}
-    for folder in sorted((run / "models").glob("fold_*")):
-        card = load_weights(folder)[2]
-        folds |= dict.fromkeys(card["training"]["validation_subjects"], folder)
+    for weights in sorted((run / "models").glob("fold_*/model.safetensors")):
+        card = load_weights(weights)[2]
+        folds |= dict.fromkeys(card["training"]["validation_subjects"], weights)
     return folds
 
 
 def crossvalidate(run: Path) -> pd.DataFrame:
     """Every labelled real image, segmented by weights that have not seen its person."""
     folds = left_out(run)
-    models = {folder: Model.load(folder) for folder in set(folds.values())}
+    models = {weights: Model.load(weights) for weights in set(folds.values())}
 
     def predict(path: Path) -> Volume:
         subject = next(part for part in path.parts if part.startswith("sub-"))
