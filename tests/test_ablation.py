@@ -11,6 +11,7 @@ from scipy import stats
 from softseg.contrasts import CONTRASTS
 from softseg.errors import InputError
 from softseg.evaluation import ablation, factors, findings
+from softseg.evaluation.trainings import training_luck
 from softseg.statistics import compare_methods, contrast_variability
 
 GRID = Path(__file__).resolve().parents[1] / "notebooks" / "scales" / "grid.yml"
@@ -159,13 +160,11 @@ def test_a_difference_smaller_than_that_of_two_trainings_is_put_down_to_luck():
 def test_the_interval_of_luck_covers_the_difference_of_equal_settings():
     rng = np.random.default_rng(0)
     outside = 0
+    index = pd.MultiIndex.from_product([list("abc"), list("123")], names=["method", "seed"])
     for _ in range(400):
-        values = pd.DataFrame(
-            {"method": ["a"] * 3 + ["b"] * 3 + ["c"] * 3, "seed": list("123") * 3,
-             "x": rng.normal(0, 1, 9)}
-        )  # fmt: skip
-        means = values.groupby("method")["x"].mean()
-        outside += abs(means["a"] - means["b"]) > ablation.training_luck(values, "x", "a", "b")
+        values = pd.Series(rng.normal(0, 1, 9), index=index)
+        means = values.groupby(level="method").mean()
+        outside += abs(means["a"] - means["b"]) > training_luck(values, "a", "b")
     # 20 expected; 400 × .05 ± 4 standard deviations
     assert outside == pytest.approx(20, abs=18)
 

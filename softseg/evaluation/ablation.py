@@ -4,7 +4,7 @@ Every variant is compared with the method that it differs from in one thing, on 
 contrasts, with the participant as unit and a family of tests per factor and measure.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -14,42 +14,22 @@ from scipy import stats
 from softseg import statistics
 from softseg.evaluation.comparison import PROPOSAL
 from softseg.evaluation.factors import Factors
+from softseg.evaluation.trainings import (
+    MEASURES,
+    person_measures,
+    training_luck,
+    training_measures,
+)
 
-MEASURES = {
-    "sd_mm2": "SD over contrasts (mm²)",
-    "absolute_error_mm2": "absolute error (mm²)",
-    "error_mm2": "bias (mm²)",
-    "slope": "slope on the true area",
+CAPTIONS = {
+    "sd_mm2": "SD of one person's areas over the contrasts (mm²)",
+    "absolute_error_mm2": "Absolute error of the area (mm²)",
+    "error_mm2": "Bias of the area (mm²)",
+    "slope": "Slope of the area on the true area; 1 tells people apart in full",
 }
-"""What is compared, and its label."""
 
 EXPECTED = ((PROPOSAL, "hard_all"), ("hard_all", "hard_per_contrast"), (PROPOSAL, "labels"))
 """Stated before any model was trained: the first of each pair has the smaller SD over contrasts."""
-
-
-def person_measures(
-    csa_table: pd.DataFrame, truth: pd.DataFrame, *, contrasts: Iterable[str] | None = None
-) -> pd.DataFrame:
-    """SD over contrasts and error of every person, method and training.
-
-    Args:
-        csa_table: `subject`, `contrast`, `method`, `seed`, `area_mm2`.
-        truth: From `true_csa`; where it is empty there are no errors.
-        contrasts: Only these; all by default.
-
-    Returns:
-        `subject`, `method`, `seed`, `sd_mm2`, and where known `absolute_error_mm2`, `error_mm2`
-        (means over contrasts), `area_mm2` and `truth_mm2`.
-    """
-    keys = ["subject", "method", "seed"]
-    rows = csa_table if contrasts is None else csa_table[csa_table["contrast"].isin(contrasts)]
-    found = statistics.contrast_variability(rows, by=("seed",))[[*keys, "sd_mm2"]]
-    if truth.empty:
-        return found
-    errors = statistics.csa_error(rows, truth, by=["seed"])
-    values = ["absolute_error_mm2", "error_mm2", "area_mm2", "truth_mm2"]
-    means = errors.groupby(keys, sort=False)[values].mean().reset_index()
-    return found.merge(means, on=keys, how="left")
 
 
 def compare_factors(
@@ -86,7 +66,7 @@ def compare_factors(
     """
     known = csa_table.dropna(subset=["area_mm2"])
     seen = known.groupby("method", sort=False)["contrast"].agg(lambda c: frozenset(c))
-    cache: dict[frozenset, pd.DataFrame] = {}
+    cache: dict[frozenset, tuple[pd.DataFrame, pd.DataFrame]] = {}
     rows: list[dict] = []
     for factor, variants in factors.items():
         for method, base in variants.items():
@@ -95,9 +75,10 @@ def compare_factors(
                 continue
             shared = seen[method] & seen[base]
             if shared not in cache:
-                cache[shared] = person_measures(known, truth, contrasts=shared)
+                values = person_measures(known, truth, contrasts=shared)
+                cache[shared] = (values, training_measures(values))
             named = {"factor": factor, "method_a": method, "method_b": base}
-            for found in _compare_pair(cache[shared], method, base, seed=seed):
+            for found in _compare_pair(*cache[shared], method, base, seed=seed):
                 rows.append(named | {"n_contrasts": len(shared)} | found)
     table = pd.DataFrame(rows).reindex(columns=_COLUMNS)
     family = table.groupby(["factor", "measure"], sort=False)
@@ -117,7 +98,9 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-def _compare_pair(values: pd.DataFrame, method: str, base: str, *, seed: int) -> list[dict]:
+def _compare_pair(
+    values: pd.DataFrame, trainings: pd.DataFrame, method: str, base: str, *, seed: int
+) -> list[dict]:
     """A row a measure."""
     rows = []
     for measure in (m for m in MEASURES if m in values and values[m].notna().any()):
@@ -126,12 +109,10 @@ def _compare_pair(values: pd.DataFrame, method: str, base: str, *, seed: int) ->
         found = statistics.paired_test(a, b, seed=seed)
         row = {key: found[key] for key in ("n", "ci_low", "ci_high", "p", "smallest_p")}
         row |= {"difference": found["median_difference"], "value_a": a.mean(), "value_b": b.mean()}
-        rows.append(
-            row | {"measure": measure, "luck": training_luck(values, measure, method, base)}
-        )
+        rows.append(row | {"measure": measure})
     if "truth_mm2" in values:
         rows.append(_compare_slopes(values, method, base))
-    return rows
+    return [r | {"luck": training_luck(trainings[r["measure"]], method, base)} for r in rows]
 
 
 def _by_person(values: pd.DataFrame, method: str, measure: str) -> pd.Series:
@@ -142,7 +123,7 @@ def _compare_slopes(values: pd.DataFrame, method: str, base: str) -> dict:
     a, b = (_by_person(values, name, "area_mm2") for name in (method, base))
     a, b = a.align(b, join="inner")
     true = _by_person(values, method, "truth_mm2").reindex(a.index)
-    row = {"measure": "slope", "n": len(a), "luck": np.nan}
+    row = {"measure": "slope", "n": len(a)}
     if len(a) < 3 or np.ptp(true) == 0:
         return row | {"smallest_p": 1.0}
     line = stats.linregress(true, a - b)
@@ -152,31 +133,6 @@ def _compare_slopes(values: pd.DataFrame, method: str, base: str) -> dict:
     return row | {"ci_low": line.slope - reach, "ci_high": line.slope + reach}
 
 
-def training_luck(values: pd.DataFrame, measure: str, method: str, base: str) -> float:
-    """Difference between two trainings of one setting that only one pair in twenty exceeds.
-
-    The variance between trainings is pooled over all methods that were trained more than once; a
-    Student interval of the difference of the two methods' means over their trainings.
-
-    Args:
-        values: From `person_measures`.
-        measure: Column.
-        method: One method.
-        base: The other.
-
-    Returns:
-        `nan` where nothing was trained twice.
-    """
-    means = values.groupby(["method", "seed"])[measure].mean().groupby(level="method")
-    count = means.size()
-    df = int((count - 1).sum())
-    if df < 1:
-        return float("nan")
-    variance = ((count - 1) * means.var(ddof=1).fillna(0)).sum() / df
-    share = 1 / count[method] + 1 / count[base]
-    return float(stats.t.ppf(0.975, df) * np.sqrt(variance * share))
-
-
 def _verdict(row: tuple, reachable: float, alpha: float) -> str:
     if not np.isfinite(row.p) or reachable >= alpha:
         return "n too small"
@@ -184,6 +140,19 @@ def _verdict(row: tuple, reachable: float, alpha: float) -> str:
         return "not told apart"
     verdict = "larger" if row.difference > 0 else "smaller"
     return f"{verdict}, within luck" if abs(row.difference) < row.luck else verdict
+
+
+def measured(comparisons: pd.DataFrame) -> list[str]:
+    """Measures that the comparisons have, in the order of `MEASURES`."""
+    present = set(comparisons["measure"])
+    return [measure for measure in MEASURES if measure in present]
+
+
+def caption(comparisons: pd.DataFrame, measure: str) -> str:
+    """What a table of one measure says above it, with the number of people."""
+    people = comparisons.loc[comparisons["measure"] == measure, "n"]
+    what = "difference of slopes" if measure == "slope" else "median difference within people"
+    return f"{CAPTIONS[measure]}; {what}, n = {people.max():.0f}"
 
 
 def contrasts_learnt(

@@ -19,7 +19,7 @@ def comparison_answers(
 
     Args:
         summary: SD over contrasts, `mean` and `n`, indexed by method.
-        agreement: From `comparison.method_agreement`.
+        agreement: From `comparison.method_agreement`, indexed by method.
         error_table: From `comparison.method_errors`, indexed by method.
         tests: Of the SD over contrasts, from `statistics.compare_methods`.
         other: What the proposal is compared with in the sentence `verdict`.
@@ -28,7 +28,7 @@ def comparison_answers(
         `sd_<method>`, `pair_<method>` (bias of a pair of contrasts), `error_<method>` (percent),
         `n_people` and `verdict`; `nan` for a method of the main comparison that is not there.
     """
-    bias = agreement.set_index("method")["bias_mm2"]
+    bias = agreement["bias_mm2"]
     error = error_table.get("error_percent", pd.Series(dtype=float))
     found: dict[str, float | int | str] = {"n_people": int(summary["n"].max())}
     for name, values in (("sd", summary["mean"]), ("pair", bias), ("error", error)):
@@ -39,6 +39,27 @@ def comparison_answers(
     except ValueError:  # data with neither of the two have an answer all the same
         verdict = f"{PROPOSAL} and {other} were not both measured here."
     return found | {"verdict": verdict}
+
+
+def say_classical(
+    tests: pd.DataFrame, error_table: pd.DataFrame, *, method: str = "contour_following"
+) -> str:
+    """How the method that needs no training compares with the proposal, spread and error.
+
+    Args:
+        tests: Of the SD over contrasts.
+        error_table: From `comparison.method_errors`.
+        method: The classical method.
+    """
+    try:
+        spread = say_comparison(tests, PROPOSAL, method, what="spread over contrasts")
+    except ValueError:
+        return f"{method} did not take part."
+    error = error_table.get("error_percent", pd.Series(dtype=float)).get(method, float("nan"))
+    if error != error:
+        return spread
+    side = "above" if error > 0 else "below"
+    return f"{spread} The area of {method} lies {abs(error):.1f} % {side} the right one on average."
 
 
 def say_following(csa_table: pd.DataFrame, truth: pd.DataFrame, method: str = PROPOSAL) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from softseg import statistics
+from softseg.contrasts import CONTRASTS
 from softseg.dataset import Dataset
 from softseg.evaluation.failures import count_failures
 
@@ -63,6 +64,17 @@ def mean_areas(csa_table: pd.DataFrame, methods: Sequence[str] | None = None) ->
     order = {method: place for place, method in enumerate(methods)}
     means = means[means["method"].isin(order)]
     return means.sort_values("method", key=lambda names: names.map(order), kind="stable")
+
+
+def by_contrast(areas: pd.DataFrame) -> pd.DataFrame:
+    """Mean area of every method, a column a contrast in the order of the package.
+
+    Args:
+        areas: `subject`, `contrast`, `method`, `area_mm2`.
+    """
+    wide = areas.pivot_table("area_mm2", index="method", columns="contrast", sort=False)
+    known = [contrast for contrast in CONTRASTS if contrast in wide]
+    return wide[known + [contrast for contrast in wide if contrast not in known]]
 
 
 def method_agreement(
@@ -134,8 +146,8 @@ def method_errors(errors: pd.DataFrame, overlap: pd.DataFrame | None = None) -> 
 
     Returns:
         Indexed by method: `n`, `error_mm2` (bias), `error_percent`, `absolute_error_mm2`, `slope`
-        on what counts as right, the measures of overlap (means over people) and `failures` (images without
-        a usable mask, all trainings together).
+        on what counts as right, the measures of overlap (means over people) and `failures` (images
+        without a usable mask, all trainings together).
     """
     people = errors.groupby("method", sort=False)["subject"].nunique().rename("n")
     measures = ["error_mm2", "error_percent", "absolute_error_mm2"]

@@ -93,7 +93,7 @@ def missing_methods(factors: Factors, present: Iterable[str]) -> list[str]:
     return [method for method in planned if method not in known]
 
 
-def training_budget(models: Path | str) -> pd.DataFrame:
+def training_budget(models: Path | str, *, order: Sequence[str] = ()) -> pd.DataFrame:
     """What the trainings of every method took: steps and seconds, of one model and of all.
 
     Six contrast-specific models that get the steps of the one model each have six times its budget
@@ -101,6 +101,7 @@ def training_budget(models: Path | str) -> pd.DataFrame:
 
     Args:
         models: Folder of the models, `NAME_seed-N` each with its card and times.
+        order: Methods that come first, in this order.
 
     Returns:
         One row a method: `method`, `models`, `trainings` (seeds), `steps` (of one model),
@@ -123,6 +124,10 @@ def training_budget(models: Path | str) -> pd.DataFrame:
     joined = means.join(sums).groupby("method", sort=False).mean()
     counts = table.groupby("method", sort=False)[["model", "seed"]].nunique()
     joined = counts.set_axis(["models", "trainings"], axis=1).join(joined).reset_index()
+    place = {method: i for i, method in enumerate(order)}
+    joined = joined.sort_values(
+        "method", key=lambda names: names.map(place).fillna(len(place)), kind="stable"
+    ).reset_index(drop=True)
     whole = ["steps", "steps_together"]
     columns = ["method", "models", "trainings", *whole, "patches_together", "seconds"]
     return joined[[*columns, "seconds_together"]].astype(dict.fromkeys(whole, int))

@@ -11,14 +11,8 @@ UNITS = {"sd_mm2": " mm²", "absolute_error_mm2": " mm²", "error_mm2": " mm²",
 NAMES = {
     "sd_mm2": "SD over contrasts",
     "absolute_error_mm2": "absolute error",
-    "error_mm2": "bias",
+    "error_mm2": "signed error",
     "slope": "slope on the true area",
-}
-DIRECTIONS = {
-    "sd_mm2": ("raised", "lowered"),
-    "absolute_error_mm2": ("raised", "lowered"),
-    "error_mm2": ("moved upwards", "moved downwards"),
-    "slope": ("raised", "lowered"),
 }
 
 
@@ -38,9 +32,8 @@ def say_what_mattered(comparisons: pd.DataFrame, measure: str = "sd_mm2") -> str
     rows = comparisons[comparisons["measure"] == measure]
     if rows.empty:
         return f"Nothing can be said about the {NAMES[measure]}: no two models can be compared."
-    up, down = DIRECTIONS[measure]
     parts = []
-    for verdict, verb in (("larger", up), ("smaller", down)):
+    for verdict, verb in (("larger", "raised"), ("smaller", "lowered")):
         found = rows[rows["verdict"] == verdict]
         if len(found):
             parts.append(f"{len(found)} {verb} the {NAMES[measure]}: {_amounts(found, measure)}")
@@ -119,6 +112,82 @@ def _inequality(row: tuple | None, pair: tuple[str, str], alpha: float) -> str:
     if row.median_difference < 0:
         return f"{text} came out ({amount} less, {test})"
     return f"the opposite of {text} came out ({amount} more, {test})"
+
+
+def say_answer(comparisons: pd.DataFrame) -> str:
+    """The short answer: which factors moved the SD over contrasts, and which the slope.
+
+    Args:
+        comparisons: From `ablation.compare_factors`.
+    """
+    said = []
+    for measure in ("sd_mm2", "slope"):
+        rows = comparisons[comparisons["measure"] == measure]
+        if rows.empty:
+            continue
+        sure = rows[rows["verdict"].isin(["larger", "smaller"])]
+        if rows["verdict"].eq("n too small").all():
+            said.append(f"With n = {rows['n'].max():.0f} people no test can say what moved it")
+            break
+        if sure.empty:
+            said.append(f"No change moved the {NAMES[measure]} beyond doubt and luck")
+            continue
+        largest = sure.loc[sure["difference"].abs().idxmax()]
+        named = ", ".join(dict.fromkeys(sure["factor"]))
+        said.append(
+            f"{len(sure)} of {len(rows)} changes moved the {NAMES[measure]} (factors: {named}), "
+            f"most {largest['method_a']}, from {largest['value_b']:.2f} to "
+            f"{largest['value_a']:.2f}{UNITS[measure]}"
+        )
+    return f"{'. '.join(said)}." if said else "No two models could be compared."
+
+
+def say_budget(budget: pd.DataFrame, *, one: str = "soft_all") -> str:
+    """How many times the one model's steps and seconds the contrast-specific ones took together.
+
+    Args:
+        budget: From `factors.training_budget`.
+        one: The method of one model.
+
+    Example:
+        >>> say_budget(pd.DataFrame({"method": ["soft_all", "hard_per_contrast"], "models": [1, 6],
+        ...     "steps_together": [100, 600], "seconds_together": [10.0, 55.0]}))
+        'hard_per_contrast took 6.0 times the steps and 5.5 times the seconds of soft_all.'
+    """
+    rows = budget.set_index("method")
+    if one not in rows.index or rows["models"].max() < 2:
+        return "No contrast-specific models were trained in this run."
+    ratio = rows[["steps_together", "seconds_together"]] / rows.loc[
+        one, ["steps_together", "seconds_together"]
+    ].astype(float)
+    said = [
+        f"{row.Index} took {row.steps_together:.1f} times the steps and "
+        f"{row.seconds_together:.1f} times the seconds of {one}"
+        for row in ratio[rows["models"] > 1].itertuples()
+    ]
+    return f"{'; '.join(said)}."
+
+
+def say_contrasts(learning: pd.DataFrame) -> str:
+    """What happens in contrasts that a network has never seen, by how many it learnt from.
+
+    Args:
+        learning: From `ablation.contrasts_learnt`.
+    """
+    value = "absolute_error_mm2" if "absolute_error_mm2" in learning else "sd_mm2"
+    name = "absolute error" if value == "absolute_error_mm2" else "SD over contrasts"
+    parts = learning.dropna(subset=[value]).pivot_table(
+        value, index=["n_learnt", "method"], columns="part"
+    )
+    if "not learnt" not in parts:
+        return "No model of this run learnt from fewer contrasts than it was measured in."
+    rows = parts.dropna(subset=["not learnt"])
+    said = [
+        f"{row['not learnt']:.1f} mm² in contrasts never seen and {row['learnt']:.1f} mm² in those "
+        f"learnt ({method}, {count} in the training)"
+        for (count, method), row in rows.iloc[[0, -1]].iterrows()
+    ]
+    return f"The {name} was {'; '.join(dict.fromkeys(said))}."
 
 
 def say_missing(missing: Sequence[str], planned: int) -> str:

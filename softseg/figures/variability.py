@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from softseg.figures.differences import empty_figure
 from softseg.figures.style import (
     DARK,
     GREY,
@@ -33,8 +34,8 @@ def csa_by_contrast(
 ) -> Figure:
     """Violins and points of the area in every contrast, one panel a method.
 
-    A method that does not depend on the contrast has six violins at one height. All points are
-    drawn, outliers too.
+    A method that does not depend on the contrast has six violins at one height. Values so far out
+    that the rest could not be read are counted at the edge of their panel instead.
 
     Args:
         csa_table: `subject`, `contrast`, `method` and `value`; one row an image and method.
@@ -50,8 +51,9 @@ def csa_by_contrast(
     figure, axes = new_figure(
         rows, min(columns, len(methods)), height_in=0.7 + 2.3 * rows, sharex=True, sharey=True
     )
+    limits = readable_limits(table.loc[table["method"].isin(methods), value])
     for ax, method in zip(axes.flat, methods, strict=False):
-        _violins(ax, table[table["method"] == method], contrasts, value)
+        _violins(ax, table[table["method"] == method], contrasts, value, limits)
         n = table.loc[table["method"] == method, "subject"].nunique()
         ax.set_title(f"{method_title(method)} (n = {n})")
     for ax in axes.flat[: len(methods)]:
@@ -66,12 +68,53 @@ def csa_by_contrast(
     return figure
 
 
-def _violins(ax: Axes, table: pd.DataFrame, contrasts: Sequence[str], value: str) -> None:
+def readable_limits(values: Sequence[float], *, reach: float = 4.0) -> tuple[float, float]:
+    """Ends of an axis that shows the bulk of the values, and all where none is far out.
+
+    Args:
+        values: What is drawn; `nan` is left out.
+        reach: Times the distance of the quartiles from which a value counts as far out.
+
+    Returns:
+        Ends with a margin; those of the values themselves within the reach.
+
+    Example:
+        >>> low, high = readable_limits([1.0, 2.0, 3.0, 4.0, 5.0, 900.0])
+        >>> high < 20, readable_limits([1.0, 2.0, 3.0])
+        (True, (0.9, 3.1))
+    """
+    known = np.asarray(values, dtype=float)
+    known = known[np.isfinite(known)]
+    if not known.size:
+        return 0.0, 1.0
+    first, third = np.percentile(known, [25, 75])
+    far = reach * max(third - first, 0.05 * abs(third), 1e-9)
+    inside = known[(known >= first - far) & (known <= third + far)]
+    margin = 0.05 * max(np.ptp(inside), 1e-9)
+    return float(inside.min() - margin), float(inside.max() + margin)
+
+
+def _violins(
+    ax: Axes,
+    table: pd.DataFrame,
+    contrasts: Sequence[str],
+    value: str,
+    limits: tuple[float, float],
+) -> None:
     means = []
+    low, high = limits
+    ax.set_ylim(low, high)
     for i, contrast in enumerate(contrasts):
         values = table.loc[table["contrast"] == contrast, value].to_numpy()
         color = contrast_color(contrast)
         means.append(values.mean() if values.size else np.nan)
+        for beyond, edge, mark in ((values > high, high, "▲"), (values < low, low, "▼")):
+            if beyond.any():
+                ax.annotate(
+                    f"{mark}{beyond.sum()}", (i, edge), ha="center", color=DARK, fontsize=8,
+                    va="top" if mark == "▲" else "bottom",
+                )  # fmt: skip
+        values = values[(values >= low) & (values <= high)]
         if values.size > 3 and np.ptp(values) > 0:
             body = ax.violinplot(values, [i], widths=0.85, showextrema=False)["bodies"][0]
             body.set(facecolor=color, alpha=0.3, linewidth=0)
@@ -79,6 +122,7 @@ def _violins(ax: Axes, table: pd.DataFrame, contrasts: Sequence[str], value: str
             i + spread_points(values.size), values, "o", color=color, markersize=2.8, alpha=0.8,
             markeredgewidth=0,
         )  # fmt: skip
+    means = [mean if low <= mean <= high else np.nan for mean in means]
     ax.plot(range(len(contrasts)), means, "_", color=DARK, markersize=15, markeredgewidth=2)
     if not np.isnan(means).all():
         ax.axhline(np.nanmean(means), color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0.5)
@@ -133,6 +177,58 @@ def spread_by_method(
     people = sorted({int(summary.loc[m, "n"]) for m in methods})
     n = f"n = {people[0]}" if len(people) == 1 else f"n = {people[0]}–{people[-1]}"
     ax.set_xlabel(f"{label}; {n} participants, mean and 95 % interval")
+    return figure
+
+
+PARTS = {"all": (DARK, "o", "all"), "learnt": ("#117733", "s", "learnt"),
+         "not learnt": ("#CC6677", "^", "never seen")}  # fmt: skip
+"""Colour, marker and name of the contrasts that `contrasts_learnt_curve` tells apart."""
+
+
+def contrasts_learnt_curve(
+    table: pd.DataFrame,
+    *,
+    values: Sequence[tuple[str, str]] = (
+        ("sd_mm2", "SD over contrasts (mm²)"),
+        ("absolute_error_mm2", "absolute error (mm²)"),
+    ),
+) -> Figure:
+    """What each further contrast in the training is worth, in contrasts seen and never seen.
+
+    Args:
+        table: From `evaluation.ablation.contrasts_learnt`.
+        values: Columns drawn, a panel each, with axis labels; those without values are left out.
+
+    Returns:
+        Says so where no column has a value.
+    """
+    shown = [(v, label) for v, label in values if v in table and table[v].notna().any()]
+    if not shown:
+        return empty_figure("no model of this run can be shown here")
+    figure, axes = new_figure(1, len(shown), height_in=3.4)
+    for ax, (value, label) in zip(axes[0], shown, strict=True):
+        summary = summarise(table.dropna(subset=[value]), value, by=("method", "n_learnt", "part"))
+        for shift, (part, (color, marker, name)) in enumerate(PARTS.items()):
+            rows = summary[summary["part"] == part].sort_values("n_learnt", kind="stable")
+            # Two sets of four contrasts stand side by side.
+            beside = rows.groupby("n_learnt").cumcount() * 0.3
+            x = rows["n_learnt"] + 0.1 * (shift - 1) + beside
+            error = np.abs(rows[["ci_low", "ci_high"]].sub(rows["mean"], axis=0)).fillna(0).T
+            ax.errorbar(
+                x, rows["mean"], yerr=error.to_numpy(), fmt=marker, color=color, capsize=2,
+                label=name,
+            )  # fmt: skip
+            first = rows[~rows["n_learnt"].duplicated()]
+            ax.plot(x[first.index], first["mean"], color=color, linewidth=0.8, alpha=0.6)
+        ax.set(xlabel="contrasts in the training", title=label)
+        ax.set_xticks(sorted(table["n_learnt"].unique()))
+        ax.set_ylim(bottom=0)
+        ax.grid(axis="y")
+    n = table["subject"].nunique()
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3,
+        title=f"measured in contrasts (n = {n} people)",
+    )  # fmt: skip
     return figure
 
 
