@@ -30,8 +30,10 @@ MAX_COMPRESSION = 1032
 """No deflate stream is shorter than its content by more than this factor."""
 TRAILING_BYTES = 2**20
 """Read after the voxels, to reach the checksum of a compressed file."""
-SPACING_MM = (1e-3, 1e3)
+SPACING_MM = (1e-3, 1e2)
 """Voxel sizes that an image of a body can have."""
+FIELD_OF_VIEW_MM = 2500.0
+"""No scanner sees more of anybody; what is finer than the network's grid is bounded by it."""
 
 _KINDS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 _SILENT = logging.Logger("softseg.nifti.silent", level=logging.CRITICAL + 1)
@@ -58,6 +60,10 @@ def read(path: Path, *, average: str | None = None) -> Read:
     """
     if average not in (None, "mean", "rms"):
         raise InputError(f"--average takes mean or rms, found {average!r}")
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{path}: a file's name must be text in UTF-8; rename it") from error
     if not path.is_file():
         what = "a folder, not a file" if path.is_dir() else "no such file"
         raise InputError(f"{path}: {what}")
@@ -65,8 +71,8 @@ def read(path: Path, *, average: str | None = None) -> Read:
         with _opened(path) as (stream, packed):
             header = _header(path, stream)
             shape, volumes = _shape(path, header, average)
-            affine, codes = _geometry(path, header, shape)
             _check_size(path, header, shape, volumes, packed)
+            affine, codes = _geometry(path, header, shape)
             data = _voxels(path, stream, header, shape, volumes, average)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: damaged, cannot be read to its end ({brief(error)})") from error
@@ -145,7 +151,9 @@ def _check_kind(path: Path, header: nib.Nifti1Header) -> None:
 
 
 def _kind_name(kind: np.dtype) -> str:
-    return f"colours ({', '.join(kind.names)})" if kind.names else str(kind)
+    if kind.names:
+        return f"colours ({', '.join(kind.names)})"
+    return str(kind) if kind.itemsize else "single bits"
 
 
 def _geometry(
@@ -172,6 +180,11 @@ def _geometry(
         raise InputError(
             f"{path}: voxel sizes must lie within {SPACING_MM[0]:g} and {SPACING_MM[1]:g} mm, "
             f"found {_numbers(spacing)}; are the units right?"
+        )
+    if (spacing * shape).max() > FIELD_OF_VIEW_MM:
+        raise InputError(
+            f"{path}: a field of view of up to {FIELD_OF_VIEW_MM:g} mm is read, found "
+            f"{_numbers(spacing * shape)}; are the units right?"
         )
     if np.abs(affine[:3, 3]).max() > 1e6:
         raise InputError(f"{path}: the affine puts the image a kilometre away; mend its offset")
@@ -216,15 +229,20 @@ def _voxels(
 ) -> np.ndarray:
     kind, start = header.get_data_dtype(), header.get_data_offset()
     try:
-        scaling = header.get_slope_inter()
+        slope, inter = header.get_slope_inter()
     except nib.spatialimages.HeaderDataError as error:
         raise InputError(f"{path}: the scaling of values is broken ({brief(error)})") from error
+    # Zero and NaN in the header mean that values are not scaled.
+    scaling = (1.0, 0.0) if slope is None else (slope, inter or 0.0)
     step = math.prod(shape) * kind.itemsize
     total = None
     for number in range(volumes):
         spec = (shape, kind, start + number * step, *scaling)
-        with np.errstate(over="ignore", invalid="ignore"):
-            data = np.asanyarray(ArrayProxy(stream, spec, mmap=False), dtype=np.float32)
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):
+                data = np.asanyarray(ArrayProxy(stream, spec, mmap=False), dtype=np.float32)
+        except (ValueError, OverflowError) as error:
+            raise InputError(f"{path}: its voxels cannot be scaled ({brief(error)})") from error
         if volumes == 1:
             total = data
             break
