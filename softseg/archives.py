@@ -5,7 +5,6 @@ import shutil
 import stat
 import tempfile
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
 from softseg.errors import InputError, brief
@@ -41,7 +40,9 @@ def unpack(archive: Path, folder: Path, *, again: bool = True) -> tuple[str, ...
             names = tuple(sorted(item.filename for item in members))
             if again or not all((folder / name).is_file() for name in names):
                 _extract(opened, members, folder)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # damaged archives make the library fail in many ways
         raise InputError(
             f"{archive}: could not be fetched whole, damaged ({brief(error)}); delete it and try "
             "again"

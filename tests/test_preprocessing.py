@@ -174,7 +174,9 @@ def test_raw_scans_become_a_data_set_of_working_images(tmp_path):
         image = np.full((6, 6, 3), 3.0 + 1 * (echo == 2), np.float32)
         write_series(raw / f"sub-1/anat/sub-1_echo-{echo}_T2star.nii.gz", image)
     write_series(raw / "sub-1/anat/sub-1_acq-MTon_MTS.nii.gz", np.ones((6, 6, 3), np.float32))
-    (raw / "sub-1/anat/sub-1_T1w.json").write_text(json.dumps({"EchoTime": 0.003}))
+    (raw / "sub-1/anat/sub-1_T1w.json").write_text(
+        json.dumps({"EchoTime": 0.003, "PatientName": "Doe", "SeriesDescription": "Doe, head"})
+    )
     written = preprocess(raw, out)
     assert sorted(path.name for path in written) == [
         "sub-1_T1w.nii.gz",
@@ -188,6 +190,7 @@ def test_raw_scans_become_a_data_set_of_working_images(tmp_path):
     np.testing.assert_allclose(rms, np.sqrt((9 + 16) / 2), rtol=1e-6)
     sidecar = json.loads((out / "sub-1/anat/sub-1_T1w.json").read_text())
     assert sidecar["EchoTime"] == 0.003
+    assert "Doe" not in json.dumps(sidecar)  # nor anything else that says who it was
     assert sidecar["GeneratedBy"][0]["Name"] == "softseg preprocessing"
     assert preprocess(raw, out) == []  # everything is there
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from softseg.cli.settings import settings
+from softseg.cli.links import check_inside, check_name
+from softseg.cli.settings import check_crop, settings
 
 
 def ground_truth(
@@ -66,6 +67,13 @@ def ground_truth(
     threshold: Annotated[float, typer.Option(help="Of the binary truth.")] = 0.5,
     jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes.")] = 1,
     force: Annotated[bool, typer.Option(help="Make again what is up to date.")] = False,
+    qc_crop: Annotated[
+        float | None,
+        typer.Option(help="In pictures, black out what is farther from the cord (millimetres)."),
+    ] = None,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Read links that leave the data set.")
+    ] = False,
     page: Annotated[bool, typer.Option(help="Write the quality-control page.")] = True,
 ) -> None:
     """Average the hard masks of several contrasts into one soft mask per participant.
@@ -83,6 +91,9 @@ def ground_truth(
 
     if jobs < 1:
         raise InputError(f"--jobs: at least 1, found {jobs}")
+    check_crop(qc_crop)
+    check_name("--labels", labels)
+    check_name("--output", output)
     known_bad = root / "derivatives" / output / "exclude.yml"
     dataset = Dataset.index(
         root,
@@ -92,6 +103,9 @@ def ground_truth(
         entities=_pairs("--entity", entity),
     )
     folders = [dataset.root / "derivatives" / name for name in (output, f"{output}_bin")]
+    hard = dataset.root / "derivatives" / labels
+    read = [*dataset.images["path"], *hard.rglob("*.nii*"), *folders]
+    check_inside(dataset.root, map(Path, read), follow_links=follow_links)
     new = [folder for folder in folders if not folder.exists()]
     since = now()
     options = Settings(
@@ -128,7 +142,8 @@ def ground_truth(
     if page and (folders[0] / "report.csv").is_file():
         from softseg.quality_control import write_ground_truth_page
 
-        typer.echo(f"page: {write_ground_truth_page(dataset, pipeline=output, labels=labels)}")
+        written = write_ground_truth_page(dataset, pipeline=output, labels=labels, crop_mm=qc_crop)
+        typer.echo(f"page: {written}")
     _tell(table, dataset)
 
 

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from softseg.cli.links import check_inside
 from softseg.cli.progress import progress
-from softseg.cli.settings import settings
+from softseg.cli.settings import check_crop, settings
 from softseg.errors import InputError
 
 
@@ -47,6 +48,13 @@ def segment(
     qc: Annotated[
         Path | None, typer.Option(help="Also write a page with a picture of every mask there.")
     ] = None,
+    qc_crop: Annotated[
+        float | None,
+        typer.Option(help="In pictures, black out what is farther from the cord (millimetres)."),
+    ] = None,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Read links that leave the data set.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     precision: Annotated[
         str, typer.Option(help="auto: 16-bit products where they are faster; or float32.")
@@ -78,6 +86,7 @@ def segment(
     _check_choice("--average", average, ("mean", "rms"))
     _check_choice("--activation", activation, ACTIVATIONS)
     _check_choice("--precision", precision, ("auto", "float32"))
+    check_crop(qc_crop)
     options = batch.Options(
         binary=binary,
         threshold=threshold,
@@ -88,6 +97,9 @@ def segment(
         average=average,
     )
     jobs = batch.plan(images, out, binary=binary)
+    for root in filter(Path.is_dir, images):
+        read = [job.image for job in jobs if job.image.is_relative_to(root.absolute())]
+        check_inside(root, read, follow_links=follow_links)
     limit_threads()
     model = Model.load(weights, device=device, precision=precision)
     for path in (jobs[0].mask, csa, qc and qc / "index.html"):
@@ -98,7 +110,7 @@ def segment(
     used = settings(context) | {"weights": Path(weights).name, "weights_checksum": checksum}
     outcomes = batch.run(jobs, model, options, overwrite=overwrite)
     signed = _signed(outcomes, used, lambda: batch.describe(out, images, model))
-    failed = _report(signed, len(jobs), csa, qc, used)
+    failed = _report(signed, len(jobs), csa, used, qc=qc, qc_crop=qc_crop)
     if failed and len(jobs) == 1:
         raise InputError(failed[0])
     if failed:
@@ -127,7 +139,13 @@ def _signed(outcomes: Iterable, used: dict, describe: Callable[[], None]) -> Ite
 
 
 def _report(
-    outcomes: Iterable, total: int, csa: Path | None, qc: Path | None, used: dict
+    outcomes: Iterable,
+    total: int,
+    csa: Path | None,
+    used: dict,
+    *,
+    qc: Path | None,
+    qc_crop: float | None,
 ) -> list[str]:
     """Show what happens, write the table of areas and the page, return what failed."""
     from softseg.events import event
@@ -157,7 +175,8 @@ def _report(
     if items:
         from softseg.quality_control import write_page
 
-        print(f"to look at: {write_page(qc, items, title='Spinal cord segmentation')}")
+        page = write_page(qc, items, title="Spinal cord segmentation", crop_mm=qc_crop)
+        print(f"to look at: {page}")
     if total > 1:
         print(", ".join(f"{n} {what}" for what, n in counts.items() if n) or "no mask made")
     return failed

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 
@@ -14,6 +15,11 @@ from softseg.files import write_json
 from softseg.preprocessing.diffusion import mean_diffusion
 from softseg.preprocessing.images import WORKING_SPACING_MM, combine_echoes, to_working_grid
 from softseg.volume import Volume
+
+_SCANNER_TEXTS = {
+    "Manufacturer", "ManufacturersModelName", "MRAcquisitionType", "PhaseEncodingDirection",
+    "ScanningSequence", "SequenceVariant", "SliceEncodingDirection", "Units",
+}  # fmt: skip
 
 
 def preprocess(
@@ -87,9 +93,32 @@ def _preprocess_one(
     volume.save(target)
     write_json(
         target.with_name(target.name.removesuffix(".nii.gz") + ".json"),
-        described | {"GeneratedBy": generated_by("preprocessing"), "Sources": names},
+        about_the_scan(described)
+        | {"GeneratedBy": generated_by("preprocessing"), "Sources": names},
     )
     return target
+
+
+def about_the_scan(described: dict[str, Any]) -> dict[str, Any]:
+    """What a sidecar says about the scan; what could say who was scanned, when or where is dropped.
+
+    Numbers are kept unless they are the person's, texts only where their words are the standard's.
+
+    Example:
+        >>> about_the_scan({"EchoTime": 0.003, "PatientName": "Doe", "PatientWeight": 70.0})
+        {'EchoTime': 0.003}
+    """
+    return {
+        name: value
+        for name, value in described.items()
+        if name in _SCANNER_TEXTS or (_is_numbers(value) and not name.startswith("Patient"))
+    }
+
+
+def _is_numbers(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(_is_numbers(item) for item in value)
+    return isinstance(value, int | float)
 
 
 def _is_series(path: Path) -> bool:

@@ -18,15 +18,30 @@ SAGITTAL_PIXELS_PER_MM = 2
 Source = Volume | Path | str | None
 
 
-def draw(image: Source, masks: Mapping[str, Source], *, slices: int = 10) -> np.ndarray:
+def draw(
+    image: Source,
+    masks: Mapping[str, Source],
+    *,
+    slices: int = 10,
+    crop_mm: float | None = None,
+) -> np.ndarray:
     """The picture of one item.
+
+    Args:
+        image: What is shown; None for black.
+        masks: By name, whose outlines are drawn.
+        slices: Axial slices.
+        crop_mm: Black out what is farther than this from every mask, so that the picture shows
+            nothing by which a person could be known.
 
     Returns:
         `(rows, columns, 3)` uint8.
 
     Raises:
-        InputError: If no mask is given or one cannot be read.
+        InputError: If no mask is given or one cannot be read, or `crop_mm` is negative.
     """
+    if crop_mm is not None and not 0 <= crop_mm < np.inf:
+        raise InputError(f"quality control: crop to 0 mm or more of the cord, found {crop_mm:g}")
     if not masks:
         raise InputError("quality control: at least one mask is needed to find the cord")
     volumes = {name: _working(source) for name, source in masks.items()}
@@ -38,6 +53,8 @@ def draw(image: Source, masks: Mapping[str, Source], *, slices: int = 10) -> np.
         return np.zeros((int(2 * HALF_MM * PIXELS_PER_MM),) * 2 + (3,), dtype=np.uint8)
     centre = _centres(union, heights)
     gray = _window(back.data, union)
+    if crop_mm is not None:
+        gray = _near(gray, union > 0, back.spacing_mm, crop_mm)
     chosen = heights[
         np.round(np.linspace(0, len(heights) - 1, min(slices, len(heights)))).astype(int)
     ]
@@ -81,6 +98,22 @@ def _window(data: np.ndarray, union: np.ndarray) -> np.ndarray:
     near = ndimage.binary_dilation(union > 0, iterations=8)
     low, high = np.percentile(data[near], [1, 99.5])
     return np.clip((data - low) / max(float(high - low), 1e-6), 0, 1)
+
+
+def _near(
+    gray: np.ndarray, mask: np.ndarray, spacing_mm: Sequence[float], crop_mm: float
+) -> np.ndarray:
+    """Zero where the mask is farther than `crop_mm`; slices beyond its ends hold nothing at all."""
+    reach = [int(np.ceil(crop_mm / mm)) + 1 for mm in spacing_mm]
+    box = tuple(
+        slice(max(0, int(found.min()) - r), int(found.max()) + r + 1)
+        for found, r in zip(np.nonzero(mask), reach, strict=True)
+    )
+    # Distances are needed in the box only, which is small against a whole body.
+    distance_mm = ndimage.distance_transform_edt(~mask[box], sampling=spacing_mm)
+    cropped = np.zeros_like(gray)
+    cropped[box] = np.where(distance_mm <= crop_mm, gray[box], 0)
+    return cropped
 
 
 def _plane(

@@ -48,6 +48,7 @@ def write_page(
     title: str = "Quality control",
     slices: int = 10,
     jobs: int = 1,
+    crop_mm: float | None = None,
 ) -> Path:
     """Write `index.html` and one picture an item.
 
@@ -62,6 +63,7 @@ def write_page(
         title: Of the page.
         slices: Axial slices per picture.
         jobs: Threads that draw.
+        crop_mm: Black out what is farther than this from the masks.
 
     Returns:
         Path of the page.
@@ -76,9 +78,9 @@ def write_page(
     def write(item: Item) -> str:
         path = folder / "pictures" / f"{_safe(item.name)}.png"
         try:
-            picture = draw(item.image, item.masks, slices=slices)
+            picture = draw(item.image, item.masks, slices=slices, crop_mm=crop_mm)
         except InputError as error:
-            return f'<p class="error">{escape(str(error))}</p>'
+            return f'<p class="error">{escape(_without_folders(error, item))}</p>'
         _save(picture, path)
         source = f"pictures/{path.name}"
         return f'<img src="{source}" alt="{escape(item.name)}" loading="lazy">'
@@ -87,7 +89,7 @@ def write_page(
         pictures = list(pool.map(write, listed))
     page = _page(title, listed, pictures)
     with replacing(folder / "index.html") as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
     return folder / "index.html"
 
 
@@ -98,6 +100,7 @@ def write_ground_truth_page(
     labels: str = "labels",
     subjects: Iterable[str] | None = None,
     jobs: int = 1,
+    crop_mm: float | None = None,
 ) -> Path:
     """The page of soft truths: each contrast with its hard and its soft outline.
 
@@ -138,7 +141,7 @@ def write_ground_truth_page(
             )
         )
     title = f"Soft ground truth: {dataset.root.name}"
-    return write_page(folder / "quality_control", items, title=title, jobs=jobs)
+    return write_page(folder / "quality_control", items, title=title, jobs=jobs, crop_mm=crop_mm)
 
 
 def _save(picture: np.ndarray, path: Path) -> None:
@@ -146,6 +149,15 @@ def _save(picture: np.ndarray, path: Path) -> None:
 
     with replacing(path) as temporary:
         Image.fromarray(picture).save(temporary)
+
+
+def _without_folders(error: InputError, item: Item) -> str:
+    """The message without the folders of its files: a page is sent to others."""
+    text = str(error)
+    for source in (item.image, *item.masks.values()):
+        if isinstance(source, Path | str):
+            text = text.replace(str(source), Path(source).name)
+    return text
 
 
 def _safe(name: str) -> str:
