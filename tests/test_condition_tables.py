@@ -105,6 +105,7 @@ def test_sentences_follow_the_numbers():
     said = say_conditions(summarise_conditions(parts), compare_conditions(parts, "unet"), "unet")
     assert "3.5 % off under the reference" in said
     assert "at worst 7.5 % (GE)" in said
+    assert f"from +3.5 % ({PLAIN}) to +7.5 % (GE)" in said
     assert "adjusted p < 0.05) for: GE." in said
     assert "1 of 24 masks miss the cord, most of them for noise (1)." in said
 

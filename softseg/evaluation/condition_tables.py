@@ -120,11 +120,13 @@ def say_conditions(
     known = others["absolute_error_percent"].dropna()
     if known.empty or reference not in own.index:
         return f"No mask of {method} is usable, so that nothing can be said of its errors."
-    worst = known.idxmax()
+    worst, signed = known.idxmax(), own["error_percent"].dropna()
     text = (
         f"The area of {method} is {own.loc[reference, 'absolute_error_percent']:.1f} % off under "
         f"the reference and {known.median():.1f} % in the median of {len(known)} changed "
-        f"conditions, at worst {known[worst]:.1f} % ({worst})."
+        f"conditions, at worst {known[worst]:.1f} % ({worst}); with its sign, the mean error runs "
+        f"from {signed.min():+.1f} % ({signed.idxmin()}) to {signed.max():+.1f} % "
+        f"({signed.idxmax()})."
     )
     return f"{text} {_say_tests(comparisons, alpha)} {_say_failures(own)}"
 
