@@ -339,6 +339,18 @@ def test_methods_keep_apart_in_colour_and_marker_and_truths_keep_their_colour():
     assert colors["truth"] == figures.method_colors(["truth"])["truth"]
 
 
+def test_methods_of_the_main_comparison_look_the_same_whoever_stands_beside_them():
+    from softseg.figures.style import method_markers
+
+    for give in (figures.method_colors, method_markers):
+        few, many = ["soft_all", "hard_all"], ["labels", "mine", "hard_all", "theirs", "soft_all"]
+        assert {m: give(many)[m] for m in few} == give(few)
+        assert len(set(give(many).values())) == len(many)
+        assert give(["soft_all_seed-1"])["soft_all_seed-1"] == give(few)["soft_all"]
+        seeds = [f"soft_all_seed-{i}" for i in range(3)]
+        assert len(set(give(seeds).values())) == 3
+
+
 def test_a_star_marks_a_method_that_differs_from_the_first():
     spread = statistics.contrast_variability(csa_table(n=10, methods=["labels", "unet"]))
     spread.loc[spread["method"] == "unet", "sd_mm2"] += 20

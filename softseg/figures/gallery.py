@@ -175,4 +175,10 @@ def _extent(volume: Volume) -> Extent:
 
 def bright(color: str) -> str:
     """Dark colours disappear on a dark image: the truths' colours are lifted."""
-    return {"#222222": "#FFFFFF", "#117733": "#44DD77", "#332288": "#8C7BFF"}.get(color, color)
+    lifted = {
+        "#222222": "#FFFFFF",
+        "#117733": "#44DD77",
+        "#332288": "#8C7BFF",
+        "#882255": "#E0659B",
+    }
+    return lifted.get(color, color)

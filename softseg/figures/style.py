@@ -7,7 +7,7 @@ colour-blind readers, and no figure depends on colour alone. Figures have a whit
 page keeps in its dark theme.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -22,17 +22,43 @@ WIDTH_IN = 7.0
 
 DARK, GREY, LIGHT = "#222222", "#777777", "#D9D9D9"
 
-_METHOD_COLORS = {"truth": "#222222", "labels": "#CC6677", "labels_softseg": "#117733"}
+_METHOD_COLORS = {
+    "truth": "#222222",
+    "labels": "#CC6677",
+    "labels_softseg": "#117733",
+    "soft_all": "#332288",
+    "hard_all": "#DDAA33",
+    "soft_per_contrast": "#44AA99",
+    "hard_per_contrast": "#882255",
+    "contour_following": "#88CCEE",
+    "contour": "#88CCEE",
+}
+"""Methods of the main comparison look the same in every figure of every chapter."""
 _MORE_COLORS = (
     "#332288", "#DDAA33", "#44AA99", "#882255", "#88CCEE", "#999933", "#AA4499", "#661100",
     "#6699CC",
 )  # fmt: skip
+_METHOD_MARKERS = {
+    "truth": "d",
+    "labels": "o",
+    "labels_softseg": "s",
+    "soft_all": "D",
+    "hard_all": "^",
+    "soft_per_contrast": "<",
+    "hard_per_contrast": ">",
+    "contour_following": "v",
+    "contour": "v",
+}
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 METHOD_TITLES = {
     "truth": "true area",
     "labels": "hard truth",
     "labels_softseg": "soft truth",
     "labels_softseg_bin": "soft truth > 0.5",
+    "contour_following": "contour following",
+    "contour": "contour following",
+    "propseg-auto": "PropSeg, by itself",
+    "propseg-centreline": "PropSeg, centreline given",
 }
 """How figures write the methods that every data set has; others appear under their own name."""
 
@@ -133,14 +159,35 @@ def method_title(name: str) -> str:
 
 
 def method_colors(methods: Sequence[str]) -> dict[str, str]:
-    """A colour for each method; truths keep theirs, others take the next free one in order."""
-    free = iter(_MORE_COLORS * (1 + len(methods) // len(_MORE_COLORS)))
-    return {m: _METHOD_COLORS.get(m) or next(free) for m in dict.fromkeys(methods)}
+    """A colour for each method: its own, or for one that has none the next that is free.
+
+    Several trainings of one method, `soft_all_seed-1` and so on, look like the method if only one
+    of them is there.
+
+    Example:
+        >>> method_colors(["mine", "soft_all"])
+        {'mine': '#DDAA33', 'soft_all': '#332288'}
+    """
+    return _assign(methods, _METHOD_COLORS, _MORE_COLORS)
 
 
 def method_markers(methods: Sequence[str]) -> dict[str, str]:
     """A marker for each method, so that colour is not the only difference."""
-    return {m: MARKERS[i % len(MARKERS)] for i, m in enumerate(dict.fromkeys(methods))}
+    return _assign(methods, _METHOD_MARKERS, MARKERS)
+
+
+def _assign(methods: Sequence[str], own: Mapping[str, str], more: Sequence[str]) -> dict[str, str]:
+    """What is a method's own if nobody else here has it, else the next free one in order."""
+    names = list(dict.fromkeys(methods))
+    base = {name: str(name).partition("_seed-")[0] for name in names}
+    single = {name for name in names if list(base.values()).count(base[name]) == 1}
+    found = {name: own[base[name]] for name in names if name in single and base[name] in own}
+    free = [value for value in more if value not in found.values()] or list(more)
+    others = [name for name in names if name not in found]
+    return {
+        name: found[name] if name in found else free[others.index(name) % len(free)]
+        for name in names
+    }
 
 
 def spread_points(n: int, width: float = 0.2) -> np.ndarray:
