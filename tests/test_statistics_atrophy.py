@@ -216,10 +216,17 @@ def test_sentences_say_what_was_measured_and_what_was_not():
     n = sizes.set_index(["design", "atrophy_percent"])["n_per_arm"]
     assert f"{n['longitudinal, same contrast', 1]:,.0f}" in said
     assert f"{n['longitudinal, different contrasts', 1]:,.0f}" in said
+    cost = statistics.contrast_cost(sizes).set_index(["study", "atrophy_percent"])
+    for study in ("longitudinal", "cross-sectional"):
+        said = say_cost(sizes, "m", atrophy_percent=1, study=study)
+        assert f"{cost.loc[(study, 1), 'extra_people']:,.0f} more people" in said
+        assert f"{cost.loc[(study, 1), 'extra_hours']:,.0f} more scanner hours" in said
     assert "too few" in say_cost(sizes, "other", atrophy_percent=1)
 
 
-def test_a_method_that_shows_no_loss_is_called_so():
+@pytest.mark.filterwarnings("error")
+def test_a_method_that_shows_no_loss_is_called_so_without_a_warning():
     sizes = statistics.sample_size_table(crossed(), n_resamples=0)
-    sizes["n_per_arm"] = np.inf
+    sizes["n_per_arm"] = sizes["scanner_hours"] = np.inf
+    assert statistics.contrast_cost(sizes)["extra_people"].isna().all()
     assert "no number of people" in say_cost(sizes, "m", atrophy_percent=1)

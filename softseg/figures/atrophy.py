@@ -91,7 +91,7 @@ def atrophy_detected(table: pd.DataFrame) -> Figure:
     step = table["atrophy_percent"].drop_duplicates().sort_values().diff().min()
     for i, method in enumerate(methods):
         one = table[table["method"] == method].sort_values("atrophy_percent")
-        aside = 0.12 * (0 if pd.isna(step) else step) * (i - (len(methods) - 1) / 2)
+        aside = 0.12 * (1 if pd.isna(step) else step) * (i - (len(methods) - 1) / 2)
         error = [one["mean"] - one["ci_low"], one["ci_high"] - one["mean"]]
         ax.errorbar(
             one["atrophy_percent"] + aside, one["mean"], error, fmt=markers[method], capsize=3,

@@ -107,7 +107,8 @@ def contrast_cost(sizes: pd.DataFrame) -> pd.DataFrame:
         for study, (one, mixed, adjusted) in PAIRS.items():
             if not {one, mixed} <= set(part.index):
                 continue
-            n, hours = part["n_per_arm"], part["scanner_hours"]
+            # Python's numbers: infinity minus infinity is no event that needs a warning.
+            n, hours = (part[c].map(float).to_dict() for c in ("n_per_arm", "scanner_hours"))
             rows.append(
                 {
                     "method": method,

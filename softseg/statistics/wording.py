@@ -140,24 +140,35 @@ def say_response(responses: pd.DataFrame, method: str) -> str:
     )
 
 
-def say_cost(sizes: pd.DataFrame, method: str, *, atrophy_percent: float) -> str:
-    """One sentence on what different contrasts at two visits cost a study.
+def say_cost(
+    sizes: pd.DataFrame, method: str, *, atrophy_percent: float, study: str = "longitudinal"
+) -> str:
+    """One sentence on what contrasts that are not held fixed cost a study.
 
     Args:
         sizes: From `sample_size_table`.
         method: Whose masks.
         atrophy_percent: Loss to be seen.
+        study: `longitudinal` or `cross-sectional`.
     """
     rows = sizes[(sizes["method"] == method) & (sizes.get("atrophy_percent") == atrophy_percent)]
     if rows.empty:
         return f"What a study with masks of {method} needs is not known: too few people."
     rows = rows.set_index("design")
-    one = _say_people(rows.loc["longitudinal, same contrast"])
-    mixed = _say_people(rows.loc["longitudinal, different contrasts"])
-    return (
-        f"With masks of {method}, a loss of {atrophy_percent:g} % between two visits takes {one} "
-        f"per arm in one contrast and {mixed} in different contrasts."
+    names, between = {
+        "longitudinal": (("same contrast", "different contrasts"), "two visits"),
+        "cross-sectional": (("one contrast", "mixed contrasts"), "two groups"),
+    }[study]
+    one, mixed = (rows.loc[f"{study}, {name}"] for name in names)
+    said = (
+        f"With masks of {method}, a loss of {atrophy_percent:g} % between {between} takes "
+        f"{_say_people(one)} per arm in one contrast and {_say_people(mixed)} in {names[1]}"
     )
+    people = 2 * (float(mixed["n_per_arm"]) - float(one["n_per_arm"]))
+    if not math.isfinite(people):
+        return f"{said}."
+    hours = mixed["scanner_hours"] - one["scanner_hours"]
+    return f"{said}: for both arms {people:,.0f} more people and {hours:,.0f} more scanner hours."
 
 
 def _say_people(row: pd.Series) -> str:
