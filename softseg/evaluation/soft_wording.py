@@ -1,5 +1,7 @@
 """What the tables of soft values say, as sentences that are computed."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -101,6 +103,23 @@ def say_losses(
     return say_comparison(
         tests, other, loss, what="volume, relative to what the network learnt,", unit="%"
     )
+
+
+def say_expected(biases: Mapping[str, float], loss: str = "adaptive_wing") -> str:
+    """One sentence on the bias that follows from measured doubt.
+
+    Args:
+        biases: From `scatter.expected_biases`.
+        loss: Which one.
+
+    Example:
+        >>> say_expected({"adaptive_wing": 3.2})
+        'From the measured doubt alone, adaptive_wing was to be expected to be off by +3.2 %.'
+    """
+    bias = biases.get(loss, float("nan"))
+    if np.isnan(bias):
+        return "No model was there whose doubt could be measured."
+    return f"From the measured doubt alone, {loss} was to be expected to be off by {bias:+.1f} %."
 
 
 def say_resolutions(resolutions: pd.DataFrame, method: str) -> str:
