@@ -434,3 +434,9 @@ def test_costs_far_apart_are_drawn_on_a_logarithmic_scale_and_close_ones_are_not
     assert (first.get_xscale(), second.get_xscale()) == ("log", "linear")
     gaps = cost_table().assign(minutes=[np.nan, 0.0])
     assert png(figures.training_cost(gaps))
+
+
+def test_a_training_without_validation_shows_its_loss_alone():
+    table = pd.DataFrame({"step": [1, 2, 3], "loss": [0.9, 0.5, 0.4], "learning_rate": 0.1})
+    figure = figures.learning_curves({"alone": table})
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["training loss"]

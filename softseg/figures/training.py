@@ -48,15 +48,19 @@ def learning_curves(
     Args:
         curves: Model → its `history.csv`: `step`, `loss` and `validation_<score>`; one table for
             one model.
-        scores: Which validation scores, with their axis labels.
+        scores: Which validation scores, with their axis labels; those that no model has are left
+            out, as where nothing was validated.
     """
     curves = {"model": curves} if isinstance(curves, pd.DataFrame) else curves
     colors, markers = method_colors(list(curves)), method_markers(list(curves))
-    panels = {"loss": "training loss"} | {f"validation_{k}": v for k, v in scores.items()}
+    known = set().union(*(table.columns for table in curves.values()))
+    panels = {"loss": "training loss"} | {
+        f"validation_{k}": v for k, v in scores.items() if f"validation_{k}" in known
+    }
     figure, axes = new_figure(1, len(panels), height_in=3.0 + 0.25 * (len(curves) > 1))
     for ax, (column, label) in zip(axes[0], panels.items(), strict=True):
         for i, (name, table) in enumerate(curves.items()):
-            rows = table.dropna(subset=[column])
+            rows = table.reindex(columns=["step", column]).dropna()
             values = rows[column]
             if column == "loss":
                 values = values.rolling(max(1, len(rows) // 50), min_periods=1).mean()
