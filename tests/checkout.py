@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 PARTS = ("softseg", "notebooks", "book", "tests/slurm", "_config.yml", "_toc.yml", "pyproject.toml")
@@ -60,11 +61,16 @@ def digests(folder: Path, *, endings: tuple[str, ...] = ENDINGS) -> dict[str, st
     killed process left in hidden folders do not count.
     """
     found = {}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(visible_files(folder)):
         relative = path.relative_to(folder)
-        skipped = any(p.startswith(".") or p in ("times", "logs", "shards") for p in relative.parts)
-        if skipped or path.name in VOLATILE or not path.name.endswith(endings):
-            continue
-        if path.is_file():
+        skipped = {"times", "logs", "shards"} & set(relative.parts)
+        if not skipped and path.name not in VOLATILE and path.name.endswith(endings):
             found[str(relative)] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
+
+
+def visible_files(folder: Path) -> Iterator[Path]:
+    """Files below `folder` outside hidden folders, which may vanish while one looks."""
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(parent) / name for name in files if not name.startswith("."))

@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from checkout import visible_files
 
 LIMIT_S = 300.0
 SUBJECTS = ("sub-01", "sub-02", "sub-03", "sub-04")
@@ -48,10 +49,9 @@ class Step:
     def results(self, root: Path) -> dict[str, str]:
         """SHA-256 of every file at its final place."""
         found = {}
-        for path in sorted(p for name in self.outputs for p in (root / name).rglob("*")):
+        for path in sorted(p for name in self.outputs for p in visible_files(root / name)):
             relative = path.relative_to(root)
-            hidden = any(part.startswith(".") for part in relative.parts)
-            if path.is_file() and not hidden and not set(relative.parts) & set(self.ignored):
+            if not set(relative.parts) & set(self.ignored):
                 found[str(relative)] = hashlib.sha256(path.read_bytes()).hexdigest()
         return found
 
@@ -279,7 +279,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--together", action="store_true", help="two processes instead, no kill")
     options = parser.parse_args()
-    sys.path.insert(0, str(Path(__file__).parent))
     # What is imported before the forks, no trial has to import.
     importlib.import_module(MODULES[options.step])
     if "torch" in sys.modules:

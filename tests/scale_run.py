@@ -204,8 +204,9 @@ def plot(table: pd.DataFrame, path: Path) -> None:
     start = float(first["processor (s)"].iloc[0])
     axes[0].plot(people, [start, start * people[1] / people[0]], "k:", label="linear")
     axes[0].set(xscale="log", yscale="log", xlabel="people", ylabel="processor time (s)")
-    axes[1].set(xscale="log", ylim=(0, None), xlabel="people", ylabel="peak memory (MiB)")
-    axes[0].legend(fontsize="small")
+    highest = 1.1 * table["peak memory (MiB)"].max()
+    axes[1].set(xscale="log", ylim=(0, highest), xlabel="people", ylabel="peak memory (MiB)")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=160, metadata={"Software": None})
 

@@ -47,7 +47,7 @@ def test_killed_at_a_random_moment_it_goes_on_to_the_same_files(step, trials):
 
 @pytest.mark.stress
 @pytest.mark.parametrize(
-    ("step", "trials"), [("phantom", 10), ("ground truth", 22), ("segmentation", 16),
+    ("step", "trials"), [("phantom", 8), ("ground truth", 20), ("segmentation", 16),
                          ("training", 10)],
 )  # fmt: skip
 def test_fifty_kills_at_random_moments_harm_nothing(step, trials):
