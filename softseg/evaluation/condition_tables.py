@@ -160,13 +160,15 @@ def say_slopes(summary: pd.DataFrame, method: str) -> str:
         summary: From `summarise_conditions`.
         method: Which method.
     """
-    own = summary[summary["method"] == method].set_index("condition")["slope"].dropna()
+    own = summary[summary["method"] == method].dropna(subset=["slope"]).set_index("condition")
     if own.empty:
         return "Too few people to say whether areas follow them."
-    lowest = own.idxmin()
+    slope, lowest = own["slope"], own["slope"].idxmin()
     return (
-        f"Of every mm² by which two people differ, {method} shows {own.median():.2f} mm² in the "
-        f"median of {len(own)} conditions, and least, {own[lowest]:.2f} mm², under: {lowest}."
+        f"Of every mm² by which two people differ, {method} shows {slope.median():.2f} mm² in the "
+        f"median of {len(own)} conditions (n = {own['people'].max():.0f}), and least, "
+        f"{slope[lowest]:.2f} mm², under: {lowest} (95 % interval "
+        f"{own.loc[lowest, 'slope_low']:.2f} to {own.loc[lowest, 'slope_high']:.2f})."
     )
 
 
