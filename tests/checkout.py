@@ -63,7 +63,7 @@ def digests(folder: Path, *, endings: tuple[str, ...] = ENDINGS) -> dict[str, st
     found = {}
     for path in sorted(visible_files(folder)):
         relative = path.relative_to(folder)
-        skipped = {"times", "logs", "shards"} & set(relative.parts)
+        skipped = {"times", "logs", "shards", "benchmarks"} & set(relative.parts)
         if not skipped and path.name not in VOLATILE and path.name.endswith(endings):
             found[str(relative)] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found

@@ -59,4 +59,4 @@ def test_the_workflow_has_a_job_for_every_shard(project_root, count, option):
     assert done.returncode == 0, done.stdout + done.stderr
     counts = [line.split() for line in done.stdout.splitlines()]
     found = [int(words[1]) for words in counts if words[:1] == ["ground_truth_shard"]]
-    assert sum(found) == count
+    assert set(found) == ({count} if count else set())  # the table may be printed twice
