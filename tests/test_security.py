@@ -136,7 +136,7 @@ weights = untrained_weights(here)
 for words in (
     ["segment", image, "-o", here / "out", "--weights", weights, "--qc", here / "page",
      "--csa", here / "a.csv", "--uncertainty"],
-    ["csa", image, "-o", here / "c.csv", "--plot", here / "c.png"],
+    ["csa", image, "-o", here / "c.csv", "--per-slice"],
     ["ground-truth", here / "data"],
     ["phantom", here / "phantom", "--subjects", "1", "--contrasts", "T1w", "--jobs", "1"],
     ["verify", here / "phantom"],
