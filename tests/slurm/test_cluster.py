@@ -86,7 +86,6 @@ def test_the_tiny_scale_through_slurm_gives_the_bytes_of_one_core(project_root, 
 def test_shards_through_slurm_give_the_bytes_of_one_core(project_root, tmp_path, cluster):
     scale = yaml.safe_load((project_root / "notebooks/scales/tiny.yml").read_text())
     scale |= {"shards": 2}
-    scale["dataset"] |= {"subjects": 4, "contrasts": "T2w,T2star"}
     target = f"runs/{scale['run']}/shards/ground-truth_"
     run, same = compare(
         project_root, tmp_path, cluster, scale, *(f"{target}{k}-of-2.csv" for k in range(2))
