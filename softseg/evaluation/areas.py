@@ -175,8 +175,8 @@ def evaluate_profile(
 
     Returns:
         `subject`, `session`, `contrast`, `method`, `mask`, `slice`, `level`, `position` (0 at the
-        top of the level, 1 at its bottom), `area_mm2`, `flag`; images without mask or levels have
-        no rows.
+        top of the level, 1 at its bottom), `area_mm2`, `flag`; images without levels or with a
+        missing or empty mask have no rows.
     """
     tasks = find_tasks(
         dataset, methods, subjects=subjects, extra={"levels": levels, "discs": DISCS}
@@ -209,7 +209,9 @@ def _profile_rows(task: Task, *, variants: Sequence[Variant]) -> list[dict]:
             continue
         mask = read_mask(source, task.image)
         for named, treat in variants:
-            table = _measure(treat(mask), task)
+            table = _try(_measure, treat(mask), task)
+            if not isinstance(table, pd.DataFrame):  # an empty mask has no profile
+                continue
             table = table[table["level"].notna()]
             row = task.keys | {"method": method} | named
             rows += [row | found for found in table.to_dict("records")]
