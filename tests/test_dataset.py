@@ -332,3 +332,13 @@ def test_json_files_beside_images_are_not_images(tmp_path):
     make_tree(tmp_path, ["sub-1"])
     (tmp_path / "sub-1/anat/sub-1_T2w.json").write_text(json.dumps({}))
     assert len(Dataset.index(tmp_path).images) == 6
+
+
+def test_a_data_set_whose_folder_has_a_dot_in_its_name_is_found(tmp_path):
+    root = tmp_path / "study-1.5T"
+    image = root / "sub-01" / "anat" / "sub-01_T2w.nii.gz"
+    image.parent.mkdir(parents=True)
+    image.write_bytes(b"")
+    (root / "dataset_description.json").write_text('{"Name": "dots", "BIDSVersion": "1.9.0"}')
+    found = Dataset.index(root, cache=False).images
+    assert [str(path) for path in found["path"]] == [str(image)]

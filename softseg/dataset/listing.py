@@ -7,6 +7,7 @@ three folders of derivatives); the cache makes the next start take 0.06 s.
 import hashlib
 import logging
 import os
+import tempfile
 from pathlib import Path
 
 import pandas as pd
@@ -91,7 +92,13 @@ def _list(root: Path) -> pd.DataFrame:
     import bids2table
 
     logging.getLogger("bids2table").setLevel(logging.ERROR)
-    table = bids2table.index_dataset(str(root)) if any(root.glob("sub-*")) else None
+    table = None
+    if any(root.glob("sub-*")):
+        # bids2table finds nobody in a folder whose own name has a dot, such as study-1.5T.
+        with tempfile.TemporaryDirectory() as place:
+            link = Path(place).resolve() / "dataset"
+            link.symlink_to(root.resolve(), target_is_directory=True)
+            table = bids2table.index_dataset(str(link))
     if table is None or not len(table):
         raise InputError(f"{root}: no sub-* folders with files in them; is it a BIDS data set?")
     table = table.select(["sub", "ses", "run", "ext", "path"]).to_pandas()

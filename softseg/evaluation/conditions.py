@@ -63,10 +63,10 @@ CONDITIONS: dict[str, Condition] = {
         Condition(REFERENCE, "reference (Siemens, 3 T)", "reference"),
         Condition("vendor-philips", "Philips", "vendor", {"vendor": "Philips"}),
         Condition("vendor-ge", "GE", "vendor", {"vendor": "GE"}),
-        Condition("field-1.5T", "1.5 T", "field strength", {"field_t": 1.5}),
-        Condition("field-7T", "7 T", "field strength", {"field_t": 7.0}),
-        Condition("voxels-0.75", "voxels × 0.75", "resolution", {"voxel_scale": 0.75}),
-        Condition("voxels-1.5", "voxels × 1.5", "resolution", {"voxel_scale": 1.5}),
+        Condition("field-low", "1.5 T", "field strength", {"field_t": 1.5}),
+        Condition("field-high", "7 T", "field strength", {"field_t": 7.0}),
+        Condition("voxels-small", "voxels × 0.75", "resolution", {"voxel_scale": 0.75}),
+        Condition("voxels-large", "voxels × 1.5", "resolution", {"voxel_scale": 1.5}),
         *(
             Condition(f"contrast-{c.name}", f"{c.title} (unseen)", "contrast", contrasts=(c.name,))
             for c in UNSEEN_CONTRASTS.values()
