@@ -48,7 +48,7 @@ book: $(STAMP) ## render the committed chapters (no data, no network)
 	@echo; echo "The book: $(CURDIR)/_build/html/index.html"
 
 chapters: $(STAMP) ## execute at book scale (long) and refresh the committed chapters
-	@$(SNAKEMAKE) --configfile notebooks/scales/book.yml -- chapters
+	@$(SNAKEMAKE) --configfile notebooks/scales/book.yml notebooks/scales/grid.yml -- chapters
 	$(BIN)/python notebooks/assemble.py --commit runs/book/chapters
 	$(BIN)/python notebooks/overview.py runs/book book/_static/overview.png
 
@@ -60,6 +60,7 @@ check: $(STAMP) ## lint and format, notebooks included
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff format --check --line-length 72 notebooks/*.ipynb
+	$(BIN)/python tests/audit_dependencies.py
 
 format: $(STAMP) ## format in place
 	$(BIN)/ruff check --fix .
