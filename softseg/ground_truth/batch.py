@@ -256,11 +256,12 @@ def _run(tasks: list[Task], jobs: int) -> Iterator[tuple[Task, object]]:
 
 
 def _show(outcomes: Iterator, total: int, progress: bool) -> Iterator:
-    if not progress:
-        yield from outcomes
-        return
     from rich.console import Console
     from rich.progress import track
 
     console = Console(stderr=True)
+    # In a file or a pipe a bar is a line of boxes between the messages.
+    if not progress or not console.is_terminal:
+        yield from outcomes
+        return
     yield from track(outcomes, "Soft ground truth", total=total, console=console)
