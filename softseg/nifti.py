@@ -166,6 +166,8 @@ def _geometry(
         raise InputError(f"{path}: voxel sizes must be positive, found {_numbers(spacing)} mm")
     try:
         header.check_fix(logger=_SILENT, error_level=100)
+        # Codes that NIfTI does not know have become 0 by now, as they must be to be written again.
+        codes = tuple(int(header[key]) for key in ("qform_code", "sform_code"))
         affine = np.asarray(header.get_best_affine(), dtype=float)
     except (ValueError, nib.spatialimages.HeaderDataError) as error:
         raise InputError(f"{path}: the affine cannot be read ({brief(error)})") from error

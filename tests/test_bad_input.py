@@ -311,3 +311,13 @@ def test_what_an_attempt_finds_wrong_is_a_fault(tmp_path):
     case = attempt("divine", [], tmp_path)
     assert (case.code, case.faults) == (2, ())
     assert below(tmp_path) == set()
+
+
+def test_codes_that_nifti_does_not_know_are_not_passed_on(tmp_path):
+    image = nib.Nifti1Image(np.ones((4, 5, 6), np.float32), np.diag([1.0, 2.0, 3.0, 1.0]))
+    image.header["qform_code"] = -38
+    path = tmp_path / "odd.nii"
+    path.write_bytes(image.to_bytes())
+    volume = Volume.load(path)
+    assert set(volume.codes) <= set(range(6))
+    assert Volume.load(volume.save(tmp_path / "saved.nii")).data.shape == (4, 5, 6)
