@@ -60,3 +60,12 @@ def test_a_chapter_carries_no_path_of_the_machine_it_ran_on(path):
     text = json.dumps(nbformat.read(path, as_version=4).cells)
     for private in ("/root/", "/home/", "/work/", "/tmp/"):
         assert private not in text
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_a_cell_with_a_caption_shows_its_figure_alone(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
+        kinds = [set(output.get("data", {})) for output in cell.get("outputs", [])]
+        shown = [kind for kind in kinds if not any("papermill.record" in key for key in kind)]
+        assert not name or len(shown) == 1, f"{name}: a table would take the figure's caption"

@@ -11,7 +11,7 @@ import yaml
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("[0-9]*.ipynb"))
 SCALES = sorted((Path(__file__).resolve().parents[1] / "notebooks/scales").glob("*.yml"))
 SCALES = [path for path in SCALES if path.stem != "grid"]  # the models to choose from
-CELLS, LINES, COLUMNS = 12, 15, 72
+CELLS, LINES, COLUMNS = 14, 15, 72
 
 pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
