@@ -433,11 +433,12 @@ def test_the_grid_of_models_names_only_what_exists(project_root):
         alone = [m for m in grid.values() if m.get("method") == f"{kind}_per_contrast"]
         assert sorted(c for model in alone for c in model["contrasts"]) == sorted(CONTRASTS)
     for name, model in grid.items():
-        settings = {k: v for k, v in model.items() if k not in ("method", "seeds")}
-        config = TrainingConfig.from_dict({"output": name} | settings)
+        of_notebook = ("method", "seeds", "own_truth", "segmented", "settings")
+        settings = {k: v for k, v in model.items() if k not in of_notebook}
+        config = TrainingConfig.from_dict({"output": name} | settings | model.get("settings", {}))
         make_loss(config, make_network(config)[1])
         get_augmentation(config.augmentation)
-        assert set(config.contrasts) <= set(CONTRASTS)
+        assert set(config.contrasts) | set(model.get("segmented", ())) <= set(CONTRASTS)
         assert "steps" not in model, "every model gets the same number of steps"
 
 
