@@ -49,7 +49,7 @@ def test_the_committed_table_shows_linear_time_and_flat_memory(project_root):
 
 
 def test_committed_tables_name_date_machine_and_command(project_root):
-    for name in ("scale", "scale_projection", "interruptions"):
+    for name in ("scale", "scale_projection", "interruptions", "fuzz"):
         table = pd.read_csv(project_root / f"book/tables/{name}.csv")
         assert table[["date", "machine", "command"]].notna().all().all(), name
         assert table["date"].str.fullmatch(r"\d{4}-\d\d-\d\d").all()
@@ -64,6 +64,14 @@ def test_at_least_fifty_interruptions_harmed_nothing(project_root):
     assert (table["half files"] == 0).all()
     assert (table["restarts that ended well"] == table["trials"]).all()
     assert (table["identical results"] == table["trials"]).all()
+
+
+def test_two_thousand_broken_inputs_made_no_fault(project_root):
+    table = pd.read_csv(project_root / "book/tables/fuzz.csv").set_index("tried on")
+    assert table.loc["all", "cases"] >= 2000
+    assert (table["faults"] == 0).all()
+    assert (table[["done", "some failed", "refused"]].sum(axis=1) == table["cases"]).all()
+    assert (table["peak memory (MiB)"] < 1024).all()
 
 
 @pytest.mark.stress
