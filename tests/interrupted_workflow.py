@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TARGETS = [f"runs/interrupted/shards/ground-truth_{shard}-of-2.csv" for shard in range(2)]
 SCALE = {
     "run": "interrupted",
-    "dataset": {"kind": "phantom", "subjects": 7, "seed": 1},
+    "dataset": {"kind": "phantom", "subjects": 7, "seed": 1, "contrasts": "T2w,T2star"},
     "seeds": [1],
     "shards": 2,
     "notebooks": {},
