@@ -144,3 +144,15 @@ def test_the_table_that_is_shown_is_not_changed():
     table = summary()
     show_table(table, strong=["labels"])
     pd.testing.assert_frame_equal(table, summary())
+
+
+def test_a_table_without_rows_is_a_sentence():
+    table = show_table(summary().head(0), "Spread <1>")
+    assert str(table) == "Spread <1>: nothing to show for these data."
+    assert table.html == "<p>Spread &lt;1&gt;: nothing to show for these data.</p>"
+
+
+def test_a_long_name_may_break_and_still_reads_the_same():
+    table = show_table(pd.DataFrame({"method": ["soft_all_dice"], "n": [3]}))
+    assert "soft_<wbr>all_<wbr>dice" in table.html
+    assert cells(table)["td"][0] == "soft_all_dice"

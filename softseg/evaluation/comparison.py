@@ -166,6 +166,18 @@ def method_errors(errors: pd.DataFrame, overlap: pd.DataFrame | None = None) -> 
     return table.rename_axis("method")
 
 
+def split_errors(table: pd.DataFrame, methods: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What `method_errors` says of the area, and what of the overlap: two tables that fit a page.
+
+    Args:
+        table: From `method_errors`.
+        methods: Rows, in this order.
+    """
+    rows = table.reindex(methods).rename_axis("method")
+    overlap = [name for name in OVERLAP if name in rows]
+    return rows.drop(columns=overlap), rows[overlap]
+
+
 def units_side_by_side(
     errors: pd.DataFrame,
     methods: Sequence[str],

@@ -12,6 +12,7 @@ import pandas as pd
 
 from softseg import statistics
 from softseg.evaluation.conditions import CONDITIONS, REFERENCE
+from softseg.statistics.wording import say_count, say_number, say_range
 
 MEASURES = {
     "absolute_error_percent": "absolute area error (%)",
@@ -125,7 +126,8 @@ def say_conditions(
         f"The area of {method} is {own.loc[reference, 'absolute_error_percent']:.1f} % off under "
         f"the reference and {known.median():.1f} % in the median of {len(known)} changed "
         f"conditions, at worst {known[worst]:.1f} % ({worst}); with its sign, the mean error runs "
-        f"from {signed.min():+.1f} % ({signed.idxmin()}) to {signed.max():+.1f} % "
+        f"from {say_number(signed.min(), signed=True)} % ({signed.idxmin()}) to "
+        f"{say_number(signed.max(), signed=True)} % "
         f"({signed.idxmax()})."
     )
     return f"{text} {_say_tests(comparisons, alpha)} {_say_failures(own)}"
@@ -136,7 +138,7 @@ def _say_tests(comparisons: pd.DataFrame, alpha: float) -> str:
         return "Too few people for tests."
     small = comparisons["note"].astype(str).str.contains("n too small")
     if small.all():
-        return f"With {comparisons['n'].max():.0f} people no test can tell a difference."
+        return f"With {say_count(comparisons['n'].max())} no test can tell a difference."
     sure = comparisons[(comparisons["p_adjusted"] < alpha) & (comparisons["median_difference"] > 0)]
     if sure.empty:
         return f"No condition has a larger error at an adjusted p below {alpha:g}."
@@ -165,10 +167,11 @@ def say_slopes(summary: pd.DataFrame, method: str) -> str:
         return "Too few people to say whether areas follow them."
     slope, lowest = own["slope"], own["slope"].idxmin()
     return (
-        f"Of every mm² by which two people differ, {method} shows {slope.median():.2f} mm² in the "
-        f"median of {len(own)} conditions (n = {own['people'].max():.0f}), and least, "
-        f"{slope[lowest]:.2f} mm², under: {lowest} (95 % interval "
-        f"{own.loc[lowest, 'slope_low']:.2f} to {own.loc[lowest, 'slope_high']:.2f})."
+        f"Of every mm² by which two people differ, {method} shows "
+        f"{say_number(slope.median(), 2)} mm² in the median of {len(own)} "
+        f"conditions (n = {own['people'].max():.0f}), and least, "
+        f"{say_number(slope[lowest], 2)} mm², under: {lowest} (95 % interval "
+        f"{say_range(*own.loc[lowest, ['slope_low', 'slope_high']], 2)})."
     )
 
 

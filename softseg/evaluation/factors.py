@@ -133,6 +133,22 @@ def training_budget(models: Path | str, *, order: Sequence[str] = ()) -> pd.Data
     return joined[[*columns, "seconds_together"]].astype(dict.fromkeys(whole, int))
 
 
+def shared_budget(budget: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the question one network or six: one for all, six, and six that share one's budget.
+
+    Args:
+        budget: From `training_budget`.
+
+    Example:
+        >>> names = ["soft_all", "soft_all_dice", "soft_per_contrast", "soft_per_contrast_shared"]
+        >>> shared_budget(pd.DataFrame({"method": names}))["method"].tolist()
+        ['soft_all', 'soft_per_contrast', 'soft_per_contrast_shared']
+    """
+    variants = read_factors(budget["method"]).get("models", {})
+    kept = budget["method"].isin({*variants, *variants.values(), PROPOSAL})
+    return budget[kept].reset_index(drop=True)
+
+
 def learnt_contrasts(models: Path | str, methods: Iterable[str]) -> dict[str, Sequence[str]]:
     """Contrasts that the models of each method learnt from, as their cards say.
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from softseg.evaluation.ablation import EXPECTED, chain
-from softseg.statistics.wording import say_p
+from softseg.statistics.wording import say_count, say_names, say_number, say_p
 
 UNITS = {"sd_mm2": " mm²", "absolute_error_mm2": " mm²", "error_mm2": " mm²", "slope": ""}
 NAMES = {
@@ -14,6 +14,16 @@ NAMES = {
     "error_mm2": "signed error",
     "slope": "slope on the true area",
 }
+FACTORS = {
+    "truth": "the truth",
+    "models": "one network or six",
+    "loss": "the loss",
+    "activation": "the output activation",
+    "augmentation": "the augmentation",
+    "contrasts": "the number of contrasts",
+    "other": "other changes",
+}
+"""How a sentence writes the factors."""
 
 
 def say_what_mattered(comparisons: pd.DataFrame, measure: str = "sd_mm2") -> str:
@@ -31,7 +41,10 @@ def say_what_mattered(comparisons: pd.DataFrame, measure: str = "sd_mm2") -> str
     """
     rows = comparisons[comparisons["measure"] == measure]
     if rows.empty:
-        return f"Nothing can be said about the {NAMES[measure]}: no two models can be compared."
+        why = "these data have no true areas"
+        if comparisons.empty:
+            why = "no two models can be compared"
+        return f"Nothing can be said about the {NAMES[measure]}: {why}."
     parts = []
     for verdict, verb in (("larger", "raised"), ("smaller", "lowered")):
         found = rows[rows["verdict"] == verdict]
@@ -56,19 +69,20 @@ def _rest(rows: pd.DataFrame, measure: str) -> list[str]:
         reach = same[["ci_low", "ci_high"]].abs().max().max()
         parts.append(
             f"{len(same)} cannot be told apart from what {_they(same)} compared with "
-            f"({', '.join(same['method_a'])}; no interval reaches beyond {reach:.2f}"
+            f"({say_names(same['method_a'])}; no interval reaches beyond {reach:.2f}"
             f"{UNITS[measure]})"
         )
     few = rows[rows["verdict"] == "n too small"]
     if len(few):
-        people = int(few["n"].max())
-        parts.append(f"for {len(few)} no test can tell: n = {people} people is too small")
+        parts.append(
+            f"for {len(few)} no test can tell: n = {say_count(few['n'].max())} is too small"
+        )
     return parts
 
 
 def _amounts(rows: pd.DataFrame, measure: str) -> str:
     rows = rows.sort_values("difference", key=abs, ascending=False)
-    return ", ".join(
+    return say_names(
         f"{row.method_a} by {abs(row.difference):.2f}{UNITS[measure]}" for row in rows.itertuples()
     )
 
@@ -104,7 +118,7 @@ def _inequality(row: tuple | None, pair: tuple[str, str], alpha: float) -> str:
     if row is None:
         return f"{text} was not tested, since one of them is missing"
     if "n too small" in str(row.note):
-        return f"{text} cannot be tested with n = {row.n:.0f} people"
+        return f"{text} cannot be tested with n = {say_count(row.n)}"
     test = f"adjusted {say_p(row.p_adjusted)}, n = {row.n:.0f}"
     amount = f"{abs(row.median_difference):.2f} mm²"
     if row.p_adjusted >= alpha:
@@ -115,31 +129,62 @@ def _inequality(row: tuple | None, pair: tuple[str, str], alpha: float) -> str:
 
 
 def say_answer(comparisons: pd.DataFrame) -> str:
-    """The short answer: which factors moved the SD over contrasts, and which the slope.
+    """The short answer: which factors moved the SD over contrasts and the slope, and which did not.
+
+    A factor counts as moved where one of its changes did so beyond the doubt about people and the
+    luck of a training; the largest of its changes is named.
 
     Args:
         comparisons: From `ablation.compare_factors`.
+
+    Example:
+        >>> rows = {"factor": ["truth", "loss"], "method_a": ["hard_all", "soft_all_dice"],
+        ...     "method_b": "soft_all", "measure": "sd_mm2", "difference": [4.5, -0.4], "n": 24,
+        ...     "value_a": [6.2, 1.1], "value_b": 1.5, "verdict": ["larger", "not told apart"]}
+        >>> print(say_answer(pd.DataFrame(rows)))
+        The SD over contrasts depended on the truth (hard_all: 6.20 mm², soft_all: 1.50 mm²); \
+beyond doubt and luck it did not depend on the loss.
     """
     said = []
     for measure in ("sd_mm2", "slope"):
         rows = comparisons[comparisons["measure"] == measure]
         if rows.empty:
             continue
-        sure = rows[rows["verdict"].isin(["larger", "smaller"])]
         if rows["verdict"].eq("n too small").all():
-            said.append(f"With n = {rows['n'].max():.0f} people no test can say what moved it")
+            said.append(f"With n = {say_count(rows['n'].max())} no test can say what moved it")
             break
-        if sure.empty:
-            said.append(f"No change moved the {NAMES[measure]} beyond doubt and luck")
-            continue
-        largest = sure.loc[sure["difference"].abs().idxmax()]
-        named = ", ".join(dict.fromkeys(sure["factor"]))
-        said.append(
-            f"{len(sure)} of {len(rows)} changes moved the {NAMES[measure]} (factors: {named}), "
-            f"most {largest['method_a']}, from {largest['value_b']:.2f} to "
-            f"{largest['value_a']:.2f}{UNITS[measure]}"
-        )
+        moved, still = [], []
+        for factor, part in rows.groupby("factor", sort=False):
+            sure = part[part["verdict"].isin(["larger", "smaller"])]
+            named = FACTORS.get(str(factor), str(factor))
+            if len(sure):
+                largest = sure.loc[sure["difference"].abs().idxmax()]
+                moved.append(f"{named} ({_both(largest, measure)})")
+            else:
+                still.append(named)
+        said.append(_dependence(NAMES[measure], moved, still))
     return f"{'. '.join(said)}." if said else "No two models could be compared."
+
+
+def _both(row: pd.Series, measure: str) -> str:
+    values = (f"{row[f'method_{k}']}: {say_number(row[f'value_{k}'], 2)}" for k in "ab")
+    return ", ".join(f"{value}{UNITS[measure]}" for value in values)
+
+
+def _dependence(name: str, moved: Sequence[str], still: Sequence[str]) -> str:
+    if not moved:
+        return f"No change moved the {name} beyond doubt and luck"
+    text = f"The {name} depended on {_and(moved)}"
+    return f"{text}; beyond doubt and luck it did not depend on {_or(still)}" if still else text
+
+
+def _and(names: Sequence[str], word: str = "and") -> str:
+    *first, last = names
+    return f"{', '.join(first)} {word} {last}" if first else last
+
+
+def _or(names: Sequence[str]) -> str:
+    return _and(names, "or")
 
 
 def say_budget(budget: pd.DataFrame, *, one: str = "soft_all") -> str:
@@ -203,7 +248,7 @@ def say_missing(missing: Sequence[str], planned: int) -> str:
     verb = "was" if len(missing) == 1 else "were"
     return (
         f"Of {planned} planned variants {len(missing)} {verb} not trained in this run: "
-        f"{', '.join(missing)}."
+        f"{say_names(missing)}."
     )
 
 

@@ -1,6 +1,7 @@
 """One person's images and masks, for the figures that show somebody."""
 
 import math
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -48,3 +49,25 @@ def areas_of(csa_table: pd.DataFrame, subject: str, method: str) -> dict[str, fl
     rows = csa_table[(csa_table["subject"] == subject) & (csa_table["method"] == method)]
     areas = zip(rows["contrast"], rows["area_mm2"], strict=True)
     return {contrast: float(area) for contrast, area in areas if math.isfinite(area)}
+
+
+def describe_images(data: Dataset, images: Mapping[str, Volume]) -> pd.DataFrame:
+    """How many images of each contrast there are, and the grid of one person's.
+
+    Args:
+        data: Whose images are counted.
+        images: Contrast → image of one person, from `read_person`.
+
+    Returns:
+        Indexed by `contrast`: `images`, `voxel_mm` and `matrix` (both as text).
+    """
+    counts = data.images["contrast"].value_counts()
+    rows = {
+        contrast: {
+            "images": counts.get(contrast, 0),
+            "voxel_mm": " × ".join(f"{size:.3g}" for size in image.spacing_mm),
+            "matrix": " × ".join(map(str, image.data.shape)),
+        }
+        for contrast, image in images.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("contrast")

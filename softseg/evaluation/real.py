@@ -20,6 +20,7 @@ from softseg.evaluation.manual import (
     evaluate_pairs,
 )
 from softseg.evaluation.tasks import find_tasks
+from softseg.statistics.wording import say_count
 from softseg.volume import Volume
 
 DRAWN = ("T1w", "T2w", "T2star")
@@ -88,7 +89,9 @@ def run_real(
     for name, weights in methods.items():
         apply_method(data, name, weights)
     folders = sorted(p.name for p in (Path(source) / "derivatives").iterdir() if p.is_dir())
-    given = [name for name in folders if not name.startswith("labels") and name not in methods]
+    # Contours of chapter 04 started from the drawn mask, which no user has.
+    ours = {*methods, "contour_following"}
+    given = [name for name in folders if not name.startswith("labels") and name not in ours]
     names = {name: name for name in [*methods, *given]}
     drawn = Dataset.index(root, contrasts=DRAWN, subjects=wanted, entities={"run": "1"})
     tables = evaluate_manual(drawn, names), evaluate_pairs(data, names)
@@ -198,8 +201,9 @@ def say_real(summary: pd.DataFrame, method: str) -> str:
         return "No real image with a manual mask was at hand."
     row = rows.iloc[0]
     text = (
-        f"On {row['images']:.0f} real images of {row['people']:.0f} people {method} reaches a Dice "
-        f"of {row['dice']:.2f} (mean by person; worst image {row['worst_dice']:.2f})"
+        f"On {say_count(row['images'], 'real image', 'real images')} of {say_count(row['people'])} "
+        f"{method} reaches a Dice of {row['dice']:.2f} (mean by person; worst image "
+        f"{row['worst_dice']:.2f})"
     )
     others = summary[(summary["method"] != method) & (summary["images"] > 0)]
     if others.empty:

@@ -127,7 +127,7 @@ def unbiased_thresholds(thresholds: pd.DataFrame, truth: pd.DataFrame) -> pd.Dat
 
     Args:
         thresholds: From `evaluate_thresholds`; its rows with `mask` `binary` count.
-        truth: From `true_csa`.
+        truth: From `true_csa`; empty for real data, and then so is the result.
 
     Returns:
         `subject`, `method`, `threshold` (`nan` where the area crosses the truth nowhere among the
@@ -135,6 +135,8 @@ def unbiased_thresholds(thresholds: pd.DataFrame, truth: pd.DataFrame) -> pd.Dat
     """
     binary = thresholds[thresholds["mask"] == "binary"]
     keys = ["subject", "method", "threshold"]
+    if truth.empty:  # real data
+        return pd.DataFrame(columns=keys)
     more = [name for name in ("seed",) if name in binary]
     errors = csa_error(binary, truth, by=["threshold", *more])
     means = errors.groupby(keys, sort=False)["error_mm2"].mean().reset_index()

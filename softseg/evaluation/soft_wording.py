@@ -8,7 +8,7 @@ import pandas as pd
 from softseg.evaluation.soft_values import resolution_spread
 from softseg.evaluation.treatments import MASKS
 from softseg.statistics import compare_methods, summarise
-from softseg.statistics.wording import say_comparison
+from softseg.statistics.wording import say_comparison, say_count, say_number, say_range
 
 NO_TRUTH = "These data have no true fractions of cord, so that this cannot be said here."
 
@@ -119,7 +119,8 @@ def say_expected(biases: Mapping[str, float], loss: str = "adaptive_wing") -> st
     bias = biases.get(loss, float("nan"))
     if np.isnan(bias):
         return "No model was there whose doubt could be measured."
-    return f"From the measured doubt alone, {loss} was to be expected to be off by {bias:+.1f} %."
+    off = say_number(bias, signed=True)
+    return f"From the measured doubt alone, {loss} was to be expected to be off by {off} %."
 
 
 def say_resolutions(resolutions: pd.DataFrame, method: str) -> str:
@@ -139,7 +140,7 @@ def say_resolutions(resolutions: pd.DataFrame, method: str) -> str:
     people = spread.dropna(subset=["cov_percent"])["subject"].nunique()
     return (
         f"Over {n} voxel sizes the area of {method} has a coefficient of variation of "
-        f"{' and '.join(said)} (mean of {people} people)."
+        f"{' and '.join(said)} (mean of {say_count(people)})."
     )
 
 
@@ -158,12 +159,16 @@ def say_uncertainty(table: pd.DataFrame, method: str) -> str:
     long = known.melt("subject", list(names), var_name="method", value_name="rho")
     summary = summarise(long.assign(method=long["method"].map(names)), "rho").set_index("method")
     said = [
-        f"{row['mean']:.2f}"
-        + (f" (95 % interval {row['ci_low']:.2f} to {row['ci_high']:.2f})" if row["n"] > 1 else "")
+        say_number(row["mean"], 2)
+        + (
+            f" (95 % interval {say_range(row['ci_low'], row['ci_high'], 2)})"
+            if row["n"] > 1
+            else ""
+        )
         for row in (summary.loc["spread"], summary.loc["value"])
     ]
     return (
         f"Among the soft voxels of {method} the rank correlation with the absolute error is "
         f"{said[0]} for the spread between variants and {said[1]} for the closeness of the value "
-        f"to one half (mean, n = {summary.loc['spread', 'n']:.0f} people)."
+        f"to one half (mean, n = {say_count(summary.loc['spread', 'n'])})."
     )

@@ -20,6 +20,7 @@ from softseg.figures.style import (
     new_figure,
 )
 from softseg.statistics import bland_altman
+from softseg.statistics.wording import say_number
 
 AREA = "area (mm²)"
 
@@ -146,9 +147,9 @@ def bland_altman_plot(
             pair.mean(axis=1), pair[first] - pair[second], "o", color=DARK, markersize=3.5,
             alpha=0.6, markeredgewidth=0,
         )  # fmt: skip
+        bias, low, high = (say_number(found[k], signed=True) for k in ("bias", "low", "high"))
         ax.set_title(
-            f"{method_title(method)}\n{found['bias']:+.1f} ({found['low']:+.1f} to "
-            f"{found['high']:+.1f}), n = {found['n']}",
+            f"{method_title(method)}\n{bias} ({low} to {high}), n = {found['n']}",
             fontsize=9.5,
         )
     hide_spare(axes.flat[len(methods) :])

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
+from softseg.figures.differences import empty_figure
 from softseg.figures.style import (
     GREY,
     method_colors,
@@ -42,6 +43,8 @@ def sample_size_curves(
         designs: Which panels, in which order.
         power_percent: For the label.
     """
+    if table.empty:
+        return empty_figure("too few people with every contrast: no study can be sized")
     designs = list(pd.unique(table["design"])) if designs is None else list(designs)
     methods = list(pd.unique(table["method"]))
     colors, markers = method_colors(methods), method_markers(methods)
@@ -84,6 +87,8 @@ def atrophy_detected(table: pd.DataFrame) -> Figure:
     Args:
         table: `method`, `atrophy_percent` (true), `mean`, `ci_low`, `ci_high` (measured, %), `n`.
     """
+    if table.empty:
+        return empty_figure("no visits were made: nothing to compare")
     methods = list(pd.unique(table["method"]))
     colors, markers = method_colors(methods), method_markers(methods)
     figure, axes = new_figure(height_in=4.0)
@@ -115,6 +120,8 @@ def contrast_cost_plot(table: pd.DataFrame, *, atrophy_percent: float) -> Figure
         atrophy_percent: Whose rows are shown.
     """
     rows = table[table["atrophy_percent"] == atrophy_percent]
+    if rows.empty:
+        return empty_figure("too few people with every contrast: no study can be sized")
     methods = list(pd.unique(rows["method"]))
     colors = method_colors(methods)
     height = 1.4 + 0.42 * len(methods)

@@ -42,9 +42,15 @@ HEADINGS = {
 }
 """Headings that a column's name does not give."""
 
-WORDS = {"sd": "SD", "cov": "CoV", "csa": "area", "icc": "ICC", "hausdorff95": "Hausdorff 95"}
+WORDS = {
+    "sd": "SD", "cov": "CoV", "csa": "area", "icc": "ICC", "hausdorff95": "Hausdorff 95",
+    "dice": "Dice",
+}  # fmt: skip
 MISSING = "–"
 THOUSANDS = "\u202f"  # a narrow space that does not break
+
+LONG = 8
+"""Rows from which a table can be sorted by its headings, by `book/_static/sort_tables.js`."""
 
 _STYLES = [
     {"selector": "", "props": "font-variant-numeric: tabular-nums;"},
@@ -55,7 +61,7 @@ _STYLES = [
     },
     {"selector": "th", "props": "text-align: right; vertical-align: bottom; font-weight: 600;"},
     {"selector": "td", "props": "text-align: right; white-space: nowrap;"},
-    {"selector": "td.text", "props": "text-align: left;"},
+    {"selector": "td.text", "props": "text-align: left; white-space: normal; min-width: 5rem;"},
     {"selector": "td.strong", "props": "font-weight: 700;"},
 ]
 
@@ -78,6 +84,8 @@ class Table:
         return self.html
 
     def __repr__(self) -> str:
+        if self.shown.empty:
+            return _nothing(self.caption)
         # A Styler's own text is its address in memory, another at every execution.
         text = self.shown.to_string(index=False, max_colwidth=None)
         return f"{self.caption}\n{text}" if self.caption else text
@@ -97,7 +105,8 @@ def show_table(
     Headings come from the columns' names: `mean_area_mm2` becomes `mean area (mm²)`. `ci_low` and
     `ci_high` become one column, columns `p` and `p_…` are written as p-values, `n` and `n_…` as
     whole numbers, methods and contrasts as the figures write them. A named index becomes columns,
-    any other is dropped; a text column that is empty everywhere is left out.
+    any other is dropped; a text column that is empty everywhere is left out. A table of `LONG` rows
+    or more can be sorted on the page.
 
     Args:
         table: One row a line, of any column types.
@@ -108,7 +117,8 @@ def show_table(
         strong: Values of the first column whose rows are set in bold.
 
     Returns:
-        An object that a notebook shows; put it last in a cell, or `display` it.
+        An object that a notebook shows; put it last in a cell, or `display` it. A table without
+        rows becomes a sentence that says so.
 
     Raises:
         ValueError: If a column is not there.
@@ -147,7 +157,13 @@ def show_table(
     first = table[columns[0]] if columns else pd.Series(dtype=object)
     bold = np.isin(first.astype(str), [str(value) for value in strong])
     readable = shown.rename(columns=names)
+    if readable.empty:
+        return Table(readable, f"<p>{html.escape(_nothing(caption))}</p>", caption)
     return Table(readable, _as_html(shown, names, text_columns, caption, bold), caption)
+
+
+def _nothing(caption: str) -> str:
+    return f"{caption or 'Table'}: nothing to show for these data."
 
 
 def _flat(table: pd.DataFrame) -> pd.DataFrame:
@@ -221,6 +237,16 @@ def _interval(low: float, high: float, places: int) -> str:
     return f"{_number(float(low), places)} to {_number(float(high), places)}"
 
 
+def _breaking(text: object) -> str:
+    """A cell's text in HTML; a long name may break after an underscore.
+
+    Example:
+        >>> _breaking("soft_all < 1")
+        'soft_<wbr>all &lt; 1'
+    """
+    return html.escape(str(text)).replace("_", "_<wbr>")
+
+
 def _as_html(
     shown: pd.DataFrame,
     names: Mapping[str, str],
@@ -234,11 +260,12 @@ def _as_html(
     classes[list(text_columns)] = "text"
     classes.loc[bold] = (classes.loc[bold] + " strong").map(str.strip)
     styler = shown.style.set_uuid(hashlib.sha256(contents.encode()).hexdigest()[:10])
-    styler = styler.hide(axis="index").format(escape="html")
+    styler = styler.hide(axis="index").format(_breaking)
     styler = styler.format_index(lambda name: html.escape(names[name]), axis=1)
     left = ", ".join(f"th.col{shown.columns.get_loc(name)}" for name in text_columns)
     styles = [*_STYLES, {"selector": left, "props": "text-align: left;"}] if left else _STYLES
     # Without the class the book's dark theme would put the table on a light ground.
-    styler = styler.set_table_attributes('class="dataframe"').set_table_styles(styles)
+    classes_of_table = "dataframe sortable" if len(shown) >= LONG else "dataframe"
+    styler = styler.set_table_attributes(f'class="{classes_of_table}"').set_table_styles(styles)
     styler = styler.set_td_classes(classes)
     return (styler.set_caption(html.escape(caption)) if caption else styler).to_html()

@@ -29,6 +29,25 @@ def say_registration(report: pd.DataFrame) -> str:
     )
 
 
+def say_failed(report: pd.DataFrame) -> str:
+    """Who has no soft truth, and why, or that everybody has one.
+
+    Args:
+        report: From `make_ground_truth`.
+
+    Example:
+        >>> say_failed(pd.DataFrame({"subject": ["a", "b"], "status": ["made", "failed"],
+        ...     "message": [None, "b: the reference T2w has no mask"]}))
+        'For 1 of 2 people none could be made (b: the reference T2w has no mask).'
+    """
+    people = report["subject"].nunique()
+    failed = report[report["status"] == "failed"]
+    if failed.empty:
+        return f"All {people} people have one."
+    why = failed["message"].iloc[0]
+    return f"For {failed['subject'].nunique()} of {people} people none could be made ({why})."
+
+
 def say_published(agreement: pd.DataFrame) -> str:
     """One sentence on how near our soft masks are to those that came with the data.
 

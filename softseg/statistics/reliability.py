@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from softseg.statistics.agreement import icc
+from softseg.statistics.wording import say_count, say_number, say_range
 
 COLUMNS = (
     "method", "n", "n_contrasts", "icc", "ci_low", "ci_high", "consistency", "widest_gap_mm2",
@@ -80,13 +81,13 @@ def say_reliability(
     rows = table.set_index("method").reindex([first, second])
     if rows["icc"].isna().any():
         return "Too few people have every contrast to tell whether one can stand for another."
-    values = [f"{row.icc:.2f}" for row in rows.itertuples()]
-    ranges = [f"{row.ci_low:.2f} to {row.ci_high:.2f}" for row in rows.itertuples()]
+    values = [say_number(row.icc, 2) for row in rows.itertuples()]
+    ranges = [say_range(row.ci_low, row.ci_high, 2) for row in rows.itertuples()]
     one, other = ((names or {}).get(method, method) for method in (first, second))
     return (
         f"The intraclass correlation of one contrast with another is {values[0]} (95 % interval "
         f"{ranges[0]}) for {one} and {values[1]} ({ranges[1]}) for {other}, over "
-        f"{int(rows['n'].min())} people."
+        f"{say_count(rows['n'].min())}."
     )
 
 
@@ -111,7 +112,7 @@ the soft truth by 1.0 mm² (+1.0).'
     said = []
     for method, words in methods.items():
         size, error = means.loc[method]
-        signed = "0.0" if abs(error) < 0.05 else f"{error:+.1f}".replace("-", "−")
+        signed = say_number(error, signed=True)
         if said:
             said.append(f"{words} by {size:.1f} mm² ({signed})")
         else:

@@ -19,6 +19,13 @@ PAIRS = {
 """Kind of study → designs with one contrast, mixed ones, and mixed ones that are adjusted for."""
 
 
+COLUMNS = (
+    "method", "design", "atrophy_percent", "n_per_arm", "ci_low", "ci_high", "sd_mm2", "response",
+    "detectable_percent", "scanner_hours", "n", "note",
+)  # fmt: skip
+SIMULATED = ("simulated_power", "power_ci_low", "power_ci_high")
+
+
 def sample_size_table(
     csa_table: pd.DataFrame,
     *,
@@ -86,7 +93,8 @@ def sample_size_table(
                 if n_studies:
                     row |= own.simulated(design, atrophy, row["n_per_arm"], n_studies, seed)
                 rows.append(row)
-    return pd.DataFrame(rows)
+    columns = [*COLUMNS, *(SIMULATED if n_studies else ())]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def contrast_cost(sizes: pd.DataFrame) -> pd.DataFrame:
@@ -169,9 +177,8 @@ class _Estimate:
         return float(chance / self.shown) if self.shown > 0 else np.inf
 
     def simulated(self, design: str, atrophy: float, n: float, n_studies: int, seed: int) -> dict:
-        names = ("simulated_power", "power_ci_low", "power_ci_high")
         if not n <= MOST_SIMULATED:
-            return dict.fromkeys(names, np.nan)
+            return dict.fromkeys(SIMULATED, np.nan)
         each = max(1, n_studies // len(self.networks))
         powers = [
             simulated_power(
@@ -182,7 +189,7 @@ class _Estimate:
         total = each * len(powers)
         found = round(sum(powers) * each)
         interval = stats.binomtest(found, total).proportion_ci(method="wilson")
-        return dict(zip(names, (found / total, interval.low, interval.high), strict=True))
+        return dict(zip(SIMULATED, (found / total, interval.low, interval.high), strict=True))
 
 
 def _wide(part: pd.DataFrame, value: str, by: Sequence[str]) -> pd.DataFrame:

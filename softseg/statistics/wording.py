@@ -1,8 +1,73 @@
 """A test's outcome as a sentence, so that no conclusion is typed by hand."""
 
 import math
+from collections.abc import Iterable
 
 import pandas as pd
+
+
+def say_number(value: float, places: int = 1, *, signed: bool = False) -> str:
+    """A number in a sentence: with a true minus sign, and no sign on what rounds to nothing.
+
+    Args:
+        value: The number.
+        places: Decimals.
+        signed: Whether a positive number has a plus sign.
+
+    Example:
+        >>> say_number(-4.71), say_number(2.2, signed=True), say_number(-0.001)
+        ('−4.7', '+2.2', '0.0')
+    """
+    text = f"{abs(value):,.{places}f}"
+    if not text.strip("0.,"):
+        return text
+    return f"−{text}" if value < 0 else f"{'+' if signed else ''}{text}"
+
+
+def say_range(low: float, high: float, places: int = 1) -> str:
+    """Both ends of an interval.
+
+    Example:
+        >>> say_range(-0.52, 1.25, 2)
+        '−0.52 to 1.25'
+    """
+    return f"{say_number(low, places)} to {say_number(high, places)}"
+
+
+def say_count(number: float, one: str = "person", more: str = "people") -> str:
+    """How many of something there are.
+
+    Example:
+        >>> say_count(1), say_count(24), say_count(1, "image", "images")
+        ('1 person', '24 people', '1 image')
+    """
+    return f"{number:,.0f} {one if number == 1 else more}"
+
+
+def say_names(names: Iterable[str], *, most: int = 3) -> str:
+    """A list of names as long as a reader follows it, and how many more there are.
+
+    Args:
+        names: The first ones are named.
+        most: How many of them.
+
+    Example:
+        >>> say_names(["a", "b", "c"]), say_names("abcde")
+        ('a, b, c', 'a, b, c and 2 more')
+    """
+    names = [str(name) for name in names]
+    more = len(names) - most
+    return f"{', '.join(names[:most])} and {more} more" if more > 0 else ", ".join(names)
+
+
+def say_values(values: pd.Series) -> str:
+    """How often each value is there.
+
+    Example:
+        >>> say_values(pd.Series(["GE", "Siemens", "GE"]))
+        'GE 2, Siemens 1'
+    """
+    return ", ".join(f"{value} {n}" for value, n in values.value_counts().sort_index().items())
 
 
 def say_p(p: float) -> str:
@@ -56,20 +121,20 @@ def say_comparison(
     low, high = sorted((sign * row["ci_low"], sign * row["ci_high"]))
     if "n too small" in str(row["note"]):
         return (
-            f"With n = {row['n']:.0f} people no test can tell {better} from {worse}: n too small."
+            f"With n = {say_count(row['n'])} no test can tell {better} from {worse}: n too small."
         )
     test = f"Wilcoxon signed-rank, n = {row['n']:.0f}, adjusted {say_p(row['p_adjusted'])}"
     if row["p_adjusted"] >= alpha:
         return (
             f"The {what} of {better} and of {worse} cannot be told apart (median difference "
-            f"{gain:.1f} {unit}, 95 % interval {low:.1f} to {high:.1f}; {test})."
+            f"{say_number(gain)} {unit}, 95 % interval {say_range(low, high)}; {test})."
         )
     if gain < 0:
         low, high = -high, -low
     order = "smaller" if gain > 0 else "larger"
     return (
         f"The {what} of {better} is {order} than that of {worse} by {abs(gain):.1f} {unit} "
-        f"(median, 95 % interval {low:.1f} to {high:.1f}; {test})."
+        f"(median, 95 % interval {say_range(low, high)}; {test})."
     )
 
 
@@ -89,8 +154,9 @@ worst image 0.50).'
         return "No real image with a manual mask was at hand to compare with."
     people = scores.groupby("subject")[measure].mean()
     return (
-        f"On {len(scores)} real images of {len(people)} people with manual masks the Dice score is "
-        f"{people.mean():.2f} (mean by person; worst image {scores[measure].min():.2f})."
+        f"On {say_count(len(scores), 'real image', 'real images')} of {say_count(len(people))} "
+        f"with manual masks the Dice score is {people.mean():.2f} (mean by person; worst image "
+        f"{scores[measure].min():.2f})."
     )
 
 
@@ -113,8 +179,8 @@ def say_tracking(tracking: pd.DataFrame, method: str) -> str:
     row = rows.iloc[0]
     return (
         f"Of every mm² by which the true areas of two people differ, {method} shows "
-        f"{row['slope']:.2f} mm² (95 % interval {row['ci_low']:.2f} to {row['ci_high']:.2f}, "
-        f"n = {row['n']:.0f})."
+        f"{say_number(row['slope'], 2)} mm² (95 % interval {say_number(row['ci_low'], 2)} to "
+        f"{say_number(row['ci_high'], 2)}, n = {row['n']:.0f})."
     )
 
 
@@ -135,13 +201,18 @@ def say_response(responses: pd.DataFrame, method: str) -> str:
         return f"How much of a true loss {method} shows is not known: no such visits were measured."
     row = rows.iloc[0]
     return (
-        f"Of a true loss of area, {method} shows {row['response']:.2f} (95 % interval "
-        f"{row['ci_low']:.2f} to {row['ci_high']:.2f}, n = {row['n']:.0f}; 1 is all of it)."
+        f"Of a true loss of area, {method} shows {say_number(row['response'], 2)} (95 % interval "
+        f"{say_range(row['ci_low'], row['ci_high'], 2)}, n = {row['n']:.0f}; 1 is all of it)."
     )
 
 
 def say_cost(
-    sizes: pd.DataFrame, method: str, *, atrophy_percent: float, study: str = "longitudinal"
+    sizes: pd.DataFrame,
+    method: str,
+    *,
+    atrophy_percent: float,
+    study: str = "longitudinal",
+    masks: str = "",
 ) -> str:
     """One sentence on what contrasts that are not held fixed cost a study.
 
@@ -150,10 +221,12 @@ def say_cost(
         method: Whose masks.
         atrophy_percent: Loss to be seen.
         study: `longitudinal` or `cross-sectional`.
+        masks: How the sentence names the method's masks.
     """
+    masks = masks or f"masks of {method}"
     rows = sizes[(sizes["method"] == method) & (sizes.get("atrophy_percent") == atrophy_percent)]
     if rows.empty:
-        return f"What a study with masks of {method} needs is not known: too few people."
+        return f"What a study with {masks} needs is not known: too few people."
     rows = rows.set_index("design")
     names, between = {
         "longitudinal": (("same contrast", "different contrasts"), "two visits"),
@@ -161,7 +234,7 @@ def say_cost(
     }[study]
     one, mixed = (rows.loc[f"{study}, {name}"] for name in names)
     said = (
-        f"With masks of {method}, a loss of {atrophy_percent:g} % between {between} takes "
+        f"With {masks}, a loss of {atrophy_percent:g} % between {between} takes "
         f"{_say_people(one)} per arm in one contrast and {_say_people(mixed)} in {names[1]}"
     )
     people = 2 * (float(mixed["n_per_arm"]) - float(one["n_per_arm"]))
@@ -174,7 +247,7 @@ def say_cost(
 def _say_people(row: pd.Series) -> str:
     if math.isinf(row["n_per_arm"]):
         return "no number of people"
-    said = f"{row['n_per_arm']:,.0f} people"
+    said = say_count(row["n_per_arm"])
     if math.isnan(row["ci_low"]):
         return said
     high = "any number" if math.isinf(row["ci_high"]) else f"{row['ci_high']:,.0f}"
