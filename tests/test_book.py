@@ -191,38 +191,6 @@ def test_what_is_cited_is_in_the_bibliography_and_the_other_way_round():
     assert cited == entries
 
 
-TYPED = re.compile(r"\d\s*(?:mm²|mm2|%)|\bp\s*[<=>≤]\s*\.?\d|±\s*\d")
-"""What a result looks like when it was typed: an area, a percentage, a p-value, a spread."""
-STATES_GEOMETRY = {"csa.md"}
-"""Pages whose areas are those of test objects; their results are tables read from files."""
-COMPUTED = re.compile(r"\{(?:glue:\w+|run)\}`[^`]*`")
-
-
-def typed_numbers(text: str) -> list[str]:
-    """Paragraphs with a result in them that was neither computed nor taken from somebody cited."""
-    prose = re.sub(r"```.*?```", "", COMPUTED.sub("", text), flags=re.DOTALL)
-    return [p for p in re.split(r"\n\s*\n", prose) if TYPED.search(p) and "{cite:" not in p]
-
-
-def test_no_result_is_typed_by_hand():
-    found = {}
-    for page in (ROOT / "book").glob("*.md"):
-        if page.name in STATES_GEOMETRY:
-            continue
-        found[page.name] = typed_numbers(page.read_text(encoding="utf-8"))
-    for notebook in (ROOT / "notebooks").glob("*.ipynb"):
-        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-        words = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
-        found[notebook.name] = typed_numbers("\n\n".join(words))
-    assert {name: numbers for name, numbers in found.items() if numbers} == {}
-
-
-@pytest.mark.parametrize("text", ["The SD is 1.5 mm².", "It differs, p < .001.", "4.1 ± 0.3"])
-def test_a_typed_result_is_noticed_and_a_glued_one_is_not(text):
-    assert typed_numbers(text)
-    assert not typed_numbers("The SD is {glue:text}`sd_soft_all:.1f` mm² (p = {glue:text}`p`).")
-
-
 def test_the_readme_and_the_book_link_to_files_that_exist():
     for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
         text = (ROOT / name).read_text(encoding="utf-8")
