@@ -4,6 +4,10 @@ papermill does the work. Around it: unknown parameters are an error, a failed ce
 and whatever differs between two runs of the same thing (times, random identifiers) is taken out, so
 that a chapter's bytes depend on its source, its parameters and the package alone. Times go to a
 file of their own.
+
+What the notebook wrote is known from the package's events. Beside each of its tables lies a record
+of where it comes from, and with `--record` there is one for everything else below the run's folder:
+`softseg verify` checks both. Wrong input and full disks end with 2 and one line.
 """
 
 import argparse
@@ -25,10 +29,16 @@ import nbformat
 import papermill
 import yaml
 
+from softseg.errors import InputError
+from softseg.events import FILE_VARIABLE
 from softseg.files import replacing, write_json
+from softseg.provenance import MANIFEST, record_step, sign
 
 ROOT = Path(__file__).resolve().parents[1]
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+TABLES = (".csv", ".tsv")
+CHANGING = ("timing.json",)
+"""What no two runs of the same thing share."""
 VERSIONS = ("softseg", "numpy", "scipy", "pandas", "torch", "nibabel", "matplotlib")
 
 
@@ -96,23 +106,90 @@ def execute(source: Path, parameters: dict[str, Any], *, folder: Path) -> nbform
             log_output=False,
         )
     except papermill.PapermillExecutionError as error:
+        if error.ename == "InputError":  # says all in a line
+            raise InputError(f"{source.name}, cell {error.exec_count}: {error.evalue}") from error
         sys.exit(f"{source.name}: cell {error.exec_count} failed\n{error}")
+
+
+def written(events: Path) -> list[Path]:
+    """Files and folders that a notebook wrote, in order, by the events that it left."""
+    lines = events.read_text("utf-8").splitlines() if events.exists() else []
+    found = {}
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:  # cut off by a kill
+            continue
+        if event.get("event") == "write":
+            found[ROOT / event["file"]] = None
+    return [path for path in found if path.exists()]
+
+
+def record(products: list[Path], options: argparse.Namespace) -> None:
+    """Say beside each table, and for the rest in one file, where it comes from."""
+    step, values = options.source.stem, options.parameters
+    about = {"notebook": options.source.name, "scale": options.scale.stem, **values}
+    sources = [options.source, *(p for p in options.sources if p.suffix not in (".py", ".done"))]
+    if options.record:
+        run = options.record.parent.parent
+        data = Path(values.get("dataset") or run / "data")
+        sources += [path for path in (ROOT / data / MANIFEST,) if path.is_file()]
+    tables = [path for path in products if path.is_file() and path.suffix in TABLES]
+    mine = {"step": step, "parameters": about, "sources": dict.fromkeys(sources)}
+    for table in tables:
+        if table.parent.name == "tables":
+            sign(table, **mine)
+    if options.record:
+        rest = [
+            path for path in products
+            if path.parent.name != "tables" and path.is_relative_to((ROOT / run).absolute())
+            and path.name not in CHANGING
+        ]  # fmt: skip
+        record_step(options.record, [options.chapter, *rest], **mine)
 
 
 def main() -> None:
     """Command line."""
+    try:
+        make_chapter(arguments())
+    except InputError as error:
+        print(f"softseg: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        print(f"softseg: {error.filename or 'system'}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def arguments() -> argparse.Namespace:
+    """What the command line says."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path)
     parser.add_argument("chapter", type=Path)
     parser.add_argument("--scale", type=Path, required=True, help="YAML of the scale")
     parser.add_argument("--parameters", type=json.loads, default={}, help="JSON object")
     parser.add_argument("--times", type=Path, help="where the run time goes (JSON)")
-    options = parser.parse_args()
-    check_parameters(options.source, options.parameters)
+    parser.add_argument("--record", type=Path, help="where it says what was written (JSON)")
+    parser.add_argument("--sources", type=Path, nargs="*", default=[], help="what it is made from")
+    return parser.parse_args()
 
+
+def make_chapter(options: argparse.Namespace) -> None:
+    """Execute, scrub, write and record.
+
+    Raises:
+        InputError: If input is wrong or something cannot be written.
+    """
+    check_parameters(options.source, options.parameters)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
+        events = Path(folder) / "events.jsonl"
+        if options.record:
+            # Kept when the process is killed: what it wrote, the next one finds finished.
+            options.record.parent.mkdir(parents=True, exist_ok=True)
+            events = options.record.with_suffix(".events").absolute()
+        os.environ[FILE_VARIABLE] = str(events)
         notebook = execute(options.source, options.parameters, folder=Path(folder))
+        products = written(events)
     seconds = time.monotonic() - began
 
     scrub(notebook).metadata["softseg"] = {
@@ -127,6 +204,9 @@ def main() -> None:
     }
     with replacing(options.chapter) as temporary:
         nbformat.write(notebook, temporary)
+    record(products, options)
+    if options.record:
+        events.unlink(missing_ok=True)
     if options.times:
         write_json(options.times, {"notebook": options.source.stem, "seconds": round(seconds, 1)})
 

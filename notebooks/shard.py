@@ -18,8 +18,8 @@ import papermill
 from softseg import ground_truth
 from softseg.contrasts import CONTRASTS
 from softseg.dataset import Dataset
-from softseg.files import replacing
 from softseg.paths import ROOT, Run
+from softseg.provenance import signed
 
 NOTEBOOK = ROOT / "notebooks" / "02_soft_ground_truth.ipynb"
 
@@ -72,7 +72,9 @@ def make_shard(values: Mapping[str, Any], shard: int, count: int, report: Path) 
             print(f"{row.subject}: {row.status} {row.message}".strip())
             lines.append(f"{row.subject},{row.status}")
     if not failed:
-        with replacing(report) as temporary:
+        about = {"shard": shard, "of": count, **values}
+        splits = [results.root / "splits.json"]
+        with signed(report, step="ground-truth", parameters=about, sources=splits) as temporary:
             temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return not failed
 

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +18,8 @@ from softseg.errors import printable
 FORMS = ("text", "json")
 VARIABLE = "SOFTSEG_LOG"
 """Environment variable by which processes that are started know the form."""
+FILE_VARIABLE = "SOFTSEG_LOG_FILE"
+"""Environment variable with a file to which every process appends its events, as JSON lines."""
 
 _LOGGER = logging.getLogger("softseg")
 _LOGGER.addHandler(logging.NullHandler())
@@ -79,6 +81,15 @@ def _follow(wanted: str, stream: Any = None) -> logging.Handler:
     return handler
 
 
+class _File(logging.FileHandler):
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):  # what only tells of the work must not stop it
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
+
+
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         time, fields = _time(record), _fields(record)
@@ -103,3 +114,9 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 if form() is not None and not any(isinstance(h.formatter, _Text | _Json) for h in _LOGGER.handlers):
     _follow(form())
+
+if os.environ.get(FILE_VARIABLE):
+    _file = _File(os.environ[FILE_VARIABLE], encoding="utf-8", delay=True)
+    _file.setFormatter(_Json())
+    _LOGGER.addHandler(_file)
+    _LOGGER.setLevel(logging.INFO)

@@ -70,6 +70,41 @@ def scratch_folder(parent: Path, label: str = "") -> AbstractContextManager[Path
     return _claim(parent, f"{PARTIAL}{label}")
 
 
+@contextmanager
+def one_at_a_time(folder: Path | str) -> Iterator[None]:
+    """Work in `folder` while no other process that asks for it does; waits until it is free.
+
+    The lock ends with its process, however that ends. Where the file system has no locks, nobody
+    waits.
+
+    Raises:
+        InputError: If the folder cannot be made.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot work here ({error.strerror}); choose another"
+        ) from error
+    try:
+        if fcntl is not None:
+            _wait_for(descriptor, folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for(descriptor: int, folder: Path) -> None:
+    with suppress(OSError):  # no locks here
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            event("waiting", folder=folder, reason="another process works there")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
 def remove_leftovers(folder: Path | str) -> None:
     """Delete what killed processes left directly in `folder`; what is still worked on stays."""
     for scratch in Path(folder).glob(f"{PARTIAL}*"):

@@ -24,6 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from softseg.contrasts import CONTRASTS
 from softseg.dataset.writing import describe_pipeline, generated_by
 from softseg.errors import InputError
+from softseg.events import event
 from softseg.files import remove_leftovers, replacing, scratch_folder, write_json
 from softseg.phantom.geometry import FIELDS_OF_VIEW
 from softseg.phantom.pathology import parse_pathology
@@ -259,6 +260,7 @@ def _move_in(folder: Path, target: Path, scratch: Path) -> None:
     while True:
         try:
             os.replace(folder, target)
+            event("write", file=target)
             return
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):

@@ -17,6 +17,7 @@ import pandas as pd
 from softseg.contrasts import CONTRASTS
 from softseg.dataset.writing import describe_pipeline, generated_by
 from softseg.errors import InputError
+from softseg.events import event
 from softseg.files import replacing, write_json
 from softseg.phantom.followup import VisitPlan, session_label, write_visit
 from softseg.phantom.subjects import Recipe, draw_subject, subject_label
@@ -112,6 +113,7 @@ def make_person(out: Path, plan: VisitPlan, index: int) -> None:
             shutil.rmtree(target, ignore_errors=True)
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(scratch / part / label, target)
+            event("write", file=target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

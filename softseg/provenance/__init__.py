@@ -7,7 +7,9 @@ from softseg.provenance.records import (
     now,
     record_folder,
     record_of,
+    record_step,
     sign,
+    signed,
 )
 from softseg.provenance.software import made_by
 
@@ -20,6 +22,8 @@ __all__ = [
     "now",
     "record_folder",
     "record_of",
+    "record_step",
     "sign",
+    "signed",
     "verify",
 ]

@@ -8,11 +8,12 @@ record, so that a folder may move with its sources, and hold nobody's home.
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from softseg.files import sha256, write_json
+from softseg.files import replacing, sha256, write_json
 from softseg.provenance.software import made_by, software
 
 MANIFEST = "code/provenance.json"
@@ -68,14 +69,68 @@ def sign(
     """
     product = Path(product)
     record = record_of(product)
-    write_json(
-        record,
-        {
-            "GeneratedBy": [made_by(step, **_plain(dict(parameters or {})))],
-            **_checksums(record, [product], sources),
-            **_plain(more),
-        },
-    )
+    made = [made_by(step, **_plain(dict(parameters or {})))]
+    checksums = _checksums(record, [product], sources)
+    write_json(record, {"GeneratedBy": made, **checksums, **_plain(more)})
+    return record
+
+
+@contextmanager
+def signed(
+    product: Path | str,
+    *,
+    step: str,
+    parameters: Mapping[str, Any] | None = None,
+    sources: Iterable[Path | str] = (),
+) -> Iterator[Path]:
+    """`softseg.files.replacing` with a record: where either cannot be written, both stay.
+
+    Example:
+        >>> import tempfile
+        >>> table = Path(tempfile.mkdtemp()) / "areas.csv"
+        >>> with signed(table, step="csa") as temporary:
+        ...     _ = temporary.write_text("area_mm2\\n80\\n")
+        >>> sorted(path.name for path in table.parent.iterdir())
+        ['areas.csv', 'areas.csv.json']
+    """
+    product = Path(product)
+    record = record_of(product)
+    made = [made_by(step, **_plain(dict(parameters or {})))]
+    with replacing(record) as note, replacing(product) as temporary:
+        yield temporary
+        write_json(note, {"GeneratedBy": made, **_checksums(record, [temporary], sources)})
+
+
+def record_step(
+    record: Path | str,
+    products: Iterable[Path | str],
+    *,
+    step: str,
+    parameters: Mapping[str, Any] | None = None,
+    sources: Iterable[Path | str] = (),
+) -> Path:
+    """One record for all files of a step that was perhaps stopped and gone on with.
+
+    What an earlier run of the step made, and this one found finished, keeps its checksum.
+
+    Args:
+        record: The record's file.
+        products: What was written this time, anywhere; folders stand for all their files.
+        step: What made it.
+        parameters: With which settings.
+        sources: Files it was made from.
+
+    Returns:
+        The record's path.
+    """
+    record = Path(record)
+    old = read_record(record).get("SHA256", {})
+    old = old if isinstance(old, dict) else {}
+    found = {_relative(path, record.parent): sha256(path) for path in _each_file(products)}
+    kept = {name: known for name, known in old.items() if (record.parent / name).is_file()}
+    made = [made_by(step, **_plain(dict(parameters or {})))]
+    checksums = _checksums(record, [], sources) | {"SHA256": kept | found}
+    write_json(record, {"GeneratedBy": made, **checksums})
     return record
 
 
@@ -160,6 +215,14 @@ def _files(root: Path, within: Iterable[str], leave_out: set[str]) -> Iterable[P
                 hidden = any(part.startswith(".") for part in parts)
                 if path.is_file() and not hidden and not leave_out.intersection(parts):
                     yield path
+
+
+def _each_file(paths: Iterable[Path | str]) -> Iterator[Path]:
+    for path in map(Path, paths):
+        for found in path.rglob("*") if path.is_dir() else [path]:
+            hidden = any(part.startswith(".") for part in found.relative_to(path).parts)
+            if found.is_file() and not hidden:
+                yield found
 
 
 def _checksums(record: Path, products: Iterable, sources: Iterable) -> dict[str, Any]:
