@@ -308,8 +308,8 @@ def test_points_of_a_loss_without_a_curve_and_curves_without_points_are_drawn():
     curves = answer_curves(p, pd.DataFrame(columns=SCATTER_COLUMNS))
     figure = figures.prediction_under_doubt(curves, p, measured=points)
     names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert "soft_dice, measured" in names
-    assert "adaptive_wing, theory" in names
+    assert "soft Dice, measured" in names
+    assert "Adaptive Wing, theory" in names
     doubtful = answer_curves(p, coin_scatter([0.2, 0.5, 0.8]).assign(method="m"))
     assert np.isnan(doubtful["adaptive_wing, measured doubt"][[0, -1]]).all()
     assert doubtful["adaptive_wing, measured doubt"][8] == pytest.approx(1, abs=0.01)

@@ -173,18 +173,24 @@ def prediction_under_doubt(
         if name in curves:
             ax.plot(
                 probability, curves[name], color=colors[loss], linestyle=styles[i % 4],
-                label=name if loss != name else f"{name}, theory",
+                label=_answer_title(name),
             )  # fmt: skip
         if name in seen:
             points = measured[measured["loss"] == name]
             ax.plot(
                 points["probability"], points["prediction"], markers[loss], color=colors[loss],
-                label=f"{name}, measured", markersize=4.5,
+                label=f"{method_title(name)}, measured", markersize=4.5,
             )  # fmt: skip
     _square(ax)
     ax.set(xlabel="probability that the voxel is cord", ylabel="prediction")
     figure.legend(loc="outside lower center", ncols=2)
     return figure
+
+
+def _answer_title(name: str) -> str:
+    """`adaptive_wing` and `adaptive_wing, measured doubt` as a legend writes them."""
+    loss, _, doubt = name.partition(", ")
+    return f"{method_title(loss)}, {f'expected from {doubt}' if doubt else 'theory'}"
 
 
 def _nothing(why: str) -> Figure:

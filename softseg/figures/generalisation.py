@@ -14,6 +14,7 @@ from softseg.figures.style import (
     method_markers,
     method_title,
     new_figure,
+    slanted,
 )
 
 
@@ -70,8 +71,7 @@ def condition_heat_map(
         filled = np.isfinite(numbers[i, j])
         color = _readable(image.cmap(image.norm(numbers[i, j]))) if filled else DARK
         ax.text(j, i, text, ha="center", va="center", fontsize=9, color=color)
-    ax.set_xticks(range(len(methods)), [method_title(m) for m in methods], rotation=25, ha="right",
-                  rotation_mode="anchor")  # fmt: skip
+    ax.set_xticks(range(len(methods)), [method_title(m) for m in methods], **slanted(len(methods)))
     ax.set_yticks(range(len(conditions)), conditions)
     ax.tick_params(length=0)
     for spine in ax.spines.values():

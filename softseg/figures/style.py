@@ -57,10 +57,15 @@ METHOD_TITLES = {
     "labels_softseg_bin": "soft truth > 0.5",
     "contour_following": "contour following",
     "contour": "contour following",
+    "adaptive_wing": "Adaptive Wing",
+    "mean_squared_error": "mean squared error",
+    "soft_cross_entropy": "cross-entropy",
+    "soft_dice": "soft Dice",
+    "dice_cross_entropy": "Dice and cross-entropy",
     "propseg-auto": "PropSeg, by itself",
     "propseg-centreline": "PropSeg, centreline given",
 }
-"""How figures write the methods that every data set has; others appear under their own name."""
+"""How figures write the methods that every data set has, and losses; others as they are named."""
 
 _SETTINGS = {
     "figure.dpi": 100,
@@ -188,6 +193,16 @@ def _assign(methods: Sequence[str], own: Mapping[str, str], more: Sequence[str])
         name: found[name] if name in found else free[others.index(name) % len(free)]
         for name in names
     }
+
+
+def slanted(labels: int) -> dict[str, object]:
+    """How names stand under an axis: slanted where five or more would run into one another.
+
+    Example:
+        >>> slanted(3), slanted(6)["rotation"]
+        ({}, 25)
+    """
+    return {"rotation": 25, "ha": "right", "rotation_mode": "anchor"} if labels > 4 else {}
 
 
 def spread_points(n: int, width: float = 0.2) -> np.ndarray:
