@@ -39,7 +39,7 @@ def test_a_signed_heat_map_has_its_middle_at_zero_and_writes_the_sign():
     image = figure.axes[0].images[0]
     assert image.norm.vmin == pytest.approx(-image.norm.vmax, abs=1e-6)
     assert image.norm.vmax == pytest.approx(6, abs=1e-6)
-    assert {"-2.00", "+6.00"} <= set(texts(figure))
+    assert {"−2.00", "+6.00"} <= set(texts(figure))
 
 
 def test_a_heat_map_of_failures_only_is_drawn_and_says_so():

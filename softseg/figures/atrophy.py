@@ -50,19 +50,20 @@ def sample_size_curves(
     colors, markers = method_colors(methods), method_markers(methods)
     columns = min(2, len(designs))
     rows = -(-len(designs) // columns)
+    step = _step(table["atrophy_percent"])
     figure, axes = new_figure(rows, columns, height_in=0.9 + 2.6 * rows, sharex=True, sharey=True)
     for ax, design in zip(axes.flat, designs, strict=False):
-        for method in methods:
+        for i, method in enumerate(methods):
             one = table[(table["design"] == design) & (table["method"] == method)]
             one = one.sort_values("atrophy_percent")
             if one.empty:
                 continue
-            ax.plot(one["atrophy_percent"], _finite(one["n_per_arm"]), marker=markers[method],
+            x = one["atrophy_percent"] + 0.05 * step * (i - (len(methods) - 1) / 2)
+            ax.plot(x, _finite(one["n_per_arm"]), marker=markers[method], linewidth=0.8,
                     color=colors[method], label=method_title(method))  # fmt: skip
             if {"ci_low", "ci_high"} <= set(one):
-                ax.fill_between(one["atrophy_percent"], one["ci_low"].clip(upper=MOST_SHOWN),
-                                one["ci_high"].clip(upper=MOST_SHOWN),
-                                color=colors[method], alpha=0.15, linewidth=0)  # fmt: skip
+                ends = (one[name].clip(upper=MOST_SHOWN) for name in ("ci_low", "ci_high"))
+                ax.vlines(x, *ends, color=colors[method], linewidth=1.2)
         ax.set_yscale("log")
         _limit(ax, table["n_per_arm"])
         ax.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
@@ -93,16 +94,17 @@ def atrophy_detected(table: pd.DataFrame) -> Figure:
     colors, markers = method_colors(methods), method_markers(methods)
     figure, axes = new_figure(height_in=4.0)
     ax = axes[0, 0]
-    step = table["atrophy_percent"].drop_duplicates().sort_values().diff().min()
+    step = _step(table["atrophy_percent"])
     for i, method in enumerate(methods):
         one = table[table["method"] == method].sort_values("atrophy_percent")
-        aside = 0.12 * (1 if pd.isna(step) else step) * (i - (len(methods) - 1) / 2)
+        aside = 0.05 * step * (i - (len(methods) - 1) / 2)
         error = [one["mean"] - one["ci_low"], one["ci_high"] - one["mean"]]
         ax.errorbar(
             one["atrophy_percent"] + aside, one["mean"], error, fmt=markers[method], capsize=3,
             color=colors[method], label=method_title(method),
         )  # fmt: skip
     ax.axline((0, 0), slope=1, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
+    ax.set_xticks(sorted(table["atrophy_percent"].unique()))
     ax.set(
         xlabel=f"true atrophy (%), n = {int(table['n'].max())} participants",
         ylabel="measured atrophy (%), mean and 95 % interval",
@@ -110,6 +112,12 @@ def atrophy_detected(table: pd.DataFrame) -> Figure:
     ax.grid()
     ax.legend()
     return figure
+
+
+def _step(atrophies: pd.Series) -> float:
+    """The least distance between two atrophies; marks of several methods share a part of it."""
+    steps = np.diff(np.sort(atrophies.unique()))
+    return float(steps.min()) if steps.size else 1.0
 
 
 def contrast_cost_plot(table: pd.DataFrame, *, atrophy_percent: float) -> Figure:

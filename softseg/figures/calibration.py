@@ -23,14 +23,15 @@ from softseg.metrics import calibration_error
 from softseg.statistics import summarise
 
 
-def reliability_curve(calibration: pd.DataFrame) -> Figure:
+def reliability_curve(calibration: pd.DataFrame, *, band: str | None = None) -> Figure:
     """Mean true fraction against predicted fraction, with the number of voxels below.
 
     On the diagonal a value of 0.3 is 30 % cord. The shaded band is the SD of the truth among
-    voxels of one predicted value, of the first method.
+    voxels of one predicted value, of one method.
 
     Args:
         calibration: From `pool_calibration(…, by=("method",))`.
+        band: Which method; the first where it is None or not there.
     """
     calibration = calibration[calibration["n_voxels"] > 0]
     if calibration.empty:
@@ -42,7 +43,8 @@ def reliability_curve(calibration: pd.DataFrame) -> Figure:
     )
     top, bottom = axes[:, 0]
     top.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
-    for i, method in enumerate(methods):
+    banded = band if band in methods else methods[0]
+    for method in methods:
         rows = calibration[calibration["method"] == method]
         error = calibration_error(rows)
         label = f"{method_title(method)}: error {error:.3f}, {rows['n_voxels'].sum():,} voxels"
@@ -50,7 +52,7 @@ def reliability_curve(calibration: pd.DataFrame) -> Figure:
             rows["predicted"], rows["truth"], marker=markers[method], color=colors[method],
             label=label,
         )  # fmt: skip
-        if i == 0:
+        if method == banded:
             low, high = rows["truth"] - rows["truth_sd"], rows["truth"] + rows["truth_sd"]
             top.fill_between(
                 rows["predicted"], low.clip(0), high.clip(upper=1), color=colors[method],

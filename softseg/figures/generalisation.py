@@ -1,6 +1,6 @@
 """Methods against conditions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from softseg.figures.style import (
     new_figure,
     slanted,
 )
+from softseg.figures.variability import readable_limits
 
 
 def condition_heat_map(
@@ -137,6 +138,7 @@ def condition_changes(
     """How much worse than under the reference: a row a condition, a mark a method.
 
     Filled marks are changes with an adjusted p below 0.05; right of zero the error is larger.
+    Intervals so long that nothing else could be read run out of the figure.
 
     Args:
         comparisons: Method → `compare_conditions`'s table of it.
@@ -156,6 +158,7 @@ def condition_changes(
             ax.plot([row.ci_low, row.ci_high], [y, y], color=color, linewidth=1.4)
             face = color if row.p_adjusted < 0.05 else "white"
             ax.plot(row.median_difference, y, markers[method], color=color, markerfacecolor=face)
+    _cut_long_intervals(ax, comparisons.values())
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(max(len(names), 1) - 0.4, -0.6)
     ax.set_xlabel(f"{label}, median and 95 % interval")
@@ -168,13 +171,21 @@ def condition_changes(
     return figure
 
 
+def _cut_long_intervals(ax: Axes, tables: Iterable[pd.DataFrame]) -> None:
+    """Limits that keep most intervals whole, and every median that lies near the others."""
+    ends = [table[name] for table in tables for name in ("ci_low", "ci_high")]
+    known = pd.concat([*ends, pd.Series([0.0])]).dropna()
+    low, high = readable_limits(known, reach=3.0)
+    ax.set_xlim(low, high)
+
+
 def _say_nothing(ax: Axes, text: str) -> None:
     ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes, color=DARK)
 
 
 def _cell(number: float, failed: float, decimals: int, sign: str) -> str:
     """What a cell says: a dash where everything failed, and how much did."""
-    text = "–" if np.isnan(number) else f"{number:{sign}.{decimals}f}"
+    text = "–" if np.isnan(number) else f"{number:{sign}.{decimals}f}".replace("-", "−")
     return f"{text}  ({failed:.0f} failed)" if failed > 0 else text
 
 

@@ -20,7 +20,7 @@ class Case:
     Attributes:
         title: What is special about it, for example its error.
         image: The image.
-        masks: Method → mask on the image's grid; the picture is centred on the first.
+        masks: Method → mask on the image's grid; the picture is centred on the first, in its slice.
         z: Slice in working orientation; None for the middle of the first mask.
     """
 
@@ -46,8 +46,9 @@ def case_gallery(cases: Sequence[Case], *, columns: int = 4, size_mm: float = 35
     for ax, case in zip(axes.flat, cases, strict=False):
         image = case.image.oriented(WORKING)
         masks = {m: mask.oriented(WORKING) for m, mask in case.masks.items()}
-        centre, z = middle_of(next(iter(masks.values()), image))
-        z = z if case.z is None else case.z
+        first = next(iter(masks.values()), image)
+        height_mm = None if case.z is None else first.affine[2, 3] + first.affine[2, 2] * case.z
+        centre, z = middle_of(first, height_mm)
         show_slice(ax, image, z, centre_mm=centre, size_mm=size_mm)
         for method, mask in masks.items():
             outline(ax, mask, z, color=colors[method])
