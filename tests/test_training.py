@@ -442,6 +442,28 @@ def test_the_grid_of_models_names_only_what_exists(project_root):
         assert "steps" not in model, "every model gets the same number of steps"
 
 
+def test_the_main_comparison_is_fourteen_models_of_the_grid(project_root):
+    scales = project_root / "notebooks/scales"
+    grid = yaml.safe_load((scales / "grid.yml").read_text())["models"]
+    chosen = yaml.safe_load((scales / "comparison.yml").read_text())["models"]
+    assert len(chosen) == 14
+    for name, model in chosen.items():
+        # How often a training is validated changes its record alone.
+        assert set(model.get("settings", {})) <= {"validate_every"}
+        assert {k: v for k, v in model.items() if k != "settings"} == {
+            k: v for k, v in grid[name].items() if k != "seeds"
+        }
+
+
+def test_how_often_a_training_is_validated_leaves_its_weights_alone(config, tmp_path):
+    often = fit(config.replaced(validate_every=3))
+    once = fit(config.replaced(validate_every=1000, output=str(tmp_path / "once")))
+    assert (len(often.validation), len(once.validation)) == (4, 1)
+    assert checksum(often.folder) == checksum(once.folder)
+    assert often.losses.equals(once.losses)
+    assert often.validation.iloc[-1].equals(once.validation.iloc[-1])
+
+
 def test_a_network_can_be_a_changed_preset(config):
     _, network = make_network(config.replaced(network='{"preset": "axial", "activation": "clamp"}'))
     assert network == replace(PRESETS["axial"], activation="clamp")
