@@ -124,26 +124,31 @@ def segment_tubes(root: Path) -> None:
     segment_dataset(data, root / "weights.safetensors", "network", overwrite=False)
 
 
-def train_on_tubes(root: Path) -> None:
+def training_of_tubes(root: Path):
     """A small network, with a checkpoint after every round."""
-    from softseg.training import TrainingConfig, fit
+    from softseg.training import TrainingConfig
 
-    fit(
-        TrainingConfig(
-            output=root / "model",
-            dataset=root,
-            contrasts=("T1w", "T2w"),
-            training_subjects=SUBJECTS[:3],
-            validation_subjects=SUBJECTS[3:],
-            validation_volumes=2,
-            network={
-                "features_per_stage": (8, 16), "strides": (1, 2), "patch_size": (32, 32),
-                "spacing_mm": (1.0, 1.0),
-            },
-            steps=120, batch_size=4, warmup_steps=2, validate_every=20, checkpoint_minutes=0.0,
-            ema=0.9, precision="float32", cache=root / "cache", threads=1, progress="none",
-        )
+    return TrainingConfig(
+        output=root / "model",
+        dataset=root,
+        contrasts=("T1w", "T2w"),
+        training_subjects=SUBJECTS[:3],
+        validation_subjects=SUBJECTS[3:],
+        validation_volumes=2,
+        network={
+            "features_per_stage": (8, 16), "strides": (1, 2), "patch_size": (32, 32),
+            "spacing_mm": (1.0, 1.0),
+        },
+        steps=120, batch_size=4, warmup_steps=2, validate_every=20, checkpoint_minutes=0.0,
+        ema=0.9, precision="float32", cache=root / "cache", threads=1, progress="none",
     )  # fmt: skip
+
+
+def train_on_tubes(root: Path) -> None:
+    """Train it."""
+    from softseg.training import fit
+
+    fit(training_of_tubes(root))
 
 
 def make_people(root: Path) -> None:
@@ -205,10 +210,10 @@ def wait_for(child: int, limit_s: float = LIMIT_S) -> int | None:
     return None
 
 
-def undisturbed(step: Step, root: Path) -> tuple[dict[str, str], float]:
-    """The results of a whole run and the seconds that it takes, once what it imports is there."""
+def undisturbed(step: Step, root: Path, *, runs: int = 2) -> tuple[dict[str, str], float]:
+    """The results of a whole run and the seconds that the last one took."""
     seconds = 0.0
-    for _ in range(2):  # the first may fill caches
+    for _ in range(runs):  # the first may fill caches
         step.clear(root)
         began = time.monotonic()
         code = wait_for(start(step.work, root))
@@ -263,7 +268,7 @@ def together(name: str, root: Path) -> dict[str, object]:
     """Two processes that do the same step in the same folder at the same time."""
     step = STEPS[name]
     step.prepare(root)
-    whole, _ = undisturbed(step, root)
+    whole, _ = undisturbed(step, root, runs=1)
     step.clear(root)
     children = [start(step.work, root) for _ in range(2)]
     codes = [wait_for(child) for child in children]

@@ -1,5 +1,6 @@
 """`softseg csa`."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,7 +72,6 @@ def csa(
     from softseg.csa.options import check_outputs, one_source, parse_discs, parse_range
     from softseg.events import tell
     from softseg.files import check_writable
-    from softseg.provenance import sign
 
     check_outputs(output, profile, plot)
     one_source(levels, discs, disc)
@@ -96,12 +96,11 @@ def csa(
         threshold=threshold,
     )
     rows = with_adjusted_area(rows, sex=sex, height_cm=height)
-    _write(rows, every, output, profile, plot, sex or "all")
     measured = set(rows["file"])
     sources = [mask for mask in masks if str(mask) in measured]
     sources += filter(None, (levels, discs, centreline))
-    for path in filter(None, (output, profile, plot)):
-        sign(path, step="csa", parameters=settings(context), sources=sources)
+    about = {"step": "csa", "parameters": settings(context), "sources": sources}
+    _write(rows, every, output, profile, plot, sex or "all", about)
     if failures:
         raise typer.Exit(1)
 
@@ -113,9 +112,10 @@ def _write(
     profile: Path | None,
     plot: Path | None,
     sex: str,
+    about: dict,
 ) -> None:
     from softseg.csa import against_norm, length_profile
-    from softseg.files import replacing
+    from softseg.provenance import signed
 
     # Everything is computed before anything is written.
     along = length_profile(every) if profile or plot else None
@@ -125,10 +125,11 @@ def _write(
         from softseg.csa.plot import plot_profile
 
         figure = plot_profile(along, sex=sex)
-    for path, table in tables.items():
-        with replacing(path) as temporary:
+    # All are written beside their places before the first is moved there.
+    with ExitStack() as stack:
+        for path, table in tables.items():
+            temporary = stack.enter_context(signed(path, **about))
             # A file's name may hold bytes that are no text.
             table.to_csv(temporary, index=False, float_format="%.6g", errors="surrogateescape")
-    if figure is not None:
-        with replacing(plot) as temporary:
-            figure.savefig(temporary, dpi=150)
+        if figure is not None:
+            figure.savefig(stack.enter_context(signed(plot, **about)), dpi=150)

@@ -12,7 +12,7 @@ from lightning.fabric.plugins import CheckpointIO
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from softseg.errors import InputError
+from softseg.errors import InputError, brief
 from softseg.files import replacing
 
 
@@ -26,7 +26,10 @@ class PlainCheckpoints(CheckpointIO):
         tensors: dict[str, torch.Tensor] = {}
         plain = encode(checkpoint, tensors)
         with replacing(path) as temporary:
-            save_file(tensors, temporary, {"state": json.dumps(plain)})
+            try:
+                save_file(tensors, temporary, {"state": json.dumps(plain)})
+            except SafetensorError as error:  # its word for a full disk, among others
+                raise OSError(brief(error)) from error
 
     def load_checkpoint(
         self, path: Path | str, map_location: Any = None, weights_only: bool | None = None

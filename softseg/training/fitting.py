@@ -1,8 +1,10 @@
 """From settings to a folder with weights, card and learning curves."""
 
 import json
+import os
 import shutil
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from softseg.augmentation import get_augmentation
-from softseg.files import replacing, write_json
+from softseg.files import one_at_a_time, replacing, write_json
 from softseg.network import load_weights, save_weights
 from softseg.training.batches import Batches
 from softseg.training.cache import fingerprint
@@ -63,7 +65,7 @@ def fit(config: TrainingConfig) -> History:
         "images": len(pairs),
         "validated": len(volumes),
     }
-    with own_settings(config):
+    with own_settings(config), _alone(config):
         # Lightning takes seconds to import: only those who train wait for it.
         from softseg.training.module import Regression
 
@@ -83,6 +85,17 @@ def fit(config: TrainingConfig) -> History:
         )
         _run(module, data, each)
     return replace(History.load(config.output), config=config)
+
+
+def _alone(config: TrainingConfig) -> AbstractContextManager:
+    """Two trainings in one folder take turns: each empties it of the other's checkpoints.
+
+    Processes that share one training are counted by those who start them; the first one locks.
+    """
+    counts = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+    if any(os.environ.get(name, "0") != "0" for name in counts):
+        return nullcontext()
+    return one_at_a_time(config.output)
 
 
 def round_ends(steps: int, validate_every: int | None) -> tuple[list[int], int]:
