@@ -58,7 +58,8 @@ def test_every_model_of_the_grid_belongs_to_a_factor_and_to_what_it_was_changed_
     assert sorted(variants) == sorted(set(planned) - {"soft_all"})
     bases = {base for family in found.values() for base in family.values()}
     assert bases <= set(planned)
-    assert set(found) == {"truth", "models", "loss", "activation", "augmentation", "contrasts"}
+    named = {"truth", "budget", "models", "loss", "activation", "augmentation", "contrasts"}
+    assert set(found) == named
 
 
 def test_one_thing_differs_between_a_variant_and_its_base():
@@ -67,7 +68,8 @@ def test_one_thing_differs_between_a_variant_and_its_base():
          "hard_all_dice_cross_entropy", "soft_4_contrasts_GRE-T1w"]
     )  # fmt: skip
     assert found["augmentation"] == {"hard_all_bigaug": "hard_all", "synthseg": "soft_all"}
-    assert found["models"] == {"hard_per_contrast_shared": "hard_all"}
+    assert found["budget"] == {"hard_per_contrast_shared": "hard_all"}
+    assert "models" not in found
     # Cross-entropy needs a sigmoid, so that the activation would differ too.
     assert found["loss"]["soft_all_cross_entropy"] == "soft_all_sigmoid"
     assert found["loss"]["hard_all_dice_cross_entropy"] == "hard_all"

@@ -244,7 +244,9 @@ def site_effects(
         sd = dict(zip(model.random["source"], model.random["sd"], strict=True))
         row |= {"p_contrast": model.effect["p"], "site_sd_mm2": sd.get("site", np.nan)}
         row |= {"person_sd_mm2": sd["subject"], "residual_sd_mm2": sd["residual"]}
-        rows.append(row | {"note": model.note or ("" if nested else "no site with two people")})
+        # The fit stops at a variance of zero, and says so in a sentence about likelihoods.
+        note = "no variance left for sites" if "boundary" in model.note else model.note
+        rows.append(row | {"note": note or ("" if nested else "no site with two people")})
     columns = ["method", "n", "n_sites", "p_contrast", "site_sd_mm2", "person_sd_mm2"]
     return pd.DataFrame(rows).reindex(columns=[*columns, "residual_sd_mm2", "note"])
 

@@ -21,6 +21,7 @@ _LOSSES = (
 )
 _RULES = (
     ("truth", r"(?:hard|soft_bin)_all", PROPOSAL),
+    ("budget", r"(?P<truth>.+)_per_contrast_shared(?:_.+)?", "{truth}_all"),
     ("models", r"(?P<truth>.+)_per_contrast(?:_.+)?", "{truth}_all"),
     ("loss", rf"(?P<base>.+_all)_(?:{_LOSSES})", "{base}"),
     # Cross-entropy wants a sigmoid: compared with the same activation, one thing differs.
@@ -144,7 +145,8 @@ def shared_budget(budget: pd.DataFrame) -> pd.DataFrame:
         >>> shared_budget(pd.DataFrame({"method": names}))["method"].tolist()
         ['soft_all', 'soft_per_contrast', 'soft_per_contrast_shared']
     """
-    variants = read_factors(budget["method"]).get("models", {})
+    factors = read_factors(budget["method"])
+    variants = factors.get("models", {}) | factors.get("budget", {})
     kept = budget["method"].isin({*variants, *variants.values(), PROPOSAL})
     return budget[kept].reset_index(drop=True)
 

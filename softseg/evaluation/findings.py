@@ -1,6 +1,6 @@
 """What an ablation found, as sentences: whichever way it came out, nothing typed by hand."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
@@ -16,6 +16,7 @@ NAMES = {
 }
 FACTORS = {
     "truth": "the truth",
+    "budget": "six networks that share one budget",
     "models": "one network or six",
     "loss": "the loss",
     "activation": "the output activation",
@@ -188,7 +189,9 @@ def _or(names: Sequence[str]) -> str:
 
 
 def say_budget(budget: pd.DataFrame, *, one: str = "soft_all") -> str:
-    """How many times the one model's steps and seconds the contrast-specific ones took together.
+    """How many times the one model's steps the contrast-specific ones took together.
+
+    Seconds are left to the table of times: they depend on what else the machine did.
 
     Args:
         budget: From `factors.training_budget`.
@@ -196,21 +199,37 @@ def say_budget(budget: pd.DataFrame, *, one: str = "soft_all") -> str:
 
     Example:
         >>> say_budget(pd.DataFrame({"method": ["soft_all", "hard_per_contrast"], "models": [1, 6],
-        ...     "steps_together": [100, 600], "seconds_together": [10.0, 55.0]}))
-        'hard_per_contrast took 6.0 times the steps and 5.5 times the seconds of soft_all.'
+        ...     "steps_together": [100, 600]}))
+        'Together hard_per_contrast took 6.0 times the steps of soft_all.'
     """
     rows = budget.set_index("method")
     if one not in rows.index or rows["models"].max() < 2:
         return "No contrast-specific models were trained in this run."
-    ratio = rows[["steps_together", "seconds_together"]] / rows.loc[
-        one, ["steps_together", "seconds_together"]
-    ].astype(float)
-    said = [
-        f"{row.Index} took {row.steps_together:.1f} times the steps and "
-        f"{row.seconds_together:.1f} times the seconds of {one}"
-        for row in ratio[rows["models"] > 1].itertuples()
-    ]
-    return f"{'; '.join(said)}."
+    several = rows[rows["models"] > 1]
+    times = several["steps_together"] / rows.loc[one, "steps_together"]
+    said = [f"{method} took {ratio:.1f}" for method, ratio in times.items()]
+    return f"Together {_and(said)} times the steps of {one}."
+
+
+def say_left_out(csa_table: pd.DataFrame, methods: Iterable[str]) -> str:
+    """Whose masks gave no area, so that means rest on the others alone.
+
+    Args:
+        csa_table: `method`, `area_mm2`; one row a mask.
+        methods: Which methods.
+
+    Example:
+        >>> masks = pd.DataFrame({"method": ["a", "a", "b"], "area_mm2": [None, 70, 71]})
+        >>> say_left_out(masks, ["a", "b"])
+        'Masks without an area, for example empty ones, are left out: 1 of 2 of a.'
+    """
+    rows = csa_table[csa_table["method"].isin(list(methods))]
+    gone = rows["area_mm2"].isna().groupby(rows["method"]).agg(["sum", "size"])
+    gone = gone[gone["sum"] > 0].sort_values("sum", ascending=False, kind="stable")
+    if gone.empty:
+        return "Every mask gave an area."
+    said = say_names(f"{lost} of {every} of {method}" for method, lost, every in gone.to_records())
+    return f"Masks without an area, for example empty ones, are left out: {said}."
 
 
 def say_contrasts(learning: pd.DataFrame) -> str:
