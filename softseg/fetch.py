@@ -5,14 +5,16 @@ what is there already is kept, and contents are checked: by git-annex against th
 part of each file's key, by pooch against SHA-256.
 """
 
+import glob
 import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from softseg.archives import unpack
@@ -20,6 +22,8 @@ from softseg.dataset import parse_contrasts
 from softseg.dataset.names import match_contrast
 from softseg.errors import InputError, brief
 from softseg.files import remove_empty, replacing, sha256
+from softseg.provenance import MANIFEST, record_folder
+from softseg.provenance.records import read_record
 
 SPINE_GENERIC = "https://github.com/spine-generic/data-multi-subject"
 RELEASE = "r20250310"
@@ -75,12 +79,41 @@ class Fetched:
         new: Files fetched now.
         there: Files that were there already.
         failed: Files that could not be fetched, with the reason.
+        origin: Where from: address, and release and commit or the archive's SHA-256.
     """
 
     path: Path
     new: tuple[str, ...]
     there: tuple[str, ...]
     failed: tuple[tuple[str, str], ...]
+    origin: dict[str, str] = field(default_factory=dict)
+
+    def record(self, *, since: float, **parameters: Any) -> Path:
+        """List what is there with its checksums, for `softseg verify`.
+
+        What came earlier keeps the checksum of then. Another release or archive begins a new list.
+
+        Args:
+            since: When the fetching began, as of `softseg.provenance.now`.
+            **parameters: What was asked for.
+        """
+        path = self.path / MANIFEST
+        if path.exists() and _origin(path) != self.origin:
+            path.unlink()
+        return record_folder(
+            self.path,
+            step="fetch",
+            parameters=parameters | {"origin": self.origin},
+            since=since,
+            within=[glob.escape(name) for name in (*self.new, *self.there)],
+        )
+
+
+def _origin(record: Path) -> Any:
+    try:
+        return read_record(record)["GeneratedBy"][0]["Parameters"]["origin"]
+    except (LookupError, TypeError):
+        return None
 
 
 def fetch_spine_generic(
@@ -134,7 +167,9 @@ def fetch_spine_generic(
     by_status.pop("notneeded", None)
     failed = tuple(sorted(item for items in by_status.values() for item in items))
     there = set(wanted) - set(new) - {name for name, _ in failed}
-    return Fetched(out, new, tuple(sorted(there)), failed)
+    commit = _git(out, "rev-parse", "HEAD").stdout.strip()
+    origin = {"source": str(source), "release": release, "commit": commit}
+    return Fetched(out, new, tuple(sorted(there)), failed, origin)
 
 
 def fetch_archive(
@@ -197,9 +232,11 @@ def fetch_archive(
             remove_empty(made)
         raise
     # Last: only what could be unpacked is demanded again.
+    came = sha256(out / file)
     with replacing(pinned) as temporary:
-        temporary.write_text(sha256(out / file) + "\n")
-    return Fetched(out, () if there else files, files if there else (), ())
+        temporary.write_text(came + "\n")
+    origin = {"source": url, "sha256": came}
+    return Fetched(out, () if there else files, files if there else (), (), origin)
 
 
 def _check_url(url: str) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -15,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from softseg import provenance
+from softseg.cli import main
 from softseg.errors import InputError
 from softseg.fetch import ARCHIVES, RELEASE, fetch_archive, fetch_spine_generic
 
@@ -110,6 +113,33 @@ def test_the_command_fetches_and_says_how_much(server, tmp_path):
     )
     assert run.returncode == 0, run.stderr
     assert "2 files fetched" in run.stdout
+    assert provenance.verify(tmp_path / "out").findings == []
+
+
+def test_what_came_is_verified_and_a_second_run_hides_no_damage(server, tmp_path, capsys):
+    folder, url = server
+    (folder / "small.zip").write_bytes(archive_bytes())
+    out = tmp_path / "out"
+    words = ["fetch", "pam50", str(out), "--source", f"{url}/small.zip"]
+    for _ in range(2):
+        with pytest.raises(SystemExit) as left:
+            main(words)
+        assert not left.value.code
+        capsys.readouterr()
+    record = json.loads((out / provenance.MANIFEST).read_text())
+    (entry,) = record["GeneratedBy"]
+    assert entry["Name"] == "softseg fetch"
+    origin = {"source": f"{url}/small.zip", "sha256": hashlib.sha256(archive_bytes()).hexdigest()}
+    assert entry["Parameters"]["origin"] == origin
+    assert set(record["Files"]) == {"data/t2/t2.txt", "data/README"}
+    victim, long_ago = out / "data/t2/t2.txt", provenance.now() - 3600
+    victim.write_text("damaged")
+    os.utime(victim, (long_ago, long_ago))
+    with pytest.raises(SystemExit):
+        main(words)
+    assert [(f.file, f.status) for f in provenance.verify(out).findings] == [
+        ("data/t2/t2.txt", "changed")
+    ]
 
 
 needs_datalad = pytest.mark.skipif(
@@ -182,8 +212,16 @@ def test_only_the_needed_files_of_the_release_come(published, tmp_path):
 @needs_datalad
 def test_a_second_run_goes_on_where_the_first_stopped(published, tmp_path):
     out = tmp_path / "clone"
-    fetch_spine_generic(out, subjects=["sub-amu01"], contrasts=["T2w"], source=str(published))
+    first = fetch_spine_generic(
+        out, subjects=["sub-amu01"], contrasts=["T2w"], source=str(published)
+    )
+    first.record(since=provenance.now())
+    assert provenance.verify(out).findings == []
     more = fetch_spine_generic(out, contrasts=["T2w"], source=str(published))
+    assert more.origin["release"] == RELEASE
+    more.record(since=provenance.now())
+    checked = provenance.verify(out)
+    assert (checked.files, checked.findings) == (10, [])
     assert len(more.there) == 5
     assert len(more.new) == 5
     assert all("unf05" in name for name in more.new)

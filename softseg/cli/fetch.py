@@ -5,8 +5,11 @@ from typing import Annotated
 
 import typer
 
+from softseg.cli.settings import settings
+
 
 def fetch(
+    context: typer.Context,
     dataset: Annotated[
         str,
         typer.Argument(
@@ -32,14 +35,16 @@ def fetch(
     """Download a public data set: only what is needed, checked, and resumable.
 
     `spine-generic` comes through DataLad and git-annex, small sets through pooch; both are in the
-    optional `softseg[fetch]`.
+    optional `softseg[fetch]`. What came is listed with its checksums: `softseg verify OUT`.
 
     Example: `softseg fetch spine-generic data/spine-generic --subjects sub-amu01,sub-amu02`
     """
     from softseg import fetch as fetching
     from softseg.dataset import split_commas
     from softseg.events import form, tell
+    from softseg.provenance import now
 
+    since = now()
     if dataset == "spine-generic":
         fetched = fetching.fetch_spine_generic(
             out,
@@ -53,6 +58,7 @@ def fetch(
         fetched = fetching.fetch_archive(
             dataset, out, url=source, known_sha256=sha256, progress=form() != "json"
         )
+    fetched.record(since=since, **settings(context) | {"source": fetched.origin["source"]})
     typer.echo(
         f"{fetched.path}: {len(fetched.new)} files fetched, {len(fetched.there)} already there"
     )
