@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -43,17 +44,21 @@ def compare(
     checkout = copy_checkout(project_root, folder / "checkout")
     scale_path = folder / "scale.yml"
     scale_path.write_text(yaml.safe_dump(scale))
+    began = time.monotonic()
     here = run_workflow(checkout, scale_path, "--cores", "1", "--", *targets)
     assert here.returncode == 0, here.stdout + here.stderr
     run = checkout / "runs" / scale["run"]
-    alone = digests(run)
+    alone, alone_s = digests(run), time.monotonic() - began
     shutil.move(run, folder / "alone")
     shutil.rmtree(checkout / ".snakemake")
+    began = time.monotonic()
     there = run_workflow(
         checkout, scale_path, *PROFILES, "--config", "benchmarks=true", "--", *targets, **cluster
     )
     assert there.returncode == 0, there.stdout + there.stderr
     assert digests(run) == alone
+    seconds = time.monotonic() - began
+    print(f"{len(alone)} files alike; --cores 1 took {alone_s:.0f} s, Slurm {seconds:.0f} s")
     return run, alone
 
 
