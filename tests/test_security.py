@@ -229,3 +229,17 @@ def test_the_audit_fails_for_a_known_vulnerability_only(tmp_path):
     assert "NOT audited" in said
     assert "no route to host" in said
     assert audit([str(tmp_path / "absent")])[1].startswith("dependencies NOT audited")
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(("words", "code"), [([], 0), (["--strict"], 2)])
+def test_no_database_of_vulnerabilities_stops_a_release_only(monkeypatch, capsys, words, code):
+    import audit_dependencies
+
+    said = f"{audit_dependencies.UNKNOWN}: no answer"
+    monkeypatch.setattr(audit_dependencies, "audit", lambda command: (0, said))
+    monkeypatch.setattr(sys, "argv", ["audit_dependencies.py", *words])
+    with pytest.raises(SystemExit) as left:
+        audit_dependencies.main()
+    assert left.value.code == code
+    assert capsys.readouterr().out == f"{said}\n"
