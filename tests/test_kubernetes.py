@@ -130,7 +130,8 @@ def test_shards_through_jobs_give_the_bytes_of_one_core(project_root, tmp_path, 
     shutil.rmtree(checkout / "runs")
     shutil.rmtree(checkout / ".snakemake")
     words = ["--profile", str(PROFILE), "--set-threads", "cohort=1", "--config", "shards=2"]
-    path = environment(checkout)["PATH"]
+    # As in an activated environment, whose Python submits.
+    path = os.pathsep.join([str(Path(sys.executable).parent), environment(checkout)["PATH"]])
     there = run_workflow(checkout, tmp_path / "scale.yml", *words, "--", *targets, PATH=path)
     assert there.returncode == 0, there.stdout + there.stderr
     assert digests(checkout / "runs/tiny") == alone
