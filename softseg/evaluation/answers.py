@@ -1,10 +1,14 @@
 """What a comparison of methods found, as numbers and sentences for the page."""
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from softseg import statistics
 from softseg.evaluation.comparison import HEADLINE, PROPOSAL
-from softseg.statistics.wording import say_comparison, say_tracking
+from softseg.statistics.wording import say_comparison, say_number, say_tracking
+
+PAIR_NAMES = {"labels": "drawn masks", PROPOSAL: "the proposal"}
 
 
 def comparison_answers(
@@ -26,7 +30,8 @@ def comparison_answers(
 
     Returns:
         `sd_<method>`, `pair_<method>` (bias of a pair of contrasts), `error_<method>` (percent),
-        `n_people` and `verdict`; `nan` for a method of the main comparison that is not there.
+        `n_people`, and the sentences `verdict` and `pair`; `nan` for a method of the main
+        comparison that is not there.
     """
     bias = agreement["bias_mm2"]
     error = error_table.get("error_percent", pd.Series(dtype=float))
@@ -38,7 +43,28 @@ def comparison_answers(
         verdict = say_comparison(tests, PROPOSAL, other, what="spread over contrasts")
     except ValueError:  # data with neither of the two have an answer all the same
         verdict = f"{PROPOSAL} and {other} were not both measured here."
-    return found | {"verdict": verdict}
+    return found | {"verdict": verdict, "pair": say_pair(bias)}
+
+
+def say_pair(bias_mm2: pd.Series, *, methods: Mapping[str, str] = PAIR_NAMES) -> str:
+    """How far the two contrasts that most studies have lie apart, for some methods.
+
+    Args:
+        bias_mm2: Mean of T1w − T2w, by method.
+        methods: Method → how the sentence names it; those without a value are left out.
+
+    Example:
+        >>> say_pair(pd.Series({"labels": -4.78, "soft_all": -1.31}))
+        'The areas of T1w and T2w differ by −4.8 mm² on average for drawn masks, by −1.3 mm² for \
+the proposal.'
+    """
+    known = {m: bias_mm2[m] for m in methods if m in bias_mm2 and pd.notna(bias_mm2[m])}
+    if not known:
+        return "Nobody here has both."
+    said = [f"by {say_number(value)} mm²" for value in known.values()]
+    said[0] += " on average"
+    parts = [f"{words} for {methods[m]}" for words, m in zip(said, known, strict=True)]
+    return f"The areas of T1w and T2w differ {', '.join(parts)}."
 
 
 def say_classical(

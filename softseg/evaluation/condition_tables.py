@@ -21,6 +21,11 @@ MEASURES = {
     "dice": "Dice",
 }
 """Columns of `summarise_conditions` and what they are."""
+CAPTIONS = MEASURES | {
+    "slope": "Slope of the area on the true area; 1 tells people apart in full",
+    "sd_mm2": "SD of a person's errors over contrasts (mm²)",
+}
+"""What a table of one column says above it."""
 _GROUP = ["condition", "method"]
 
 

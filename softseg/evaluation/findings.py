@@ -143,7 +143,7 @@ def say_answer(comparisons: pd.DataFrame) -> str:
         ...     "method_b": "soft_all", "measure": "sd_mm2", "difference": [4.5, -0.4], "n": 24,
         ...     "value_a": [6.2, 1.1], "value_b": 1.5, "verdict": ["larger", "not told apart"]}
         >>> print(say_answer(pd.DataFrame(rows)))
-        The SD over contrasts depended on the truth (hard_all: 6.20 mm², soft_all: 1.50 mm²); \
+        The SD over contrasts depended on the truth (hard_all: 6.20 instead of 1.50 mm²); \
 beyond doubt and luck it did not depend on the loss.
     """
     said = []
@@ -168,8 +168,8 @@ beyond doubt and luck it did not depend on the loss.
 
 
 def _both(row: pd.Series, measure: str) -> str:
-    values = (f"{row[f'method_{k}']}: {say_number(row[f'value_{k}'], 2)}" for k in "ab")
-    return ", ".join(f"{value}{UNITS[measure]}" for value in values)
+    values = [say_number(row[f"value_{k}"], 2) for k in "ab"]
+    return f"{row['method_a']}: {values[0]} instead of {values[1]}{UNITS[measure]}"
 
 
 def _dependence(name: str, moved: Sequence[str], still: Sequence[str]) -> str:

@@ -124,6 +124,9 @@ def _forest_panel(ax: Axes, rows: pd.DataFrame, places: dict[tuple[str, str], fl
         ax.plot([row.ci_low, row.ci_high], [y, y], color=DARK, linewidth=2)
         face = DARK if row.p_adjusted < 0.05 else "white"
         ax.plot(row.difference, y, "o", markersize=6, markerfacecolor=face, markeredgecolor=DARK)
+    # Bars would end the axis where they end, and cut marks that stand there in half.
+    ax.use_sticky_edges = False
+    ax.margins(x=0.08)
     ax.xaxis.set_major_locator(MaxNLocator(3))
     ax.grid(axis="x")
     ax.spines["left"].set_visible(False)

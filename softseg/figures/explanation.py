@@ -98,6 +98,7 @@ def _areas(
         ax.annotate(
             f"SD {spread:.{1 if spread >= 0.1 else 2}f} mm²", (values.max(), y), xytext=(10, 0),
             textcoords="offset points", va="center", fontsize=10, fontweight="bold",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )  # fmt: skip
     count = {6: "six", 5: "five", 4: "four", 3: "three", 2: "two"}.get(len(contrasts), "all")
     ax.set_yticks([1, 0], [f"{count} hard\nmasks", "one soft\nmask"], fontsize=10)

@@ -172,11 +172,12 @@ def condition_changes(
 
 
 def _cut_long_intervals(ax: Axes, tables: Iterable[pd.DataFrame]) -> None:
-    """Limits that keep most intervals whole, and every median that lies near the others."""
+    """Limits that keep every median and most intervals whole."""
+    tables = list(tables)
     ends = [table[name] for table in tables for name in ("ci_low", "ci_high")]
-    known = pd.concat([*ends, pd.Series([0.0])]).dropna()
-    low, high = readable_limits(known, reach=3.0)
-    ax.set_xlim(low, high)
+    low, high = readable_limits(pd.concat([*ends, pd.Series([0.0])]), reach=3.0)
+    medians = pd.concat([*(table["median_difference"] for table in tables), pd.Series([0.0])])
+    ax.set_xlim(min(low, medians.min() - 1), max(high, medians.max() + 1))
 
 
 def _say_nothing(ax: Axes, text: str) -> None:
