@@ -135,3 +135,24 @@ def test_output_that_nobody_reads_is_no_error():
     command = f"{sys.executable} -m softseg --help | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
+
+
+def test_every_process_appends_its_events_to_the_file_that_is_named(tmp_path):
+    """As a chapter's kernel and its workers do; nothing is said on the way."""
+    words = "from softseg.files import write_json; write_json({!r}, 1)"
+    env = os.environ | {"SOFTSEG_LOG_FILE": str(tmp_path / "events.jsonl")}
+    for name in ("a.json", "b.json"):
+        code = words.format(str(tmp_path / name))
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+        )
+        assert (done.stdout, done.stderr) == ("", "")
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert [(e["event"], e["file"]) for e in events] == [
+        ("write", str(tmp_path / "a.json")), ("write", str(tmp_path / "b.json"))
+    ]  # fmt: skip
+    # A file that cannot be written stops nobody.
+    env["SOFTSEG_LOG_FILE"] = str(tmp_path / "a.json/events.jsonl")
+    code = words.format(str(tmp_path / "c.json"))
+    subprocess.run([sys.executable, "-c", code], env=env, check=True)
+    assert (tmp_path / "c.json").exists()

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -65,3 +66,24 @@ def test_files_that_belong_together_are_moved_together(tmp_path):
         assert (tmp_path / "first.txt").exists()
         assert not (tmp_path / "second.txt").exists()
     assert (tmp_path / "second.txt").read_text() == "2"
+
+
+def test_two_processes_that_ask_for_one_folder_take_turns(tmp_path):
+    """The second begins when the first has ended, killed or not."""
+    code = (
+        "import sys, time; from softseg.files import one_at_a_time\n"
+        "with one_at_a_time(sys.argv[1]):\n"
+        "    print('in', time.monotonic(), flush=True); sys.stdin.read()"
+    )
+    words = [sys.executable, "-c", code, tmp_path / "model"]
+    start = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, **start) as first:
+        assert first.stdout.readline().startswith("in ")
+        with subprocess.Popen(words, **start) as second:
+            with pytest.raises(subprocess.TimeoutExpired):
+                second.communicate(timeout=1.5)
+            first.kill()
+            killed = time.monotonic()
+            assert second.stdout.readline().startswith("in ")
+            assert time.monotonic() - killed < 30
+            second.kill()
