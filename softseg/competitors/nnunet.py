@@ -1,7 +1,18 @@
 """nnU-Net v2, the field's reference: our data in its format, its masks back as one more method.
 
 nnU-Net (Isensee et al. 2021, doi:10.1038/s41592-020-01008-z) is trained by its own commands on
-the same people; `nnunet_commands` prints them. It is not needed here to write or read its files.
+the same people; `nnunet_commands` prints them. It is not needed here to write or read its files,
+and lives in an environment of its own, since it asks for another version of the network library
+than this package does:
+
+    python3.11 -m venv .venv-nnunet
+    .venv-nnunet/bin/pip install torch
+    .venv-nnunet/bin/pip install nnunetv2
+    export PATH=$PWD/.venv-nnunet/bin:$PATH
+    export nnUNet_raw=… nnUNet_preprocessed=… nnUNet_results=…
+
+Then `export_nnunet` into `$nnUNet_raw`, the commands, and `import_nnunet`: from there on nnU-Net is
+one more method in every table. Without a GPU set `nnUNet_compile=f`.
 """
 
 import json
@@ -91,8 +102,9 @@ def nnunet_commands(
     configuration: str = "3d_fullres",
     epochs: int | None = None,
     device: str = "cuda",
+    processes: int | None = None,
 ) -> list[str]:
-    """What to type, in order, after `pip install nnunetv2` and setting its three folders.
+    """What to type, in order, once nnU-Net is installed and its three folders are set.
 
     Args:
         exported: What `export_nnunet` returned.
@@ -100,6 +112,8 @@ def nnunet_commands(
         configuration: `2d` or `3d_fullres`.
         epochs: A shorter training, one of nnU-Net's own: 1, 5, 10, 20, 50, 100 or 250.
         device: `cuda`, `cpu` or `mps`.
+        processes: How many it prepares and writes images with; None leaves it to nnU-Net, which
+            starts more than a small machine has memory for.
 
     Example:
         >>> for line in nnunet_commands("raw/Dataset007_SpinalCord", "out", epochs=5):
@@ -114,12 +128,15 @@ def nnunet_commands(
     number = int(exported.name[len("Dataset") :].split("_")[0])
     trainer = f"nnUNetTrainer_{epochs}epoch{'s' if epochs > 1 else ''}" if epochs else None
     chosen = f" -tr {trainer}" if trainer else ""
+    before = f" -np {processes} -npfp {processes}" if processes else ""
+    after = f" -npp {processes} -nps {processes}" if processes else ""
     return [
-        f"nnUNetv2_plan_and_preprocess -d {number} --verify_dataset_integrity -c {configuration}",
+        f"nnUNetv2_plan_and_preprocess -d {number} --verify_dataset_integrity -c {configuration}"
+        + before,
         f"cp {exported / SPLITS} $nnUNet_preprocessed/{exported.name}/",
         f"nnUNetv2_train {number} {configuration} 0{chosen} -device {device}",
         f"nnUNetv2_predict -d {number} -c {configuration} -f 0{chosen} -device {device} "
-        f"-i {exported / 'imagesTs'} -o {predictions} --save_probabilities",
+        f"-i {exported / 'imagesTs'} -o {predictions} --save_probabilities" + after,
     ]
 
 
