@@ -76,7 +76,7 @@ def measure(code: str, *, threads: int | None = 1) -> Spent:
 ONE_WINDOW = """
 import time, torch
 from softseg.network import PRESETS, build_network
-from softseg.volume import Volume
+from softseg.segmentation.predict import inference
 network, size = build_network(PRESETS["paper"]), PRESETS["paper"].patch_size
 start = time.process_time()
 with inference(network):
