@@ -19,7 +19,7 @@ from softseg import ground_truth
 from softseg.contrasts import CONTRASTS
 from softseg.dataset import Dataset
 from softseg.paths import ROOT, Run
-from softseg.provenance import signed
+from softseg.provenance import record_step, signed
 
 NOTEBOOK = ROOT / "notebooks" / "02_soft_ground_truth.ipynb"
 
@@ -74,8 +74,13 @@ def make_shard(values: Mapping[str, Any], shard: int, count: int, report: Path) 
     if not failed:
         about = {"shard": shard, "of": count, **values}
         splits = [results.root / "splits.json"]
-        with signed(report, step="ground-truth", parameters=about, sources=splits) as temporary:
+        mine = {"step": "ground-truth", "parameters": about, "sources": splits}
+        with signed(report, **mine) as temporary:
             temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        if data.root.is_relative_to(results.root):  # else the data set keeps its own records
+            made = [data.root / "derivatives" / f"{ground_truth.PIPELINE}{ending}" / person
+                    for ending in ("", "_bin") for person in chosen]  # fmt: skip
+            record_step(results.root / "records" / f"{report.stem}.json", made, **mine)
     return not failed
 
 
