@@ -133,6 +133,32 @@ def test_the_list_that_ran_turns_about_two_axes_and_hardly_shifts():
     assert shifts["meant"] > 1.0
 
 
+PUBLISHED = {
+    "affine": (0.9, {"mode": (2, 1)}),
+    "elastic": (0.5, {"sigma_range": (3.5, 5.5), "magnitude_range": (25, 35)}),
+    "low resolution": (0.25, {"zoom_range": (0.5, 1.0)}),
+    "gamma": (0.5, {"gamma": (0.5, 3.0)}),
+    "bias field": (0.3, {"degree": 3, "coeff_range": (0.0, 0.5)}),
+    "noise": (0.1, {"mean": 0.0, "std": 0.1}),
+    "blur": (0.3, dict.fromkeys(("sigma_x", "sigma_y", "sigma_z"), (0.0, 2.0))),
+    "brightness": (0.15, {"factors": (-0.25, 1.0)}),
+    "flip": (0.3, {}),
+}
+"""The published list in its order: how often each change comes, and between which bounds."""
+
+
+def test_the_list_that_ran_is_the_published_one_in_order_strength_and_frequency():
+    listed = transforms("paper_ran", SHAPES[1])
+    assert list(listed) == ["positive intensities", *PUBLISHED, "z-score"]
+    for title, (probability, bounds) in PUBLISHED.items():
+        transform = listed[title]
+        assert transform.prob == probability, title
+        # A dictionary transform keeps its bounds itself or in the array transform that it wraps.
+        held = [vars(part) for part in vars(transform).values() if hasattr(part, "randomize")]
+        found = {key: value for part in (*held, vars(transform)) for key, value in part.items()}
+        assert {key: found[key] for key in bounds} == bounds, title
+
+
 def test_the_flip_that_ran_mirrors_all_axes_or_none():
     index = torch.arange(24, dtype=torch.float32).reshape(1, 2, 3, 4)
     flip = transforms("paper_ran", (2, 3, 4), always=True)["flip"]

@@ -26,7 +26,7 @@ from softseg.training.cache import cache_folder
 from softseg.training.checkpoint import PlainCheckpoints, decode, encode
 from softseg.training.fitting import round_ends
 from softseg.training.material import find_data, find_pools, make_network
-from softseg.training.objective import make_loss
+from softseg.training.objective import make_loss, rate_factor
 from softseg.training.patches import PatchOrder, window
 from softseg.volume import Volume
 
@@ -496,6 +496,18 @@ def test_three_dimensional_networks_train_with_deep_supervision(config):
 def test_settings_survive_json(config):
     assert TrainingConfig.from_json(config.to_json()) == config
     assert {f.name for f in fields(config)} == set(config.to_dict())
+
+
+def test_the_papers_learning_rate_falls_on_the_published_cosine(config):
+    """As PyTorch's schedule over 200 epochs does, at the beginning of every epoch."""
+    paper = TrainingConfig.paper(config.output, dataset=config.dataset).with_steps(870)
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=200)
+    for epoch in range(200):
+        ours = paper.learning_rate * rate_factor(epoch * 435, paper.steps, paper.warmup_steps)
+        assert ours == pytest.approx(theirs.get_last_lr()[0], rel=1e-6, abs=1e-12), epoch
+        optimizer.step()
+        theirs.step()
 
 
 def test_the_paper_trains_as_published(config):
