@@ -223,3 +223,18 @@ def test_records_of_others_are_not_taken_for_ours(tmp_path, content):
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(InputError, match="no record of softseg"):
         provenance.verify(tmp_path)
+
+
+def test_where_the_new_record_cannot_be_written_the_old_one_does_not_vouch(tmp_path, monkeypatch):
+    table = tmp_path / "a.csv"
+    table.write_text("1\n")
+    record = provenance.sign(table, step="t")
+    table.write_text("2\n")
+
+    def full(*_):
+        raise InputError("no space")
+
+    monkeypatch.setattr("softseg.provenance.records.write_json", full)
+    with pytest.raises(InputError, match="no space"):
+        provenance.sign(table, step="t")
+    assert not record.exists()

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from softseg.errors import InputError
 from softseg.files import replacing, sha256, write_json
 from softseg.provenance.software import made_by, software
 
@@ -71,7 +72,11 @@ def sign(
     record = record_of(product)
     made = [made_by(step, **_plain(dict(parameters or {})))]
     checksums = _checksums(record, [product], sources)
-    write_json(record, {"GeneratedBy": made, **checksums, **_plain(more)})
+    try:
+        write_json(record, {"GeneratedBy": made, **checksums, **_plain(more)})
+    except InputError:
+        record.unlink(missing_ok=True)  # it speaks of what the product was before
+        raise
     return record
 
 
