@@ -18,6 +18,7 @@ from softseg.competitors import (
     run_sct,
     segment_dataset,
 )
+from softseg.competitors.sct import PROGRAMS
 from softseg.dataset import Dataset
 from softseg.errors import InputError
 from softseg.metrics import soft_dice
@@ -283,6 +284,29 @@ def test_sct_runs_with_the_contrasts_flag_where_it_is_installed(dataset, fake_sc
     mask = Volume.load(table.path[0])
     assert mask.grid.matches(image.grid)
     assert np.allclose(mask.data, np.clip(image.data, 0, 1))
+
+
+@pytest.mark.parametrize("program", list(PROGRAMS))
+def test_every_program_of_sct_is_called_with_image_and_mask(
+    dataset, tmp_path, monkeypatch, program
+):
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    fake = folder / PROGRAMS[program][0]
+    # As the toolbox's own: whatever the order of the options, -i is read and -o written.
+    fake.write_text(
+        '#!/bin/sh\necho "$0 $@" > "$SCT_LOG"\nwhile [ $# -gt 0 ]; do case "$1" in\n'
+        '-i) image="$2";; -o) mask="$2";; esac; shift; done\ncp "$image" "$mask"\n'
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("SCT_LOG", str(tmp_path / "log"))
+    table = run_sct(dataset, program, subjects=["sub-01"])
+    assert table.subject.tolist() == ["sub-01"]
+    assert Path(table.path[0]).is_relative_to(dataset.root / "derivatives" / f"sct_{program}")
+    said = (tmp_path / "log").read_text()
+    assert ("-c t1" in said) == ("{contrast}" in PROGRAMS[program])
+    assert ("spinalcord" in said) == (program == "deepseg")
 
 
 def test_a_failure_of_sct_names_image_program_and_reason(dataset, fake_sct, monkeypatch):

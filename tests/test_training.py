@@ -19,7 +19,14 @@ from softseg.augmentation import get_augmentation
 from softseg.contrasts import CONTRASTS
 from softseg.errors import InputError
 from softseg.losses import LOSSES
-from softseg.network import PRESETS, NetworkConfig, build_network, load_weights, save_weights
+from softseg.network import (
+    PRESETS,
+    NetworkConfig,
+    available_weights,
+    build_network,
+    load_weights,
+    save_weights,
+)
 from softseg.training import History, TrainingConfig, example_patch, fit
 from softseg.training.batches import Batches, Pool
 from softseg.training.cache import cache_folder
@@ -367,6 +374,31 @@ def test_training_starts_from_given_weights(config, tmp_path):
     trained = load_weights(config.output)[0]
     for before, after in zip(network.parameters(), trained.parameters(), strict=True):
         assert torch.allclose(before, after, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", available_weights())
+def test_shipped_weights_are_tuned_by_their_name(config, name):
+    tuned = config.replaced(init_weights=name, network=name, steps=1, learning_rate=1e-9, ema=0.0)
+    fit(tuned)
+    shipped, trained = load_weights(name)[0], load_weights(config.output)[0]
+    for before, after in zip(shipped.parameters(), trained.parameters(), strict=True):
+        assert torch.allclose(before.float(), after, atol=1e-6)
+
+
+def test_sixteen_bit_products_train_to_about_the_same(config, tmp_path):
+    exact = fit(config)
+    half = fit(config.replaced(precision="bfloat16", output=str(tmp_path / "half")))
+    assert checksum(exact.folder) != checksum(half.folder)
+    # The same weights at first; from there on rounding takes each training its own way.
+    assert half.losses.loss[0] == pytest.approx(exact.losses.loss[0], rel=0.01)
+    assert half.losses.loss[-3:].mean() == pytest.approx(exact.losses.loss[-3:].mean(), rel=0.3)
+
+
+def test_a_terminal_shows_a_bar_and_leaves_no_lines(config, capsys):
+    fit(config.replaced(progress="bar"))
+    shown = capsys.readouterr()
+    assert "soft Dice" in shown.err
+    assert shown.out == ""
 
 
 def test_an_output_that_died_is_reported(config):
