@@ -1,6 +1,7 @@
 """Committed chapters are what their sources, parameters and scale say."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -69,3 +70,50 @@ def test_a_cell_with_a_caption_shows_its_figure_alone(path):
         kinds = [set(output.get("data", {})) for output in cell.get("outputs", [])]
         shown = [kind for kind in kinds if not any("papermill.record" in key for key in kind)]
         assert not name or len(shown) == 1, f"{name}: a table would take the figure's caption"
+
+
+FEW_LINES = 10
+
+
+def glued(path: Path) -> dict[str, str]:
+    """What a chapter's sentences are made of: key → text."""
+    key = "application/papermill.record/text/plain"
+    return {
+        output.metadata["scrapbook"]["name"]: output["data"][key]
+        for cell in nbformat.read(path, as_version=4).cells
+        for output in cell.get("outputs", [])
+        if key in output.get("data", {})
+    }
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_no_code_wall_stands_above_the_first_result(path):
+    shown = 0
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type != "code":
+            continue
+        if "hide-input" not in cell.metadata.get("tags", []):
+            shown += len(cell.source.splitlines())
+        if any({"image/png", "text/html"} & set(o.get("data", {})) for o in cell.outputs):
+            break
+    assert shown <= FEW_LINES
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_tables_are_made_for_readers(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        for output in cell.get("outputs", []):
+            page = output.get("data", {}).get("text/html", "")
+            assert '<table border="1"' not in page, "pandas' own table: use show_table"
+            assert ">nan<" not in page
+            assert ">inf<" not in page
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_sentences_are_typeset_as_one_writes_them(path):
+    for key, text in glued(path).items():
+        if not text.startswith(("'", '"')):
+            continue  # a number, which has its format where it stands
+        assert not re.search(r"(?<![\w-])-\d", text), f"{key}: a hyphen for a minus: {text}"
+        assert not re.search(r"(?<![\d.,])1 (?:people|images|masks)\b", text), f"{key}: {text}"
+        assert not re.search(r"\b(?:nan|inf)\b", text), f"{key}: {text}"

@@ -1,6 +1,7 @@
 """Notebook sources: clean, thin and self-checking. `make test` also executes each with nbval."""
 
 import ast
+import re
 from pathlib import Path
 
 import nbformat
@@ -12,6 +13,8 @@ NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("[0-
 SCALES = sorted((Path(__file__).resolve().parents[1] / "notebooks/scales").glob("*.yml"))
 SCALES = [path for path in SCALES if path.stem != "grid"]  # the models to choose from
 CELLS, LINES, COLUMNS = 14, 15, 72
+VISIBLE_LINES = 8
+"""Code that is longer is folded away: a page shows results."""
 
 pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -60,6 +63,20 @@ def test_a_source_opens_with_question_and_answer_and_ends_with_what_it_asserts(p
     assert "**Question.**" in first
     assert "**Answer.**" in first
     assert "assert " in code_cells(path)[-1].source
+
+
+def test_long_code_is_folded_away(path):
+    for cell in code_cells(path):
+        lines = cell.source.splitlines()
+        folded = "hide-input" in cell.metadata.get("tags", [])
+        assert folded or len(lines) <= VISIBLE_LINES, f"{len(lines)} lines: {lines[0]}"
+
+
+def test_every_number_in_prose_has_a_format(path):
+    cells = nbformat.read(path, as_version=4).cells
+    prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    keys = re.findall(r"\{glue:\w*\}`([^`]+)`", prose)
+    assert [key for key in keys if not re.search(r":(?:\.\d+f|d|s)$", key)] == []
 
 
 def test_every_scale_gives_only_parameters_that_the_notebook_has(path):

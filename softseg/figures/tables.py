@@ -29,7 +29,10 @@ UNITS = {
 """Ends of column names, and how the heading writes them; the longest that fits counts."""
 
 HEADINGS = {
+    "angle_ap_deg": "angle, front–back (°)",
     "ci_low": "95 % interval",
+    "diameter_ap_mm": "front–back (mm)",
+    "diameter_rl_mm": "right–left (mm)",
     "icc": "ICC",
     "method_a": "method",
     "method_b": "against",

@@ -38,14 +38,14 @@ def say_failed(report: pd.DataFrame) -> str:
     Example:
         >>> say_failed(pd.DataFrame({"subject": ["a", "b"], "status": ["made", "failed"],
         ...     "message": [None, "b: the reference T2w has no mask"]}))
-        'For 1 of 2 people none could be made (b: the reference T2w has no mask).'
+        'For 1 of 2 people no soft truth could be made (b: the reference T2w has no mask).'
     """
     people = report["subject"].nunique()
     failed = report[report["status"] == "failed"]
     if failed.empty:
-        return f"All {people} people have one."
-    why = failed["message"].iloc[0]
-    return f"For {failed['subject'].nunique()} of {people} people none could be made ({why})."
+        return f"All {people} people have a soft truth."
+    why, count = failed["message"].iloc[0], failed["subject"].nunique()
+    return f"For {count} of {people} people no soft truth could be made ({why})."
 
 
 def say_published(agreement: pd.DataFrame) -> str:
