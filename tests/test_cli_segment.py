@@ -216,6 +216,25 @@ def test_areas_are_measured_in_the_same_run(softseg, image, tmp_path):
     pd.testing.assert_frame_equal(pd.read_csv(table), areas)
 
 
+@pytest.mark.parametrize("order", ["last", "before an option", "before the image"])
+def test_the_table_of_areas_needs_no_name(softseg, image, tmp_path, order):
+    out = ("-o", tmp_path / "cord.nii.gz")
+    words = {
+        "last": (image, *out, "--csa"),
+        "before an option": (image, "--csa", *out),
+        "before the image": (*out, "--csa", image),
+    }[order]
+    assert softseg(*words)[0] == 0
+    assert len(pd.read_csv(tmp_path / "cord_csa.csv")) > 0
+
+
+def test_the_table_of_several_images_lies_among_their_masks(softseg, image, tmp_path):
+    other = image.with_name("sub-02_T2w.nii.gz")
+    other.write_bytes(image.read_bytes())
+    assert softseg(image, other, "-o", tmp_path / "out", "--csa")[0] == 0
+    assert pd.read_csv(tmp_path / "out" / "csa.csv")["file"].nunique() == 2
+
+
 def test_uncertainty_is_a_second_map(softseg, image, tmp_path):
     assert softseg(image, "-o", tmp_path / "cord.nii.gz", "--uncertainty")[0] == 0
     spread = nib.load(tmp_path / "cord_uncertainty.nii.gz")

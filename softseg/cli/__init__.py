@@ -36,7 +36,8 @@ EPILOG = (
 
 for _name in COMMANDS:
     _module = importlib.import_module(f"softseg.cli.{_name}")
-    app.command(_name.replace("_", "-"), epilog=EPILOG)(getattr(_module, _name))
+    _class = getattr(_module, "Command", None)
+    app.command(_name.replace("_", "-"), cls=_class, epilog=EPILOG)(getattr(_module, _name))
 
 
 def _print_version(wanted: bool) -> None:

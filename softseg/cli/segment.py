@@ -5,11 +5,29 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperCommand
 
 from softseg.cli.links import check_inside
 from softseg.cli.progress import progress
 from softseg.cli.settings import check_crop, settings
 from softseg.errors import InputError
+
+BESIDE = Path(":beside:")
+"""What `--csa` without a name of its own stands for."""
+
+
+class Command(TyperCommand):
+    """`--csa` may stand alone."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+        """Fill in the value where an option, an image or nothing follows."""
+        end = args.index("--") if "--" in args else len(args)
+        for place in reversed([n for n, word in enumerate(args[:end]) if word == "--csa"]):
+            value = args[place + 1] if place + 1 < end else "-"
+            image = value.lower().endswith((".nii", ".nii.gz")) or Path(value).is_dir()
+            if value.startswith("-") or image:
+                args = [*args[: place + 1], str(BESIDE), *args[place + 1 :]]
+        return super().parse_args(ctx, args)
 
 
 def segment(
@@ -43,7 +61,11 @@ def segment(
         bool, typer.Option("--uncertainty", help="Also write the SD over these variants.")
     ] = False,
     csa: Annotated[
-        Path | None, typer.Option(help="Also measure every slice's area into this CSV table.")
+        Path | None,
+        typer.Option(
+            help="Also measure every slice's area into this CSV table; without a name, beside the "
+            "masks."
+        ),
     ] = None,
     qc: Annotated[
         Path | None, typer.Option(help="Also write a page with a picture of every mask there.")
@@ -75,6 +97,8 @@ def segment(
 
     softseg segment a.nii.gz b.nii.gz -o masks --binary --csa areas.csv
 
+    softseg segment t2.nii.gz -o t2_cord.nii.gz --csa --qc look
+
     softseg segment my_bids_dataset -o my_bids_dataset/derivatives/softseg
     """
     from softseg.events import event, tell
@@ -97,6 +121,8 @@ def segment(
         average=average,
     )
     jobs = batch.plan(images, out, binary=binary)
+    if csa == BESIDE:
+        csa = out / "csa.csv" if len(jobs) > 1 else _beside(jobs[0].mask)
     for root in filter(Path.is_dir, images):
         read = [job.image for job in jobs if job.image.is_relative_to(root.absolute())]
         check_inside(root, read, follow_links=follow_links)
@@ -116,6 +142,12 @@ def segment(
     if failed:
         tell(f"{len(failed)} of {len(jobs)} images failed")
         raise typer.Exit(2 if len(failed) == len(jobs) else 1)
+
+
+def _beside(mask: Path) -> Path:
+    from softseg.dataset.names import strip_extension
+
+    return mask.with_name(strip_extension(mask.name) + "_csa.csv")
 
 
 def _signed(outcomes: Iterable, used: dict, describe: Callable[[], None]) -> Iterator:
