@@ -240,14 +240,13 @@ def _write_table(tables: list, path: Path, used: dict) -> None:
     import pandas as pd
 
     from softseg.csa.measure import COLUMNS
-    from softseg.files import replacing
-    from softseg.provenance import sign
+    from softseg.provenance import signed
 
     tables = [table for table in tables if len(table)]
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
-    with replacing(path) as temporary:
+    sources = sorted({Path(file) for file in table["file"]})
+    with signed(path, step="segment", parameters=used, sources=sources) as temporary:
         table.to_csv(temporary, index=False, errors="surrogateescape")
-    sign(path, step="segment", parameters=used, sources=sorted({Path(f) for f in table["file"]}))
 
 
 def _check_choice(option: str, value: str | None, choices: tuple[str, ...]) -> None:
