@@ -279,3 +279,18 @@ def test_deep_supervision_with_sums_is_the_papers():
 
 def test_the_list_of_regression_losses_names_known_ones():
     assert set(REGRESSION) < set(LOSSES)
+
+
+def test_the_page_on_adding_a_loss_adds_one(project_root, monkeypatch):
+    monkeypatch.setattr("softseg.losses.LOSSES", dict(LOSSES))
+    page = (project_root / "book/extend.md").read_text(encoding="utf-8")
+    section = page.partition("## A loss\n")[2].partition("\n## ")[0]
+    code = section.partition("```python\n")[2].partition("```")[0]
+    shown: dict = {}
+    exec(code, shown)
+    (name,) = set(shown["LOSSES"]) - set(LOSSES)
+    added, target = shown["LOSSES"][name], soft_square()
+    assert added(target, target) == 0 < added(target + 0.1, target)
+    values = added(target + 0.1, target, reduction="none")
+    assert values.sum() == pytest.approx(added(target + 0.1, target, reduction="sum"))
+    assert f"loss: {name}" in section
