@@ -29,9 +29,10 @@ FAILURES = [
     "Below the cone of the cord, and in the brainstem, a mask may go on or stop too early.",
     "Trained on adults of three hospitals and on phantoms; severe deformity, hardware and tumours "
     "are untested.",
-    "A picture without any cord is recognised by size, length and drift of what is found; a large "
-    "vessel in a limb passes for a cord. Look at the quality-control page.",
-    "Values near the edge are too soft or too sharp by up to a tenth: see the calibration.",
+    "A picture without any cord is recognised by what was learnt from noise, textures and drawn "
+    "limbs, and by size, length and drift of what is found; something round that was in none of "
+    "them may pass for a cord. Look at the quality-control page.",
+    "Values near the edge are too soft: see the calibration.",
 ]
 
 

@@ -17,7 +17,9 @@ SLOPE = 0.6
 """Millimetres that the cord moves in the slice per millimetre along the body where it is steep."""
 SMALLEST_MM2 = 12.0
 """A section this small is no cord: C1 to T12 measure 35 to 90 mm²."""
-SHORTEST_MM = 8.0
+SHORTEST_MM = (8.0, 15.0)
+"""Less of it is no cord in any image, or in one of 25 mm and more: a cervical vertebra and its disc
+are 15 mm high."""
 DRIFT_MM = 4.0
 """Distance along the body over which a mask's drift is judged."""
 STEEPEST_DRIFT = 0.8
@@ -122,7 +124,8 @@ def examine(soft: np.ndarray, spacing_mm: Spacing) -> Findings:
         False
     """
     areas, cord = _sections(soft, spacing_mm)
-    needed_mm = min(SHORTEST_MM, soft.shape[2] * spacing_mm[2])
+    height_mm = soft.shape[2] * spacing_mm[2]
+    needed_mm = max(min(SHORTEST_MM[0], height_mm), min(SHORTEST_MM[1], 0.6 * height_mm))
     if len(cord) * spacing_mm[2] < needed_mm - 1e-6:
         return Findings(False)
     if _jumps(soft, spacing_mm, cord):
