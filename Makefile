@@ -70,7 +70,7 @@ format: $(STAMP) ## format in place
 benchmark: $(STAMP) ## measure speed and accuracy, refresh the tables of the pages that show them
 	mkdir -p runs
 	$(BIN)/python -m pytest -o addopts=--doctest-modules --benchmark-only -m 'not stress' --benchmark-json runs/benchmarks.json tests
-	$(BIN)/python tests/benchmark_table.py runs/benchmarks.json book/tables/benchmarks.csv
+	$(BIN)/python tests/benchmark_table.py runs/benchmarks.json $(wildcard runs/benchmarks_*.json) book/tables/benchmarks.csv
 
 clean: ## remove what was computed (not .venv, not data)
 	rm -rf runs/demo runs/tiny _build .snakemake

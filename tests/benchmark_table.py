@@ -1,4 +1,4 @@
-"""Benchmarks as the book shows them: `python tests/benchmark_table.py RAW.json TABLE.csv`.
+"""Benchmarks as the book shows them: `python tests/benchmark_table.py RAW.json … TABLE.csv`.
 
 Reads what `pytest --benchmark-json` wrote and keeps one row a benchmark: what it does (its name is
 a sentence), its median time, spread, number of rounds, and what else it measured (memory, shares,
@@ -89,10 +89,11 @@ def table(raw: dict) -> pd.DataFrame:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("raw", type=Path)
+    parser.add_argument("raw", type=Path, nargs="+")
     parser.add_argument("table", type=Path)
     options = parser.parse_args()
-    found = table(json.loads(options.raw.read_text(encoding="utf-8")))
+    tables = [table(json.loads(path.read_text(encoding="utf-8"))) for path in options.raw]
+    found = pd.concat(tables).sort_values(["part", "what"], ignore_index=True)
     with replacing(options.table) as temporary:
         found.to_csv(temporary, index=False)
 
