@@ -102,10 +102,13 @@ class Browser:
         return [entry["message"] for entry in log if entry["level"] == "SEVERE"]
 
     def requests(self) -> list[str]:
-        """Addresses asked for since the page was opened, other than files and inline data."""
+        """Addresses that the page asked for, other than files and inline data.
+
+        What the browser fetches for a new tab of its own, before the page, is not the page's.
+        """
         events = [json.loads(e["message"])["message"] for e in self.driver.get_log("performance")]
-        asked = [e["params"]["request"]["url"] for e in events
-                 if e["method"] == "Network.requestWillBeSent"]  # fmt: skip
+        sent = [e["params"] for e in events if e["method"] == "Network.requestWillBeSent"]
+        asked = [e["request"]["url"] for e in sent if not e["documentURL"].startswith("chrome")]
         return [url for url in asked if not url.startswith(("file:", "data:", "blob:"))]
 
 
