@@ -107,8 +107,9 @@ class Findings:
 def examine(soft: np.ndarray, spacing_mm: Spacing) -> Findings:
     """Whether a soft mask shows a cord, and where not to trust it.
 
-    A cord has at least `SMALLEST_MM2` of values above one half in its section, over `SHORTEST_MM`
-    or the whole of a shorter image, and does not jump about from slice to slice.
+    A cord has at least `SMALLEST_MM2` of values above one half in its section and does not jump
+    about from slice to slice. Its length is at least 8 mm, or the whole of a shorter image, and at
+    least 15 mm, or six tenths of an image of less than 25 mm.
 
     Args:
         soft: `(X, Y, Z)` in working orientation.
