@@ -175,17 +175,17 @@ def _both(row: pd.Series, measure: str) -> str:
 def _dependence(name: str, moved: Sequence[str], still: Sequence[str]) -> str:
     if not moved:
         return f"No change moved the {name} beyond doubt and luck"
-    text = f"The {name} depended on {_and(moved)}"
-    return f"{text}; beyond doubt and luck it did not depend on {_or(still)}" if still else text
+    text = f"The {name} depended on {_listed(moved, 'and')}"
+    return (
+        f"{text}; beyond doubt and luck it did not depend on {_listed(still, 'or')}"
+        if still
+        else text
+    )
 
 
-def _and(names: Sequence[str], word: str = "and") -> str:
+def _listed(names: Sequence[str], word: str) -> str:
     *first, last = names
     return f"{', '.join(first)} {word} {last}" if first else last
-
-
-def _or(names: Sequence[str]) -> str:
-    return _and(names, "or")
 
 
 def say_budget(budget: pd.DataFrame, *, one: str = "soft_all") -> str:
@@ -208,7 +208,7 @@ def say_budget(budget: pd.DataFrame, *, one: str = "soft_all") -> str:
     several = rows[rows["models"] > 1]
     times = several["steps_together"] / rows.loc[one, "steps_together"]
     said = [f"{method} took {ratio:.1f}" for method, ratio in times.items()]
-    return f"Together {_and(said)} times the steps of {one}."
+    return f"Together {_listed(said, 'and')} times the steps of {one}."
 
 
 def say_left_out(csa_table: pd.DataFrame, methods: Iterable[str]) -> str:
