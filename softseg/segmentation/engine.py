@@ -14,6 +14,7 @@ from softseg.segmentation.components import Findings, examine, fill_gaps, larges
 from softseg.segmentation.locate import interpolate, track
 from softseg.segmentation.predict import inference, predict_slices, predict_volume
 from softseg.segmentation.prepare import Prepared, prepare
+from softseg.segmentation.temperature import at_temperature
 from softseg.volume import Volume
 
 LOCATE_MM = 5.0
@@ -29,7 +30,7 @@ class Model:
     Attributes:
         network: On its device.
         config: What it was built from.
-        card: Its model card.
+        card: Its model card; a `temperature` in it is applied to every soft value.
         precision: `auto` or `float32`, as in `softseg.segmentation.predict.inference`.
     """
 
@@ -48,7 +49,22 @@ class Model:
         if isinstance(weights, Model):
             return weights
         network, config, *card = weights if isinstance(weights, tuple) else load_weights(weights)
-        return cls(network.to(choose_device(device)), config, *card, precision=precision)
+        model = cls(network.to(choose_device(device)), config, *card, precision=precision)
+        if not (isinstance(model.temperature, int | float) and 0 < model.temperature < np.inf):
+            raise InputError(
+                f"{weights}: temperature in its card: must be a number above 0, found "
+                f"{model.temperature!r}"
+            )
+        return model
+
+    @property
+    def temperature(self) -> float:
+        """At which soft values are shown; 1 is as the network gives them."""
+        return self.card.get("temperature", 1.0)
+
+    def calibrated(self, soft: np.ndarray) -> np.ndarray:
+        """Soft values of the network at the card's temperature."""
+        return at_temperature(soft, self.temperature)
 
 
 Weights = str | Path | tuple | Model
@@ -148,10 +164,10 @@ def segment_with_findings(
     with inference(model.network, precision=model.precision):
         answers = predict(model, prepared, kind, variants)
     soft = np.mean([answer.data for answer in answers], axis=0) if tta else answers[0].data
-    mask, findings = _clean(image.like(soft), keep_one=largest_component)
+    mask, findings = _clean(image.like(model.calibrated(soft)), keep_one=largest_component)
     spread = None
     if uncertainty:
-        spread = image.like(np.std([answer.data for answer in answers], axis=0))
+        spread = image.like(np.std([model.calibrated(each.data) for each in answers], axis=0))
     return Segmentation(mask, findings, spread)
 
 
