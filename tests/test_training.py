@@ -629,6 +629,44 @@ def test_a_batch_holds_its_share_of_phantoms_and_of_what_is_no_cord(config):
     assert (cords[:, 6:] > 0).float().mean() > 0.5
 
 
+@pytest.fixture
+def masks_without_images(tmp_path):
+    """A data set of the tests' own where one person has nothing but a manual mask."""
+    root = tmp_path / "drawn"
+    folder = root / "derivatives/labels/sub-drawn/anat"
+    folder.mkdir(parents=True)
+    x, y = np.meshgrid(*[np.arange(60) * 0.5 - 15] * 2, indexing="ij")
+    cord = ((x / 6) ** 2 + (y / 4) ** 2 <= 1).astype(np.uint8)
+    for part, mask in {"SC": cord, "GM": cord * (np.abs(x) < 2), "CSF": 1 - cord}.items():
+        volume = Volume(np.repeat(mask[..., None], 4, axis=2), np.diag([0.5, 0.5, 5.0, 1.0]))
+        volume.save(folder / f"sub-drawn_T2w_label-{part}_seg.nii.gz")
+    return root
+
+
+def test_people_without_an_image_lend_their_outlines(config, masks_without_images):
+    mixed = config.replaced(
+        dataset=str(masks_without_images), truth="labels:label-SC_seg", batch_size=4,
+        anatomy_subjects=("sub-drawn",), anatomy_share=0.5, synthetic_samples=40,
+        synthetic_options={"centred": 1.0, "absent": 0.0},
+    )  # fmt: skip
+    _, network = make_network(mixed)
+    (pool,) = find_pools(mixed, network)
+    assert pool.count == 2
+    areas = pool.pairs[0].cord[:, 0] * np.prod(network.spacing_mm)
+    assert len(areas) == 10
+    assert np.median(areas[areas > 15]) == pytest.approx(np.pi * 24, rel=0.25)
+    with pytest.raises(InputError, match="none of 1 anatomy_subjects"):
+        find_pools(mixed.replaced(anatomy_subjects=("sub-nobody",)), network)
+
+
+def test_outlines_need_slices_and_people_who_are_not_scored(config):
+    with pytest.raises(InputError, match="both trained on and validated"):
+        config.replaced(anatomy_subjects=("sub-v",), validation_subjects=("sub-v",))
+    volumes = config.replaced(network="volume", anatomy_share=0.5, anatomy_subjects=("sub-a",))
+    with pytest.raises(InputError, match="2-D networks alone"):
+        find_pools(volumes, make_network(volumes)[1])
+
+
 def test_pools_leave_the_order_of_the_data_sets_images_as_it_was(config):
     _, network = make_network(config)
     pairs, _ = find_data(config, network)
@@ -651,7 +689,12 @@ def test_a_mixed_training_says_what_it_saw(config):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"synthetic_share": 0.7, "negative_share": 0.4}, {"negative_share": -0.1}]
+    "wrong",
+    [
+        {"synthetic_share": 0.7, "negative_share": 0.4},
+        {"synthetic_share": 0.7, "anatomy_share": 0.4},
+        {"negative_share": -0.1},
+    ],
 )
 def test_shares_beyond_a_batch_are_refused(config, wrong):
     with pytest.raises(InputError, match="shares of a batch"):

@@ -121,8 +121,7 @@ class PhantomStream:
         # Children and giants: the same anatomy seen through a larger or smaller ruler.
         ruler = rng.uniform(0.8, 1.25) if rng.random() < 0.4 else 1.0
         contrast = random_contrast(rng, families=self.settings.families)
-        values = np.stack([contrast, grain_strengths(), _FLUID, _CORD])
-        scene = Scene(*anatomy.blend(_scaled(native, ruler), values))
+        scene = self._scene(rng, anatomy, _scaled(native, ruler), contrast)
         image = degrade(rng, scene, np.array(native.spacing_mm))
         image, soft = (_resampled(array, native, working) for array in (image, scene.cord))
         flips = (rng.random() < 0.5, rng.random() < self.settings.mirrored)
@@ -131,6 +130,12 @@ class PhantomStream:
         if self.dimension == 2:
             image, soft = image[:, :, 0], soft[:, :, 0]
         return np.ascontiguousarray(image), np.ascontiguousarray(soft)
+
+    def _scene(
+        self, rng: np.random.Generator, anatomy: Anatomy, grid: Grid, contrast: np.ndarray
+    ) -> Scene:
+        """What is in front of the scanner, where each tissue is as bright as `contrast` says."""
+        return Scene(*anatomy.blend(grid, np.stack([contrast, grain_strengths(), _FLUID, _CORD])))
 
 
 @lru_cache(maxsize=16)

@@ -60,6 +60,9 @@ class TrainingConfig:
         synthetic_options: Fields of `softseg.phantom.stream.StreamSettings`: how they vary.
         synthetic_share: Share of every batch that comes from that pool beside the data set;
             `synthseg` takes all of it there.
+        anatomy_subjects: Participants whose manual masks, named by `truth`, lend their outlines to
+            phantoms of random contrast; their images are neither needed nor looked at.
+        anatomy_share: Share of every batch that shows those.
         negative_share: Share of every batch that shows no spinal cord: noise, textures, limbs.
         crop: `cord` draws patches about the cord, `centre` takes one at the image's centre.
         cord_share: Share of the patches that hold the cord; the others lie anywhere.
@@ -109,6 +112,8 @@ class TrainingConfig:
     synthetic_samples: int = 800
     synthetic_options: Mapping[str, Any] = field(default_factory=dict)
     synthetic_share: float = 0.0
+    anatomy_subjects: tuple[str, ...] = ()
+    anatomy_share: float = 0.0
     negative_share: float = 0.0
     crop: str = "cord"
     cord_share: float = 0.8
@@ -130,7 +135,7 @@ class TrainingConfig:
     progress: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("contrasts", "training_subjects", "validation_subjects"):
+        for name in ("contrasts", "training_subjects", "validation_subjects", "anatomy_subjects"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in ("output", "dataset", "cache", "init_weights"):
             value = getattr(self, name)
@@ -158,10 +163,11 @@ class TrainingConfig:
                 raise InputError(f"{name}: must be at least 1, found {getattr(self, name)}")
         if not 0 <= self.cord_share <= 1 or not 0 <= self.ema < 1:
             raise InputError("cord_share must lie in [0, 1] and ema in [0, 1)")
-        shares = (self.synthetic_share, self.negative_share)
+        shares = (self.synthetic_share, self.anatomy_share, self.negative_share)
         if min(shares) < 0 or sum(shares) > 1:
             raise InputError(
-                f"synthetic_share and negative_share: must be shares of a batch, found {shares}"
+                f"synthetic_share, anatomy_share, negative_share: must be shares of a batch, found "
+                f"{shares}"
             )
         if self.learning_rate <= 0:
             raise InputError(f"learning_rate: must be positive, found {self.learning_rate}")
@@ -170,7 +176,8 @@ class TrainingConfig:
                 f"batch_size: {self.batch_size} patches do not divide among "
                 f"{self.devices * self.nodes} devices; choose a multiple"
             )
-        both = set(self.training_subjects) & set(self.validation_subjects)
+        seen = {*self.training_subjects, *self.anatomy_subjects}
+        both = seen & set(self.validation_subjects)
         if both:
             raise InputError(f"{', '.join(sorted(both))}: both trained on and validated; choose")
         if self.truth not in TRUTHS and ":" not in self.truth:

@@ -15,7 +15,7 @@ from softseg.training.batches import Batches, Pool
 from softseg.training.cache import cache_folder, find_pairs, prepare_pairs
 from softseg.training.config import TrainingConfig
 from softseg.training.patches import PatchOrder, PreparedPair
-from softseg.training.synthetic import negative_pairs, synthetic_pairs
+from softseg.training.synthetic import anatomy_pairs, negative_pairs, synthetic_pairs
 from softseg.training.validation import spread
 
 Pair = tuple[str, str, Path, Path]
@@ -77,8 +77,8 @@ def find_data(
 
 
 def find_pools(config: TrainingConfig, network: NetworkConfig) -> list[Pool]:
-    """What every batch has beside patches of the data set: phantoms, and what shows no cord."""
-    shares = {negative_pairs: config.negative_share}
+    """What every batch has beside the data set: phantoms, people's outlines, no cord at all."""
+    shares = {negative_pairs: config.negative_share, anatomy_pairs: config.anatomy_share}
     if config.augmentation != "synthseg":
         shares[synthetic_pairs] = config.synthetic_share
     counts = {make: round(share * config.batch_size) for make, share in shares.items()}

@@ -17,6 +17,7 @@ from softseg.segmentation import normalise
 from softseg.training.cache import CORD_ENDING, IMAGE_ENDING, SOFT_ENDING, _save, cord_table
 from softseg.training.config import TrainingConfig
 from softseg.training.patches import PreparedPair
+from softseg.volume import Volume
 
 
 def synthetic_pairs(
@@ -49,6 +50,59 @@ def synthetic_pairs(
     return _pairs("phantom", stream.sample, what, config, network, folder)
 
 
+def anatomy_pairs(
+    config: TrainingConfig, network: NetworkConfig, folder: Path
+) -> list[PreparedPair]:
+    """The same for samples with outlines from manual masks, a quarter as many.
+
+    Raises:
+        InputError: If nobody of `config.anatomy_subjects` has such a mask, or the network is not
+            two-dimensional.
+    """
+    from softseg.phantom import drawn
+    from softseg.phantom.stream import StreamSettings
+
+    if network.dimension != 2:
+        raise InputError("anatomy_share: manual masks lend axial slices, to 2-D networks alone")
+    masks = _manual_masks(config)
+    sections = []
+    for path in masks:
+        beside = {
+            part: path.with_name(path.name.replace("label-SC_seg", f"label-{part}_seg"))
+            for part in ("GM", "CSF")
+        }
+        grey, fluid = (Volume.load(p) if p != path and p.exists() else None
+                       for p in beside.values())  # fmt: skip
+        sections += drawn.find_sections(Volume.load(path), grey=grey, fluid=fluid)
+    stream = drawn.SectionStream(
+        config.seed,
+        sections,
+        size_mm=tuple(n * mm for n, mm in zip(network.patch_size, network.spacing_mm, strict=True)),
+        spacing_mm=network.spacing_mm,
+        settings=StreamSettings(**config.synthetic_options),
+    )
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in masks]
+    what = [config.synthetic_options, _phantom_code("drawn"), digests]
+    quarter = config.replaced(synthetic_samples=max(1, config.synthetic_samples // 4))
+    return _pairs("anatomy", stream.sample, what, quarter, network, folder)
+
+
+def _manual_masks(config: TrainingConfig) -> list[Path]:
+    folder, ending = config.truth_files
+    root = Path(config.dataset or ".") / "derivatives" / folder
+    found = [
+        path
+        for subject in config.anatomy_subjects
+        for path in sorted((root / subject).rglob(f"{subject}_*_{ending}.nii*"))
+    ]
+    if not found:
+        raise InputError(
+            f"{root}: none of {len(config.anatomy_subjects)} anatomy_subjects has a mask "
+            f"…_{ending}; name people who have one"
+        )
+    return found
+
+
 def negative_pairs(
     config: TrainingConfig, network: NetworkConfig, folder: Path
 ) -> list[PreparedPair]:
@@ -65,12 +119,12 @@ def negative_pairs(
     return _pairs("distractor", sample, what, quarter, network, folder)
 
 
-def _phantom_code() -> str:
+def _phantom_code(module_name: str = "stream") -> str:
     """Hash of the stream's code and of all of the phantom that it builds on."""
     import softseg.phantom
 
     folder = Path(softseg.phantom.__file__).parent
-    waiting, read = ["stream"], {}
+    waiting, read = [module_name], {}
     while waiting:
         name = waiting.pop()
         read[name] = (folder / f"{name}.py").read_bytes()

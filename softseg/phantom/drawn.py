@@ -1,0 +1,202 @@
+"""Cords that people have drawn: real outlines under random contrasts.
+
+A manual mask shows how a cord is shaped even where its image is not at hand. Here its outline, and
+where they were drawn those of grey matter and fluid, take the place of the phantom's own cord in
+the phantom's own surroundings; brightness and acquisition stay random. As on real images the mask
+lies inside the visible edge: a thin rim of cord-like signal surrounds it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from softseg.errors import InputError
+from softseg.phantom.anatomy import Anatomy
+from softseg.phantom.profiles import RIM_MM
+from softseg.phantom.random_acquisition import Scene, grain_strengths
+from softseg.phantom.stream import _CORD, _FLUID, PhantomStream, StreamSettings
+from softseg.phantom.tissues import CORD_TISSUES, INDEX
+from softseg.volume import Grid, Volume
+
+STEP_MM = 0.25
+HALF_MM = 16.0
+"""Sections are kept on squares of twice this side, finer than any mask."""
+SMALLEST_MM2 = 15.0
+"""A smaller section is the tip of a mask."""
+STRETCH = (0.88, 1.14)
+"""Along each axis of a section, so that it is never the same twice."""
+MARGIN_MM = (0.0, 2.0)
+"""Fluid around the cord at least, where nobody drew any."""
+_SMOOTHING = 0.6  # voxels: takes the steps off a mask, not its shape
+_POINTS = 4  # along each axis of a voxel
+_INSIDE = [INDEX[name] for name in (*CORD_TISSUES, "rim")]
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """What a person drew on one axial slice.
+
+    Each is a signed distance in mm, negative inside, `(N, N)` at `STEP_MM` about the cord's centre.
+
+    Attributes:
+        cord: Of the cord's edge.
+        grey: Of the grey matter's; None if nobody drew it.
+        canal: Of the edge of cord and fluid together; None if nobody drew the fluid.
+    """
+
+    cord: np.ndarray
+    grey: np.ndarray | None = None
+    canal: np.ndarray | None = None
+
+    @property
+    def area_mm2(self) -> float:
+        """Area that the cord's outline encloses."""
+        return float((self.cord < 0).sum()) * STEP_MM**2
+
+
+def find_sections(
+    cord: Volume, *, grey: Volume | None = None, fluid: Volume | None = None
+) -> list[Section]:
+    """Every slice of a mask that shows a whole cord.
+
+    Args:
+        cord: Binary mask, any orientation.
+        grey: Grey matter on the same grid.
+        fluid: Cerebrospinal fluid on the same grid.
+
+    Raises:
+        ValueError: If the grids differ.
+    """
+    drawn = {"cord": cord, "grey": grey, "canal": fluid}
+    for mask in (grey, fluid):
+        if mask is not None and not mask.grid.matches(cord.grid, tolerance_mm=0.05):
+            raise ValueError(f"{mask.name} does not lie on the grid of {cord.name}")
+    data = {name: mask.oriented().data > 0.5 for name, mask in drawn.items() if mask is not None}
+    if "canal" in data:
+        data["canal"] |= data["cord"]
+    spacing = np.array(cord.oriented().spacing_mm[:2])
+    sections = []
+    for z in np.flatnonzero(data["cord"].any(axis=(0, 1))):
+        if data["cord"][..., z].sum() * spacing.prod() < SMALLEST_MM2:
+            continue
+        centre = ndimage.center_of_mass(data["cord"][..., z])
+        sections.append(
+            Section(**{
+                name: _distance(mask[..., z], centre, spacing)
+                for name, mask in data.items()
+                if mask[..., z].any()
+            })
+        )  # fmt: skip
+    return sections
+
+
+def _distance(mask: np.ndarray, centre: tuple[float, ...], spacing_mm: np.ndarray) -> np.ndarray:
+    smooth = ndimage.gaussian_filter(mask.astype(np.float32), _SMOOTHING)
+    along = np.arange(-HALF_MM, HALF_MM + STEP_MM / 2, STEP_MM)
+    at = np.meshgrid(*(c + along / h for c, h in zip(centre, spacing_mm, strict=True)),
+                     indexing="ij")  # fmt: skip
+    inside = ndimage.map_coordinates(smooth, at, order=1, mode="constant") > 0.5
+    if not inside.any():  # a speck that smoothing takes away
+        return np.full(inside.shape, 2 * HALF_MM, np.float32)
+    apart = ndimage.distance_transform_edt
+    # The edge lies between the last point inside and the first outside.
+    return ((apart(~inside) - apart(inside)) * STEP_MM - np.where(inside, -0.5, 0.5) * STEP_MM
+            ).astype(np.float32)  # fmt: skip
+
+
+class SectionStream(PhantomStream):
+    """The phantom stream with sections that people drew in place of its cords.
+
+    Args:
+        seed: Names the stream.
+        sections: What is drawn from, each as often as any other.
+        size_mm: Field of view along both axes.
+        spacing_mm: Voxel size of the samples.
+        settings: How samples vary.
+
+    Raises:
+        InputError: If there is no section, or the sizes describe no axial slice.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        sections: Sequence[Section],
+        *,
+        size_mm: tuple[float, ...] = (48.0, 48.0),
+        spacing_mm: tuple[float, ...] = (0.5, 0.5),
+        settings: StreamSettings | None = None,
+    ) -> None:
+        settings = settings or StreamSettings()
+        super().__init__(seed, size_mm=size_mm, spacing_mm=spacing_mm, settings=settings)
+        if not sections:
+            raise InputError("section stream: there is no manual mask with a whole cord")
+        self.sections = list(sections)
+
+    def _scene(
+        self, rng: np.random.Generator, anatomy: Anatomy, grid: Grid, contrast: np.ndarray
+    ) -> Scene:
+        values = np.stack([contrast, grain_strengths(), _FLUID])
+        emptied = values.copy()
+        emptied[:, _INSIDE] = values[:, [INDEX["csf"]]]
+        *images, own = anatomy.blend(grid, np.vstack([emptied, _CORD]))
+        if own.max() < 0.5:  # moved away from the cord, or below its end
+            return super()._scene(rng, anatomy, grid, contrast)
+        section = self.sections[rng.integers(len(self.sections))]
+        cord, grey, rim, fluid = _fractions(rng, section, own, np.array(grid.spacing_mm[:2]))
+        kept = 1 - cord - rim - fluid
+        shares = {"rim": rim, "csf": fluid, "grey_matter": grey, "white_matter": cord - grey}
+        painted = [
+            kept * image + sum(row[INDEX[name]] * share for name, share in shares.items())
+            for image, row in zip(images, values, strict=True)
+        ]
+        return Scene(*(image.astype(np.float32) for image in (*painted, cord)))
+
+
+def _fractions(
+    rng: np.random.Generator, section: Section, own: np.ndarray, spacing_mm: np.ndarray
+) -> list[np.ndarray]:
+    """`(X, Y, 1)` fractions of cord, grey matter within it, rim and fluid around the own centre."""
+    centre = ndimage.center_of_mass(own[..., 0])
+    points = (np.arange(_POINTS) + 0.5) / _POINTS - 0.5
+    axes = [
+        ((np.arange(n)[:, None] + points).ravel() - c) * h
+        for n, c, h in zip(own.shape, centre, spacing_mm, strict=False)
+    ]
+    near = [np.abs(axis) < HALF_MM for axis in axes]
+    cord, grey, canal = _distances(rng, section, *(a[k] for a, k in zip(axes, near, strict=True)))
+    inside, rim = cord < 0, cord < rng.uniform(*RIM_MM)
+    fractions = []
+    for part in (inside, inside & (grey < 0), rim & ~inside, (canal < 0) & ~rim):
+        fine = np.zeros([len(axis) for axis in axes], np.float32)
+        fine[np.ix_(*near)] = part
+        coarse = fine.reshape(own.shape[0], _POINTS, own.shape[1], _POINTS).mean(axis=(1, 3))
+        fractions.append(coarse[..., None])
+    return fractions
+
+
+def _distances(
+    rng: np.random.Generator, section: Section, x_mm: np.ndarray, y_mm: np.ndarray
+) -> list[np.ndarray]:
+    """Signed distances of the section turned, stretched and mirrored at random, `(X, Y)` each."""
+    turn, scale, mirror = (
+        np.deg2rad(rng.normal(0, 6)),
+        rng.uniform(*STRETCH, 2),
+        rng.choice([-1, 1]),
+    )
+    x, y = np.meshgrid(mirror * x_mm, y_mm, indexing="ij")
+    at = [
+        ((np.cos(turn) * x - np.sin(turn) * y) / scale[0] + HALF_MM) / STEP_MM,
+        ((np.sin(turn) * x + np.cos(turn) * y) / scale[1] + HALF_MM) / STEP_MM,
+    ]
+    # Distances stretch with the section: across its edge by about the mean of both scales.
+    cord, grey, canal = (
+        np.full(x.shape, np.inf, np.float32)
+        if drawn is None
+        else scale.mean() * ndimage.map_coordinates(drawn, at, order=1, mode="nearest")
+        for drawn in (section.cord, section.grey, section.canal)
+    )
+    margin_mm = rng.uniform(*MARGIN_MM)
+    return [cord, grey, canal if section.canal is not None else cord - margin_mm]
