@@ -131,18 +131,21 @@ def phantom_scores(run: Path, people: list[str], model: Model) -> dict[str, floa
         "slope_on_true_area": float(
             statistics.area_tracking(csa, true_csa(data, subjects=people))["slope"].iloc[0]
         ),
+        "calibration_error": metrics.calibration_error(bins),
         "worst_calibration_bin": float((bins["truth"] - bins["predicted"]).abs().max()),
     }
 
 
-def sources(subjects: pd.Index) -> list[dict[str, str]]:
+def sources(training: dict) -> list[dict[str, str | int]]:
     """What the network has seen, under which licence."""
     participants = Dataset.index(SHARED / "real", contrasts="all", cache=False).participants
-    seen = participants.loc[list(subjects)]
-    rows = [
-        {"name": str(source), "licence": str(licence), "people": int(part["person"].nunique())}
-        for (source, licence), part in seen.groupby(["source", "licence"])
-    ]
+    rows = []
+    for setting, what in {"training_subjects": "", "anatomy_subjects": ", masks alone"}.items():
+        seen = participants.loc[list(training[setting])]
+        rows += [
+            {"name": source + what, "licence": licence, "people": int(part["person"].nunique())}
+            for (source, licence), part in seen.groupby(["source", "licence"])
+        ]
     return [{"name": "softseg phantom stream", "licence": "MIT", "people": "without end"}, *rows]
 
 
@@ -158,10 +161,9 @@ def main() -> None:
     temperature = find_temperature(options.run, [*split["train"], *split["validation"]])
     scores = crossvalidate(options.run, temperature)
     model = cold(options.run / "models" / f"{NAME}_seed-1", temperature)
-    seen = card["training"]["training_subjects"]
     card |= {
         "name": NAME,
-        "sources": sources(seen),
+        "sources": sources(card["training"]),
         "contrasts": ["any"],
         "temperature": round(temperature, 4),
         "scores_real": by_contrast(scores),

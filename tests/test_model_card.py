@@ -13,6 +13,7 @@ CARD = {
     "licence": "MIT",
     "config": {"architecture": "plain", "dimension": 2, "spacing_mm": [0.5, 0.5]},
     "parameters": 844852,
+    "temperature": 0.64,
     "checksum": "0123abcd",
     "versions": {"torch": "2.8"},
     "sources": [{"name": "a set", "licence": "CC-BY-4.0", "people": 3}],
@@ -73,7 +74,8 @@ def test_every_entry_of_the_card_is_on_the_page(page):
     scores = "subject,dice,dice_propseg,repeat_difference_percent\na,.95,.9,-1.5\nb,.88,.89,\n"
     words = " ".join(page(CARD, scores).split())
     for said in (
-        "844,852", "0.5 × 0.5 mm", "0123abcd", "a set CC-BY-4.0 3", "T2w 9 4 0.943 ± 0.012 0.900",
+        "844,852", "soft values 0.64",
+        "0.5 × 0.5 mm", "0123abcd", "a set CC-BY-4.0 3", "T2w 9 4 0.943 ± 0.012 0.900",
         "-1.2 %", "24", "+0.50 %", "brand new 7", "It fails at night.", "torch 2.8",
         "Dice under .90 1", "1 of 2", "1.50 %",
     ):  # fmt: skip

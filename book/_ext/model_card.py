@@ -26,6 +26,7 @@ MEASURES = {
     "bias_percent": ("Bias of the area", "{:+.2f} %"),
     "absolute_error_percent": ("Absolute error of the area, mean", "{:.2f} %"),
     "slope_on_true_area": ("Measured per true mm² between people", "{:.2f}"),
+    "calibration_error": ("Soft values: mean distance from the true fraction", "{:.3f}"),
     "worst_calibration_bin": ("Soft values: largest error of a bin of ten", "{:.3f}"),
 }
 """Key of the card's phantom scores → words and format."""
@@ -134,6 +135,7 @@ def identity(card: dict[str, Any]) -> tuple[Rows, Rows]:
         ("Loss", card.get("loss")),
         ("Augmentation", card.get("augmentation")),
         ("Steps", card.get("steps")),
+        ("Temperature of soft values", card.get("temperature")),
         ("Seed", card.get("seed")),
         ("Made with", ", ".join(f"{name} {version}" for name, version in versions.items())),
         ("Checksum (SHA-256 of the numbers)", card.get("checksum")),

@@ -133,7 +133,11 @@ def segment(
             batch.check_writable(path)
     checksum = model.card.get("checksum")
     event("weights", name=Path(weights).name, checksum=checksum)
-    used = settings(context) | {"weights": Path(weights).name, "weights_checksum": checksum}
+    used = settings(context) | {
+        "weights": Path(weights).name,
+        "weights_checksum": checksum,
+        "temperature": model.temperature,
+    }
     outcomes = batch.run(jobs, model, options, overwrite=overwrite)
     signed = _signed(outcomes, used, lambda: batch.describe(out, images, model))
     failed = _report(signed, len(jobs), csa, used, qc=qc, qc_crop=qc_crop)
