@@ -22,8 +22,7 @@ from softseg.evaluation.tasks import find_tasks, read_mask
 from softseg.files import replacing, write_json
 from softseg.network import load_weights, save_weights
 from softseg.paths import SHARED
-from softseg.segmentation import Model, segment
-from softseg.segmentation.temperature import fit_temperature
+from softseg.segmentation import Model, fit_temperature, segment
 from softseg.volume import Volume
 
 NAME = "axial"

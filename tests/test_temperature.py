@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from softseg.errors import InputError
 from softseg.network import PRESETS, build_network, save_weights
-from softseg.segmentation import Model, segment_with_findings
-from softseg.segmentation.temperature import at_temperature, fit_temperature
+from softseg.segmentation import Model, at_temperature, fit_temperature, segment_with_findings
 from softseg.volume import Volume
 
 temperatures = st.floats(0.2, 5.0)
