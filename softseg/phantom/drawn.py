@@ -16,7 +16,7 @@ from softseg.errors import InputError
 from softseg.phantom.anatomy import Anatomy
 from softseg.phantom.profiles import RIM_MM
 from softseg.phantom.random_acquisition import Scene, grain_strengths
-from softseg.phantom.stream import _CORD, _FLUID, PhantomStream, StreamSettings
+from softseg.phantom.stream import CORD, FLUID, PhantomStream, StreamSettings
 from softseg.phantom.tissues import CORD_TISSUES, INDEX
 from softseg.volume import Grid, Volume
 
@@ -138,10 +138,10 @@ class SectionStream(PhantomStream):
     def _scene(
         self, rng: np.random.Generator, anatomy: Anatomy, grid: Grid, contrast: np.ndarray
     ) -> Scene:
-        values = np.stack([contrast, grain_strengths(), _FLUID])
+        values = np.stack([contrast, grain_strengths(), FLUID])
         emptied = values.copy()
         emptied[:, _INSIDE] = values[:, [INDEX["csf"]]]
-        *images, own = anatomy.blend(grid, np.vstack([emptied, _CORD]))
+        *images, own = anatomy.blend(grid, np.vstack([emptied, CORD]))
         if own.max() < 0.5:  # moved away from the cord, or below its end
             return super()._scene(rng, anatomy, grid, contrast)
         section = self.sections[rng.integers(len(self.sections))]

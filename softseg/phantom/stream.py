@@ -16,8 +16,9 @@ from softseg.phantom.random_acquisition import Scene, degrade, grain_strengths
 from softseg.phantom.random_contrast import random_contrast
 from softseg.volume import Grid
 
-_FLUID = np.array([name == "csf" for name in TISSUES], np.float32)
-_CORD = np.array([name in CORD_TISSUES for name in TISSUES], np.float32)
+FLUID = np.array([name == "csf" for name in TISSUES], np.float32)
+CORD = np.array([name in CORD_TISSUES for name in TISSUES], np.float32)
+"""Which of the tissues are fluid, and which are cord."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ class PhantomStream:
         self, rng: np.random.Generator, anatomy: Anatomy, grid: Grid, contrast: np.ndarray
     ) -> Scene:
         """What is in front of the scanner, where each tissue is as bright as `contrast` says."""
-        return Scene(*anatomy.blend(grid, np.stack([contrast, grain_strengths(), _FLUID, _CORD])))
+        return Scene(*anatomy.blend(grid, np.stack([contrast, grain_strengths(), FLUID, CORD])))
 
 
 @lru_cache(maxsize=16)
