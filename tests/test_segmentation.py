@@ -63,6 +63,19 @@ def test_a_tube_is_found_at_any_field_and_voxel_size(model, settings):
     assert result.soft.data.sum() == pytest.approx(truth.data.sum(), rel=0.12)
 
 
+@pytest.mark.parametrize("activation", ["clamp", "sigmoid", "normalised_relu"])
+def test_blank_slices_hold_no_cord_behind_any_activation(model, activation):
+    """Registered and cropped images have them; half of 1 everywhere would be a cord of 1000 mm²."""
+    image, _ = tube()
+    data = image.data.copy()
+    data[:, :, :2] = 0
+    data[:, :, -1] = 7
+    soft = segment(image.like(data), weights=model, activation=activation).data
+    assert not soft[:, :, :2].any()
+    assert not soft[:, :, -1].any()
+    assert soft[:, :, 2:-1].any()
+
+
 @pytest.mark.parametrize("codes", ORIENTATIONS)
 def test_all_48_orientations_get_the_same_mask(model, codes):
     image, _ = tube(shape=(30, 28, 6), spacing_mm=(1.1, 1.3, 3.0))

@@ -16,6 +16,8 @@ MOST_THREADS = 8
 """More threads than this wait for each other: a slice is small."""
 FLAT = 0.01
 """A range of normalised intensities below this is no structure."""
+NOTHING = -100.0
+"""Raw output where there is no structure: 0 behind every activation."""
 
 
 def limit_threads() -> None:
@@ -58,8 +60,8 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
 def predict_slices(network: nn.Module, slices: np.ndarray) -> np.ndarray:
     """Raw output for slices of one size.
 
-    A slice without any structure holds no cord and gets zeros: instance normalisation would turn
-    it into the network's biases.
+    A slice without any structure holds no cord and gets `NOTHING`: instance normalisation would
+    turn it into the network's biases.
 
     Args:
         network: Two-dimensional; inside `inference`.
@@ -71,7 +73,7 @@ def predict_slices(network: nn.Module, slices: np.ndarray) -> np.ndarray:
     device = next(network.parameters()).device
     pixels = PIXELS_PER_BATCH.get(device.type, PIXELS_PER_BATCH["cuda"])
     batch = max(1, pixels // max(1, slices[:1].size))
-    raw = np.zeros(slices.shape, dtype=np.float32)
+    raw = np.full(slices.shape, NOTHING, dtype=np.float32)
     structured = np.flatnonzero(np.ptp(slices, axis=(1, 2)) > FLAT)
     for start in range(0, len(structured), batch):
         chosen = structured[start : start + batch]
