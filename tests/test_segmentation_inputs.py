@@ -14,6 +14,7 @@ import pytest
 from segmentation_network import CONFIG, trained, tube
 
 from softseg import cli
+from softseg.metrics import dice
 from softseg.network import available_weights, save_weights
 from softseg.phantom.acquisition import acquire
 from softseg.phantom.anatomy import random_anatomy
@@ -276,3 +277,22 @@ def test_the_order_of_bytes_and_the_kind_of_number_do_not_matter(case, softseg, 
         masks.append(check_mask(out, image))
     np.testing.assert_array_equal(masks[0], masks[1])
     assert masks[0].any()
+
+
+FULL_FIELDS = (
+    "sub-errsm21_acq-fullfov_T2w",
+    "sub-errsm23_acq-fullfov_T2w",
+    "sub-gmc9418_acq-fullfov_run-1_T2star",
+)
+
+
+@pytest.mark.parametrize("name", FULL_FIELDS)
+def test_the_cord_is_found_in_a_field_that_nobody_cropped(real_data, name):
+    (path,) = real_data.glob(f"sub-*/**/{name}.nii.gz")
+    (drawn,) = real_data.glob(f"derivatives/labels/**/{name}_label-SC_seg.nii.gz")
+    result = segment_with_findings(Volume.load(path), weights="axial")
+    manual = Volume.load(drawn).oriented().data > 0.5
+    mask = result.soft.oriented().data > 0.5
+    assert result.findings.found
+    assert dice(mask & manual.any(axis=(0, 1)), manual) > 0.88
+    assert mask.sum() < 1.3 * manual.sum()
