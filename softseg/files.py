@@ -5,10 +5,10 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from softseg.errors import InputError
 from softseg.events import event
@@ -20,6 +20,9 @@ except ImportError:  # no such locks on Windows, where leftovers stay
 
 PARTIAL = ".partial-"
 """How the names of folders begin in which files are written before they are moved into place."""
+ATTEMPTS = 20
+"""How often a folder is made again that others, who found it empty, remove."""
+Made = TypeVar("Made")
 
 
 @contextmanager
@@ -44,8 +47,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
         yield path  # is beside its place already, with others that are moved together
         return
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = _claim(path.parent, PARTIAL)
+        scratch = _made_in(path.parent, lambda: _claim(path.parent, PARTIAL))
     except OSError as error:
         raise InputError(f"{path}: cannot write here ({error.strerror}); choose another") from error
     with scratch as folder:
@@ -114,6 +116,16 @@ def remove_leftovers(folder: Path | str) -> None:
             os.close(lock)
 
 
+def _made_in(parent: Path, make: Callable[[], Made]) -> Made:
+    """What `make` makes in `parent`, again where another process removed it as empty meanwhile."""
+    for _ in range(ATTEMPTS):
+        with suppress(FileNotFoundError):
+            parent.mkdir(parents=True, exist_ok=True)
+            return make()
+    parent.mkdir(parents=True, exist_ok=True)
+    return make()
+
+
 def _claim(parent: Path, prefix: str) -> AbstractContextManager[Path]:
     while True:
         scratch = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
@@ -162,8 +174,9 @@ def check_writable(path: Path | str) -> None:
         raise InputError(f"{path}: is a folder; choose a file's name")
     made = [folder for folder in path.parents if not folder.exists()]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(tempfile.mkdtemp(prefix=PARTIAL, dir=path.parent))
+        tried = _made_in(path.parent, lambda: tempfile.mkdtemp(prefix=PARTIAL, dir=path.parent))
+        # Another process may have taken it for a leftover and removed it.
+        shutil.rmtree(tried, ignore_errors=True)
     except OSError as error:
         raise InputError(f"{path}: cannot write here ({error.strerror}); choose another") from error
     finally:

@@ -4,11 +4,12 @@ import json
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from softseg.errors import InputError
-from softseg.files import remove_leftovers, replacing, sha256, write_json
+from softseg.files import check_writable, remove_leftovers, replacing, sha256, write_json
 
 
 def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -87,3 +88,20 @@ def test_two_processes_that_ask_for_one_folder_take_turns(tmp_path):
             assert second.stdout.readline().startswith("in ")
             assert time.monotonic() - killed < 30
             second.kill()
+
+
+def test_those_who_try_a_new_folder_at_once_do_not_take_it_from_each_other(tmp_path):
+    """Each makes the folder, tries it and removes it empty, while others are about to write."""
+    folder = tmp_path / "derivatives" / "labels_softseg"
+
+    def work(number: int) -> None:
+        for turn in range(60):
+            check_writable(folder / "dataset_description.json")
+            remove_leftovers(folder)
+            if turn % 20 == 19:
+                write_json(folder / f"{number}-{turn}" / "table.json", turn)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, range(6)))
+    assert len(list(folder.glob("*/table.json"))) == 18
+    assert not list(folder.rglob(".partial-*"))
