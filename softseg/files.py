@@ -109,7 +109,10 @@ def _wait_for(descriptor: int, folder: Path) -> None:
 
 def remove_leftovers(folder: Path | str) -> None:
     """Delete what killed processes left directly in `folder`; what is still worked on stays."""
-    for scratch in Path(folder).glob(f"{PARTIAL}*"):
+    found: list[Path] = []
+    with suppress(FileNotFoundError):  # another process removed the folder
+        found += Path(folder).glob(f"{PARTIAL}*")
+    for scratch in found:
         lock = _lock(scratch)
         if lock is not None:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -119,7 +122,8 @@ def remove_leftovers(folder: Path | str) -> None:
 def _made_in(parent: Path, make: Callable[[], Made]) -> Made:
     """What `make` makes in `parent`, again where another process removed it as empty meanwhile."""
     for _ in range(ATTEMPTS):
-        with suppress(FileNotFoundError):
+        # It "exists" to pathlib where it was removed between two looks at it.
+        with suppress(FileNotFoundError, FileExistsError):
             parent.mkdir(parents=True, exist_ok=True)
             return make()
     parent.mkdir(parents=True, exist_ok=True)
