@@ -50,7 +50,7 @@ def left_out(run: Path) -> dict[str, Path]:
     return folds
 
 
-def cold(weights: Path, temperature: float) -> Model:
+def load_at(weights: Path, temperature: float) -> Model:
     """Weights of the run, which know no temperature yet."""
     model = Model.load(weights)
     return replace(model, card=model.card | {"temperature": temperature})
@@ -75,7 +75,7 @@ def find_temperature(run: Path, people: list[str]) -> float:
 def crossvalidate(run: Path, temperature: float) -> pd.DataFrame:
     """Every labelled real image, segmented by weights that have not seen its person."""
     folds = left_out(run)
-    models = {weights: cold(weights, temperature) for weights in set(folds.values())}
+    models = {weights: load_at(weights, temperature) for weights in set(folds.values())}
 
     def predict(path: Path) -> Volume:
         subject = next(part for part in path.parts if part.startswith("sub-"))
@@ -161,7 +161,7 @@ def main() -> None:
     split = json.loads((options.run / "splits.json").read_text(encoding="utf-8"))
     temperature = find_temperature(options.run, [*split["train"], *split["validation"]])
     scores = crossvalidate(options.run, temperature)
-    model = cold(options.run / "models" / f"{NAME}_seed-1", temperature)
+    model = load_at(options.run / "models" / f"{NAME}_seed-1", temperature)
     card |= {
         "name": NAME,
         "sources": sources(card["training"]),

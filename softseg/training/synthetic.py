@@ -67,12 +67,7 @@ def anatomy_pairs(
     masks = _manual_masks(config)
     sections = []
     for path in masks:
-        beside = {
-            part: path.with_name(path.name.replace("label-SC_seg", f"label-{part}_seg"))
-            for part in ("GM", "CSF")
-        }
-        grey, fluid = (Volume.load(p) if p != path and p.exists() else None
-                       for p in beside.values())  # fmt: skip
+        grey, fluid = (_beside(path, part) for part in ("GM", "CSF"))
         sections += drawn.find_sections(Volume.load(path), grey=grey, fluid=fluid)
     stream = drawn.SectionStream(
         config.seed,
@@ -101,6 +96,12 @@ def _manual_masks(config: TrainingConfig) -> list[Path]:
             f"…_{ending}; name people who have one"
         )
     return found
+
+
+def _beside(mask: Path, part: str) -> Volume | None:
+    """What the same person drew of another part on the same image."""
+    path = mask.with_name(mask.name.replace("label-SC_seg", f"label-{part}_seg"))
+    return Volume.load(path) if path != mask and path.exists() else None
 
 
 def negative_pairs(
