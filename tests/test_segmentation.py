@@ -24,7 +24,6 @@ from softseg.segmentation import (
     segment,
     segment_with_findings,
 )
-from softseg.segmentation.locate import interpolate, track
 from softseg.segmentation.predict import predict_volume
 from softseg.volume import Volume
 
@@ -129,6 +128,15 @@ def test_an_image_without_a_cord_gets_an_empty_mask_that_says_so(model, data):
     assert result.soft.data.shape == data.shape
     assert (result.soft.data == 0).all()
     assert "no spinal cord found" in result.note
+
+
+@pytest.mark.parametrize("keep_one", [True, False])
+def test_haze_that_is_next_to_nothing_is_nothing(keep_one):
+    image, truth = tube()
+    steep = Model(trained(), CONFIG, {"temperature": 0.1})
+    mask = segment(image, weights=steep, largest_component=keep_one)
+    assert mask.data[mask.data > 0].min() >= 1e-4
+    assert overlap(mask, truth) > 0.85
 
 
 def test_nan_in_the_background_hurts_nobody(model):
@@ -246,43 +254,6 @@ def test_a_freshly_built_volume_network_segments_something_of_the_right_shape():
     image, _ = tube(shape=(20, 22, 7))
     network = build_network(replace(VOLUME, deep_supervision=True))
     assert segment(image, weights=(network, VOLUME)).data.shape == (20, 22, 7)
-
-
-# Localisation
-
-
-def test_the_track_follows_a_bent_cord_past_brighter_false_answers():
-    z = np.arange(12)
-    centres = np.stack([20 * np.sin(z / 5), 2.5 * z - 15], axis=1)
-    heat = discs(centres, (100, 100), (1.0, 1.0)).transpose(2, 0, 1) * 0.7
-    for index, place in ((3, 10), (4, 80), (8, 5)):
-        heat[index, place : place + 12, 80:92] = 1.0
-    found = track(heat, (1.0, 1.0), 4.0)
-    assert np.abs(found - (centres + 49.5)).max() < 1.0
-
-
-def test_slices_without_an_answer_are_bridged_by_their_neighbours():
-    centres = np.tile([5.0, -8.0], (9, 1))
-    heat = discs(centres, (60, 60), (1.0, 1.0)).transpose(2, 0, 1)
-    heat[[0, 4, 5]] = 0
-    found = track(heat, (1.0, 1.0), 4.0)
-    assert np.isnan(found[[0, 4, 5]]).all()
-    every = interpolate(found, np.arange(9) * 3, np.arange(27))
-    np.testing.assert_allclose(every, np.tile([34.5, 21.5], (27, 1)), atol=0.5)
-
-
-def test_no_answer_anywhere_is_no_track():
-    found = track(np.zeros((4, 30, 30)), (1.0, 1.0), 4.0)
-    assert np.isnan(interpolate(found, np.arange(4), np.arange(4))).all()
-
-
-@pytest.mark.parametrize("spacing", [(0.3, 0.3), (1.0, 1.0), (3.0, 0.7)])
-def test_the_track_does_not_depend_on_the_voxel_size(spacing):
-    shape = tuple(round(80 / mm) for mm in spacing)
-    centres = np.stack([np.linspace(-10, 12, 6), np.linspace(5, -20, 6)], axis=1)
-    heat = discs(centres, shape, spacing).transpose(2, 0, 1)
-    found = (track(heat, spacing, 5.0) - (np.array(shape) - 1) / 2) * spacing
-    assert np.abs(found - centres).max() < 1.0
 
 
 # Components

@@ -107,9 +107,8 @@ class Findings:
 def examine(soft: np.ndarray, spacing_mm: Spacing) -> Findings:
     """Whether a soft mask shows a cord, and where not to trust it.
 
-    A cord has at least `SMALLEST_MM2` of values above one half in its section and does not jump
-    about from slice to slice. Its length is at least 8 mm, or the whole of a shorter image, and at
-    least 15 mm, or six tenths of an image of less than 25 mm.
+    A cord has at least `SMALLEST_MM2` of values above one half in its section, does not jump
+    about from slice to slice and is at least as long as `shortest_mm`.
 
     Args:
         soft: `(X, Y, Z)` in working orientation.
@@ -125,9 +124,7 @@ def examine(soft: np.ndarray, spacing_mm: Spacing) -> Findings:
         False
     """
     areas, cord = _sections(soft, spacing_mm)
-    height_mm = soft.shape[2] * spacing_mm[2]
-    needed_mm = max(min(SHORTEST_MM[0], height_mm), min(SHORTEST_MM[1], 0.6 * height_mm))
-    if len(cord) * spacing_mm[2] < needed_mm - 1e-6:
+    if len(cord) * spacing_mm[2] < shortest_mm(soft.shape[2] * spacing_mm[2]) - 1e-6:
         return Findings(False)
     if _jumps(soft, spacing_mm, cord):
         return Findings(False)
@@ -136,6 +133,19 @@ def examine(soft: np.ndarray, spacing_mm: Spacing) -> Findings:
     usual = ndimage.median_filter(areas[extent], size=min(width, len(extent)), mode="nearest")
     odd = ~np.isin(extent, cord) | (np.abs(areas[extent] - usual) > 0.35 * usual)
     return Findings(True, tuple(int(z) for z in extent[odd]))
+
+
+def shortest_mm(height_mm: float) -> float:
+    """Less of it is no cord: 8 mm, or the whole of a lower image; 15 mm from 25 mm of image on.
+
+    Args:
+        height_mm: Of the image along the body.
+
+    Example:
+        >>> [shortest_mm(height) for height in (5.0, 10.0, 20.0, 200.0)]
+        [5.0, 8.0, 12.0, 15.0]
+    """
+    return max(min(SHORTEST_MM[0], height_mm), min(SHORTEST_MM[1], 0.6 * height_mm))
 
 
 def _sections(soft: np.ndarray, spacing_mm: Spacing) -> tuple[np.ndarray, np.ndarray]:

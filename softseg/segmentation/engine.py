@@ -10,8 +10,14 @@ from torch import nn
 
 from softseg.errors import InputError
 from softseg.network import NetworkConfig, activate, load_weights
-from softseg.segmentation.components import Findings, examine, fill_gaps, largest_component
-from softseg.segmentation.locate import interpolate, track
+from softseg.segmentation.components import (
+    Findings,
+    examine,
+    fill_gaps,
+    largest_component,
+    shortest_mm,
+)
+from softseg.segmentation.locate import confirmed, interpolate, places_of_answers, track
 from softseg.segmentation.predict import inference, predict_slices, predict_volume
 from softseg.segmentation.prepare import Prepared, prepare
 from softseg.segmentation.temperature import at_temperature
@@ -21,6 +27,8 @@ LOCATE_MM = 5.0
 """Whole slices are looked at this far apart to find the cord."""
 LOCATE_VOXELS = 1_500_000
 """In large fields further apart, so that finding costs less than segmenting."""
+HAZE = 1e-4
+"""Smaller values, which a sigmoid never lacks, are nothing: a slice of them is no slice of cord."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,8 +198,7 @@ def _predict_2d(
     for mirrored, shift in variants:
         starts = _window_starts(centres + shift, shape[:2], size)
         windows = prepared.windows(slices, starts, size)
-        raw = predict_slices(model.network, windows[:, ::-1] if mirrored else windows)
-        soft = activate(torch.from_numpy(raw), kind).clamp(0, 1).numpy()
+        soft = _soft(model, windows[:, ::-1] if mirrored else windows, kind)
         answers.append(
             prepared.restore_windows(soft[:, ::-1] if mirrored else soft, slices, starts)
         )
@@ -199,7 +206,11 @@ def _predict_2d(
 
 
 def _find_cord(model: Model, prepared: Prepared, kind: str) -> np.ndarray:
-    """`(Z, 2)` centres in working voxels, nan if nowhere is any cord."""
+    """`(Z, 2)` centres in working voxels, nan if nowhere is any cord.
+
+    Coarse to fine: whole slices some millimetres apart, then windows of the training's size where
+    they answer, then the path that joins most of what both say, if it is as long as a cord.
+    """
     shape, spacing = np.array(prepared.grid.shape), prepared.grid.spacing_mm
     multiple = np.array(model.config.multiple)
     size = np.maximum(-(-shape[:2] // multiple) * multiple, model.config.patch_size)
@@ -207,10 +218,22 @@ def _find_cord(model: Model, prepared: Prepared, kind: str) -> np.ndarray:
     step = max(step, -(-int(size.prod() * shape[2]) // LOCATE_VOXELS))
     slices = np.arange((shape[2] - 1) % step // 2, shape[2], step)
     starts = np.tile((shape[:2] - size) // 2, (len(slices), 1))
-    raw = predict_slices(model.network, prepared.windows(slices, starts, size))
-    heat = activate(torch.from_numpy(raw), kind).clamp(0, 1).numpy()
+    heat = _soft(model, prepared.windows(slices, starts, size), kind)
+    window = np.array(model.config.patch_size)
+    again, places = places_of_answers(heat, spacing[:2], window)
+    places = _window_starts(places + starts[again], shape[:2], window)
+    answers = _soft(model, prepared.windows(slices[again], places, window), kind)
+    heat = confirmed(heat, again, places - starts[again], answers)
     found = track(heat, spacing[:2], step * spacing[2]) + starts
+    seen_mm = np.isfinite(found[:, 0]).sum() * step * spacing[2]
+    if seen_mm < shortest_mm(shape[2] * spacing[2]) - 1e-6:
+        found[:] = np.nan
     return interpolate(found, slices, np.arange(shape[2]))
+
+
+def _soft(model: Model, windows: np.ndarray, kind: str) -> np.ndarray:
+    raw = predict_slices(model.network, windows)
+    return activate(torch.from_numpy(raw), kind).clamp(0, 1).numpy()
 
 
 def _window_starts(centres: np.ndarray, shape: np.ndarray, size: np.ndarray) -> np.ndarray:
@@ -235,6 +258,7 @@ def _predict_3d(
 
 
 def _clean(soft: Volume, *, keep_one: bool) -> tuple[Volume, Findings]:
+    soft = soft.like(np.where(soft.data < HAZE, 0, soft.data).astype(np.float32, copy=False))
     working = soft.oriented()
     data = np.asarray(working.data, dtype=np.float32)
     one = largest_component(data, working.spacing_mm)
@@ -242,7 +266,7 @@ def _clean(soft: Volume, *, keep_one: bool) -> tuple[Volume, Findings]:
     if not findings.found:
         return soft.like(np.zeros(soft.data.shape, np.float32)), findings
     if not keep_one:
-        return soft.like(soft.data.astype(np.float32, copy=False)), findings
+        return soft, findings
     filled = fill_gaps(one, working.spacing_mm)
     back = working.like(filled).oriented(soft.orientation)
     return soft.like(np.ascontiguousarray(back.data)), findings

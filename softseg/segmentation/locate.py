@@ -1,5 +1,7 @@
 """Where the cord runs, from a network's answer on a few whole slices."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy import ndimage
 
@@ -10,8 +12,15 @@ STEEPEST = 1.2
 """Millimetres that a cord may move in the slice per millimetre along the body."""
 BEND_COST = 0.02
 """What a move of one cell costs, where a slice full of cord gains about 0.5."""
-SEEN = 0.05
-"""Share of the square that must answer before a slice says where the cord is."""
+SEEN = 0.15
+"""Share of the square that must answer before a slice says where the cord is: real cords fill 0.34
+to 0.8 of it."""
+SURROUNDINGS = 3
+"""Times as wide as the square is what an answer has to stand out from."""
+LOOKS = 6
+"""At most so many windows of a slice are looked at again."""
+CORE = 1 / 3
+"""Part of a window, to each side of its centre, whose answer counts: a cord there is seen whole."""
 
 
 def track(heat: np.ndarray, spacing_mm: tuple[float, float], step_mm: float) -> np.ndarray:
@@ -51,6 +60,83 @@ def track(heat: np.ndarray, spacing_mm: tuple[float, float], step_mm: float) -> 
         near = heat[index, low[0] : high[0], low[1] : high[1]]
         centres[index] = low + ndimage.center_of_mass(near**2)
     return centres
+
+
+def places_of_answers(
+    heat: np.ndarray, spacing_mm: tuple[float, float], window: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Windows to look at again: those about the strongest answers of every slice.
+
+    A network that has been trained on windows around the cord answers to more in a whole slice of
+    a large field than in a window, while at the cord it answers in both.
+
+    Args:
+        heat: `(N, X, Y)`, soft values of slices.
+        spacing_mm: Voxel size in the slices.
+        window: `(2,)` its voxels.
+
+    Returns:
+        `(M,)` slices, ascending, and `(M, 2)` voxels at the windows' centres, the strongest
+        answer of a slice first and `LOOKS` at most; none where nothing answers.
+    """
+    found = list(_answers(heat, spacing_mm, np.asarray(window) * CORE))
+    slices = np.repeat(np.arange(len(heat)), [len(places) for places in found])
+    return slices, np.array([place for places in found for place in places]).reshape(-1, 2)
+
+
+def confirmed(
+    heat: np.ndarray, slices: np.ndarray, starts: np.ndarray, answers: np.ndarray
+) -> np.ndarray:
+    """What whole slices and windows both answer.
+
+    Args:
+        heat: `(N, X, Y)`, soft values of slices.
+        slices: `(M,)` of the windows.
+        starts: `(M, 2)` first voxel of each window in `heat`, may be negative.
+        answers: `(M, W, H)` soft values of the windows.
+
+    Returns:
+        `(N, X, Y)`, the smaller of the two in the cores of windows, 0 elsewhere.
+
+    Example:
+        >>> heat, answers = np.full((1, 9, 9), 0.8), np.full((1, 6, 6), 0.5)
+        >>> confirmed(heat, np.array([0]), np.array([[-1, 4]]), answers)[0, :, 6].tolist()
+        [0.5, 0.5, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0]
+    """
+    size = np.array(answers.shape[1:])
+    margin = np.round(size * (0.5 - CORE)).astype(int)
+    both = np.zeros_like(heat)
+    for index, start, answer in zip(slices, starts, answers, strict=True):
+        low = np.clip(start + margin, 0, heat.shape[1:])
+        high = np.clip(start + size - margin, 0, heat.shape[1:])
+        place = (index, *map(slice, low, high))
+        there = answer[tuple(map(slice, low - start, high - start))]
+        both[place] = np.maximum(both[place], np.minimum(heat[place], there))
+    return both
+
+
+def _answers(
+    heat: np.ndarray, spacing_mm: tuple[float, float], reach: np.ndarray
+) -> Iterator[list[np.ndarray]]:
+    """For each slice the voxels of its strongest answers, no two within `reach` voxels.
+
+    Strong is what answers more than its surroundings: a cord, and less the inside of a large area.
+    """
+    cells, size = _cells(heat, spacing_mm)
+    side = max(1, round(CORD_MM / CELL_MM))
+    reach = np.ceil(reach / size).astype(int)
+    gain, around = (
+        ndimage.uniform_filter(cells, size=(0, width, width), mode="constant")
+        for width in (side, SURROUNDINGS * side)
+    )
+    for strength in np.where(gain < SEEN, 0, gain - around):
+        found: list[np.ndarray] = []
+        while len(found) < LOOKS and strength.max() > 0:
+            place = np.array(np.unravel_index(strength.argmax(), strength.shape))
+            found.append(np.round((place + 0.5) * size - 0.5).astype(int))
+            low, high = np.maximum(0, place - reach), place + reach + 1
+            strength[low[0] : high[0], low[1] : high[1]] = 0
+        yield found
 
 
 def interpolate(centres: np.ndarray, slices: np.ndarray, wanted: np.ndarray) -> np.ndarray:
