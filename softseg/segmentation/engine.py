@@ -223,8 +223,8 @@ def _find_cord(model: Model, prepared: Prepared, kind: str) -> np.ndarray:
     again, places = places_of_answers(heat, spacing[:2], window)
     places = _window_starts(places + starts[again], shape[:2], window)
     answers = _soft(model, prepared.windows(slices[again], places, window), kind)
-    heat = confirmed(heat, again, places - starts[again], answers)
-    found = track(heat, spacing[:2], step * spacing[2]) + starts
+    trusted = confirmed(heat, again, places - starts[again], answers)
+    found = track(heat, spacing[:2], step * spacing[2], trusted=trusted) + starts
     seen_mm = np.isfinite(found[:, 0]).sum() * step * spacing[2]
     if seen_mm < shortest_mm(shape[2] * spacing[2]) - 1e-6:
         found[:] = np.nan

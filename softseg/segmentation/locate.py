@@ -23,7 +23,13 @@ CORE = 1 / 3
 """Part of a window, to each side of its centre, whose answer counts: a cord there is seen whole."""
 
 
-def track(heat: np.ndarray, spacing_mm: tuple[float, float], step_mm: float) -> np.ndarray:
+def track(
+    heat: np.ndarray,
+    spacing_mm: tuple[float, float],
+    step_mm: float,
+    *,
+    trusted: np.ndarray | None = None,
+) -> np.ndarray:
     """The smooth path through the slices that meets most of the answer.
 
     False answers far from the cord are brighter on a slice here and there, but no path joins
@@ -35,6 +41,8 @@ def track(heat: np.ndarray, spacing_mm: tuple[float, float], step_mm: float) -> 
         heat: `(N, X, Y)`, soft values of equally spaced slices.
         spacing_mm: Voxel size in the slices.
         step_mm: Distance between the slices.
+        trusted: The part of `heat` that the path may follow, as `confirmed` gives it; all of it
+            by default. Centres are always those of `heat`.
 
     Returns:
         `(N, 2)` voxel coordinates of the cord's centre, nan where the slice has no answer near
@@ -47,7 +55,7 @@ def track(heat: np.ndarray, spacing_mm: tuple[float, float], step_mm: float) -> 
         >>> track(heat, (1.0, 1.0), 5.0).round().tolist()[2]
         [12.0, 24.0]
     """
-    cells, size = _cells(heat, spacing_mm)
+    cells, size = _cells(heat if trusted is None else trusted, spacing_mm)
     side = max(1, round(CORD_MM / CELL_MM))
     gain = ndimage.uniform_filter(cells, size=(0, side, side), mode="constant")
     path = _best_path(gain, max(1, round(STEEPEST * step_mm / CELL_MM)))
