@@ -1,4 +1,4 @@
-"""Where the cord runs, from a network's answer on a few whole slices."""
+"""Where the cord runs, from a network's answers on a few whole slices and on windows of them."""
 
 from collections.abc import Iterator
 
