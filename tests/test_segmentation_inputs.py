@@ -11,6 +11,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from scipy import ndimage
 from segmentation_network import CONFIG, trained, tube
 
 from softseg import cli
@@ -141,7 +142,7 @@ def noise(shape=(96, 90, 24)) -> np.ndarray:
     return np.random.default_rng(3).normal(100, 20, shape)
 
 
-def leg(shape=(160, 160, 24)) -> np.ndarray:
+def leg(shape=(160, 160, 22)) -> np.ndarray:
     """A thigh: skin and fat around muscles with fat between them, a bone with bright marrow in a
     dark shell, and vessels; 1 mm in the slice."""
     rng = np.random.default_rng(4)
@@ -163,6 +164,21 @@ def leg(shape=(160, 160, 24)) -> np.ndarray:
     return np.abs(np.stack(slices, axis=2) + rng.normal(0, 5, shape))
 
 
+def other_leg(seed: int) -> np.ndarray:
+    """A leg of another size, turned, in another contrast, and off centre every other time."""
+    rng = np.random.default_rng(seed)
+    image = ndimage.zoom(leg(), (*[rng.uniform(0.6, 1.4)] * 2, 1), order=1)
+    image = ndimage.rotate(image, rng.uniform(0, 360), reshape=False, order=1, mode="nearest")
+    dark, muscle, fat, marrow = (
+        rng.uniform(*ends) for ends in ((0.02, 0.3), (0.2, 1.0), (0.1, 1.2), (0.1, 1.2))
+    )
+    image = np.interp(image, [0, 20, 90, 200, 230], [0, dark, muscle, marrow, fat])
+    image = ndimage.gaussian_filter(image, (*[rng.uniform(0, 1.2)] * 2, 0))
+    noise = rng.normal(0, rng.uniform(0.01, 0.06), (2, *image.shape))
+    start = rng.integers(0, 30, 2) * (seed % 2)
+    return np.hypot(image + noise[0], noise[1])[start[0] :, start[1] :]
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -171,6 +187,7 @@ def leg(shape=(160, 160, 24)) -> np.ndarray:
         pytest.param(noise(), id="noise"),
         pytest.param(np.abs(noise() - 100), id="rectified noise"),
         pytest.param(leg(), id="leg"),
+        *(pytest.param(other_leg(seed), id=f"leg {seed}") for seed in range(8)),
     ],
 )
 def test_without_a_cord_the_mask_is_empty_and_it_is_said(case, softseg, tmp_path, data):
@@ -179,7 +196,7 @@ def test_without_a_cord_the_mask_is_empty_and_it_is_said(case, softseg, tmp_path
     code, said = softseg(image, tmp_path / "out" / "mask.nii.gz")
     assert code == 0
     mask = check_mask(tmp_path / "out" / "mask.nii.gz", image)
-    if not case.ships and data.shape == leg().shape:
+    if not case.ships and data.shape[2] == leg().shape[2]:
         return  # the stand-in takes whatever is round and bright for its tube
     assert not mask.any()
     assert "no spinal cord found, the mask is empty" in said
