@@ -42,6 +42,11 @@ def tube(shape=(64, 56, 12), spacing_mm=(1.0, 1.0, 3.0), slope=0.2, offset=(0, 0
     return Volume(image.astype(np.float32), affine), Volume(soft, affine)
 
 
+def overlap(a: Volume, b: Volume) -> float:
+    """Dice score of two soft masks."""
+    return 2 * np.minimum(a.data, b.data).sum() / (a.data.sum() + b.data.sum())
+
+
 def sample(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """A patch and its truth; some patches hold no tube."""
     centre = rng.uniform(-9, 9, 2) if rng.random() < 0.85 else (100.0, 100.0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from segmentation_network import CONFIG, discs, trained, tube
+from segmentation_network import CONFIG, discs, overlap, trained, tube
 
 from softseg.segmentation import Model, engine, predict, segment, segment_with_findings
 from softseg.segmentation.locate import (
@@ -89,8 +89,8 @@ def test_a_confirmed_answer_is_never_above_either_look():
     assert both[0, x, y] == min(heat[0, x, y], seen)
 
 
-def in_windows_only(answer):
-    """A model whose whole slices also answer where `answer` says, and whose windows do not."""
+def two_faced(answer):
+    """A model that says on whole slices what `answer` makes of it, and in windows what it sees."""
     window = tuple(CONFIG.patch_size)
 
     class TwoFaced(torch.nn.Module):
@@ -114,9 +114,7 @@ def test_what_only_whole_slices_answer_is_not_followed():
         raw[:, :, 120:150, 100:140] = 1.0
         return raw
 
-    mask = segment(image, weights=in_windows_only(answer))
-    both = np.minimum(mask.data, truth.data).sum()
-    assert 2 * both / (mask.data.sum() + truth.data.sum()) > 0.85
+    assert overlap(segment(image, weights=two_faced(answer)), truth) > 0.85
 
 
 @pytest.fixture
@@ -134,7 +132,7 @@ def test_an_answer_on_one_slice_among_many_is_no_cord(one_batch):
         raw[0, :, 74:86, 74:86] = 1.0
         return raw
 
-    assert not segment_with_findings(image, weights=in_windows_only(answer)).findings.found
+    assert not segment_with_findings(image, weights=two_faced(answer)).findings.found
 
 
 def test_a_cord_seen_on_fifteen_millimetres_is_enough(one_batch):
@@ -145,6 +143,4 @@ def test_a_cord_seen_on_fifteen_millimetres_is_enough(one_batch):
         raw[5:] = 0
         return raw
 
-    mask = segment(image, weights=in_windows_only(answer))
-    both = np.minimum(mask.data, truth.data).sum()
-    assert 2 * both / (mask.data.sum() + truth.data.sum()) > 0.85
+    assert overlap(segment(image, weights=two_faced(answer)), truth) > 0.85

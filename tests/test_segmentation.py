@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
-from segmentation_network import CONFIG, discs, trained, tube
+from segmentation_network import CONFIG, discs, overlap, trained, tube
 from test_segmentation_prepare import ORIENTATIONS
 
 from softseg.errors import InputError
@@ -31,10 +31,6 @@ from softseg.volume import Volume
 @pytest.fixture(scope="module")
 def model() -> Model:
     return Model(trained(), CONFIG)
-
-
-def overlap(a: Volume, b: Volume) -> float:
-    return 2 * np.minimum(a.data, b.data).sum() / (a.data.sum() + b.data.sum())
 
 
 @pytest.mark.parametrize(
@@ -342,7 +338,7 @@ def test_what_jumps_about_is_no_cord_and_what_bends_is(spacing_mm):
     assert not examine(discs(unsteady[: len(z)], (70, 70), (1.0, 1.0)), spacing).found
 
 
-def section_areas(radii_mm) -> np.ndarray:
+def round_sections(radii_mm) -> np.ndarray:
     one = [discs([(0, 0)], (40, 40), (1.0, 1.0), radius) for radius in radii_mm]
     return np.concatenate(one, axis=2)
 
@@ -351,15 +347,15 @@ def section_areas(radii_mm) -> np.ndarray:
 def test_what_swells_and_shrinks_from_slice_to_slice_is_no_cord(spacing_mm):
     rng = np.random.default_rng(0)
     spacing = (1.0, 1.0, spacing_mm)
-    assert not examine(section_areas(rng.uniform(3, 8, 20)), spacing).found
-    steady = section_areas(5 * rng.normal(1, 0.02, 20))
+    assert not examine(round_sections(rng.uniform(3, 8, 20)), spacing).found
+    steady = round_sections(5 * rng.normal(1, 0.02, 20))
     assert examine(steady, spacing).found
-    compressed = section_areas([5.0] * 8 + [3.0, 2.5, 3.2] + [5.5] * 9)
+    compressed = round_sections([5.0] * 8 + [3.0, 2.5, 3.2] + [5.5] * 9)
     assert examine(compressed, spacing).found
 
 
 def test_a_few_slices_are_too_few_to_be_called_unsteady():
-    assert examine(section_areas([3.0, 6.0, 6.5, 4.0]), (1.0, 1.0, 5.0)).found
+    assert examine(round_sections([3.0, 6.0, 6.5, 4.0]), (1.0, 1.0, 5.0)).found
 
 
 def test_inference_imports_neither_monai_nor_lightning_and_no_dataframe_library():

@@ -12,7 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from scipy import ndimage
-from segmentation_network import CONFIG, trained, tube
+from segmentation_network import CONFIG, overlap, trained, tube
 
 from softseg import cli
 from softseg.metrics import dice
@@ -118,8 +118,7 @@ def check_mask(path: Path, image: Path) -> np.ndarray:
 
 def test_the_cord_of_the_case_is_found(case):
     mask = segment(case.image, weights=case.model)
-    both = np.minimum(mask.data, case.truth.data).sum()
-    assert 2 * both / (mask.data.sum() + case.truth.data.sum()) > 0.85
+    assert overlap(mask, case.truth) > 0.85
 
 
 def test_a_series_of_volumes_is_refused_unless_it_is_averaged(case, softseg, tmp_path):
@@ -186,20 +185,34 @@ def other_leg(seed: int) -> np.ndarray:
         pytest.param(np.full((64, 60, 20), 7.0), id="constant"),
         pytest.param(noise(), id="noise"),
         pytest.param(np.abs(noise() - 100), id="rectified noise"),
+    ],
+)
+def test_without_a_cord_the_mask_is_empty_and_it_is_said(case, softseg, tmp_path, data):
+    mask, said = segment_data(softseg, tmp_path, data)
+    assert not mask.any()
+    assert "no spinal cord found, the mask is empty" in said
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
         pytest.param(leg(), id="leg"),
         *(pytest.param(other_leg(seed), id=f"leg {seed}") for seed in range(8)),
     ],
 )
-def test_without_a_cord_the_mask_is_empty_and_it_is_said(case, softseg, tmp_path, data):
+def test_a_leg_has_no_cord(case, softseg, tmp_path, data):
+    mask, said = segment_data(softseg, tmp_path, data)
+    if case.ships:  # the stand-in takes whatever is round and bright for its tube
+        assert not mask.any()
+        assert "no spinal cord found, the mask is empty" in said
+
+
+def segment_data(softseg, tmp_path, data) -> tuple[np.ndarray, str]:
     volume = Volume(data.astype(np.float32), np.diag([-1.0, 1.0, 3.0, 1.0]))
     image = write(volume, tmp_path / "in" / "image.nii.gz")
     code, said = softseg(image, tmp_path / "out" / "mask.nii.gz")
     assert code == 0
-    mask = check_mask(tmp_path / "out" / "mask.nii.gz", image)
-    if not case.ships and data.shape[2] == leg().shape[2]:
-        return  # the stand-in takes whatever is round and bright for its tube
-    assert not mask.any()
-    assert "no spinal cord found, the mask is empty" in said
+    return check_mask(tmp_path / "out" / "mask.nii.gz", image), said
 
 
 def test_a_single_slice_gets_its_mask(case, softseg, tmp_path):

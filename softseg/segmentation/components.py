@@ -25,11 +25,11 @@ DRIFT_MM = 4.0
 STEEPEST_DRIFT = 0.8
 """Millimetres a mask may move in the slice per millimetre along the body, in the median: real
 cords move 0.02 to 0.42, what networks see in noise 0.9 to 3."""
-
-UNSTEADY = (0.1, 0.04)
-"""Change of area from slice to slice, in the median, that no cord has: a tenth, or 4 % per mm where
-that is more. Masks of real cords change by 0.3 to 3 % between slices of 1 to 3 mm, and by 1 to 14 %
-between slices of 5 mm; what networks see in a limb by 5 to 50 % over 3 mm."""
+UNSTEADY = 0.1
+UNSTEADY_PER_MM = 0.04
+"""No cord's area changes by more than both from slice to slice, in the median. Masks of real cords
+change by 0.3 to 3 % between slices of 1 to 3 mm, and by 1 to 14 % between slices of 5 mm; what
+networks see in a limb by 5 to 50 % over 3 mm."""
 FEWEST_PAIRS = 5
 """Pairs of neighbouring slices below which a change of area says nothing."""
 
@@ -182,8 +182,7 @@ def _unsteady(areas: np.ndarray, step_mm: float, cord: np.ndarray) -> bool:
     if len(first) < FEWEST_PAIRS:
         return False
     change = np.abs(areas[first + 1] - areas[first]) / ((areas[first + 1] + areas[first]) / 2)
-    least, per_mm = UNSTEADY
-    return bool(np.median(change) > max(least, per_mm * step_mm))
+    return bool(np.median(change) > max(UNSTEADY, UNSTEADY_PER_MM * step_mm))
 
 
 def fill_gaps(soft: np.ndarray, spacing_mm: Spacing, *, bridge_mm: float = BRIDGE_MM) -> np.ndarray:

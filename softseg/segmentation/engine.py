@@ -260,8 +260,7 @@ def _predict_3d(
 def _clean(soft: Volume, *, keep_one: bool) -> tuple[Volume, Findings]:
     soft = soft.like(np.where(soft.data < HAZE, 0, soft.data).astype(np.float32, copy=False))
     working = soft.oriented()
-    data = np.asarray(working.data, dtype=np.float32)
-    one = largest_component(data, working.spacing_mm)
+    one = largest_component(working.data, working.spacing_mm)
     findings = examine(one, working.spacing_mm)
     if not findings.found:
         return soft.like(np.zeros(soft.data.shape, np.float32)), findings

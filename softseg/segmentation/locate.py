@@ -8,6 +8,8 @@ from scipy import ndimage
 CELL_MM = 2.0
 CORD_MM = 10.0
 """Answers are collected over a square of this side, about what a cord fills."""
+SIDE = round(CORD_MM / CELL_MM)
+"""The same in cells."""
 STEEPEST = 1.2
 """Millimetres that a cord may move in the slice per millimetre along the body."""
 BEND_COST = 0.02
@@ -56,15 +58,14 @@ def track(
         [12.0, 24.0]
     """
     cells, size = _cells(heat if trusted is None else trusted, spacing_mm)
-    side = max(1, round(CORD_MM / CELL_MM))
-    gain = ndimage.uniform_filter(cells, size=(0, side, side), mode="constant")
+    gain = _means(cells, SIDE)
     path = _best_path(gain, max(1, round(STEEPEST * step_mm / CELL_MM)))
     centres = np.full((len(heat), 2), np.nan)
     for index, (x, y) in enumerate(path):
         if gain[index, x, y] < SEEN:
             continue
-        low = np.maximum(0, np.array([x - side, y - side])) * size
-        high = np.array([x + side + 1, y + side + 1]) * size
+        low = np.maximum(0, np.array([x - SIDE, y - SIDE])) * size
+        high = np.array([x + SIDE + 1, y + SIDE + 1]) * size
         near = heat[index, low[0] : high[0], low[1] : high[1]]
         centres[index] = low + ndimage.center_of_mass(near**2)
     return centres
@@ -123,30 +124,6 @@ def confirmed(
     return both
 
 
-def _answers(
-    heat: np.ndarray, spacing_mm: tuple[float, float], reach: np.ndarray
-) -> Iterator[list[np.ndarray]]:
-    """For each slice the voxels of its strongest answers, no two within `reach` voxels.
-
-    Strong is what answers more than its surroundings: a cord, and less the inside of a large area.
-    """
-    cells, size = _cells(heat, spacing_mm)
-    side = max(1, round(CORD_MM / CELL_MM))
-    reach = np.ceil(reach / size).astype(int)
-    gain, around = (
-        ndimage.uniform_filter(cells, size=(0, width, width), mode="constant")
-        for width in (side, SURROUNDINGS * side)
-    )
-    for strength in np.where(gain < SEEN, 0, gain - around):
-        found: list[np.ndarray] = []
-        while len(found) < LOOKS and strength.max() > 0:
-            place = np.array(np.unravel_index(strength.argmax(), strength.shape))
-            found.append(np.round((place + 0.5) * size - 0.5).astype(int))
-            low, high = np.maximum(0, place - reach), place + reach + 1
-            strength[low[0] : high[0], low[1] : high[1]] = 0
-        yield found
-
-
 def interpolate(centres: np.ndarray, slices: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Centres of all slices from those of some, straight between them and level beyond.
 
@@ -174,6 +151,31 @@ def _cells(heat: np.ndarray, spacing_mm: tuple[float, float]) -> tuple[np.ndarra
     padded = np.pad(heat, [(0, 0), (0, missing[0]), (0, missing[1])])
     blocks = padded.reshape(len(heat), count[0], size[0], count[1], size[1])
     return blocks.mean(axis=(2, 4)), size
+
+
+def _means(cells: np.ndarray, side: int) -> np.ndarray:
+    """Means over a square of so many cells about each; beyond the image there is nothing."""
+    return ndimage.uniform_filter(cells, size=(0, side, side), mode="constant")
+
+
+def _answers(
+    heat: np.ndarray, spacing_mm: tuple[float, float], reach: np.ndarray
+) -> Iterator[list[np.ndarray]]:
+    """For each slice the voxels of its strongest answers, no two within `reach` voxels.
+
+    Strong is what answers more than its surroundings: a cord, and less the inside of a large area.
+    """
+    cells, size = _cells(heat, spacing_mm)
+    reach = np.ceil(reach / size).astype(int)
+    gain = _means(cells, SIDE)
+    for strength in np.where(gain < SEEN, 0, gain - _means(cells, SURROUNDINGS * SIDE)):
+        found: list[np.ndarray] = []
+        while len(found) < LOOKS and strength.max() > 0:
+            place = np.array(np.unravel_index(strength.argmax(), strength.shape))
+            found.append(np.round((place + 0.5) * size - 0.5).astype(int))
+            low, high = np.maximum(0, place - reach), place + reach + 1
+            strength[low[0] : high[0], low[1] : high[1]] = 0
+        yield found
 
 
 def _best_path(gain: np.ndarray, reach: int) -> np.ndarray:
