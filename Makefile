@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env reproduce test tiny book chapters weights check format benchmark clean
+.PHONY: help env reproduce test tiny book chapters weights release check format benchmark clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
@@ -23,12 +23,12 @@ help: ## show this list
 env: $(STAMP) ## set up .venv with everything, pinned by constraints.txt
 
 # PyTorch comes first: asked for by another package it may arrive as a build of several gigabytes.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml notebooks/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' || { echo "Python 3.11 or later is needed; found $$($(PYTHON) --version). Set PYTHON=…" >&2; exit 2; }
 	@echo "Setting up .venv (some minutes the first time)"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]' --editable notebooks
 	@touch $@
 
 reproduce: $(STAMP) ## demo scale from nothing: data, truth, models, statistics, a book of the results
@@ -55,6 +55,10 @@ chapters: $(STAMP) ## execute at book scale (long) and refresh the committed cha
 weights: $(STAMP) ## train the weights that ship, about an hour and a half; needs ../shared/data
 	@$(SNAKEMAKE) --configfile notebooks/scales/weights.yml -- models
 	$(BIN)/python notebooks/release.py runs/weights softseg/weights
+
+release: $(STAMP) check test ## check that all may be published, and build the wheel into dist/
+	$(BIN)/python notebooks/staleness.py
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 check: $(STAMP) ## lint and format, notebooks included
 	$(BIN)/ruff check .

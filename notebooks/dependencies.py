@@ -1,4 +1,4 @@
-"""Which of the package's files a notebook or a module runs on, found by reading their imports.
+"""Which of our own files a notebook or a module runs on, found by reading their imports.
 
 The workflow lists them as inputs, so that a change re-runs what uses the changed module and
 nothing else. Imports inside functions count: the package imports its heavy parts there.
@@ -11,19 +11,22 @@ from pathlib import Path
 import nbformat
 
 ROOT = Path(__file__).resolve().parents[1]
+HOMES = {"softseg": ".", "softseg_study": "notebooks"}
+"""Where our packages lie in the checkout."""
 
 
 def module_files(name: str, root: Path = ROOT) -> list[Path]:
-    """Files behind a dotted name, parent packages included; empty for a name outside `softseg`.
+    """Files behind a dotted name, parent packages included; empty for a name that is not ours.
 
     `softseg.csa.measure` may be a module or something that the module `softseg.csa` defines.
     """
     parts = name.split(".")
-    if parts[0] != "softseg":
+    if parts[0] not in HOMES:
         return []
+    home = root / HOMES[parts[0]]
     files = []
     for stop in range(1, len(parts) + 1):
-        base = root.joinpath(*parts[:stop])
+        base = home.joinpath(*parts[:stop])
         found = [f for f in (base.with_suffix(".py"), base / "__init__.py") if f.is_file()]
         files += found
         if not found:
@@ -43,19 +46,19 @@ def imported_names(source: str, package: str = "") -> set[str]:
                 parents = package.split(".")[: len(package.split(".")) - node.level + 1]
                 base = ".".join([*parents, base] if base else parents)
             names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
-    return {name for name in names if name.split(".")[0] == "softseg"}
+    return {name for name in names if name.split(".")[0] in HOMES}
 
 
 @cache
 def _imports_of(path: Path, root: Path) -> frozenset[Path]:
     relative = path.relative_to(root).with_suffix("")
-    parts = relative.parts[:-1]
+    parts = [part for part in relative.parts[:-1] if part != "notebooks"]
     names = imported_names(path.read_text(encoding="utf-8"), ".".join(parts))
     return frozenset(file for name in names for file in module_files(name, root))
 
 
 def closure(start: set[Path], root: Path = ROOT) -> list[Path]:
-    """`start` and everything of the package that it imports, directly or not, sorted."""
+    """`start` and everything of ours that it imports, directly or not, sorted."""
     seen: set[Path] = set()
     waiting = set(start)
     while waiting:
@@ -66,7 +69,7 @@ def closure(start: set[Path], root: Path = ROOT) -> list[Path]:
 
 
 def notebook_modules(path: Path, root: Path = ROOT) -> list[Path]:
-    """The package's files that a notebook runs on."""
+    """Our files that a notebook runs on."""
     notebook = nbformat.read(path, as_version=4)
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     start = {file for name in imported_names(code) for file in module_files(name, root)}

@@ -8,11 +8,11 @@ One phantom of a run: six contrasts, six hard areas, one soft area.
 import argparse
 from pathlib import Path
 
-from softseg import figures
 from softseg.dataset import Dataset
-from softseg.evaluation import evaluate_csa, true_csa
-from softseg.evaluation.person import read_person
 from softseg.files import replacing
+from softseg_study import figures
+from softseg_study.evaluation import evaluate_csa, true_csa
+from softseg_study.evaluation.person import read_person
 
 
 def main() -> None:

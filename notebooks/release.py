@@ -14,16 +14,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from softseg import metrics, statistics
+from softseg import metrics
 from softseg.dataset import Dataset
-from softseg.evaluation import evaluate_calibration, evaluate_csa, true_csa
-from softseg.evaluation.manual import evaluate_manual, evaluate_pairs
-from softseg.evaluation.tasks import find_tasks, read_mask
 from softseg.files import replacing, write_json
 from softseg.network import load_weights, save_weights
 from softseg.paths import SHARED
 from softseg.segmentation import Model, fit_temperature, segment
 from softseg.volume import Volume
+from softseg_study import statistics
+from softseg_study.evaluation import evaluate_calibration, evaluate_csa, true_csa
+from softseg_study.evaluation.manual import evaluate_manual, evaluate_pairs
+from softseg_study.evaluation.tasks import find_tasks, read_mask
 
 NAME = "axial"
 PROPSEG = "PropSeg"

@@ -76,7 +76,7 @@ def segment(root: Path) -> None:
 
 def measure_areas(root: Path) -> None:
     """Areas of hard and soft masks at C2 and C3."""
-    from softseg.evaluation import evaluate_csa
+    from softseg_study.evaluation import evaluate_csa
 
     methods = {name: name for name in ("labels", "labels_softseg")}
     table = evaluate_csa(index(root), methods, masks=("soft",))
@@ -85,7 +85,7 @@ def measure_areas(root: Path) -> None:
 
 def compare(root: Path) -> None:
     """Spread over contrasts, and the tests between methods."""
-    from softseg import statistics
+    from softseg_study import statistics
 
     spread = statistics.contrast_variability(pd.read_csv(root / "csa.csv"))
     statistics.compare_methods(spread, "sd_mm2").to_csv(root / "tests.csv", index=False)
@@ -133,9 +133,8 @@ def measure(sizes: list[int], folder: Path, *, distinct: int = DISTINCT) -> pd.D
     # Imports belong to no step: they take the same seconds for one person and for a thousand.
     import torch
 
-    import softseg.evaluation
-    import softseg.segmentation.cohort
-    import softseg.statistics  # noqa: F401
+    import softseg_study.evaluation
+    import softseg_study.statistics  # noqa: F401
     from softseg.network import PRESETS, build_network, save_weights
 
     torch.set_num_threads(1)
@@ -190,8 +189,8 @@ def project(table: pd.DataFrame) -> pd.DataFrame:
 
 def plot(table: pd.DataFrame, path: Path) -> None:
     """Time against people, and peak memory against people."""
-    from softseg.figures import use_style
-    from softseg.figures.style import new_figure
+    from softseg_study.figures import use_style
+    from softseg_study.figures.style import new_figure
 
     use_style()
     figure, grid = new_figure(1, 2, height_in=2.8, layout="constrained")

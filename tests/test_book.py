@@ -235,6 +235,14 @@ def build_page(folder: Path, text: str, record: dict | None) -> tuple[int, str]:
     return done.returncode, (page.read_text() if page.exists() else "") + done.stderr
 
 
+def test_every_chapter_says_whether_its_numbers_are_of_an_earlier_version(book):
+    since = json.loads((ROOT / "book/chapters/run.json").read_text("utf-8")).get("stale_since")
+    pages = sorted((book.html / "book" / "chapters").glob("[0-9]*.html"))
+    assert len(pages) == 9
+    for page in pages:
+        assert ("stale-chapter" in page.read_text("utf-8")) == bool(since)
+
+
 def test_the_record_of_the_run_is_shown_as_tables_and_in_sentences(tmp_path):
     text = (
         "# Page\n\nScale {run}`scale`, torch {run}`versions.torch`, in {run}`times.total`.\n\n"

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ TABLE = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
 
 sys.path.insert(0, str(ROOT / "notebooks"))
 from execute import scale_digest, source_digest  # noqa: E402
+from staleness import file_at, stale_since  # noqa: E402
 
 
 def mentioned(node) -> set[str]:
@@ -32,17 +34,48 @@ def test_every_source_has_a_chapter_in_the_book_and_the_other_way_round():
     assert listed == sources
 
 
+def declared(path: Path, folder: Path) -> Path:
+    """The file as the chapters were made from it: today's, or that of the declared commit."""
+    commit = stale_since()
+    if commit is None:
+        return path
+    content = file_at(commit, path)
+    if content is None:
+        pytest.skip(f"this clone's history does not reach back to {commit}")
+    (folder / path.name).write_bytes(content)
+    return folder / path.name
+
+
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-def test_a_chapter_is_not_stale(path):
+def test_a_chapter_is_not_stale_but_as_declared(path, tmp_path):
     made = nbformat.read(path, as_version=4).metadata["softseg"]
-    source = ROOT / "notebooks" / made["source"]
-    scale = ROOT / "notebooks/scales" / f"{made['scale']}.yml"
+    source = declared(ROOT / "notebooks" / made["source"], tmp_path)
+    scale = declared(ROOT / "notebooks/scales" / f"{made['scale']}.yml", tmp_path)
     remedy = f"{path.name} is stale, run `make chapters`:"
     assert made["source_sha256"] == source_digest(source), f"{remedy} its source changed"
     assert made["scale_sha256"] == scale_digest(scale), f"{remedy} {scale.name} changed"
     content = yaml.safe_load(scale.read_text(encoding="utf-8"))
     wanted = content["notebooks"].get(path.stem, {})
     assert wanted.items() <= made["parameters"].items(), f"{remedy} its parameters changed"
+
+
+def test_chapters_are_declared_stale_only_where_one_is():
+    made = [nbformat.read(path, as_version=4).metadata["softseg"] for path in CHAPTERS]
+    changed = [
+        about["source"]
+        for about in made
+        if about["source_sha256"] != source_digest(ROOT / "notebooks" / about["source"])
+    ]
+    assert bool(changed) == bool(stale_since()), changed
+
+
+def test_a_release_is_refused_while_the_chapters_are_declared_stale():
+    script = ROOT / "notebooks" / "staleness.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert bool(done.returncode) == bool(stale_since())
+    assert (stale_since() or "") in done.stderr
+    recipe = (ROOT / "Makefile").read_text(encoding="utf-8").split("\nrelease:")[1]
+    assert "notebooks/staleness.py" in recipe.split("\n\n")[0]
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)

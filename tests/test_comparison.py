@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 from tube_cohort import write_tubes
 
-from softseg import statistics
 from softseg.contrasts import CONTRASTS
 from softseg.dataset import Dataset
 from softseg.errors import InputError
-from softseg.evaluation import answers, comparison, folders
+from softseg_study import statistics
+from softseg_study.evaluation import answers, comparison, folders
 
 PEOPLE = [f"sub-{i:02d}" for i in range(12)]
 PATTERN = dict(zip(CONTRASTS, (-4.0, 2.0, -1.0, -3.0, 4.0, 2.0), strict=True))

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from tube_cohort import write_tubes
 
-from softseg.competitors import (
+from softseg.dataset import Dataset
+from softseg.errors import InputError
+from softseg.metrics import soft_dice
+from softseg.volume import Volume
+from softseg_study.competitors import (
     POLARITY,
     adopt_masks,
     available_programs,
@@ -18,11 +22,7 @@ from softseg.competitors import (
     run_sct,
     segment_dataset,
 )
-from softseg.competitors.sct import PROGRAMS
-from softseg.dataset import Dataset
-from softseg.errors import InputError
-from softseg.metrics import soft_dice
-from softseg.volume import Volume
+from softseg_study.competitors.sct import PROGRAMS
 
 SUBJECTS = ("sub-01", "sub-02", "sub-03")
 

@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from softseg.evaluation.condition_tables import (
+from softseg_study.evaluation.condition_tables import (
     compare_conditions,
     say_conditions,
     say_slopes,
     summarise_conditions,
     wide,
 )
-from softseg.evaluation.conditions import CONDITIONS, REFERENCE
+from softseg_study.evaluation.conditions import CONDITIONS, REFERENCE
 
 PLAIN = CONDITIONS[REFERENCE].title
 TRUE_MM2 = np.linspace(60, 82, 8)

@@ -4,19 +4,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from softseg.competitors import POLARITY
 from softseg.contrasts import UNSEEN_CONTRASTS
 from softseg.dataset import Dataset
 from softseg.errors import InputError
-from softseg.evaluation import conditions
-from softseg.evaluation.conditions import (
+from softseg.phantom.protocols import VENDORS
+from softseg.phantom.relaxation import FIELDS_T
+from softseg.phantom.severity import get_severity
+from softseg.phantom.subjects import Recipe, draw_subject
+from softseg.volume import Volume
+from softseg_study.competitors import POLARITY
+from softseg_study.evaluation import conditions
+from softseg_study.evaluation.conditions import (
     CONDITIONS,
     REFERENCE,
     REFERENCE_OPTIONS,
     choose_conditions,
     write_condition,
 )
-from softseg.evaluation.generalisation import (
+from softseg_study.evaluation.generalisation import (
     CONTOUR,
     cord_polarity,
     evaluate_condition,
@@ -24,11 +29,6 @@ from softseg.evaluation.generalisation import (
     run_conditions,
     worst_cases,
 )
-from softseg.phantom.protocols import VENDORS
-from softseg.phantom.relaxation import FIELDS_T
-from softseg.phantom.severity import get_severity
-from softseg.phantom.subjects import Recipe, draw_subject
-from softseg.volume import Volume
 
 FEW = {"people": 2, "seed": 3, "contrasts": ["DWI"]}
 ENDING = "label-SC_softseg"
@@ -79,7 +79,7 @@ def test_conditions_are_chosen_by_name_and_an_unknown_one_is_named():
 
 def test_the_rule_for_unseen_contrasts_agrees_with_the_table_of_the_others(monkeypatch):
     known = dict(POLARITY)
-    monkeypatch.setattr("softseg.competitors.POLARITY", {})
+    monkeypatch.setattr("softseg_study.competitors.POLARITY", {})
     assert {name: cord_polarity(name) for name in known} == known
 
 

@@ -59,7 +59,8 @@ def test_conda_brings_a_python_that_the_package_allows():
 
 def test_conda_installs_the_package_with_extras_that_exist_and_the_same_pins():
     lines = pip_lines()
-    (package,) = (line for line in lines if line.startswith("--editable"))
+    package, study = (line for line in lines if line.startswith("--editable"))
+    assert study == "--editable notebooks"
     extras = re.fullmatch(r"--editable \.\[([\w,]+)\]", package)
     assert extras is not None
     assert set(extras[1].split(",")) <= set(EXTRAS)

@@ -7,7 +7,10 @@ import pytest
 from softseg.contrasts import CONTRASTS
 from softseg.dataset import Dataset
 from softseg.errors import InputError
-from softseg.evaluation import (
+from softseg.paths import SHARED
+from softseg.phantom.tubes import Tube, sample
+from softseg.volume import Volume
+from softseg_study.evaluation import (
     count_failures,
     evaluate_calibration,
     evaluate_csa,
@@ -17,10 +20,7 @@ from softseg.evaluation import (
     evaluate_thresholds,
     true_csa,
 )
-from softseg.paths import SHARED
-from softseg.phantom.tubes import Tube, sample
-from softseg.statistics import csa_error
-from softseg.volume import Volume
+from softseg_study.statistics import csa_error
 
 AREA = 70.0
 SUBJECTS = ("sub-001", "sub-002")

@@ -5,10 +5,12 @@ import pandas as pd
 import pytest
 from test_evaluation import AREA, cohort, shrink  # noqa: F401 (a fixture)
 
-from softseg import figures
-from softseg.evaluation import evaluate_calibration, evaluate_csa, true_csa
-from softseg.evaluation.resolutions import PAPER_RESOLUTIONS, ThroughGrid, respaced
-from softseg.evaluation.scatter import (
+from softseg.metrics import calibration_table, pool_calibration
+from softseg.volume import Volume
+from softseg_study import figures
+from softseg_study.evaluation import evaluate_calibration, evaluate_csa, true_csa
+from softseg_study.evaluation.resolutions import PAPER_RESOLUTIONS, ThroughGrid, respaced
+from softseg_study.evaluation.scatter import (
     SCATTER_COLUMNS,
     answer_curves,
     answers_in_doubt,
@@ -19,7 +21,7 @@ from softseg.evaluation.scatter import (
     expected_biases,
     measured_answers,
 )
-from softseg.evaluation.soft_values import (
+from softseg_study.evaluation.soft_values import (
     calibration_by_person,
     calibration_summary,
     first_weights,
@@ -29,7 +31,7 @@ from softseg.evaluation.soft_values import (
     unbiased_thresholds,
     write_tables,
 )
-from softseg.evaluation.soft_wording import (
+from softseg_study.evaluation.soft_wording import (
     NO_TRUTH,
     say_losses,
     say_resolutions,
@@ -37,14 +39,12 @@ from softseg.evaluation.soft_wording import (
     say_uncertainty,
     say_value,
 )
-from softseg.evaluation.uncertainty import (
+from softseg_study.evaluation.uncertainty import (
     evaluate_uncertainty,
     uncertainty_against_error,
     uncertainty_summary,
 )
-from softseg.metrics import calibration_table, pool_calibration
-from softseg.statistics import best_prediction
-from softseg.volume import Volume
+from softseg_study.statistics import best_prediction
 
 
 def shifted_tables(shift, people=3):

@@ -10,10 +10,11 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from softseg import figures, metrics, statistics
+from softseg import metrics
 from softseg.contrasts import CONTRASTS
-from softseg.figures.profile import along_the_cord
 from softseg.volume import Volume
+from softseg_study import figures, statistics
+from softseg_study.figures.profile import along_the_cord
 
 METHODS = ["labels", "labels_softseg", "unet"]
 
@@ -340,7 +341,7 @@ def test_methods_keep_apart_in_colour_and_marker_and_truths_keep_their_colour():
 
 
 def test_methods_of_the_main_comparison_look_the_same_whoever_stands_beside_them():
-    from softseg.figures.style import method_markers
+    from softseg_study.figures.style import method_markers
 
     for give in (figures.method_colors, method_markers):
         few, many = ["soft_all", "hard_all"], ["labels", "mine", "hard_all", "theirs", "soft_all"]
@@ -388,7 +389,7 @@ def test_truth_without_positions_takes_those_of_the_same_slices():
 
 
 def test_the_outline_of_a_binary_mask_runs_along_voxel_edges():
-    from softseg.figures.gallery import _voxel_edges
+    from softseg_study.figures.gallery import _voxel_edges
 
     hard = np.zeros((4, 4), bool)
     hard[1:3, 1] = True

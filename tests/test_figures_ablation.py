@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from softseg.figures.differences import ablation_forest
-from softseg.figures.variability import (
+from softseg_study.figures.differences import ablation_forest
+from softseg_study.figures.variability import (
     contrasts_learnt_curve,
     csa_by_contrast,
     readable_limits,

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from softseg.figures.atrophy import HANDLINGS, contrast_cost_plot, sample_size_curves
-from softseg.statistics import DESIGNS
+from softseg_study.figures.atrophy import HANDLINGS, contrast_cost_plot, sample_size_curves
+from softseg_study.statistics import DESIGNS
 
 METHODS = ("labels", "soft_all", "blind")
 

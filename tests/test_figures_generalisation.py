@@ -5,9 +5,13 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from softseg import figures
-from softseg.figures.generalisation import condition_changes, condition_heat_map, scores_by_image
 from softseg.volume import Volume
+from softseg_study import figures
+from softseg_study.figures.generalisation import (
+    condition_changes,
+    condition_heat_map,
+    scores_by_image,
+)
 
 
 def errors(*values):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from softseg.figures.tables import MISSING, THOUSANDS, show_table
+from softseg_study.figures.tables import MISSING, THOUSANDS, show_table
 
 
 def summary():
@@ -70,7 +70,8 @@ def test_numbers_of_a_column_have_equally_many_decimals_and_thousands_stand_apar
 def test_every_execution_gives_the_same_bytes_in_another_process_too():
     code = (
         "import sys; sys.path.insert(0, 'tests');"
-        "from test_figures_tables import summary; from softseg.figures.tables import show_table;"
+        "from test_figures_tables import summary;"
+        "from softseg_study.figures.tables import show_table;"
         "t = show_table(summary(), 'People'); sys.stdout.buffer.write((t.html + repr(t)).encode())"
     )
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)

@@ -10,22 +10,30 @@ import pytest
 ORDER = (
     "errors", "events", "files", "processes", "provenance", "paths", "contrasts", "nifti", "volume",
     "dataset", "archives", "fetch", "phantom", "preprocessing", "ground_truth", "metrics", "csa",
-    "statistics", "losses", "network", "segmentation", "augmentation", "training", "competitors",
-    "evaluation", "figures", "quality_control", "cli",
+    "losses", "network", "segmentation", "augmentation", "training", "quality_control", "cli",
 )  # fmt: skip
 """Each may import only what stands before it."""
+
+STUDY_ORDER = (
+    "phantom", "registration_wording", "statistics", "competitors", "evaluation", "figures",
+)  # fmt: skip
+"""The same for the analysis, which stands on all of the package."""
 
 HEAVY = {
     "torch": {"losses", "network", "segmentation", "augmentation", "training"},
     "monai": {"augmentation"},
     "lightning": {"training"},
 }
-PACKAGE = Path(__file__).resolve().parents[1] / "softseg"
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "softseg"
+STUDY = ROOT / "notebooks" / "softseg_study"
 FILES = sorted(PACKAGE.rglob("*.py"))
+STUDY_FILES = sorted(STUDY.rglob("*.py"))
 
 
 def layer(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    home = STUDY if path.is_relative_to(STUDY) else PACKAGE
+    return path.relative_to(home).parts[0].removesuffix(".py")
 
 
 def imported(path: Path) -> set[str]:
@@ -40,16 +48,26 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_imports_only_what_stands_above_it(path):
+def assert_arrows_point_up(path: Path, package: str, order: tuple[str, ...]) -> None:
     own = layer(path)
     if own in ("__init__", "__main__"):
         return
-    assert own in ORDER, f"softseg/{own} has no place in the order of layers"
+    assert own in order, f"{package}/{own} has no place in the order of layers"
     for name in imported(path):
         parts = name.split(".")
-        if parts[0] == "softseg" and len(parts) > 1 and parts[1] in ORDER:
-            assert ORDER.index(parts[1]) <= ORDER.index(own), f"{own} may not import {parts[1]}"
+        if parts[0] == package and len(parts) > 1 and parts[1] in order:
+            assert order.index(parts[1]) <= order.index(own), f"{own} may not import {parts[1]}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_what_stands_above_it(path):
+    assert_arrows_point_up(path, "softseg", ORDER)
+    assert not [name for name in imported(path) if name.startswith("softseg_study")]
+
+
+@pytest.mark.parametrize("path", STUDY_FILES, ids=lambda path: str(path.relative_to(STUDY)))
+def test_a_module_of_the_study_imports_only_what_stands_above_it(path):
+    assert_arrows_point_up(path, "softseg_study", STUDY_ORDER)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
@@ -66,7 +84,7 @@ def test_heavy_libraries_are_imported_where_they_are_needed_only(path):
         ("softseg.csa", ("torch", "monai", "lightning")),
         ("softseg.phantom.cohort", ("torch", "monai", "lightning")),
         ("softseg.segmentation", ("monai", "lightning")),
-        ("softseg.evaluation", ("torch", "monai", "lightning")),
+        ("softseg_study.evaluation", ("torch", "monai", "lightning")),
     ],
 )
 def test_importing_a_light_module_loads_nothing_heavy(module, absent):

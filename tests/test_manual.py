@@ -8,8 +8,9 @@ import pytest
 
 from softseg.contrasts import CONTRASTS
 from softseg.dataset import Dataset
-from softseg.evaluation.manual import areas_of_slices, evaluate_manual, evaluate_pairs
-from softseg.evaluation.real import (
+from softseg.phantom.tubes import Tube, sample
+from softseg_study.evaluation.manual import areas_of_slices, evaluate_manual, evaluate_pairs
+from softseg_study.evaluation.real import (
     cross_validation,
     held_out,
     linked_copy,
@@ -18,7 +19,6 @@ from softseg.evaluation.real import (
     summarise_real,
     worst_images,
 )
-from softseg.phantom.tubes import Tube, sample
 
 AREA = 70.0
 SPACING_MM = (0.7, 0.7, 3.0)

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from softseg.competitors import export_nnunet, import_nnunet, nnunet_commands
 from softseg.dataset import Dataset
-from softseg.evaluation import evaluate_csa, evaluate_overlap
 from softseg.phantom.cohort import write_cohort
 from softseg.volume import Volume
+from softseg_study.competitors import export_nnunet, import_nnunet, nnunet_commands
+from softseg_study.evaluation import evaluate_csa, evaluate_overlap
 
 CONTRASTS = ("DWI", "T2star")
 PARTS = {

@@ -12,7 +12,7 @@ import yaml
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("[0-9]*.ipynb"))
 SCALES = sorted((Path(__file__).resolve().parents[1] / "notebooks/scales").glob("*.yml"))
 SCALES = [path for path in SCALES if path.stem != "grid"]  # the models to choose from
-CELLS, LINES, COLUMNS = 14, 15, 72
+CELLS, LINES, COLUMNS = 14, 25, 72
 VISIBLE_LINES = 8
 """Code that is longer is folded away: a page shows results."""
 

@@ -5,9 +5,9 @@ import time
 import pytest
 
 from softseg.contrasts import CONTRASTS
-from softseg.phantom.calibration import rated_areas
 from softseg.phantom.subjects import Recipe
 from softseg.phantom.writing import write_subject
+from softseg_study.phantom.calibration import rated_areas
 
 SECONDS_A_PERSON = 3 * 60 * 2 / 54
 """Processor time that the demo cohort allows for each person."""

@@ -8,12 +8,12 @@ import pytest
 from softseg.errors import InputError
 from softseg.phantom import raters
 from softseg.phantom.anatomy import random_anatomy
-from softseg.phantom.calibration import compare_with_published, paired_difference, rated_areas
 from softseg.phantom.outline import ANGLES, trace
 from softseg.phantom.raters import RATERS, SITES, rate, site_effect
 from softseg.phantom.scene import place
 from softseg.phantom.subjects import Recipe, draw_subject
 from softseg.volume import Volume
+from softseg_study.phantom.calibration import compare_with_published, paired_difference, rated_areas
 
 EXACT = {
     "scan_sd_mm2": 0.0, "slice_sd_mm2": 0.0, "shape_sd_mm": 0.0, "centre_sd_mm": 0.0,

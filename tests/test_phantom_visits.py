@@ -10,13 +10,13 @@ from softseg.contrasts import CONTRASTS
 from softseg.csa import aggregate, measure
 from softseg.dataset import Dataset
 from softseg.errors import InputError
-from softseg.evaluation import true_csa
 from softseg.phantom import visits
 from softseg.phantom.cohort import write_cohort
-from softseg.phantom.followup import VisitPlan, visited_subject
 from softseg.phantom.subjects import Recipe
-from softseg.phantom.visits import read_visits, write_visits
 from softseg.volume import Grid, Volume
+from softseg_study.evaluation import true_csa
+from softseg_study.phantom.followup import VisitPlan, visited_subject
+from softseg_study.phantom.visits import read_visits, write_visits
 
 LOSSES = (0.0, 0.0, 5.0)
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from test_browser import Browser
 
-from softseg.figures.tables import LONG, show_table
+from softseg_study.figures.tables import LONG, show_table
 
 pytestmark = pytest.mark.browser
 

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from softseg import statistics
+from softseg_study import statistics
 
 CONTRASTS = ["DWI", "MT-on", "GRE-T1w", "T1w", "T2star", "T2w"]
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from statsmodels.stats.anova import AnovaRM
 
-from softseg import statistics
 from softseg.paths import SHARED
-from softseg.statistics.models import greenhouse_geisser
+from softseg_study import statistics
+from softseg_study.statistics.models import greenhouse_geisser
 
 JUDGES = np.array(
     [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]

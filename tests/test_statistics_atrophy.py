@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from softseg import statistics
-from softseg.statistics.wording import say_cost, say_response
+from softseg_study import statistics
+from softseg_study.statistics.wording import say_cost, say_response
 
 LOSSES = (0, 0, 1, 3, 5)
 BIAS = {"T1w": -4.0, "T2w": 3.0, "DWI": 1.0}

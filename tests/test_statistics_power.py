@@ -6,8 +6,8 @@ import pytest
 from scipy import integrate, stats
 from statsmodels.stats.power import TTestIndPower
 
-from softseg import statistics
-from softseg.statistics import loss_bias
+from softseg_study import statistics
+from softseg_study.statistics import loss_bias
 
 
 def simulated_csa(n=400, person=6.0, residual=1.0, bias=(-4.0, 0.0, 1.0, 3.0), seed=0):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from softseg import statistics
+from softseg_study import statistics
 
 GIRLS = [
     [21, 20, 21.5, 23], [21, 21.5, 24, 25.5], [20.5, 24, 24.5, 26], [23.5, 24.5, 25, 26.5],
@@ -116,7 +116,7 @@ def equal_methods(rng, n=14, methods=4):
 
 def test_the_whole_comparison_of_equal_methods_seldom_finds_a_difference(monkeypatch):
     monkeypatch.setattr(  # intervals are not what is counted, and cost most of the time
-        "softseg.statistics.comparison.bootstrap_interval", lambda *a, **k: (np.nan, np.nan)
+        "softseg_study.statistics.comparison.bootstrap_interval", lambda *a, **k: (np.nan, np.nan)
     )
     rng = np.random.default_rng(2)
     # Holm's values are nowhere above Bonferroni's: what holds for them holds for both.

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from softseg.ground_truth.wording import say_published, say_registration
-from softseg.statistics import csa_error, icc
-from softseg.statistics.reliability import contrast_reliability, say_distance, say_reliability
+from softseg_study.registration_wording import say_published, say_registration
+from softseg_study.statistics import csa_error, icc
+from softseg_study.statistics.reliability import contrast_reliability, say_distance, say_reliability
 
 CONTRASTS = ("DWI", "T1w", "T2w")
 

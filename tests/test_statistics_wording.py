@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from softseg.statistics import compare_methods
-from softseg.statistics.wording import say_comparison, say_p
+from softseg_study.statistics import compare_methods
+from softseg_study.statistics.wording import say_comparison, say_p
 
 
 def table(difference: float, n: int = 20) -> pd.DataFrame:

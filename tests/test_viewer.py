@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from softseg import figures
 from softseg.errors import InputError
 from softseg.volume import Volume
+from softseg_study import figures
 
 SPACING_MM = {"T1w": (1.0, 1.0, 1.0), "T2star": (0.5, 0.5, 5.0)}
 RADIUS_MM = 5.0

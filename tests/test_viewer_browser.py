@@ -8,7 +8,7 @@ import pytest
 from test_browser import BACKGROUND, TOO_WIDE, WIDTHS, Browser
 from test_viewer import person
 
-from softseg import figures
+from softseg_study import figures
 
 pytestmark = pytest.mark.browser
 

@@ -4,7 +4,8 @@ The workflow writes two files beside the executed chapters, and this extension o
 
 `book/chapters/run.json`
     `scale`, `seeds` (list), `commit`, `threads`, `machine` (name to value) and `versions` (package
-    to version); further keys are shown as they are.
+    to version); further keys are shown as they are. Where `stale_since` names a commit, every
+    chapter's page opens with a banner that says so.
 `book/chapters/times.json`
     Chapter's name to seconds. Apart, because it differs between two otherwise identical runs.
 
@@ -24,6 +25,11 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 FOLDER = Path("book/chapters")
 NOT_YET = "not executed yet"
 FIRST = ("scale", "data set", "models", "seeds", "commit")
+BANNER = (
+    '<div class="admonition warning stale-chapter"><p class="admonition-title">Numbers of an '
+    "earlier version</p><p>This chapter was executed before the package last changed (its sources "
+    "are those of commit {commit}); it will be executed again before the next release.</p></div>"
+)
 HEADS = {
     "settings": ("setting", "value"),
     "versions": ("package", "version"),
@@ -31,13 +37,16 @@ HEADS = {
 }
 
 
-def read(env: BuildEnvironment, name: str) -> dict[str, Any] | None:
+def load(source: Path, name: str) -> dict[str, Any] | None:
     """Content of `name` in the chapters' folder, `None` where the workflow has not run."""
-    path = Path(env.srcdir) / FOLDER / name
-    if not path.exists():
-        return None
-    env.note_dependency(str(path))
-    return json.loads(path.read_text(encoding="utf-8"))
+    path = source / FOLDER / name
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def read(env: BuildEnvironment, name: str) -> dict[str, Any] | None:
+    """The same for a page that has to be rendered again when the file changes."""
+    env.note_dependency(str(Path(env.srcdir) / FOLDER / name))
+    return load(Path(env.srcdir), name)
 
 
 def duration(seconds: float) -> str:
@@ -130,8 +139,17 @@ class RunValue(SphinxRole):
         return duration(sum(times.values()) if name == "total" else times[name])
 
 
+def add_banner(app: Sphinx, page: str, template: str, context: dict, doctree: Any) -> None:
+    """Let a chapter's page say that its numbers are those of an earlier version."""
+    if page.startswith(f"{FOLDER}/") and "body" in context:
+        commit = (load(Path(app.srcdir), "run.json") or {}).get("stale_since")
+        if commit:
+            context["body"] = BANNER.format(commit=commit) + context["body"]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directive and the role."""
     app.add_directive("run-record", RunRecord)
     app.add_role("run", RunValue())
+    app.connect("html-page-context", add_banner)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

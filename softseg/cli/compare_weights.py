@@ -41,11 +41,10 @@ def compare_weights(
     from softseg.cli.progress import progress
     from softseg.dataset import Dataset, split_commas
     from softseg.errors import InputError
-    from softseg.evaluation.areas import LEVELS
-    from softseg.evaluation.drift import compare_areas, measure_weights
     from softseg.files import replacing
     from softseg.segmentation.batch import check_writable
     from softseg.segmentation.predict import limit_threads
+    from softseg.segmentation.weights_comparison import LEVELS, compare_areas, measure_weights
 
     if most is not None and not most > 0:
         raise InputError(f"--most: per cent above 0, found {most:g}")

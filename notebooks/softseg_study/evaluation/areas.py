@@ -1,0 +1,266 @@
+"""Cross-sectional areas of every method's masks, and the exact ones where they are known."""
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from softseg import csa
+from softseg.dataset import Dataset
+from softseg.errors import InputError
+from softseg.volume import Volume
+from softseg_study.evaluation.tasks import Method, Task, find_tasks, read_mask, run_tasks
+from softseg_study.evaluation.treatments import MASKS, VARIANTS, Variant, binarised, zeroed
+
+LEVELS = "labels:label-vertebrae_dseg"
+"""One level file an image, the same for all methods: areas differ by the masks alone."""
+DISCS = "labels:label-discs_dlabel"
+"""Disc points, drawn on the image or brought over from another contrast; they tell the levels where
+no level file does."""
+COLUMNS = [
+    "subject",
+    "session",
+    "contrast",
+    "method",
+    "mask",
+    "area_mm2",
+    "n_slices",
+    "n_level_slices",
+    "other_components",
+    "status",
+]
+
+
+def evaluate_csa(
+    dataset: Dataset,
+    methods: Mapping[str, Method],
+    *,
+    vertebrae: tuple[int, int] | None = (2, 3),
+    subjects: Iterable[str] | None = None,
+    levels: str = LEVELS,
+    masks: Sequence[str] = MASKS,
+    jobs: int = 1,
+) -> pd.DataFrame:
+    """Mean cross-sectional area of every method's mask of every image.
+
+    Every mask is measured as it is and binarised above 0.5 (the paper's figures are binarised on
+    both sides); a binary mask gives the same area twice. An image that a method has no mask of
+    keeps a row without area, so that failures can be counted.
+
+    Args:
+        dataset: Its images are evaluated.
+        methods: Name in the table → folder below `derivatives`, `FOLDER:ENDING`, or a function
+            from an image's path to its mask.
+        vertebrae: First and last level averaged over; None for all slices, which needs no levels.
+        subjects: Only these.
+        levels: `FOLDER:ENDING` of the images' level files.
+        masks: Which of `soft`, `binary` and `slice-normalised` to measure.
+        jobs: Processes; the table does not depend on it.
+
+    Returns:
+        One row per image, method and kind of mask, in the order of the index: `subject`,
+        `session`, `contrast`, `method`, `mask` (`soft`, `binary`), `area_mm2` (mean over slices),
+        `n_slices` (averaged), `n_level_slices` (that the levels mark; more than `n_slices` where
+        the mask has gaps), `other_components` (objects left out), `status` (`ok`, `no mask`,
+        `no levels`, `empty mask`, or what was wrong).
+    """
+    return evaluate_variants(
+        dataset,
+        methods,
+        [VARIANTS[m] for m in masks],
+        vertebrae=vertebrae,
+        subjects=subjects,
+        levels=levels,
+        jobs=jobs,
+    )
+
+
+def evaluate_thresholds(
+    dataset: Dataset,
+    methods: Mapping[str, Method],
+    thresholds: Sequence[float],
+    *,
+    vertebrae: tuple[int, int] | None = (2, 3),
+    subjects: Iterable[str] | None = None,
+    levels: str = LEVELS,
+    masks: Sequence[str] = MASKS,
+    jobs: int = 1,
+) -> pd.DataFrame:
+    """Area against threshold: values below it dropped and the rest kept, or made binary.
+
+    Args:
+        dataset: Its images are evaluated.
+        methods: As in `evaluate_csa`.
+        thresholds: Fractions in [0, 1).
+        vertebrae: As in `evaluate_csa`.
+        subjects: Only these.
+        levels: As in `evaluate_csa`.
+        masks: Which of the two treatments, by what `mask` then says.
+        jobs: Processes.
+
+    Returns:
+        `evaluate_csa`'s columns and `threshold`; `mask` is `soft` where values above the threshold
+        keep their fraction and `binary` where they become 1.
+    """
+    variants = [
+        ({"mask": mask, "threshold": float(t)}, partial(treat, threshold=float(t)))
+        for mask, treat in (("soft", zeroed), ("binary", binarised))
+        if mask in masks
+        for t in thresholds
+    ]
+    return evaluate_variants(
+        dataset,
+        methods,
+        variants,
+        vertebrae=vertebrae,
+        subjects=subjects,
+        levels=levels,
+        jobs=jobs,
+    )
+
+
+def evaluate_variants(
+    dataset: Dataset,
+    methods: Mapping[str, Method],
+    variants: Sequence[Variant],
+    *,
+    vertebrae: tuple[int, int] | None = (2, 3),
+    subjects: Iterable[str] | None = None,
+    levels: str = LEVELS,
+    jobs: int = 1,
+) -> pd.DataFrame:
+    """Mean area of every mask, treated in several ways; each mask is read once.
+
+    Args:
+        dataset: Its images are evaluated.
+        methods: As in `evaluate_csa`.
+        variants: Columns that name a treatment (`mask` among them), and the treatment, a function
+            of a module.
+        vertebrae: As in `evaluate_csa`.
+        subjects: Only these.
+        levels: As in `evaluate_csa`.
+        jobs: Processes.
+
+    Returns:
+        `evaluate_csa`'s columns, and those that the variants name.
+    """
+    extra = {} if vertebrae is None else {"levels": levels, "discs": DISCS}
+    tasks = find_tasks(dataset, methods, subjects=subjects, extra=extra)
+    worker = partial(_area_rows, vertebrae=vertebrae, variants=variants)
+    named = dict.fromkeys(key for columns, _ in variants for key in columns)
+    columns = [*COLUMNS, *(key for key in named if key not in COLUMNS)]
+    return pd.DataFrame(run_tasks(worker, tasks, jobs=jobs), columns=columns)
+
+
+def evaluate_profile(
+    dataset: Dataset,
+    methods: Mapping[str, Method],
+    *,
+    subjects: Iterable[str] | None = None,
+    levels: str = LEVELS,
+    masks: Sequence[str] = ("soft",),
+    jobs: int = 1,
+) -> pd.DataFrame:
+    """Area of every slice that has a level.
+
+    Args:
+        dataset: Its images are evaluated.
+        methods: As in `evaluate_csa`.
+        subjects: Only these.
+        levels: `FOLDER:ENDING` of the images' level files.
+        masks: Which of `soft` and `binary` to measure.
+        jobs: Processes.
+
+    Returns:
+        `subject`, `session`, `contrast`, `method`, `mask`, `slice`, `level`, `position` (0 at the
+        top of the level, 1 at its bottom), `area_mm2`, `flag`; images without levels or with a
+        missing or empty mask have no rows.
+    """
+    tasks = find_tasks(
+        dataset, methods, subjects=subjects, extra={"levels": levels, "discs": DISCS}
+    )
+    worker = partial(_profile_rows, variants=[VARIANTS[m] for m in masks])
+    columns = [*COLUMNS[:5], "slice", "level", "position", "area_mm2", "flag"]
+    return pd.DataFrame(run_tasks(worker, tasks, jobs=jobs), columns=columns)
+
+
+def _area_rows(
+    task: Task, *, vertebrae: tuple[int, int] | None, variants: Sequence[Variant]
+) -> list[dict]:
+    rows = []
+    for method, source in task.sources.items():
+        problem = _problem(task, source, needs_levels=vertebrae is not None)
+        mask = None if problem else _try(read_mask, source, task.image)
+        for named, treat in variants:
+            row = task.keys | {"method": method} | named
+            found = problem or mask
+            if isinstance(found, Volume):
+                found = _try(_mean_area, treat(mask), task, vertebrae)
+            rows.append(row | (found if isinstance(found, dict) else {"status": found}))
+    return rows
+
+
+def _profile_rows(task: Task, *, variants: Sequence[Variant]) -> list[dict]:
+    rows = []
+    for method, source in task.sources.items():
+        if _problem(task, source, needs_levels=True):
+            continue
+        mask = read_mask(source, task.image)
+        for named, treat in variants:
+            table = _try(_measure, treat(mask), task)
+            if not isinstance(table, pd.DataFrame):  # an empty mask has no profile
+                continue
+            table = table[table["level"].notna()]
+            row = task.keys | {"method": method} | named
+            rows += [row | found for found in table.to_dict("records")]
+    return rows
+
+
+def _problem(task: Task, source: object, *, needs_levels: bool) -> str | None:
+    if source is None:
+        return "no mask"
+    known = task.extra.get("levels") or task.extra.get("discs")
+    return "no levels" if needs_levels and known is None else None
+
+
+def _try(do: Callable, *arguments: object) -> object:
+    """What `do` returns; the message of an error, which names one file among many."""
+    try:
+        return do(*arguments)
+    except InputError as error:
+        return str(error)
+
+
+def _measure(mask: Volume, task: Task) -> pd.DataFrame:
+    with warnings.catch_warnings():  # the column `other_components` says it for every image
+        warnings.simplefilter("ignore", csa.MeasurementWarning)
+        levels = task.extra.get("levels")
+        discs = task.extra.get("discs") if levels is None else None
+        return csa.measure(mask, levels=levels, discs=discs, shape=False)
+
+
+def _mean_area(mask: Volume, task: Task, vertebrae: tuple[int, int] | None) -> dict:
+    if not mask.data.any():
+        return {"status": "empty mask"}
+    table = _measure(mask, task)
+    row = csa.aggregate(table, vertebrae=vertebrae).iloc[0]
+    return {
+        "area_mm2": float(row["area_mm2_mean"]),
+        "n_slices": int(row["n_slices"]),
+        "n_level_slices": _level_slices(task, vertebrae),
+        "other_components": int(table["other_components"].iloc[0]),
+        "status": "ok",
+    }
+
+
+def _level_slices(task: Task, vertebrae: tuple[int, int] | None) -> int | None:
+    """Slices that the level file marks, whatever the mask; disc points mark none."""
+    if vertebrae is None or task.extra["levels"] is None:
+        return None
+    levels = Volume.load(task.extra["levels"]).oriented().data
+    marked = (levels > 0).sum(axis=(0, 1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        level = np.round(levels.sum(axis=(0, 1)) / marked)
+    return int(((level >= vertebrae[0]) & (level <= vertebrae[1])).sum())

@@ -1,0 +1,245 @@
+"""The doubt that a prediction leaves one in, and what each loss should make of it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from softseg.dataset import Dataset
+from softseg.errors import InputError
+from softseg.metrics import pool_calibration
+from softseg_study.evaluation.masks import REFERENCE, evaluate_calibration, read_on_grid
+from softseg_study.evaluation.soft_values import seed_folders, without_seeds
+from softseg_study.evaluation.tasks import Method, Task, find_tasks, read_mask, run_tasks
+from softseg_study.statistics import best_prediction, best_prediction_for
+from softseg_study.statistics.loss_bias import LOSS_VALUES
+
+LOSS_MODELS = {
+    "adaptive_wing": "soft_all",
+    "mean_squared_error": "soft_all_mean_squared_error",
+    "soft_cross_entropy": "soft_all_cross_entropy",
+    "soft_dice": "soft_all_dice",
+    "dice_cross_entropy": "soft_all_dice_cross_entropy",
+}
+"""Loss → the model of `notebooks/scales/grid.yml` that differs from the proposal by it alone."""
+
+SCATTER_COLUMNS = [
+    "subject",
+    "session",
+    "contrast",
+    "method",
+    "low",
+    "high",
+    "reference",
+    "n_voxels",
+]
+
+
+def evaluate_scatter(
+    dataset: Dataset,
+    methods: Mapping[str, Method],
+    reference: str = "labels_softseg",
+    *,
+    n_bins: int = 20,
+    subjects: Iterable[str] | None = None,
+    jobs: int = 1,
+) -> pd.DataFrame:
+    """How the reference's values scatter where a method predicts one value.
+
+    That scatter is the doubt in which the method's prediction leaves one, and what
+    `answers_in_doubt` needs.
+
+    Args:
+        dataset: Its images are evaluated.
+        methods: As in `evaluate_overlap`.
+        reference: `FOLDER` or `FOLDER:ENDING` of what a network learnt, or of the truth.
+        n_bins: Bins of equal width, of predictions and of reference values.
+        subjects: Only these.
+        jobs: Processes.
+
+    Returns:
+        `subject`, `session`, `contrast`, `method`, `low` and `high` (of the prediction),
+        `reference` (value in steps of 1 / `n_bins`), `n_voxels`; pairs that do not occur, and
+        images without either mask, have no rows.
+    """
+    tasks = find_tasks(dataset, methods, subjects=subjects, extra={REFERENCE: reference})
+    rows = run_tasks(partial(_scatter_rows, n_bins=n_bins), tasks, jobs=jobs)
+    return pd.DataFrame(rows, columns=SCATTER_COLUMNS)
+
+
+def evaluate_losses(
+    dataset: Dataset,
+    reference: str = "labels_softseg",
+    *,
+    models: Mapping[str, str] = LOSS_MODELS,
+    **options: object,
+) -> pd.DataFrame:
+    """`evaluate_calibration` of the models that differ by their loss, against what they learnt.
+
+    Args:
+        dataset: With the masks of those models that were trained.
+        reference: `FOLDER` or `FOLDER:ENDING` of what they learnt.
+        models: Loss → model.
+        options: Of `evaluate_calibration`.
+
+    Returns:
+        Its columns, where `method` is the loss, and `seed`.
+    """
+    names = {model: loss for loss, model in models.items()}
+    folders = seed_folders(dataset, names)
+    table = without_seeds(evaluate_calibration(dataset, folders, reference, **options))
+    return table.assign(method=table["method"].map(names))
+
+
+def evaluate_doubt(
+    dataset: Dataset,
+    reference: str = "labels_softseg",
+    *,
+    models: Mapping[str, str] = LOSS_MODELS,
+    sources: Sequence[str] = ("mean_squared_error", "soft_cross_entropy", "adaptive_wing"),
+    **options: object,
+) -> pd.DataFrame:
+    """`evaluate_scatter` of the first model there is, best one whose loss is a proper scoring rule.
+
+    Args:
+        dataset: As in `evaluate_losses`.
+        reference: As in `evaluate_losses`.
+        models: Loss → model.
+        sources: Losses by preference.
+        options: Of `evaluate_scatter`.
+
+    Returns:
+        Its columns, where `method` is the loss; no rows without any of the models.
+    """
+    for loss in sources:
+        folders = seed_folders(dataset, [models[loss]])
+        if folders:
+            return evaluate_scatter(dataset, folders, reference, **options).assign(method=loss)
+    return pd.DataFrame(columns=SCATTER_COLUMNS)
+
+
+def _scatter_rows(task: Task, *, n_bins: int) -> list[dict]:
+    path, rows = task.extra[REFERENCE], []
+    for method, source in task.sources.items():
+        if source is None or path is None:
+            continue
+        try:
+            reference = read_mask(path, task.image)
+            mask = read_on_grid(source, task, reference)
+        except InputError:  # `evaluate_calibration` says what was wrong
+            continue
+        counts = _joint_counts(mask.data, reference.data, n_bins)
+        for i, j in np.argwhere(counts):
+            row = task.keys | {"method": method, "low": i / n_bins, "high": (i + 1) / n_bins}
+            rows.append(row | {"reference": j / n_bins, "n_voxels": int(counts[i, j])})
+    return rows
+
+
+def _joint_counts(prediction: np.ndarray, reference: np.ndarray, n_bins: int) -> np.ndarray:
+    """`(n_bins, n_bins + 1)` voxels by predicted bin and nearest reference value."""
+    counted = (prediction > 0) | (reference > 0)
+    predicted = np.minimum((prediction[counted] * n_bins).astype(int), n_bins - 1)
+    nearest = np.rint(reference[counted] * n_bins).astype(int)
+    flat = np.bincount(predicted * (n_bins + 1) + nearest, minlength=n_bins * (n_bins + 1))
+    return flat.reshape(n_bins, n_bins + 1)
+
+
+def answers_in_doubt(
+    scatter: pd.DataFrame, loss: str = "adaptive_wing", *, by: Sequence[str] = ("contrast",)
+) -> pd.DataFrame:
+    """What a network that knows no more than a method should answer for the least loss.
+
+    Args:
+        scatter: From `evaluate_scatter`, one method.
+        loss: A key of `softseg_study.statistics.loss_bias.LOSS_VALUES`.
+        by: Within what the doubt is taken; an image tells its contrast.
+
+    Returns:
+        The columns of `by`, `low`, `probability` (mean reference), `prediction` (best for the
+        loss), `n_voxels`: one row a group and predicted bin.
+
+    Example:
+        >>> scatter = pd.DataFrame({"contrast": "T2w", "low": 0.5, "reference": [0.0, 1.0],
+        ...     "n_voxels": [40, 60]})
+        >>> answers_in_doubt(scatter)[["probability", "prediction"]].round(2).to_numpy().tolist()
+        [[0.6, 1.0]]
+    """
+    keys = [*by, "low"]
+    pooled = scatter.groupby([*keys, "reference"], sort=True)["n_voxels"].sum().reset_index()
+    rows = []
+    for key, group in pooled.groupby(keys, sort=False):
+        targets, weights = group["reference"].to_numpy(), group["n_voxels"].to_numpy(float)
+        rows.append(
+            dict(zip(keys, key, strict=True))
+            | {
+                "probability": float(np.average(targets, weights=weights)),
+                "prediction": best_prediction_for(targets, weights, loss),
+                "n_voxels": int(weights.sum()),
+            }
+        )
+    return pd.DataFrame(rows, columns=[*keys, "probability", "prediction", "n_voxels"])
+
+
+def expected_bias_percent(answers: pd.DataFrame) -> float:
+    """Bias of the soft volume that follows from `answers_in_doubt`, in per cent.
+
+    Example:
+        >>> answers = pd.DataFrame({"probability": [0.5], "prediction": [0.6], "n_voxels": [10]})
+        >>> round(expected_bias_percent(answers), 6)
+        20.0
+    """
+    n = answers["n_voxels"]
+    expected = (answers["probability"] * n).sum()
+    excess = ((answers["prediction"] - answers["probability"]) * n).sum()
+    return float(100 * excess / expected) if expected else float("nan")
+
+
+def expected_biases(scatter: pd.DataFrame) -> dict[str, float]:
+    """`expected_bias_percent` of every loss that has a closed form, from one method's scatter.
+
+    Example:
+        >>> scatter = pd.DataFrame({"contrast": "T2w", "low": 0.5, "reference": [0.0, 1.0],
+        ...     "n_voxels": [40, 60]})
+        >>> {loss: round(bias) for loss, bias in expected_biases(scatter).items()}
+        {'adaptive_wing': 67, 'mean_squared_error': 0, 'soft_cross_entropy': 0}
+    """
+    return {loss: expected_bias_percent(answers_in_doubt(scatter, loss)) for loss in LOSS_VALUES}
+
+
+def answer_curves(
+    probability: np.ndarray, doubt: pd.DataFrame, *, loss: str = "adaptive_wing"
+) -> dict[str, np.ndarray]:
+    """Best answers for `figures.prediction_under_doubt`: in theory, and for measured doubt.
+
+    Args:
+        probability: `(n,)`, 0 to 1.
+        doubt: From `evaluate_doubt`; all contrasts together.
+        loss: Whose answers to measured doubt are added.
+
+    Returns:
+        Loss → `(n,)` best predictions; `LOSS, measured doubt` is `nan` where no voxels lie.
+    """
+    curves = {name: best_prediction(probability, name) for name in LOSS_VALUES}
+    if len(doubt):
+        answers = answers_in_doubt(doubt, loss, by=()).sort_values("probability")
+        curves[f"{loss}, measured doubt"] = np.interp(
+            probability, answers["probability"], answers["prediction"], left=np.nan, right=np.nan
+        )
+    return curves
+
+
+def measured_answers(learnt: pd.DataFrame, *, least_voxels: int = 200) -> pd.DataFrame:
+    """What trained networks answer where the reference holds a share of cord on average.
+
+    Args:
+        learnt: From `evaluate_losses`.
+        least_voxels: Bins with fewer say little and are left out.
+
+    Returns:
+        `loss`, `probability` (mean reference), `prediction` (mean prediction) of every bin.
+    """
+    pooled = pool_calibration(learnt, by=("method",))
+    pooled = pooled[pooled["n_voxels"] >= least_voxels]
+    names = {"method": "loss", "truth": "probability", "predicted": "prediction"}
+    return pooled.rename(columns=names)[list(names.values())].reset_index(drop=True)

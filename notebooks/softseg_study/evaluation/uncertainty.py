@@ -1,0 +1,166 @@
+"""Does the spread between variants of an image say where the mask is wrong?"""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from softseg.dataset import Dataset
+from softseg.errors import InputError
+from softseg.volume import WORKING, Volume
+from softseg_study.evaluation.tasks import Task, find_tasks, read_mask, run_tasks
+from softseg_study.statistics import summarise
+
+EDGE = (0.05, 0.95)
+"""Predictions between these are soft."""
+MEASURES = (
+    "rank_correlation",
+    "softness_correlation",
+    "edge_rank_correlation",
+    "edge_softness_correlation",
+    "slice_rank_correlation",
+    "n_voxels",
+)
+
+
+class Uncertain(Protocol):
+    """What `softseg.segmentation.segment_with_findings` returns."""
+
+    soft: Volume
+    uncertainty: Volume | None
+
+
+def evaluate_uncertainty(
+    dataset: Dataset,
+    methods: Mapping[str, Callable[[Volume], Uncertain]],
+    truth: str = "truth",
+    *,
+    subjects: Iterable[str] | None = None,
+    jobs: int = 1,
+) -> pd.DataFrame:
+    """Rank correlation of uncertainty and absolute error over the voxels of each image.
+
+    Beside it stands what the soft value itself says, since a value of one half is doubtful
+    without any further computing: the uncertainty is worth its cost where it says more.
+
+    Args:
+        dataset: Its images are segmented.
+        methods: Name → a function from an image to its mask and uncertainty.
+        truth: `FOLDER` or `FOLDER:ENDING` of the true fractions.
+        subjects: Only these.
+        jobs: Processes.
+
+    Returns:
+        One row an image and method: `subject`, `session`, `contrast`, `method`,
+        `rank_correlation` (Spearman, of the voxels that mask or truth mark),
+        `softness_correlation` (the same for `q (1 - q)` of the soft value `q`),
+        `edge_rank_correlation` and `edge_softness_correlation` (of the soft voxels alone),
+        `slice_rank_correlation` (over slices: summed uncertainty against the error of the area),
+        `n_voxels` and `status` (`ok`, `no reference`, or what was wrong).
+    """
+    tasks = find_tasks(dataset, {}, subjects=subjects, extra={"truth": truth})
+    rows = run_tasks(partial(_rows, methods=dict(methods)), tasks, jobs=jobs)
+    columns = ["subject", "session", "contrast", "method", *MEASURES, "status"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _rows(task: Task, *, methods: Mapping[str, Callable[[Volume], Uncertain]]) -> list[dict]:
+    rows = []
+    for method, segment in methods.items():
+        row = task.keys | {"method": method}
+        try:
+            rows.append(row | _compare(segment, task))
+        except InputError as error:
+            rows.append(row | {"status": str(error)})
+    return rows
+
+
+def _compare(segment: Callable[[Volume], Uncertain], task: Task) -> dict[str, object]:
+    if task.extra["truth"] is None:
+        return {"status": "no reference"}
+    truth = read_mask(task.extra["truth"], task.image)
+    found = segment(Volume.load(task.image, average="mean"))
+    soft = found.soft.oriented(WORKING).data
+    doubt = found.uncertainty.oriented(WORKING).data
+    if soft.shape != truth.data.shape:
+        raise InputError(
+            f"{truth.name}: truth must lie on the image's grid {soft.shape}, found "
+            f"{truth.data.shape}; resample it"
+        )
+    return uncertainty_against_error(soft, doubt, truth.data) | {"status": "ok"}
+
+
+def uncertainty_against_error(
+    soft: np.ndarray, uncertainty: np.ndarray, truth: np.ndarray
+) -> dict[str, float]:
+    """The measures of `evaluate_uncertainty` for one image.
+
+    Args:
+        soft: `(X, Y, Z)` predicted fractions.
+        uncertainty: Same shape, standard deviations.
+        truth: Same shape, true fractions.
+
+    Returns:
+        `MEASURES`; `nan` where one side does not vary.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> truth = rng.uniform(size=(9, 9, 9))
+        >>> soft = rng.uniform(size=(9, 9, 9))
+        >>> found = uncertainty_against_error(soft, np.abs(soft - truth), truth)
+        >>> round(found["rank_correlation"], 6), found["n_voxels"]
+        (1.0, 729)
+    """
+    error, softness = np.abs(soft - truth), soft * (1 - soft)
+    marked = (soft > 0) | (truth > 0)
+    edge = marked & (soft > EDGE[0]) & (soft < EDGE[1])
+    slices = marked.any(axis=(0, 1))
+    area_error = np.abs((soft - truth).sum(axis=(0, 1)))
+    return {
+        "rank_correlation": _spearman(uncertainty[marked], error[marked]),
+        "softness_correlation": _spearman(softness[marked], error[marked]),
+        "edge_rank_correlation": _spearman(uncertainty[edge], error[edge]),
+        "edge_softness_correlation": _spearman(softness[edge], error[edge]),
+        "slice_rank_correlation": _spearman(
+            uncertainty.sum(axis=(0, 1))[slices], area_error[slices]
+        ),
+        "n_voxels": int(marked.sum()),
+    }
+
+
+def _spearman(a: np.ndarray, b: np.ndarray) -> float:
+    if a.size < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return float("nan")
+    return float(stats.spearmanr(a, b).statistic)
+
+
+def uncertainty_summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean rank correlations over people, with intervals.
+
+    Args:
+        table: From `evaluate_uncertainty`.
+
+    Returns:
+        One row a method, kind of voxels (`voxels`) and what is compared with the error
+        (`says`): `method`, `voxels`, `says`, `n` (people), `rank_correlation`, `ci_low`, `ci_high`.
+    """
+    rows = []
+    for column, (voxels, says) in _SAYS.items():
+        found = summarise(table.astype({column: float}), column)
+        rows.append(found.rename(columns={"mean": "rank_correlation"}).assign(**{
+            "voxels": voxels, "says": says}))  # fmt: skip
+    columns = ["method", "voxels", "says", "n", "rank_correlation", "ci_low", "ci_high"]
+    return pd.concat(rows, ignore_index=True).reindex(columns=columns)
+
+
+_SAYS = {
+    "rank_correlation": ("all marked", "spread between variants"),
+    "softness_correlation": ("all marked", "closeness to one half"),
+    "edge_rank_correlation": ("soft ones", "spread between variants"),
+    "edge_softness_correlation": ("soft ones", "closeness to one half"),
+    "slice_rank_correlation": ("slices", "spread, summed"),
+}
+"""Which voxels a measure is about, and what is compared with their error."""

@@ -1,0 +1,133 @@
+"""What mattered: differences between methods with their intervals."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from softseg_study.figures.style import DARK, GREY, LIGHT, method_title, new_figure
+from softseg_study.statistics.wording import say_p
+
+ABLATION_MEASURES = {
+    "sd_mm2": "SD over contrasts\n(mm²)",
+    "absolute_error_mm2": "absolute error\n(mm²)",
+    "slope": "slope on the\ntrue area",
+}
+"""Panels of `ablation_forest`: measure → axis label."""
+
+
+def difference_forest(
+    comparisons: pd.DataFrame, *, label: str = "median difference (mm²)"
+) -> Figure:
+    """Median paired difference of each pair of methods with its bootstrap interval.
+
+    Filled dots are differences with an adjusted p below 0.05; left of zero the first of the two
+    has the smaller value.
+
+    Args:
+        comparisons: From `compare_methods`.
+        label: Axis label with unit.
+    """
+    figure, axes = new_figure(height_in=1.0 + 0.38 * len(comparisons))
+    ax = axes[0, 0]
+    ax.axvline(0, color=GREY, linewidth=1, zorder=0)
+    names = []
+    for i, row in enumerate(comparisons.itertuples()):
+        names.append(f"{method_title(row.method_a)} − {method_title(row.method_b)}")
+        ax.plot([row.ci_low, row.ci_high], [i, i], color=DARK, linewidth=2)
+        face = DARK if row.p_adjusted < 0.05 else "white"
+        ax.plot(row.median_difference, i, "o", markersize=7, markerfacecolor=face,
+                markeredgecolor=DARK)  # fmt: skip
+        text = "n too small" if "too small" in row.note else say_p(row.p_adjusted)
+        ax.annotate(
+            f"{text}, n = {row.n}", (1.01, i), xycoords=("axes fraction", "data"), va="center",
+            fontsize=9,
+        )  # fmt: skip
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_xlabel(f"{label}, 95 % interval")
+    ax.grid(axis="x")
+    ax.spines["left"].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    return figure
+
+
+def ablation_forest(
+    comparisons: pd.DataFrame, *, measures: Mapping[str, str] = ABLATION_MEASURES
+) -> Figure:
+    """Every variant's difference to what it was changed from: a row each, a panel a measure.
+
+    Filled dots have an adjusted p below 0.05. The grey band is what the luck of a training does to
+    the pair: two trainings of one setting differ as much in one case of twenty.
+
+    Args:
+        comparisons: From `evaluation.ablation.compare_factors`.
+        measures: Measure → axis label; those without rows are left out.
+
+    Returns:
+        Says so where there is nothing to draw.
+    """
+    found = set(comparisons.dropna(subset=["difference"])["measure"])
+    shown = {measure: label for measure, label in measures.items() if measure in found}
+    if not shown:
+        return empty_figure("no two models can be compared")
+    places = _places(comparisons[comparisons["measure"].isin(shown)])
+    height_in = 1.3 + 0.3 * (max(places.values()) + 1)
+    figure, axes = new_figure(1, len(shown), height_in=height_in, sharey=True)
+    for ax, (measure, label) in zip(axes[0], shown.items(), strict=True):
+        _forest_panel(ax, comparisons[comparisons["measure"] == measure], places)
+        ax.set_xlabel(label)
+    axes[0, 0].set_yticks(
+        list(places.values()), [name if not a else _pair_title(a, name) for a, name in places]
+    )
+    for tick, (a, _) in zip(axes[0, 0].get_yticklabels(), places, strict=True):
+        tick.set_fontweight("normal" if a else "bold")
+    axes[0, 0].set_ylim(max(places.values()) + 0.6, -0.6)
+    figure.supxlabel("difference to the method after the minus, 95 % interval", fontsize=9.5)
+    return figure
+
+
+def empty_figure(why: str) -> Figure:
+    """A figure that says why it shows nothing, so that a page keeps its place for it."""
+    figure, axes = new_figure(height_in=1.0)
+    axes[0, 0].set_axis_off()
+    axes[0, 0].text(0.5, 0.5, why, ha="center", va="center", color=GREY)
+    return figure
+
+
+def _places(comparisons: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """Row of each variant, (method, against), under a title for its factor, ("", factor)."""
+    places: dict[tuple[str, str], float] = {}
+    row = 0.0
+    for factor, variants in comparisons.groupby("factor", sort=False):
+        places["", str(factor)] = row
+        pairs = variants[["method_a", "method_b"]].drop_duplicates()
+        for pair in pairs.itertuples(index=False):
+            row += 1.0
+            places[tuple(pair)] = row
+        row += 1.3
+    return places
+
+
+def _pair_title(method: str, against: str) -> str:
+    return f"{method_title(method)} − {method_title(against)}"
+
+
+def _forest_panel(ax: Axes, rows: pd.DataFrame, places: dict[tuple[str, str], float]) -> None:
+    ax.axvline(0, color=GREY, linewidth=1, zorder=0)
+    for row in rows.itertuples():
+        y = places[row.method_a, row.method_b]
+        if row.luck == row.luck:
+            ax.barh(y, 2 * row.luck, left=-row.luck, height=0.7, color=LIGHT, alpha=0.6, zorder=0)
+        ax.plot([row.ci_low, row.ci_high], [y, y], color=DARK, linewidth=2)
+        face = DARK if row.p_adjusted < 0.05 else "white"
+        ax.plot(row.difference, y, "o", markersize=6, markerfacecolor=face, markeredgecolor=DARK)
+    # Bars would end the axis where they end, and cut marks that stand there in half.
+    ax.use_sticky_edges = False
+    ax.margins(x=0.08)
+    ax.xaxis.set_major_locator(MaxNLocator(3))
+    ax.grid(axis="x")
+    ax.spines["left"].set_visible(False)
+    ax.tick_params(axis="y", length=0)

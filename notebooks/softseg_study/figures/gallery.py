@@ -1,0 +1,184 @@
+"""Axial pictures: every contrast with the outline of its masks."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from softseg.volume import WORKING, Volume
+from softseg_study.figures.style import (
+    contrast_order,
+    contrast_title,
+    method_colors,
+    method_title,
+    new_figure,
+)
+
+Extent = tuple[float, float, float, float]
+
+
+def contrast_gallery(
+    images: Mapping[str, Volume],
+    masks: Mapping[str, Mapping[str, Volume]],
+    *,
+    z_mm: float | None = None,
+    size_mm: float = 30.0,
+) -> Figure:
+    """One row a method, one column a contrast: the image with the outline of the mask at 0.5.
+
+    Voxels are drawn as large as they are and not smoothed, so that a thick slice looks like one.
+
+    Args:
+        images: Contrast → image.
+        masks: Method → contrast → mask on the image's grid, soft or binary.
+        z_mm: Height of the slice in scanner millimetres; the middle of what all masks cover by
+            default.
+        size_mm: Side of the pictures, centred on the mask.
+    """
+    contrasts, methods = contrast_order(images), list(masks)
+    figure, axes = new_figure(
+        len(methods), len(contrasts), height_in=0.5 + 7.2 / len(contrasts) * len(methods)
+    )
+    colors = method_colors(methods)
+    if z_mm is None:
+        every = (
+            mask.oriented(WORKING) for of_method in masks.values() for mask in of_method.values()
+        )
+        z_mm = shared_height_mm(every)
+    for j, contrast in enumerate(contrasts):
+        image = images[contrast].oriented(WORKING)
+        known = [masks[m][contrast].oriented(WORKING) for m in methods if contrast in masks[m]]
+        centre, z = middle_of(known[0] if known else image, z_mm)
+        for i, method in enumerate(methods):
+            ax = axes[i, j]
+            show_slice(ax, image, z, centre_mm=centre, size_mm=size_mm)
+            if contrast in masks[method]:
+                mask = masks[method][contrast].oriented(WORKING)
+                outline(ax, mask, z, color=bright(colors[method]))
+            if i == 0:
+                ax.set_title(contrast_title(contrast), loc="center", fontsize=10)
+            if j == 0:
+                ax.set_ylabel(method_title(method), fontsize=10)
+    return figure
+
+
+def shared_height_mm(masks: Iterable[Volume]) -> float | None:
+    """Middle, in scanner millimetres, of the heights that all masks cover; None if there is none.
+
+    Args:
+        masks: In working orientation.
+    """
+    ends = []
+    for mask in masks:
+        filled = np.flatnonzero(np.asarray(mask.data).any(axis=(0, 1)))
+        if filled.size:
+            heights = mask.affine[2, 3] + mask.affine[2, 2] * filled[[0, -1]]
+            ends.append(heights)
+    if not ends:
+        return None
+    low, high = max(e[0] for e in ends), min(e[1] for e in ends)
+    return float((low + high) / 2) if low <= high else None
+
+
+def middle_of(mask: Volume, z_mm: float | None = None) -> tuple[tuple[float, float], int]:
+    """Where a picture is centred, in millimetres within the slice, and which slice it shows.
+
+    Args:
+        mask: In working orientation.
+        z_mm: Height in scanner millimetres; None for the middle of what the mask covers.
+    """
+    data = np.asarray(mask.data, dtype=float)
+    filled = np.flatnonzero(data.any(axis=(0, 1)))
+    if z_mm is None:
+        z = int(filled[filled.size // 2]) if filled.size else data.shape[2] // 2
+    else:
+        heights = mask.affine[2, 3] + mask.affine[2, 2] * np.arange(data.shape[2])
+        z = int(np.abs(heights - z_mm).argmin())
+    weight = data[:, :, z]
+    total = weight.sum()
+    x, y = np.indices(weight.shape)
+    if total <= 0:
+        weight, total = np.ones_like(weight), weight.size
+    dx, dy, _ = mask.spacing_mm
+    return (float((x * weight).sum() / total * dx), float((y * weight).sum() / total * dy)), z
+
+
+def show_slice(
+    ax: Axes,
+    volume: Volume,
+    z: int,
+    *,
+    centre_mm: tuple[float, float],
+    size_mm: float,
+    cmap: str = "gray",
+    limits: tuple[float, float] | None = None,
+) -> None:
+    """Draw an axial slice as the radiologist sees it: anterior up, the person's right on the left.
+
+    Args:
+        ax: Where.
+        volume: In working orientation.
+        z: Slice.
+        centre_mm: Centre of the picture within the slice, from the first voxel.
+        size_mm: Side of the picture.
+        cmap: Colour map.
+        limits: Values of black and white; percentiles of what is visible by default.
+    """
+    data, extent = np.asarray(volume.data[:, :, z], dtype=float), _extent(volume)
+    half = size_mm / 2
+    (cx, cy), (dx, dy, _) = centre_mm, volume.spacing_mm
+    x, y = np.arange(data.shape[0]) * dx, np.arange(data.shape[1]) * dy
+    seen = data[np.ix_(np.abs(x - cx) <= half, np.abs(y - cy) <= half)]
+    if limits is None:
+        limits = tuple(np.percentile(seen if seen.size else data, [1, 99.5]))
+    ax.imshow(
+        data.T, cmap=cmap, origin="lower", extent=extent, interpolation="nearest",
+        vmin=limits[0], vmax=limits[1],
+    )  # fmt: skip
+    ax.set(xlim=(cx - half, cx + half), ylim=(cy - half, cy + half), xticks=[], yticks=[])
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+
+
+def outline(ax: Axes, mask: Volume, z: int, *, color: str, width: float = 1.6) -> None:
+    """Draw where a mask exceeds one half: along voxel edges if it is binary, smoothly if soft."""
+    data = np.asarray(mask.data[:, :, z], dtype=float)
+    if data.max() <= 0.5:
+        return
+    dx, dy, _ = mask.spacing_mm
+    if ((data == 0) | (data == 1)).all():
+        ax.plot(*_voxel_edges(data > 0.5, dx, dy), color=color, linewidth=width)
+        return
+    x, y = np.arange(data.shape[0]) * dx, np.arange(data.shape[1]) * dy
+    ax.contour(x, y, data.T, levels=[0.5], colors=[color], linewidths=width)
+
+
+def _voxel_edges(hard: np.ndarray, dx: float, dy: float) -> tuple[np.ndarray, np.ndarray]:
+    """Segments between a voxel inside and one outside, as one line broken by NaN."""
+    padded = np.pad(hard, 1)
+    i, j = np.nonzero(padded[1:] != padded[:-1])  # edges across X
+    x1 = np.stack([i - 0.5, i - 0.5, np.full(i.shape, np.nan)])
+    y1 = np.stack([j - 1.5, j - 0.5, np.full(j.shape, np.nan)])
+    i, j = np.nonzero(padded[:, 1:] != padded[:, :-1])
+    x2 = np.stack([i - 1.5, i - 0.5, np.full(i.shape, np.nan)])
+    y2 = np.stack([j - 0.5, j - 0.5, np.full(j.shape, np.nan)])
+    x = np.concatenate([x1.T.ravel(), x2.T.ravel()])
+    y = np.concatenate([y1.T.ravel(), y2.T.ravel()])
+    return x * dx, y * dy
+
+
+def _extent(volume: Volume) -> Extent:
+    (nx, ny), (dx, dy, _) = volume.data.shape[:2], volume.spacing_mm
+    return (-dx / 2, (nx - 0.5) * dx, -dy / 2, (ny - 0.5) * dy)
+
+
+def bright(color: str) -> str:
+    """Dark colours disappear on a dark image: the truths' colours are lifted."""
+    lifted = {
+        "#222222": "#FFFFFF",
+        "#117733": "#44DD77",
+        "#332288": "#8C7BFF",
+        "#882255": "#E0659B",
+    }
+    return lifted.get(color, color)

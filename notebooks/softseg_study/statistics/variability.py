@@ -1,0 +1,208 @@
+"""Does the area depend on the contrast, and how far is it from the truth?
+
+Tables are tidy: one row per participant, contrast and method, with the value in a column.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from softseg_study.statistics.intervals import bootstrap_interval
+
+
+def contrast_variability(
+    csa_table: pd.DataFrame,
+    *,
+    value: str = "area_mm2",
+    by: Sequence[str] = (),
+    contrasts: Sequence[str] | None = None,
+    complete: bool = False,
+) -> pd.DataFrame:
+    """Spread of one person's area over contrasts: the paper's main figure of merit.
+
+    A cord has one area, so whatever varies is the method's doing. The sample SD (n - 1) is taken
+    within each participant and method; contrasts without a value are left out and counted.
+
+    Args:
+        csa_table: Columns `subject`, `contrast`, `method` and `value`.
+        value: Column measured.
+        by: More columns that keep rows apart, for example `("mask",)` or `("level",)`.
+        contrasts: Use only these.
+        complete: Keep only participants who have the same contrasts under every method and lack
+            none that another participant has, as the paper does.
+
+    Returns:
+        One row per participant and method: `subject`, `method`, the columns of `by`, `mean_mm2`,
+        `sd_mm2` and `cov_percent` (`nan` with fewer than two contrasts), `range_mm2`,
+        `n_contrasts`.
+
+    Raises:
+        ValueError: If a column is missing or a participant has two rows for one contrast.
+
+    Example:
+        >>> table = pd.DataFrame({"subject": "sub-01", "method": "soft",
+        ...     "contrast": ["T1w", "T2w"], "area_mm2": [69.0, 71.0]})
+        >>> contrast_variability(table).round(3).loc[0, ["mean_mm2", "sd_mm2"]].tolist()
+        [70.0, 1.414]
+    """
+    keys = ["subject", "method", *by]
+    rows = select_rows(csa_table, [*keys, "contrast"], value)
+    if contrasts is not None:
+        rows = rows[rows["contrast"].isin(list(contrasts))]
+    if complete:
+        rows = complete_cases(rows, value=value, by=by)
+    groups = rows.groupby(keys, sort=False, observed=True, dropna=False)[value]
+    spread = groups.agg(
+        mean_mm2="mean",
+        sd_mm2="std",
+        range_mm2=lambda v: v.max() - v.min(),
+        n_contrasts="count",
+    ).reset_index()
+    spread["cov_percent"] = 100 * spread["sd_mm2"] / spread["mean_mm2"]
+    columns = [*keys, "mean_mm2", "sd_mm2", "cov_percent", "range_mm2", "n_contrasts"]
+    return spread[columns]
+
+
+def csa_error(
+    csa_table: pd.DataFrame,
+    truth: str | pd.DataFrame = "truth",
+    *,
+    value: str = "area_mm2",
+    by: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Signed and absolute error of every area against the true one of the same image.
+
+    Args:
+        csa_table: Columns `subject`, `contrast`, `method` and `value`.
+        truth: The method that counts as true, or a table of `subject`, `contrast` and `value`
+            (without `contrast`, one truth holds for all contrasts of a participant).
+        value: Column measured.
+        by: More columns that rows are matched on, for example `("level",)`.
+
+    Returns:
+        One row per row of another method that has a truth: `subject`, `contrast`, `method`, the
+        columns of `by`, `value`, `truth_mm2`, `error_mm2` (method - truth),
+        `absolute_error_mm2`, `error_percent`.
+
+    Raises:
+        ValueError: If no truth is found or rows are not unique.
+    """
+    keys = ["subject", "contrast", "method", *by]
+    rows = select_rows(csa_table, keys, value)
+    if isinstance(truth, str):
+        true = rows.loc[rows["method"] == truth, ["subject", "contrast", *by, value]]
+        rows = rows[rows["method"] != truth]
+    else:
+        columns = [c for c in ("subject", "contrast", *by) if c in truth]
+        true = select_rows(truth, columns, value)
+    if true.empty:
+        known = ", ".join(map(str, pd.unique(csa_table["method"])))
+        raise ValueError(f"no row has the method {truth!r} that counts as true; found {known}")
+    on = [c for c in true.columns if c != value]
+    errors = rows.merge(true.rename(columns={value: "truth_mm2"}), on=on, how="inner")
+    errors["error_mm2"] = errors[value] - errors["truth_mm2"]
+    errors["absolute_error_mm2"] = errors["error_mm2"].abs()
+    errors["error_percent"] = 100 * errors["error_mm2"] / errors["truth_mm2"]
+    columns = ["truth_mm2", "error_mm2", "absolute_error_mm2", "error_percent"]
+    return errors[[*keys, value, *columns]]
+
+
+def summarise(
+    table: pd.DataFrame,
+    value: str,
+    *,
+    by: Sequence[str] = ("method",),
+    unit: str = "subject",
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Mean, SD and interval of a value over participants, for each group.
+
+    Rows of one participant (contrasts) are averaged first: the participant is the unit that was
+    sampled, and the SD and the interval are over participants.
+
+    Args:
+        table: Columns `value`, `unit` and those of `by`.
+        value: Column summarised.
+        by: Columns that form the groups.
+        unit: Column whose values are independent of one another.
+        seed: For the bootstrap.
+
+    Returns:
+        One row a group in order of appearance: the columns of `by`, `n` (participants), `mean`,
+        `sd`, `median`, `ci_low`, `ci_high` (95 % of the mean).
+    """
+    rows = []
+    means = participant_means(table, value, by=by, unit=unit)
+    for key, group in means.groupby(list(by), sort=False, observed=True, dropna=False):
+        values = group[value].to_numpy(float)
+        low, high = bootstrap_interval(values, seed=seed)
+        rows.append(
+            dict(zip(by, key, strict=True))
+            | {
+                "n": values.size,
+                "mean": values.mean(),
+                "sd": values.std(ddof=1) if values.size > 1 else np.nan,
+                "median": np.median(values),
+                "ci_low": low,
+                "ci_high": high,
+            }
+        )
+    columns = [*by, "n", "mean", "sd", "median", "ci_low", "ci_high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def participant_means(
+    table: pd.DataFrame,
+    value: str,
+    *,
+    by: Sequence[str] = ("method",),
+    unit: str | Sequence[str] = "subject",
+) -> pd.DataFrame:
+    """One value per group and participant: the mean over whatever else the rows differ in."""
+    unit = [unit] if isinstance(unit, str) else list(unit)
+    keys = [*by, *[u for u in unit if u not in by]]
+    known = table.dropna(subset=[value])
+    return known.groupby(keys, sort=False, observed=True, dropna=False, as_index=False)[
+        value
+    ].mean()
+
+
+def complete_cases(
+    table: pd.DataFrame, *, value: str = "area_mm2", by: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Rows of the participants who have a value for every contrast under every method.
+
+    Args:
+        table: Columns `subject`, `contrast`, `method`, `value` and those of `by`.
+        value: A row with `nan` here counts as missing.
+        by: More columns that must be complete.
+
+    Returns:
+        The rows kept, in their order.
+    """
+    known = table.dropna(subset=[value])
+    cells = known[["contrast", "method", *by]].drop_duplicates()
+    counts = known.groupby("subject", sort=False)["contrast"].size()
+    return known[known["subject"].isin(counts[counts == len(cells)].index)]
+
+
+def select_rows(table: pd.DataFrame, keys: Sequence[str], value: str) -> pd.DataFrame:
+    """The rows with a value, after checking that `keys` tell them apart.
+
+    Raises:
+        ValueError: If a column is missing or two rows have the same keys.
+    """
+    missing = [c for c in (*keys, value) if c not in table]
+    if missing:
+        raise ValueError(f"column {missing[0]!r} is missing; found {', '.join(table.columns)}")
+    rows = table.loc[table[value].notna(), [*keys, value]]
+    double = rows.duplicated(list(keys))
+    if double.any():
+        first = ", ".join(str(v) for v in rows.loc[double, list(keys)].iloc[0])
+        others = [c for c in table.columns if c not in (*keys, value)]
+        raise ValueError(
+            f"two rows for {first}; select one, or tell them apart with by= (columns left: "
+            f"{', '.join(others) or 'none'})"
+        )
+    return rows
