@@ -32,7 +32,7 @@ import yaml
 from softseg.errors import InputError
 from softseg.events import FILE_VARIABLE
 from softseg.files import replacing, write_json
-from softseg.provenance import MANIFEST, record_step, sign
+from softseg.provenance.records import MANIFEST, record_step, sign
 
 ROOT = Path(__file__).resolve().parents[1]
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")

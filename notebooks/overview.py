@@ -8,11 +8,13 @@ One phantom of a run: six contrasts, six hard areas, one soft area.
 import argparse
 from pathlib import Path
 
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.files import replacing
-from softseg_study import figures
-from softseg_study.evaluation import evaluate_csa, true_csa
+from softseg_study.evaluation.areas import evaluate_csa
 from softseg_study.evaluation.person import read_person
+from softseg_study.evaluation.truth import true_csa
+from softseg_study.figures.explanation import soft_truth_explained
+from softseg_study.figures.style import use_style
 
 
 def main() -> None:
@@ -29,8 +31,8 @@ def main() -> None:
     csa = evaluate_csa(data, methods, subjects=[options.subject])
     areas = csa[csa["mask"] == "soft"].set_index(["method", "contrast"])["area_mm2"]
     truth = true_csa(data, subjects=[options.subject])
-    figures.use_style()
-    figure = figures.soft_truth_explained(
+    use_style()
+    figure = soft_truth_explained(
         images,
         masks["hard"],
         masks["soft"]["T2w"],

@@ -14,17 +14,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from softseg import metrics
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.files import replacing, write_json
-from softseg.network import load_weights, save_weights
+from softseg.metrics.calibration import calibration_error, pool_calibration
+from softseg.network.weights import load_weights, save_weights
 from softseg.paths import SHARED
-from softseg.segmentation import Model, fit_temperature, segment
+from softseg.segmentation.engine import Model, segment
+from softseg.segmentation.temperature import fit_temperature
 from softseg.volume import Volume
-from softseg_study import statistics
-from softseg_study.evaluation import evaluate_calibration, evaluate_csa, true_csa
+from softseg_study.evaluation.areas import evaluate_csa
 from softseg_study.evaluation.manual import evaluate_manual, evaluate_pairs
+from softseg_study.evaluation.masks import evaluate_calibration
 from softseg_study.evaluation.tasks import find_tasks, read_mask
+from softseg_study.evaluation.truth import true_csa
+from softseg_study.statistics.tracking import area_tracking
+from softseg_study.statistics.variability import contrast_variability, csa_error
 
 NAME = "axial"
 PROPSEG = "PropSeg"
@@ -121,9 +125,9 @@ def phantom_scores(run: Path, people: list[str], model: Model) -> dict[str, floa
 
     methods = {NAME: predict}
     csa = evaluate_csa(data, methods, subjects=people, masks=("soft",))
-    errors = statistics.csa_error(csa, true_csa(data, subjects=people))
-    spread = statistics.contrast_variability(csa)
-    bins = metrics.pool_calibration(evaluate_calibration(data, methods, subjects=people))
+    errors = csa_error(csa, true_csa(data, subjects=people))
+    spread = contrast_variability(csa)
+    bins = pool_calibration(evaluate_calibration(data, methods, subjects=people))
     return {
         "people": len(people),
         "sd_of_contrast_means_mm2": float(csa.groupby("contrast")["area_mm2"].mean().std(ddof=1)),
@@ -131,9 +135,9 @@ def phantom_scores(run: Path, people: list[str], model: Model) -> dict[str, floa
         "bias_percent": float(errors["error_percent"].mean()),
         "absolute_error_percent": float(errors["error_percent"].abs().mean()),
         "slope_on_true_area": float(
-            statistics.area_tracking(csa, true_csa(data, subjects=people))["slope"].iloc[0]
+            area_tracking(csa, true_csa(data, subjects=people))["slope"].iloc[0]
         ),
-        "calibration_error": metrics.calibration_error(bins),
+        "calibration_error": calibration_error(bins),
         "worst_calibration_bin": float((bins["truth"] - bins["predicted"]).abs().max()),
     }
 

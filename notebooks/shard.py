@@ -15,11 +15,11 @@ from typing import Any
 
 import papermill
 
-from softseg import ground_truth
 from softseg.contrasts import CONTRASTS
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
+from softseg.ground_truth.batch import PIPELINE, Settings, make_ground_truth
 from softseg.paths import ROOT, Run
-from softseg.provenance import record_step, signed
+from softseg.provenance.records import record_step, signed
 
 NOTEBOOK = ROOT / "notebooks" / "02_soft_ground_truth.ipynb"
 
@@ -33,10 +33,10 @@ def parameters(notebook: Path, changed: Mapping[str, Any]) -> dict[str, Any]:
     return defaults | dict(changed)
 
 
-def truth_settings(values: Mapping[str, Any]) -> ground_truth.Settings:
+def truth_settings(values: Mapping[str, Any]) -> Settings:
     """The settings that chapter 02 makes of its parameters; what differed would be made twice."""
     thick = [name for name in CONTRASTS if name not in ("T1w", "T2w")]
-    return ground_truth.Settings(
+    return Settings(
         reference=values["reference"],
         registration=values["registration"],
         average=values["average"],
@@ -64,7 +64,7 @@ def make_shard(values: Mapping[str, Any], shard: int, count: int, report: Path) 
     lines = ["subject,status"]
     failed = False
     if chosen:
-        table = ground_truth.make_ground_truth(
+        table = make_ground_truth(
             data, subjects=chosen, settings=truth_settings(values), jobs=values["jobs"]
         ).drop_duplicates(["subject", "session"])
         failed = bool((table["status"] == "failed").any())
@@ -78,7 +78,7 @@ def make_shard(values: Mapping[str, Any], shard: int, count: int, report: Path) 
         with signed(report, **mine) as temporary:
             temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
         if data.root.is_relative_to(results.root):  # else the data set keeps its own records
-            made = [data.root / "derivatives" / f"{ground_truth.PIPELINE}{ending}" / person
+            made = [data.root / "derivatives" / f"{PIPELINE}{ending}" / person
                     for ending in ("", "_bin") for person in chosen]  # fmt: skip
             record_step(results.root / "records" / f"{report.stem}.json", made, **mine)
     return not failed

@@ -18,12 +18,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from softseg.archives import unpack
-from softseg.dataset import parse_contrasts
-from softseg.dataset.names import match_contrast
+from softseg.dataset.names import match_contrast, parse_contrasts
 from softseg.errors import InputError, brief
 from softseg.files import remove_empty, replacing, sha256
-from softseg.provenance import MANIFEST, record_folder
-from softseg.provenance.records import read_record
+from softseg.provenance.records import MANIFEST, read_record, record_folder
 
 SPINE_GENERIC = "https://github.com/spine-generic/data-multi-subject"
 RELEASE = "r20250310"

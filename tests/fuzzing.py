@@ -319,7 +319,8 @@ def untrained_weights(folder: Path) -> Path:
     """Weights of a tiny network: what it answers does not matter here."""
     from segmentation_network import CONFIG
 
-    from softseg.network import build_network, save_weights
+    from softseg.network.unet import build_network
+    from softseg.network.weights import save_weights
 
     path = folder / "tiny.safetensors"
     save_weights(path, build_network(CONFIG, seed=0), CONFIG, {"data": "none"})

@@ -98,8 +98,8 @@ def truth_inputs(root: Path) -> None:
 
 def make_truth(root: Path) -> None:
     """The soft ground truth of them."""
-    from softseg.dataset import Dataset
-    from softseg.ground_truth import make_ground_truth
+    from softseg.dataset.index import Dataset
+    from softseg.ground_truth.batch import make_ground_truth
 
     make_ground_truth(Dataset.index(root, cache=False))
 
@@ -109,7 +109,8 @@ def tube_inputs(root: Path) -> None:
     from segmentation_network import CONFIG
     from tube_cohort import write_tubes
 
-    from softseg.network import build_network, save_weights
+    from softseg.network.unet import build_network
+    from softseg.network.weights import save_weights
 
     write_tubes(root, SUBJECTS)
     save_weights(root / "weights.safetensors", build_network(CONFIG, seed=1), CONFIG, {})
@@ -117,7 +118,7 @@ def tube_inputs(root: Path) -> None:
 
 def segment_tubes(root: Path) -> None:
     """Their masks; what is made already is kept."""
-    from softseg.dataset import Dataset
+    from softseg.dataset.index import Dataset
     from softseg.segmentation.cohort import segment_dataset
 
     data = Dataset.index(root, contrasts=("T1w", "T2w"), cache=False)
@@ -126,7 +127,7 @@ def segment_tubes(root: Path) -> None:
 
 def training_of_tubes(root: Path):
     """A small network, with a checkpoint after every round."""
-    from softseg.training import TrainingConfig
+    from softseg.training.config import TrainingConfig
 
     return TrainingConfig(
         output=root / "model",
@@ -146,7 +147,7 @@ def training_of_tubes(root: Path):
 
 def train_on_tubes(root: Path) -> None:
     """Train it."""
-    from softseg.training import fit
+    from softseg.training.fitting import fit
 
     fit(training_of_tubes(root))
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.files import replacing
-from softseg.network import available_weights, resolve_weights
+from softseg.network.weights import available_weights, resolve_weights
 from softseg.phantom.cohort import write_cohort
-from softseg.segmentation import Model
+from softseg.segmentation.engine import Model
 from softseg.segmentation.weights_comparison import measure_weights
 from softseg.volume import Volume
 

@@ -55,14 +55,14 @@ def copy_people(source: Path, root: Path, count: int) -> Path:
 
 def index(root: Path):
     """The cohort's index, made anew."""
-    from softseg.dataset import Dataset
+    from softseg.dataset.index import Dataset
 
     return Dataset.index(root, contrasts=CONTRASTS, cache=False)
 
 
 def make_truth(root: Path) -> None:
     """Soft ground truth."""
-    from softseg.ground_truth import Settings, make_ground_truth
+    from softseg.ground_truth.batch import Settings, make_ground_truth
 
     make_ground_truth(index(root), settings=Settings(reference=CONTRASTS[0], trim_mm=8.0))
 
@@ -76,7 +76,7 @@ def segment(root: Path) -> None:
 
 def measure_areas(root: Path) -> None:
     """Areas of hard and soft masks at C2 and C3."""
-    from softseg_study.evaluation import evaluate_csa
+    from softseg_study.evaluation.areas import evaluate_csa
 
     methods = {name: name for name in ("labels", "labels_softseg")}
     table = evaluate_csa(index(root), methods, masks=("soft",))
@@ -85,10 +85,11 @@ def measure_areas(root: Path) -> None:
 
 def compare(root: Path) -> None:
     """Spread over contrasts, and the tests between methods."""
-    from softseg_study import statistics
+    from softseg_study.statistics.comparison import compare_methods
+    from softseg_study.statistics.variability import contrast_variability
 
-    spread = statistics.contrast_variability(pd.read_csv(root / "csa.csv"))
-    statistics.compare_methods(spread, "sd_mm2").to_csv(root / "tests.csv", index=False)
+    spread = contrast_variability(pd.read_csv(root / "csa.csv"))
+    compare_methods(spread, "sd_mm2").to_csv(root / "tests.csv", index=False)
 
 
 STEPS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
@@ -135,7 +136,9 @@ def measure(sizes: list[int], folder: Path, *, distinct: int = DISTINCT) -> pd.D
 
     import softseg_study.evaluation
     import softseg_study.statistics  # noqa: F401
-    from softseg.network import PRESETS, build_network, save_weights
+    from softseg.network.config import PRESETS
+    from softseg.network.unet import build_network
+    from softseg.network.weights import save_weights
 
     torch.set_num_threads(1)
     people = draw_people(folder / "people", distinct)
@@ -189,8 +192,7 @@ def project(table: pd.DataFrame) -> pd.DataFrame:
 
 def plot(table: pd.DataFrame, path: Path) -> None:
     """Time against people, and peak memory against people."""
-    from softseg_study.figures import use_style
-    from softseg_study.figures.style import new_figure
+    from softseg_study.figures.style import new_figure, use_style
 
     use_style()
     figure, grid = new_figure(1, 2, height_in=2.8, layout="constrained")

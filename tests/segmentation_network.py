@@ -5,8 +5,9 @@ from functools import cache
 import numpy as np
 import torch
 
-from softseg.network import NetworkConfig, build_network
-from softseg.segmentation import normalise
+from softseg.network.config import NetworkConfig
+from softseg.network.unet import build_network
+from softseg.segmentation.prepare import normalise
 from softseg.volume import Volume
 
 CONFIG = NetworkConfig(

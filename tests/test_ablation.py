@@ -12,7 +12,8 @@ from softseg.contrasts import CONTRASTS
 from softseg.errors import InputError
 from softseg_study.evaluation import ablation, factors, findings
 from softseg_study.evaluation.trainings import training_luck
-from softseg_study.statistics import compare_methods, contrast_variability
+from softseg_study.statistics.comparison import compare_methods
+from softseg_study.statistics.variability import contrast_variability
 
 GRID = Path(__file__).resolve().parents[1] / "notebooks" / "scales" / "grid.yml"
 PEOPLE = [f"sub-{i:02d}" for i in range(16)]

@@ -9,8 +9,8 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from softseg import provenance
 from softseg.files import sha256
+from softseg.provenance.checking import verify
 
 CELLS = (
     "from pathlib import Path\nfrom softseg.errors import InputError\n"
@@ -54,7 +54,7 @@ def test_tables_and_everything_else_that_a_chapter_writes_can_be_verified(
     (run / "splits.json").write_text("{}")
     done = execute(project_root, source, run)
     assert done.returncode == 0, done.stderr
-    checked = provenance.verify(run)
+    checked = verify(run)
     assert checked.findings == []
     assert checked.unsigned == []
     record = json.loads((run / "tables/areas.csv.json").read_text())
@@ -66,10 +66,10 @@ def test_tables_and_everything_else_that_a_chapter_writes_can_be_verified(
     whole = json.loads((run / "records/04.json").read_text())
     assert set(whole["SHA256"]) == {"../chapters/04.ipynb", "../models/a/history.csv"}
     # The tables alone can be checked too, and what is changed by hand is found.
-    assert provenance.verify(run / "tables").findings == []
+    assert verify(run / "tables").findings == []
     for name in ("tables/areas.csv", "models/a/history.csv"):
         (run / name).write_text("area_mm2\n81\n")
-    found = [(each.file, each.status) for each in provenance.verify(run).findings]
+    found = [(each.file, each.status) for each in verify(run).findings]
     assert found == [("models/a/history.csv", "changed"), ("tables/areas.csv", "changed")]
 
 
@@ -93,7 +93,5 @@ def test_the_tiny_run_is_as_recorded(project_root):
     if not (run / "records").is_dir():
         pytest.skip("the tiny scale has not run here; `make tiny` runs it")
     # Sources change while one works on the project; results do not.
-    findings = [
-        each for each in provenance.verify(run).findings if not each.status.startswith("source")
-    ]
+    findings = [each for each in verify(run).findings if not each.status.startswith("source")]
     assert findings == []

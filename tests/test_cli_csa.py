@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from softseg.cli import main
-from softseg.csa import adjust_area
+from softseg.csa.norm import adjust_area
 from softseg.phantom.tubes import Curve, Tube, sample
 
 PER_SLICE = [

@@ -13,8 +13,8 @@ import pytest
 from segmentation_network import CONFIG, trained, tube
 
 from softseg import cli
-from softseg.network import save_weights
-from softseg.segmentation import segment
+from softseg.network.weights import save_weights
+from softseg.segmentation.engine import segment
 from softseg.volume import Volume
 
 
@@ -203,7 +203,7 @@ def test_an_image_without_a_cord_says_so_and_the_mask_is_empty(softseg, tmp_path
 
 
 def test_areas_are_measured_in_the_same_run(softseg, image, tmp_path):
-    from softseg.csa import measure
+    from softseg.csa.measure import measure
 
     table = tmp_path / "areas.csv"
     assert softseg(image, "-o", tmp_path / "out", "--csa", table)[0] == 0

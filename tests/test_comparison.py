@@ -6,10 +6,12 @@ import pytest
 from tube_cohort import write_tubes
 
 from softseg.contrasts import CONTRASTS
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.errors import InputError
-from softseg_study import statistics
 from softseg_study.evaluation import answers, comparison, folders
+from softseg_study.statistics.agreement import icc
+from softseg_study.statistics.comparison import compare_methods
+from softseg_study.statistics.variability import contrast_variability, summarise
 
 PEOPLE = [f"sub-{i:02d}" for i in range(12)]
 PATTERN = dict(zip(CONTRASTS, (-4.0, 2.0, -1.0, -3.0, 4.0, 2.0), strict=True))
@@ -67,12 +69,9 @@ def test_agreement_is_taken_within_a_training_not_of_averaged_areas():
     noisy = table({"soft_all": (0.0, 1.0)}, seeds=("1", "2", "3", "4"))
     noisy["area_mm2"] += rng.normal(0, 4, len(noisy))
     found = comparison.method_agreement(noisy).iloc[0]
-    each = [
-        statistics.icc(part).set_index("kind").loc["ICC(2,1)", "icc"]
-        for _, part in noisy.groupby("seed")
-    ]
+    each = [icc(part).set_index("kind").loc["ICC(2,1)", "icc"] for _, part in noisy.groupby("seed")]
     assert found["icc"] == pytest.approx(np.mean(each))
-    averaged = statistics.icc(comparison.mean_areas(noisy)).set_index("kind")
+    averaged = icc(comparison.mean_areas(noisy)).set_index("kind")
     assert averaged.loc["ICC(2,1)", "icc"] > found["icc"] + 0.02
 
 
@@ -157,13 +156,13 @@ def test_people_without_a_vendor_are_a_group_of_their_own(dataset):
 def answered(share: float, *, methods=("labels", "hard_all", "soft_all", "contour_following")):
     areas = table({m: (share if m == "soft_all" else 1.0, 1.0) for m in methods})
     areas.loc[areas["method"] == "contour_following", "area_mm2"] += 7.0
-    spread = statistics.contrast_variability(areas, by=("seed",))
+    spread = contrast_variability(areas, by=("seed",))
     pairs = comparison.against(comparison.headline(methods))
-    tests = statistics.compare_methods(spread, "sd_mm2", pairs=pairs)
+    tests = compare_methods(spread, "sd_mm2", pairs=pairs)
     errors, _ = comparison.area_errors(areas, truth())
     error_table = comparison.method_errors(errors)
     found = answers.comparison_answers(
-        statistics.summarise(spread, "sd_mm2").set_index("method"),
+        summarise(spread, "sd_mm2").set_index("method"),
         comparison.method_agreement(areas).set_index("method"), error_table, tests,
     )  # fmt: skip
     return found | {"classical": answers.say_classical(tests, error_table)}

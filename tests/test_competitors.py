@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tube_cohort import write_tubes
 
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.errors import InputError
-from softseg.metrics import soft_dice
+from softseg.metrics.volumes import soft_dice
 from softseg.volume import Volume
 from softseg_study.competitors import (
     POLARITY,

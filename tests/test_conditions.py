@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from softseg.contrasts import UNSEEN_CONTRASTS
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.phantom.protocols import VENDORS
 from softseg.phantom.relaxation import FIELDS_T
@@ -210,7 +210,7 @@ def test_methods_are_models_of_the_run_shipped_weights_that_are_there_and_the_co
 ):
     for name in ("soft_all_seed-1", "soft_all_seed-2", "soft_all_seed-10", "soft_all_dice_seed-1"):
         (tmp_path / name).mkdir()
-    monkeypatch.setattr("softseg.network.available_weights", lambda: ("axial",))
+    monkeypatch.setattr("softseg.network.weights.available_weights", lambda: ("axial",))
     found = method_sources(tmp_path, ["soft_all"], seeds=2, shipped=["axial", "volume"])
     assert list(found) == ["soft_all_seed-1", "soft_all_seed-2", "axial", CONTOUR]
     every = method_sources(tmp_path, ["soft_all", "absent"], contour=False)
@@ -220,7 +220,7 @@ def test_methods_are_models_of_the_run_shipped_weights_that_are_there_and_the_co
 def test_a_network_of_a_run_takes_part_and_its_seed_is_told_apart(study, tmp_path):
     from segmentation_network import CONFIG, trained
 
-    from softseg.network import save_weights
+    from softseg.network.weights import save_weights
 
     weights = tmp_path / "bright_seed-3"
     save_weights(weights / "model.safetensors", trained(), CONFIG, {})

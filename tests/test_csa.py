@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from softseg.csa import COLUMNS, MeasurementWarning, aggregate, measure
+from softseg.csa.aggregation import aggregate
+from softseg.csa.measure import COLUMNS, MeasurementWarning, measure
 from softseg.errors import InputError
 from softseg.phantom.tubes import DIFFICULT, STANDARD, Curve, Tube, sample
 from softseg.volume import Volume

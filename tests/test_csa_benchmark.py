@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from softseg.csa import measure
 from softseg.csa.accuracy import RESOLUTIONS, accuracy_table, geometry_table
+from softseg.csa.measure import measure
 from softseg.phantom.tubes import STANDARD, sample
 
 TOOL_MS_PER_SLICE = 4.0

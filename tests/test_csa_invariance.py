@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softseg.csa import MeasurementWarning, measure
+from softseg.csa.measure import MeasurementWarning, measure
 from softseg.errors import InputError
 from softseg.phantom.tubes import Curve, Tube, sample
 from softseg.volume import Volume

@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from softseg.csa import aggregate, level_lengths_mm, measure, select
+from softseg.csa.aggregation import aggregate, select
+from softseg.csa.levels import level_lengths_mm
+from softseg.csa.measure import measure
 from softseg.errors import InputError
 from softseg.phantom.tubes import Curve, Tube, sample
 from softseg.volume import Volume

@@ -4,16 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from softseg.csa import (
+from softseg.csa.levels import level_lengths_mm
+from softseg.csa.norm import (
+    REFERENCE,
     adjust_area,
     against_norm,
     length_profile,
-    level_lengths_mm,
     norm_levels,
     norm_profile,
-    plot_profile,
+    summarise_population,
 )
-from softseg.csa.norm import REFERENCE, summarise_population
+from softseg.csa.plot import plot_profile
 from softseg.errors import InputError
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from softseg.csa import measure
+from softseg.csa.measure import measure
 from softseg.phantom.tubes import Curve, Tube, sample
 from softseg.volume import Volume
 

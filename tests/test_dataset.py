@@ -9,16 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from softseg.contrasts import CONTRASTS
-from softseg.dataset import (
-    PUBLISHED_SPLITS,
-    Dataset,
-    guard_split,
-    parse_contrasts,
-    published_split,
-    read_exclusions,
-    split,
-    write_exclusions,
-)
+from softseg.dataset.exclusions import read_exclusions, write_exclusions
+from softseg.dataset.index import Dataset
+from softseg.dataset.names import parse_contrasts
+from softseg.dataset.splits import PUBLISHED_SPLITS, guard_split, published_split, split
 from softseg.errors import InputError
 from softseg.paths import SHARED
 

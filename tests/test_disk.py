@@ -20,12 +20,13 @@ from nbformat import v4
 from segmentation_network import CONFIG, tube
 from tubes import grid_of, rater_mask
 
-from softseg import provenance
 from softseg.archives import unpack
 from softseg.cli import main
 from softseg.contrasts import CONTRASTS
 from softseg.errors import InputError
-from softseg.network import build_network, save_weights
+from softseg.network.unet import build_network
+from softseg.network.weights import save_weights
+from softseg.provenance.checking import verify
 
 KNOWN = ("No space left on device", "Read-only file system", "File too large")
 
@@ -196,7 +197,7 @@ def test_a_table_and_its_record_take_their_places_together(disk, files, capsys):
     for pages in range(6):
         with full(disk, room=pages * 4096):
             codes.append(run(capsys, *words, "--threshold", 0.2 + pages / 20)[0])
-        assert provenance.verify(disk).findings == []
+        assert verify(disk).findings == []
     assert codes[0] == 2
     assert codes[-1] == 0
 
@@ -207,7 +208,7 @@ def test_a_training_that_cannot_write_says_so_and_keeps_the_earlier_model(
 ):
     from interruptions import training_of_tubes, tube_inputs
 
-    from softseg.training import fit
+    from softseg.training.fitting import fit
 
     out = tmp_path / "out" if obstacle is limited else request.getfixturevalue("disk")
     tube_inputs(tmp_path / "in")

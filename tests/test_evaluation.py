@@ -5,22 +5,17 @@ import pandas as pd
 import pytest
 
 from softseg.contrasts import CONTRASTS
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.paths import SHARED
 from softseg.phantom.tubes import Tube, sample
 from softseg.volume import Volume
-from softseg_study.evaluation import (
-    count_failures,
-    evaluate_calibration,
-    evaluate_csa,
-    evaluate_overlap,
-    evaluate_profile,
-    evaluate_resolutions,
-    evaluate_thresholds,
-    true_csa,
-)
-from softseg_study.statistics import csa_error
+from softseg_study.evaluation.areas import evaluate_csa, evaluate_profile, evaluate_thresholds
+from softseg_study.evaluation.failures import count_failures
+from softseg_study.evaluation.masks import evaluate_calibration, evaluate_overlap
+from softseg_study.evaluation.resolutions import evaluate_resolutions
+from softseg_study.evaluation.truth import true_csa
+from softseg_study.statistics.variability import csa_error
 
 AREA = 70.0
 SUBJECTS = ("sub-001", "sub-002")

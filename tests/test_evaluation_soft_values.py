@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from test_evaluation import AREA, cohort, shrink  # noqa: F401 (a fixture)
 
-from softseg.metrics import calibration_table, pool_calibration
+from softseg.metrics.calibration import calibration_table, pool_calibration
 from softseg.volume import Volume
-from softseg_study import figures
-from softseg_study.evaluation import evaluate_calibration, evaluate_csa, true_csa
+from softseg_study.evaluation.areas import evaluate_csa
+from softseg_study.evaluation.masks import evaluate_calibration
 from softseg_study.evaluation.resolutions import PAPER_RESOLUTIONS, ThroughGrid, respaced
 from softseg_study.evaluation.scatter import (
     SCATTER_COLUMNS,
@@ -39,12 +39,19 @@ from softseg_study.evaluation.soft_wording import (
     say_uncertainty,
     say_value,
 )
+from softseg_study.evaluation.truth import true_csa
 from softseg_study.evaluation.uncertainty import (
     evaluate_uncertainty,
     uncertainty_against_error,
     uncertainty_summary,
 )
-from softseg_study.statistics import best_prediction
+from softseg_study.figures.calibration import (
+    area_against_resolution,
+    area_against_threshold,
+    prediction_under_doubt,
+    reliability_curve,
+)
+from softseg_study.statistics.loss_bias import best_prediction
 
 
 def shifted_tables(shift, people=3):
@@ -294,11 +301,11 @@ def test_uncertainty_is_compared_image_by_image_and_failures_are_named(cohort): 
 
 def test_figures_of_data_without_truth_or_masks_say_so():
     empty = shifted_tables(0.1).assign(n_voxels=0)
-    figure = figures.reliability_curve(pool_calibration(empty, by=("method",)))
+    figure = reliability_curve(pool_calibration(empty, by=("method",)))
     assert "known" in figure.axes[0].texts[0].get_text()
     row = {"subject": "a", "contrast": "T2w", "mask": "soft", "method": "m", "threshold": 0.1}
     table = pd.DataFrame([row | {"resolution": "1 mm", "area_mm2": np.nan}])
-    for draw in (figures.area_against_threshold, figures.area_against_resolution):
+    for draw in (area_against_threshold, area_against_resolution):
         assert "measured" in draw(table).axes[0].texts[0].get_text()
 
 
@@ -306,7 +313,7 @@ def test_points_of_a_loss_without_a_curve_and_curves_without_points_are_drawn():
     p = np.linspace(0, 1, 11)
     points = pd.DataFrame({"loss": "soft_dice", "probability": [0.2, 0.8], "prediction": [0, 1]})
     curves = answer_curves(p, pd.DataFrame(columns=SCATTER_COLUMNS))
-    figure = figures.prediction_under_doubt(curves, p, measured=points)
+    figure = prediction_under_doubt(curves, p, measured=points)
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert "soft Dice, measured" in names
     assert "Adaptive Wing, theory" in names
@@ -323,7 +330,7 @@ def test_soft_and_binary_areas_of_a_method_share_its_colour():
         for size in ("1 mm", "2 mm")
     ]
     table = pd.DataFrame(rows, columns=["subject", "method", "mask", "resolution", "area_mm2"])
-    lines = [c.lines[0] for c in figures.area_against_resolution(table).axes[0].containers]
+    lines = [c.lines[0] for c in area_against_resolution(table).axes[0].containers]
     assert lines[0].get_color() == lines[1].get_color()
     assert lines[0].get_markerfacecolor() != lines[1].get_markerfacecolor()
 

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from softseg import provenance
 from softseg.cli import main
 from softseg.errors import InputError
 from softseg.fetch import ARCHIVES, RELEASE, fetch_archive, fetch_spine_generic
+from softseg.provenance.checking import verify
+from softseg.provenance.records import MANIFEST, now
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -113,7 +114,7 @@ def test_the_command_fetches_and_says_how_much(server, tmp_path):
     )
     assert run.returncode == 0, run.stderr
     assert "2 files fetched" in run.stdout
-    assert provenance.verify(tmp_path / "out").findings == []
+    assert verify(tmp_path / "out").findings == []
 
 
 def test_what_came_is_verified_and_a_second_run_hides_no_damage(server, tmp_path, capsys):
@@ -126,20 +127,18 @@ def test_what_came_is_verified_and_a_second_run_hides_no_damage(server, tmp_path
             main(words)
         assert not left.value.code
         capsys.readouterr()
-    record = json.loads((out / provenance.MANIFEST).read_text())
+    record = json.loads((out / MANIFEST).read_text())
     (entry,) = record["GeneratedBy"]
     assert entry["Name"] == "softseg fetch"
     origin = {"source": f"{url}/small.zip", "sha256": hashlib.sha256(archive_bytes()).hexdigest()}
     assert entry["Parameters"]["origin"] == origin
     assert set(record["Files"]) == {"data/t2/t2.txt", "data/README"}
-    victim, long_ago = out / "data/t2/t2.txt", provenance.now() - 3600
+    victim, long_ago = out / "data/t2/t2.txt", now() - 3600
     victim.write_text("damaged")
     os.utime(victim, (long_ago, long_ago))
     with pytest.raises(SystemExit):
         main(words)
-    assert [(f.file, f.status) for f in provenance.verify(out).findings] == [
-        ("data/t2/t2.txt", "changed")
-    ]
+    assert [(f.file, f.status) for f in verify(out).findings] == [("data/t2/t2.txt", "changed")]
 
 
 needs_datalad = pytest.mark.skipif(
@@ -215,12 +214,12 @@ def test_a_second_run_goes_on_where_the_first_stopped(published, tmp_path):
     first = fetch_spine_generic(
         out, subjects=["sub-amu01"], contrasts=["T2w"], source=str(published)
     )
-    first.record(since=provenance.now())
-    assert provenance.verify(out).findings == []
+    first.record(since=now())
+    assert verify(out).findings == []
     more = fetch_spine_generic(out, contrasts=["T2w"], source=str(published))
     assert more.origin["release"] == RELEASE
-    more.record(since=provenance.now())
-    checked = provenance.verify(out)
+    more.record(since=now())
+    checked = verify(out)
     assert (checked.files, checked.findings) == (10, [])
     assert len(more.there) == 5
     assert len(more.new) == 5
@@ -229,7 +228,7 @@ def test_a_second_run_goes_on_where_the_first_stopped(published, tmp_path):
 
 @needs_datalad
 def test_a_fetched_release_is_indexed_and_the_rest_said_to_be_missing(published, tmp_path):
-    from softseg.dataset import Dataset
+    from softseg.dataset.index import Dataset
 
     out = tmp_path / "clone"
     fetch_spine_generic(out, subjects=["sub-amu01"], source=str(published))

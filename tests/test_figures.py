@@ -10,11 +10,32 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from softseg import metrics
 from softseg.contrasts import CONTRASTS
+from softseg.metrics import calibration
+from softseg.metrics.calibration import pool_calibration
 from softseg.volume import Volume
-from softseg_study import figures, statistics
-from softseg_study.figures.profile import along_the_cord
+from softseg_study.figures.agreement import bland_altman_plot, contrast_pairs, pair_scatter
+from softseg_study.figures.atrophy import atrophy_detected, sample_size_curves
+from softseg_study.figures.augmentation import augmentation_effects
+from softseg_study.figures.calibration import (
+    area_against_resolution,
+    area_against_threshold,
+    prediction_under_doubt,
+    reliability_curve,
+)
+from softseg_study.figures.differences import difference_forest
+from softseg_study.figures.explanation import soft_truth_explained
+from softseg_study.figures.gallery import contrast_gallery
+from softseg_study.figures.generalisation import condition_heat_map
+from softseg_study.figures.groups import intervals_by_group
+from softseg_study.figures.pictures import Case, case_gallery, patch_grid
+from softseg_study.figures.profile import along_the_cord, area_profile
+from softseg_study.figures.registration import registration_shifts
+from softseg_study.figures.style import contrast_color, contrast_order, method_colors, use_style
+from softseg_study.figures.training import learning_curves, training_cost
+from softseg_study.figures.variability import csa_by_contrast, spread_by_method
+from softseg_study.statistics.comparison import compare_methods
+from softseg_study.statistics.variability import contrast_variability
 
 METHODS = ["labels", "labels_softseg", "unet"]
 
@@ -33,7 +54,7 @@ def csa_table(n=5, contrasts=tuple(CONTRASTS), methods=METHODS):
 
 
 def spread_table(**options):
-    return statistics.contrast_variability(csa_table(**options))
+    return contrast_variability(csa_table(**options))
 
 
 def profile_table(with_position=True):
@@ -54,10 +75,10 @@ def calibration_table():
     rng = np.random.default_rng(0)
     truth = rng.uniform(size=500)
     tables = [
-        metrics.calibration_table(np.clip(truth + shift, 0, 1), truth).assign(method=name)
+        calibration.calibration_table(np.clip(truth + shift, 0, 1), truth).assign(method=name)
         for name, shift in (("unet", 0.0), ("labels", 0.1))
     ]
-    return metrics.pool_calibration(pd.concat(tables), by=("method",))
+    return pool_calibration(pd.concat(tables), by=("method",))
 
 
 def threshold_table():
@@ -111,27 +132,23 @@ def phantom(contrasts=tuple(CONTRASTS)):
 
 def gallery():
     images, hard, soft = phantom()
-    return figures.contrast_gallery(images, {"labels": hard, "labels_softseg": soft})
+    return contrast_gallery(images, {"labels": hard, "labels_softseg": soft})
 
 
 def explanation(contrasts=tuple(CONTRASTS)):
     images, hard, soft = phantom(contrasts)
     areas = {c: 65.0 + 2 * i for i, c in enumerate(contrasts)}
     equal = {c: 70 + 0.1 * i for i, c in enumerate(contrasts)}
-    return figures.soft_truth_explained(
-        images, hard, soft[contrasts[-1]], areas, equal, true_area_mm2=70.2
-    )
+    return soft_truth_explained(images, hard, soft[contrasts[-1]], areas, equal, true_area_mm2=70.2)
 
 
 def cases():
     images, hard, soft = phantom(("T1w", "T2w"))
     found = [
-        figures.Case(
-            f"{name}: 3.1 mm² too large", images[name], {"labels": hard[name], "u": soft[name]}
-        )
+        Case(f"{name}: 3.1 mm² too large", images[name], {"labels": hard[name], "u": soft[name]})
         for name in images
     ]
-    return figures.case_gallery([*found, figures.Case("no mask", images["T1w"])])
+    return case_gallery([*found, Case("no mask", images["T1w"])])
 
 
 def shift_table():
@@ -187,41 +204,35 @@ def changed_patches():
 
 
 FIGURES = {
-    "csa_by_contrast": lambda: figures.csa_by_contrast(csa_table()),
-    "spread_by_method": lambda: figures.spread_by_method(spread_table()),
-    "contrast_pairs": lambda: figures.contrast_pairs(csa_table(), methods=METHODS[:2]),
-    "pair_scatter": lambda: figures.pair_scatter(csa_table()),
-    "bland_altman_plot": lambda: figures.bland_altman_plot(csa_table()),
-    "area_profile": lambda: figures.area_profile(profile_table()),
-    "reliability_curve": lambda: figures.reliability_curve(calibration_table()),
-    "area_against_threshold": lambda: figures.area_against_threshold(
-        threshold_table(), truth_mm2=72
-    ),
-    "area_against_resolution": lambda: figures.area_against_resolution(resolution_table()),
-    "prediction_under_doubt": lambda: figures.prediction_under_doubt(
-        {"MSE": [0, 0.5, 1]}, [0, 0.5, 1]
-    ),
-    "learning_curves": lambda: figures.learning_curves({"a": history(), "b": history()}),
+    "csa_by_contrast": lambda: csa_by_contrast(csa_table()),
+    "spread_by_method": lambda: spread_by_method(spread_table()),
+    "contrast_pairs": lambda: contrast_pairs(csa_table(), methods=METHODS[:2]),
+    "pair_scatter": lambda: pair_scatter(csa_table()),
+    "bland_altman_plot": lambda: bland_altman_plot(csa_table()),
+    "area_profile": lambda: area_profile(profile_table()),
+    "reliability_curve": lambda: reliability_curve(calibration_table()),
+    "area_against_threshold": lambda: area_against_threshold(threshold_table(), truth_mm2=72),
+    "area_against_resolution": lambda: area_against_resolution(resolution_table()),
+    "prediction_under_doubt": lambda: prediction_under_doubt({"MSE": [0, 0.5, 1]}, [0, 0.5, 1]),
+    "learning_curves": lambda: learning_curves({"a": history(), "b": history()}),
     "contrast_gallery": gallery,
     "soft_truth_explained": explanation,
-    "registration_shifts": lambda: figures.registration_shifts(shift_table()),
-    "condition_heat_map": lambda: figures.condition_heat_map(
+    "registration_shifts": lambda: registration_shifts(shift_table()),
+    "condition_heat_map": lambda: condition_heat_map(
         condition_table(), "error_mm2", label="absolute area error (mm²)"
     ),
-    "sample_size_curves": lambda: figures.sample_size_curves(power_table()),
-    "atrophy_detected": lambda: figures.atrophy_detected(atrophy_table()),
-    "intervals_by_group": lambda: figures.intervals_by_group(
+    "sample_size_curves": lambda: sample_size_curves(power_table()),
+    "atrophy_detected": lambda: atrophy_detected(atrophy_table()),
+    "intervals_by_group": lambda: intervals_by_group(
         csa_table(), "area_mm2", group="contrast", label="area (mm²)"
     ),
     "case_gallery": cases,
-    "patch_grid": lambda: figures.patch_grid([np.eye(9), np.eye(9)[::-1]], [np.eye(9)] * 2),
-    "difference_forest": lambda: figures.difference_forest(
-        statistics.compare_methods(spread_table(), "sd_mm2")
-    ),
-    "augmentation_effects": lambda: figures.augmentation_effects(
+    "patch_grid": lambda: patch_grid([np.eye(9), np.eye(9)[::-1]], [np.eye(9)] * 2),
+    "difference_forest": lambda: difference_forest(compare_methods(spread_table(), "sd_mm2")),
+    "augmentation_effects": lambda: augmentation_effects(
         changed_patches()[0], original=changed_patches()[1]
     ),
-    "training_cost": lambda: figures.training_cost(cost_table()),
+    "training_cost": lambda: training_cost(cost_table()),
 }
 PICTURES_OR_SHARES = {
     "contrast_gallery",
@@ -236,7 +247,7 @@ PICTURES_OR_SHARES = {
 
 @pytest.fixture(scope="module", params=list(FIGURES))
 def drawn(request):
-    figures.use_style()
+    use_style()
     figure = FIGURES[request.param]()
     return request.param, figure, png(figure)
 
@@ -299,13 +310,13 @@ def test_missing_contrasts_people_and_a_single_method_are_drawn():
     table = csa_table(n=4, methods=["unet"])
     gaps = table.drop(table[(table["subject"] == "sub-1") & (table["contrast"] == "DWI")].index)
     gaps.loc[gaps.index[0], "area_mm2"] = np.nan
-    for draw in (figures.csa_by_contrast, figures.contrast_pairs, figures.pair_scatter,
-                 figures.bland_altman_plot):  # fmt: skip
+    for draw in (csa_by_contrast, contrast_pairs, pair_scatter,
+                 bland_altman_plot):  # fmt: skip
         assert png(draw(gaps))
-    assert png(figures.spread_by_method(statistics.contrast_variability(gaps)))
-    assert png(figures.area_profile(profile_table(with_position=False)))
+    assert png(spread_by_method(contrast_variability(gaps)))
+    assert png(area_profile(profile_table(with_position=False)))
     assert png(explanation(("T1w", "T2star", "T2w")))
-    assert png(figures.learning_curves(history()))
+    assert png(learning_curves(history()))
 
 
 @pytest.mark.filterwarnings("error")
@@ -313,37 +324,37 @@ def test_missing_contrasts_people_and_a_single_method_are_drawn():
 def test_one_or_two_people_and_a_method_without_masks_are_drawn_without_a_warning(n):
     table = csa_table(n=n)
     table.loc[table["method"] == "labels", "area_mm2"] = np.nan
-    for draw in (figures.csa_by_contrast, figures.contrast_pairs, figures.pair_scatter,
-                 figures.bland_altman_plot):  # fmt: skip
+    for draw in (csa_by_contrast, contrast_pairs, pair_scatter,
+                 bland_altman_plot):  # fmt: skip
         assert png(draw(table, methods=METHODS))
-    spread = statistics.contrast_variability(table)
-    assert png(figures.spread_by_method(spread, methods=METHODS))
-    assert png(figures.difference_forest(statistics.compare_methods(spread, "sd_mm2")))
+    spread = contrast_variability(table)
+    assert png(spread_by_method(spread, methods=METHODS))
+    assert png(difference_forest(compare_methods(spread, "sd_mm2")))
 
 
 def test_a_contrast_that_the_package_does_not_know_is_drawn_last_and_grey():
-    assert figures.contrast_order(["FLAIR", "T2w", "DWI"]) == ["DWI", "T2w", "FLAIR"]
-    assert figures.contrast_color("FLAIR") == "#777777"
-    assert png(figures.csa_by_contrast(csa_table(contrasts=("T2w", "FLAIR"))))
+    assert contrast_order(["FLAIR", "T2w", "DWI"]) == ["DWI", "T2w", "FLAIR"]
+    assert contrast_color("FLAIR") == "#777777"
+    assert png(csa_by_contrast(csa_table(contrasts=("T2w", "FLAIR"))))
 
 
 def test_colours_of_contrasts_are_the_books_in_every_figure():
-    figure = figures.csa_by_contrast(csa_table())
+    figure = csa_by_contrast(csa_table())
     points = [line.get_color() for line in figure.axes[0].lines if line.get_marker() == "o"]
     assert points == [c.color for c in CONTRASTS.values()]
 
 
 def test_methods_keep_apart_in_colour_and_marker_and_truths_keep_their_colour():
     names = ["truth", "a", "b", "c", "labels"]
-    colors = figures.method_colors(names)
+    colors = method_colors(names)
     assert len(set(colors.values())) == 5
-    assert colors["truth"] == figures.method_colors(["truth"])["truth"]
+    assert colors["truth"] == method_colors(["truth"])["truth"]
 
 
 def test_methods_of_the_main_comparison_look_the_same_whoever_stands_beside_them():
     from softseg_study.figures.style import method_markers
 
-    for give in (figures.method_colors, method_markers):
+    for give in (method_colors, method_markers):
         few, many = ["soft_all", "hard_all"], ["labels", "mine", "hard_all", "theirs", "soft_all"]
         assert {m: give(many)[m] for m in few} == give(few)
         assert len(set(give(many).values())) == len(many)
@@ -353,11 +364,9 @@ def test_methods_of_the_main_comparison_look_the_same_whoever_stands_beside_them
 
 
 def test_a_star_marks_a_method_that_differs_from_the_first():
-    spread = statistics.contrast_variability(csa_table(n=10, methods=["labels", "unet"]))
+    spread = contrast_variability(csa_table(n=10, methods=["labels", "unet"]))
     spread.loc[spread["method"] == "unet", "sd_mm2"] += 20
-    found = figures.spread_by_method(
-        spread, comparisons=statistics.compare_methods(spread, "sd_mm2")
-    )
+    found = spread_by_method(spread, comparisons=compare_methods(spread, "sd_mm2"))
     assert sum(t.get_text().endswith("*") for t in texts(found)) == 1
 
 
@@ -401,7 +410,7 @@ def test_the_outline_of_a_binary_mask_runs_along_voxel_edges():
 
 def test_the_edge_before_a_change_is_dotted_only_where_the_mask_moved():
     effects, original = changed_patches()
-    figure = figures.augmentation_effects(effects, original=original)
+    figure = augmentation_effects(effects, original=original)
     edges = {ax.get_title("center"): len(ax.collections) for ax in figure.axes if ax.images}
     assert edges == {"as it is": 1, "shift": 2, "gain": 1}
 
@@ -409,7 +418,7 @@ def test_the_edge_before_a_change_is_dotted_only_where_the_mask_moved():
 def test_one_scale_of_grey_shows_a_change_of_brightness_and_own_scales_hide_it():
     effects, original = changed_patches()
     for same, shown in ((True, True), (False, False)):
-        figure = figures.augmentation_effects(effects, original=original, same_grey=same)
+        figure = augmentation_effects(effects, original=original, same_grey=same)
         drawn = {ax.get_title("center"): ax.images[0] for ax in figure.axes if ax.images}
         pictures = [drawn[name].norm(drawn[name].get_array()) for name in ("as it is", "gain")]
         assert (not np.allclose(*pictures)) is shown
@@ -419,25 +428,25 @@ def test_a_volume_with_a_channel_is_drawn_at_the_slice_with_most_cord():
     image = np.stack([np.full((8, 8), z) for z in range(5)], axis=-1)[None].astype(float)
     soft = np.zeros_like(image)
     soft[0, 2:6, 2:6, 3] = 1.0
-    figure = figures.augmentation_effects({"change": (image, soft)})
+    figure = augmentation_effects({"change": (image, soft)})
     assert np.all(figure.axes[0].images[0].get_array() == 3)
 
 
 def test_a_figure_of_nothing_says_so():
     with pytest.raises(ValueError, match="no change to draw"):
-        figures.augmentation_effects({})
+        augmentation_effects({})
     with pytest.raises(ValueError, match="no column of costs"):
-        figures.training_cost(pd.DataFrame({"model": ["small"]}))
+        training_cost(pd.DataFrame({"model": ["small"]}))
 
 
 def test_costs_far_apart_are_drawn_on_a_logarithmic_scale_and_close_ones_are_not():
-    first, second = figures.training_cost(cost_table()).axes
+    first, second = training_cost(cost_table()).axes
     assert (first.get_xscale(), second.get_xscale()) == ("log", "linear")
     gaps = cost_table().assign(minutes=[np.nan, 0.0])
-    assert png(figures.training_cost(gaps))
+    assert png(training_cost(gaps))
 
 
 def test_a_training_without_validation_shows_its_loss_alone():
     table = pd.DataFrame({"step": [1, 2, 3], "loss": [0.9, 0.5, 0.4], "learning_rate": 0.1})
-    figure = figures.learning_curves({"alone": table})
+    figure = learning_curves({"alone": table})
     assert [ax.get_title(loc="left") for ax in figure.axes] == ["training loss"]

@@ -6,12 +6,12 @@ import pytest
 from matplotlib.text import Text
 
 from softseg.volume import Volume
-from softseg_study import figures
 from softseg_study.figures.generalisation import (
     condition_changes,
     condition_heat_map,
     scores_by_image,
 )
+from softseg_study.figures.pictures import Case, case_gallery
 
 
 def errors(*values):
@@ -100,6 +100,6 @@ def test_an_empty_table_gives_a_figure_that_says_so(draw):
 
 def test_a_light_outline_is_edged_in_the_legend():
     soft = Volume(np.pad(np.ones((4, 4, 2), np.float32), ((3, 3), (3, 3), (0, 0))), np.eye(4))
-    figure = figures.case_gallery([figures.Case("one", soft, {"truth": soft})])
+    figure = case_gallery([Case("one", soft, {"truth": soft})])
     line = figure.legends[0].get_lines()[0]
     assert line.get_path_effects(), "white on white cannot be seen"

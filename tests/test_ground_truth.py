@@ -10,7 +10,8 @@ from tubes import AREA_MM2, fraction, grid_of, moved_masks, rater_mask
 
 from softseg.contrasts import CONTRASTS
 from softseg.errors import InputError
-from softseg.ground_truth import Bounds, soft_ground_truth, summarise
+from softseg.ground_truth.report import Bounds, summarise
+from softseg.ground_truth.soft import soft_ground_truth
 from softseg.volume import Grid, Volume
 
 ORIENTATIONS = [

@@ -15,15 +15,11 @@ import pytest
 from tubes import fraction, grid_of, rater_mask
 
 from softseg.contrasts import CONTRASTS
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.errors import InputError
-from softseg.ground_truth import (
-    Settings,
-    compare_truths,
-    make_ground_truth,
-    read_slices,
-    soft_ground_truth,
-)
+from softseg.ground_truth.batch import Settings, make_ground_truth, read_slices
+from softseg.ground_truth.compare import compare_truths
+from softseg.ground_truth.soft import soft_ground_truth
 from softseg.paths import SHARED
 from softseg.volume import Volume
 

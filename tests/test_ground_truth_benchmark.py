@@ -7,9 +7,10 @@ import pytest
 from tubes import grid_of, moved_masks, rater_mask
 
 from softseg.contrasts import CONTRASTS
-from softseg.dataset import Dataset
-from softseg.ground_truth import make_ground_truth, soft_ground_truth
-from softseg.quality_control import write_ground_truth_page
+from softseg.dataset.index import Dataset
+from softseg.ground_truth.batch import make_ground_truth
+from softseg.ground_truth.soft import soft_ground_truth
+from softseg.quality_control.page import write_ground_truth_page
 
 NAMES = ("T2w", "T1w", "DWI")
 

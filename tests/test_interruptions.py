@@ -16,8 +16,8 @@ from interruptions import STEPS, start, wait_for
 from tubes import grid_of, rater_mask
 
 from softseg.contrasts import CONTRASTS
-from softseg.dataset import Dataset
-from softseg.ground_truth import Settings, make_ground_truth
+from softseg.dataset.index import Dataset
+from softseg.ground_truth.batch import Settings, make_ground_truth
 
 SCRIPT = Path(interruptions.__file__)
 TRUTH = STEPS["ground truth"]

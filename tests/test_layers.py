@@ -1,11 +1,15 @@
 """The package's imports point one way, and what is light stays light."""
 
 import ast
+import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from softseg._renamed import RENAMED
 
 ORDER = (
     "errors", "events", "files", "processes", "provenance", "paths", "contrasts", "nifti", "volume",
@@ -50,7 +54,7 @@ def imported(path: Path) -> set[str]:
 
 def assert_arrows_point_up(path: Path, package: str, order: tuple[str, ...]) -> None:
     own = layer(path)
-    if own in ("__init__", "__main__"):
+    if own in ("__init__", "__main__", "_renamed"):
         return
     assert own in order, f"{package}/{own} has no place in the order of layers"
     for name in imported(path):
@@ -75,6 +79,14 @@ def test_heavy_libraries_are_imported_where_they_are_needed_only(path):
     for name in imported(path):
         allowed = HEAVY.get(name.split(".")[0])
         assert allowed is None or layer(path) in allowed, f"{layer(path)} may not import {name}"
+
+
+@pytest.mark.parametrize("old", sorted(RENAMED))
+def test_an_old_import_fails_with_one_line_that_names_the_new(old):
+    new = RENAMED[old].split(";")[0]
+    assert importlib.util.find_spec(new) is not None
+    with pytest.raises(ModuleNotFoundError, match=re.escape(f"is now {new}")):
+        importlib.import_module(old)
 
 
 @pytest.mark.parametrize(

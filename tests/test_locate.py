@@ -5,7 +5,8 @@ import pytest
 import torch
 from segmentation_network import CONFIG, discs, overlap, trained, tube
 
-from softseg.segmentation import Model, engine, predict, segment, segment_with_findings
+from softseg.segmentation import engine, predict
+from softseg.segmentation.engine import Model, segment, segment_with_findings
 from softseg.segmentation.locate import (
     LOOKS,
     confirmed,

@@ -4,7 +4,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from softseg_study.statistics import contrast_variability
+from softseg_study.statistics.variability import contrast_variability
 
 
 def glued(chapter, name: str) -> float:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from softseg.contrasts import CONTRASTS
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.phantom.tubes import Tube, sample
 from softseg_study.evaluation.manual import areas_of_slices, evaluate_manual, evaluate_pairs
 from softseg_study.evaluation.real import (

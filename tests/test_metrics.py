@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from softseg import metrics
+from softseg.metrics import surfaces
+from softseg.metrics.calibration import calibration_error, calibration_table, pool_calibration
+from softseg.metrics.surfaces import hausdorff95_mm, mean_surface_distance_mm, surface_distances_mm
+from softseg.metrics.volumes import dice, relative_volume_error, soft_dice
 
 SPACING = (0.5, 0.8, 5.0)
 
@@ -29,41 +32,41 @@ soft_masks = arrays(float, (4, 3, 2), elements=st.floats(0, 1))
 
 def test_dice_of_two_boxes_is_the_share_that_one_counts():
     a, b = box((2, 2, 2), (6, 6, 6)), box((4, 2, 2), (8, 6, 6))
-    assert metrics.dice(a, b) == pytest.approx(0.5)
+    assert dice(a, b) == pytest.approx(0.5)
 
 
 def test_two_empty_masks_agree_and_one_empty_mask_has_no_distance():
     empty, full = np.zeros((4, 4, 4), bool), box((1, 1, 1), (3, 3, 3), (4, 4, 4))
-    assert metrics.dice(empty, empty) == metrics.soft_dice(empty, empty) == 1
-    assert metrics.relative_volume_error(empty, empty) == 0
-    assert metrics.mean_surface_distance_mm(empty, empty, SPACING) == 0
-    assert metrics.dice(full, empty) == metrics.soft_dice(empty, full) == 0
-    assert np.isnan(metrics.mean_surface_distance_mm(full, empty, SPACING))
-    assert np.isnan(metrics.hausdorff95_mm(empty, full, SPACING))
-    assert np.isnan(metrics.relative_volume_error(full, empty))
-    assert metrics.relative_volume_error(empty, full) == -100
+    assert dice(empty, empty) == soft_dice(empty, empty) == 1
+    assert relative_volume_error(empty, empty) == 0
+    assert mean_surface_distance_mm(empty, empty, SPACING) == 0
+    assert dice(full, empty) == soft_dice(empty, full) == 0
+    assert np.isnan(mean_surface_distance_mm(full, empty, SPACING))
+    assert np.isnan(hausdorff95_mm(empty, full, SPACING))
+    assert np.isnan(relative_volume_error(full, empty))
+    assert relative_volume_error(empty, full) == -100
 
 
 @given(soft_masks)
 def test_soft_dice_of_a_mask_with_itself_is_one_whatever_its_values(mask):
-    assert metrics.soft_dice(mask, mask) == pytest.approx(1)
+    assert soft_dice(mask, mask) == pytest.approx(1)
 
 
 @given(soft_masks, soft_masks)
 def test_soft_dice_is_symmetric_and_lies_between_zero_and_one(a, b):
-    value = metrics.soft_dice(a, b)
-    assert value == pytest.approx(metrics.soft_dice(b, a))
+    value = soft_dice(a, b)
+    assert value == pytest.approx(soft_dice(b, a))
     assert 0 <= value <= 1
 
 
 @given(arrays(bool, (4, 3, 2)), arrays(bool, (4, 3, 2)))
 def test_soft_dice_of_binary_masks_is_dice(a, b):
-    assert metrics.soft_dice(a, b) == pytest.approx(metrics.dice(a, b))
+    assert soft_dice(a, b) == pytest.approx(dice(a, b))
 
 
 def test_volume_error_counts_fractions():
     half = np.full((2, 2, 2), 0.5)
-    assert metrics.relative_volume_error(half, np.ones((2, 2, 2))) == pytest.approx(-50)
+    assert relative_volume_error(half, np.ones((2, 2, 2))) == pytest.approx(-50)
 
 
 def test_a_slab_moved_along_an_axis_is_as_far_as_the_voxels_are_long():
@@ -71,8 +74,8 @@ def test_a_slab_moved_along_an_axis_is_as_far_as_the_voxels_are_long():
         a = np.zeros((9, 9, 9), bool)
         b = a.copy()
         a.swapaxes(0, axis)[2], b.swapaxes(0, axis)[5] = True, True
-        assert metrics.mean_surface_distance_mm(a, b, SPACING) == pytest.approx(3 * length)
-        assert metrics.hausdorff95_mm(a, b, SPACING) == pytest.approx(3 * length)
+        assert mean_surface_distance_mm(a, b, SPACING) == pytest.approx(3 * length)
+        assert hausdorff95_mm(a, b, SPACING) == pytest.approx(3 * length)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -84,7 +87,7 @@ def test_distances_and_dice_agree_with_simpleitk(seed):
         image.SetSpacing(SPACING)
     overlap = sitk.LabelOverlapMeasuresImageFilter()
     overlap.Execute(images[0], images[1])
-    assert metrics.dice(a, b) == pytest.approx(overlap.GetDiceCoefficient())
+    assert dice(a, b) == pytest.approx(overlap.GetDiceCoefficient())
     contours = [sitk.LabelContour(image, fullyConnected=False) for image in images]
     maps = [
         sitk.GetArrayFromImage(
@@ -94,7 +97,7 @@ def test_distances_and_dice_agree_with_simpleitk(seed):
     ]
     edges = [sitk.GetArrayFromImage(c).T > 0 for c in contours]
     forth, back = maps[1][edges[0]], maps[0][edges[1]]
-    ours = metrics.surface_distances_mm(a, b, SPACING)
+    ours = surface_distances_mm(a, b, SPACING)
     assert ours[0].mean() == pytest.approx(forth.mean(), rel=1e-5)
     assert ours[1].mean() == pytest.approx(back.mean(), rel=1e-5)
 
@@ -110,14 +113,14 @@ def test_distances_agree_with_monai(seed):
     options = {"include_background": True, "spacing": list(SPACING)}
     mean = monai_metrics.compute_average_surface_distance(*tensors, symmetric=True, **options)
     tail = monai_metrics.compute_hausdorff_distance(*tensors, percentile=95, **options)
-    assert metrics.mean_surface_distance_mm(a, b, SPACING) == pytest.approx(float(mean), rel=1e-5)
-    assert metrics.hausdorff95_mm(a, b, SPACING) == pytest.approx(float(tail), rel=1e-5)
+    assert mean_surface_distance_mm(a, b, SPACING) == pytest.approx(float(mean), rel=1e-5)
+    assert hausdorff95_mm(a, b, SPACING) == pytest.approx(float(tail), rel=1e-5)
 
 
 def test_an_empty_field_of_view_changes_no_metric():
     a, b = blobs(1), blobs(2)
-    small = metrics.overlap(a, b, SPACING)
-    large = metrics.overlap(np.pad(a, 7), np.pad(b, 7), SPACING)
+    small = surfaces.overlap(a, b, SPACING)
+    large = surfaces.overlap(np.pad(a, 7), np.pad(b, 7), SPACING)
     assert small == pytest.approx(large)
 
 
@@ -127,17 +130,17 @@ def test_metrics_do_not_depend_on_the_storage_of_axes(order, flipped):
     a, b = blobs(3), blobs(4)
     moved = [np.flip(m, tuple(flipped)).transpose(order) for m in (a, b)]
     spacing = tuple(SPACING[axis] for axis in order)
-    assert metrics.overlap(*moved, spacing) == pytest.approx(metrics.overlap(a, b, SPACING))
+    assert surfaces.overlap(*moved, spacing) == pytest.approx(surfaces.overlap(a, b, SPACING))
 
 
 def test_overlap_says_the_same_as_its_parts():
     a, b = blobs(5), blobs(6)
-    found = metrics.overlap(a * 0.9, b * 1.0, SPACING)
-    assert found["dice"] == metrics.dice(a, b)
-    assert found["soft_dice"] == pytest.approx(metrics.soft_dice(a * 0.9, b * 1.0))
-    assert found["hausdorff95_mm"] == metrics.hausdorff95_mm(a, b, SPACING)
+    found = surfaces.overlap(a * 0.9, b * 1.0, SPACING)
+    assert found["dice"] == dice(a, b)
+    assert found["soft_dice"] == pytest.approx(soft_dice(a * 0.9, b * 1.0))
+    assert found["hausdorff95_mm"] == hausdorff95_mm(a, b, SPACING)
     assert found["mean_surface_distance_mm"] == pytest.approx(
-        metrics.mean_surface_distance_mm(a, b, SPACING)
+        mean_surface_distance_mm(a, b, SPACING)
     )
 
 
@@ -150,35 +153,35 @@ def test_overlap_says_the_same_as_its_parts():
 )
 def test_wrong_masks_are_refused_with_the_rule(wrong, said):
     with pytest.raises(ValueError, match=said):
-        metrics.dice(*wrong)
+        dice(*wrong)
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, np.nan])
 def test_soft_metrics_refuse_values_that_are_no_fractions(value):
     with pytest.raises(ValueError, match="lie in"):
-        metrics.soft_dice(np.array([value]), np.array([0.5]))
+        soft_dice(np.array([value]), np.array([0.5]))
 
 
 def test_a_perfect_prediction_lies_on_the_diagonal():
     truth = np.random.default_rng(0).uniform(size=5000)
-    table = metrics.calibration_table(truth, truth)
+    table = calibration_table(truth, truth)
     np.testing.assert_allclose(table["predicted"], table["truth"])
-    assert metrics.calibration_error(table) == 0
+    assert calibration_error(table) == 0
 
 
 def test_a_prediction_too_high_by_a_tenth_is_found_so():
     truth = np.random.default_rng(0).uniform(0.05, 0.85, size=5000)
-    table = metrics.calibration_table(truth + 0.1, truth)
+    table = calibration_table(truth + 0.1, truth)
     filled = table[table["n_voxels"] > 0]
     np.testing.assert_allclose(filled["predicted"] - filled["truth"], 0.1)
-    assert metrics.calibration_error(table) == pytest.approx(0.1)
+    assert calibration_error(table) == pytest.approx(0.1)
 
 
 def test_background_counts_only_when_asked_and_one_falls_in_the_last_bin():
     prediction = np.array([0.0, 0.0, 1.0])
     truth = np.array([0.0, 0.0, 1.0])
-    assert metrics.calibration_table(prediction, truth)["n_voxels"].tolist() == [0] * 9 + [1]
-    counted = metrics.calibration_table(prediction, truth, background=True)["n_voxels"]
+    assert calibration_table(prediction, truth)["n_voxels"].tolist() == [0] * 9 + [1]
+    counted = calibration_table(prediction, truth, background=True)["n_voxels"]
     assert counted.tolist() == [2] + [0] * 8 + [1]
 
 
@@ -186,9 +189,9 @@ def test_pooled_tables_equal_the_table_of_all_voxels():
     rng = np.random.default_rng(1)
     truth, noise = rng.uniform(size=(2, 900)), rng.normal(0, 0.1, size=(2, 900))
     prediction = np.clip(truth + noise, 0, 1)
-    tables = [metrics.calibration_table(p, t) for p, t in zip(prediction, truth, strict=True)]
-    pooled = metrics.pool_calibration(pd.concat(tables))
-    expected = metrics.calibration_table(prediction, truth)
+    tables = [calibration_table(p, t) for p, t in zip(prediction, truth, strict=True)]
+    pooled = pool_calibration(pd.concat(tables))
+    expected = calibration_table(prediction, truth)
     pd.testing.assert_frame_equal(pooled, expected, check_like=True)
 
 
@@ -196,4 +199,4 @@ def test_distances_of_a_cord_in_a_large_field_of_view_are_fast(benchmark):
     x, y = np.mgrid[:192, :192]
     disk = (x - 96) ** 2 + (y - 96) ** 2 < 8**2
     a = np.repeat(disk[:, :, None], 60, axis=2)
-    benchmark(metrics.overlap, a, np.roll(a, 1, axis=0), (0.8, 0.8, 0.8))
+    benchmark(surfaces.overlap, a, np.roll(a, 1, axis=0), (0.8, 0.8, 0.8))

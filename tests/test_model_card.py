@@ -96,7 +96,7 @@ def test_the_shipped_card_is_complete_and_that_of_the_weights(extension):
     path = ROOT / "softseg" / "weights" / "axial.json"
     if not path.exists():
         pytest.skip("no weights ship yet (softseg/weights holds none)")
-    from softseg.network import read_card
+    from softseg.network.weights import read_card
 
     card = json.loads(path.read_text(encoding="utf-8"))
     assert card == read_card("axial")

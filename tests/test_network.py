@@ -10,18 +10,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from softseg.errors import InputError
-from softseg.network import (
-    PRESETS,
-    NetworkConfig,
-    activate,
-    build_network,
-    count_parameters,
-    for_inference,
-    load_weights,
-    read_card,
-    resolve_weights,
-    save_weights,
-)
+from softseg.network.config import PRESETS, NetworkConfig
+from softseg.network.unet import activate, build_network, count_parameters, for_inference
+from softseg.network.weights import load_weights, read_card, resolve_weights, save_weights
 
 TINY = NetworkConfig(features_per_stage=(4, 8), strides=(1, 2), patch_size=(16, 16))
 TINY_3D = NetworkConfig(

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.phantom.cohort import write_cohort
 from softseg.volume import Volume
 from softseg_study.competitors import export_nnunet, import_nnunet, nnunet_commands
-from softseg_study.evaluation import evaluate_csa, evaluate_overlap
+from softseg_study.evaluation.areas import evaluate_csa
+from softseg_study.evaluation.masks import evaluate_overlap
 
 CONTRASTS = ("DWI", "T2star")
 PARTS = {

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from softseg.contrasts import CONTRASTS, UNSEEN_CONTRASTS
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.phantom import cohort, writing
 from softseg.phantom.cohort import write_cohort

@@ -7,14 +7,15 @@ import pandas as pd
 import pytest
 
 from softseg.contrasts import CONTRASTS
-from softseg.csa import aggregate, measure
-from softseg.dataset import Dataset
+from softseg.csa.aggregation import aggregate
+from softseg.csa.measure import measure
+from softseg.dataset.index import Dataset
 from softseg.errors import InputError
-from softseg.phantom import visits
 from softseg.phantom.cohort import write_cohort
 from softseg.phantom.subjects import Recipe
 from softseg.volume import Grid, Volume
-from softseg_study.evaluation import true_csa
+from softseg_study.evaluation.truth import true_csa
+from softseg_study.phantom import visits
 from softseg_study.phantom.followup import VisitPlan, visited_subject
 from softseg_study.phantom.visits import read_visits, write_visits
 

@@ -9,13 +9,9 @@ from scipy import ndimage
 
 from softseg.errors import InputError
 from softseg.paths import SHARED
-from softseg.preprocessing import (
-    combine_echoes,
-    mean_diffusion,
-    preprocess,
-    read_b_values,
-    to_working_grid,
-)
+from softseg.preprocessing.batch import preprocess
+from softseg.preprocessing.diffusion import mean_diffusion, read_b_values
+from softseg.preprocessing.images import combine_echoes, to_working_grid
 from softseg.volume import Volume
 
 LAS = np.diag([-0.9, 0.9, 5.0, 1.0])

@@ -14,7 +14,8 @@ from scipy import ndimage
 from tubes import grid_of, rater_mask
 
 from softseg.contrasts import CONTRASTS
-from softseg.quality_control import Item, draw, write_page
+from softseg.quality_control.drawing import draw
+from softseg.quality_control.page import Item, write_page
 from softseg.volume import Volume
 
 NAME = b"DOE^JANE"

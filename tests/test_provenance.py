@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from tubes import grid_of, rater_mask
 
-from softseg import provenance
 from softseg.cli import main
 from softseg.contrasts import CONTRASTS
 from softseg.errors import InputError
 from softseg.files import sha256
 from softseg.phantom.tubes import Curve, Tube, sample
+from softseg.provenance.checking import verify
+from softseg.provenance.records import MANIFEST, sign
 from softseg.provenance.software import PACKAGE, _checked_out
 
 
@@ -112,7 +113,7 @@ def test_a_table_without_its_record_is_found(measured, capsys):
     assert "no record: csa.csv" not in softseg(capsys, "verify", measured)[1]  # still named
     (measured / "again.csv.json").unlink()
     shutil.copy(measured / "csa.csv", measured / "b.csv")
-    provenance.sign(measured / "b.csv", step="test")
+    sign(measured / "b.csv", step="test")
     code, said = softseg(capsys, "verify", measured)
     assert (code, said.splitlines()[0]) == (1, "no record: csa.csv")
 
@@ -144,7 +145,7 @@ def test_a_soft_truth_is_verified_with_its_sources_and_a_second_run_hides_no_dam
     words = ("ground-truth", dataset, "--contrasts", "T1w,T2w", "--no-page")
     assert softseg(capsys, *words)[0] == 0
     made = dataset / "derivatives/labels_softseg"
-    manifest = json.loads((made / provenance.MANIFEST).read_text())
+    manifest = json.loads((made / MANIFEST).read_text())
     assert manifest["GeneratedBy"][0]["Parameters"]["reference"] == "T2w"
     assert "report.csv" in manifest["Files"]
     assert softseg(capsys, "verify", made)[0] == 0
@@ -172,7 +173,7 @@ def test_a_phantom_cohort_is_verified(tmp_path, capsys):
     assert softseg(capsys, *words)[0] == 0
     assert softseg(capsys, "verify", out)[0] == 0
     assert softseg(capsys, "verify", out / "derivatives/truth")[0] == 0
-    files = json.loads((out / provenance.MANIFEST).read_text())["Files"]
+    files = json.loads((out / MANIFEST).read_text())["Files"]
     assert {"participants.tsv", "README", "dataset_description.json"} <= set(files)
     table = next((out / "derivatives/truth").rglob("*_csa.csv"))
     table.write_text(table.read_text().replace("T1w", "T2w", 1))
@@ -183,10 +184,10 @@ def test_a_foreign_file_beside_a_mask_is_not_overwritten(tmp_path):
     mask = tmp_path / "sub-01_T2w.nii.gz"
     mask.write_bytes(b"mask")
     (tmp_path / "sub-01_T2w.json").write_text('{"EchoTime": 0.1}')
-    record = provenance.sign(mask, step="test")
+    record = sign(mask, step="test")
     assert record.name == "sub-01_T2w.nii.gz.json"
     assert (tmp_path / "sub-01_T2w.json").read_text() == '{"EchoTime": 0.1}'
-    assert provenance.verify(tmp_path).findings == []
+    assert verify(tmp_path).findings == []
 
 
 def test_equal_runs_leave_equal_records(tmp_path):
@@ -195,7 +196,7 @@ def test_equal_runs_leave_equal_records(tmp_path):
         table = tmp_path / name / "x.csv"
         table.parent.mkdir()
         table.write_text("1\n")
-        texts.append(provenance.sign(table, step="t", parameters={"p": (1, 2)}).read_bytes())
+        texts.append(sign(table, step="t", parameters={"p": (1, 2)}).read_bytes())
     assert texts[0] == texts[1]
 
 
@@ -222,13 +223,13 @@ def test_the_commit_is_read_in_every_form_that_git_keeps_it(tmp_path):
 def test_records_of_others_are_not_taken_for_ours(tmp_path, content):
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(InputError, match="no record of softseg"):
-        provenance.verify(tmp_path)
+        verify(tmp_path)
 
 
 def test_where_the_new_record_cannot_be_written_the_old_one_does_not_vouch(tmp_path, monkeypatch):
     table = tmp_path / "a.csv"
     table.write_text("1\n")
-    record = provenance.sign(table, step="t")
+    record = sign(table, step="t")
     table.write_text("2\n")
 
     def full(*_):
@@ -236,5 +237,5 @@ def test_where_the_new_record_cannot_be_written_the_old_one_does_not_vouch(tmp_p
 
     monkeypatch.setattr("softseg.provenance.records.write_json", full)
     with pytest.raises(InputError, match="no space"):
-        provenance.sign(table, step="t")
+        sign(table, step="t")
     assert not record.exists()

@@ -7,18 +7,12 @@ import pytest
 from tubes import grid_of, rater_mask
 
 from softseg.contrasts import CONTRASTS
-from softseg.dataset import Dataset, read_exclusions
+from softseg.dataset.exclusions import read_exclusions
+from softseg.dataset.index import Dataset
 from softseg.errors import InputError
-from softseg.ground_truth import make_ground_truth
-from softseg.quality_control import (
-    COLORS,
-    HALF_MM,
-    PIXELS_PER_MM,
-    Item,
-    draw,
-    write_ground_truth_page,
-    write_page,
-)
+from softseg.ground_truth.batch import make_ground_truth
+from softseg.quality_control.drawing import COLORS, HALF_MM, PIXELS_PER_MM, draw
+from softseg.quality_control.page import Item, write_ground_truth_page, write_page
 from softseg.volume import Volume
 
 HALF = (11, 18, 12.5)

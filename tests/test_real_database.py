@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from softseg.dataset import Dataset
-from softseg.ground_truth import make_ground_truth
+from softseg.dataset.index import Dataset
+from softseg.ground_truth.batch import make_ground_truth
 from softseg.phantom.cohort import write_cohort
 
 RUN = "miniature-of-spine-generic"

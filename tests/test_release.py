@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
-from softseg.network import PRESETS, build_network, save_weights
+from softseg.network.config import PRESETS
+from softseg.network.unet import build_network
+from softseg.network.weights import save_weights
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -15,15 +15,11 @@ from segmentation_network import CONFIG, discs, overlap, trained, tube
 from test_segmentation_prepare import ORIENTATIONS
 
 from softseg.errors import InputError
-from softseg.network import NetworkConfig, build_network, save_weights
-from softseg.segmentation import (
-    Model,
-    examine,
-    fill_gaps,
-    largest_component,
-    segment,
-    segment_with_findings,
-)
+from softseg.network.config import NetworkConfig
+from softseg.network.unet import build_network
+from softseg.network.weights import save_weights
+from softseg.segmentation.components import examine, fill_gaps, largest_component
+from softseg.segmentation.engine import Model, segment, segment_with_findings
 from softseg.segmentation.predict import predict_volume
 from softseg.volume import Volume
 

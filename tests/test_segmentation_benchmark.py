@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from segmentation_network import tube
 
-from softseg.network import PRESETS, available_weights, build_network, save_weights
-from softseg.segmentation import Model, prepare, segment
+from softseg.network.config import PRESETS
+from softseg.network.unet import build_network
+from softseg.network.weights import available_weights, save_weights
+from softseg.segmentation.engine import Model, segment
+from softseg.segmentation.prepare import prepare
 from softseg.volume import Volume
 
 SHAPE, SPACING_MM = (64, 320, 320), (0.8, 0.8, 0.8)

@@ -15,11 +15,11 @@ from scipy import ndimage
 from segmentation_network import CONFIG, overlap, trained, tube
 
 from softseg import cli
-from softseg.metrics import dice
-from softseg.network import available_weights, save_weights
+from softseg.metrics.volumes import dice
+from softseg.network.weights import available_weights, save_weights
 from softseg.phantom.acquisition import acquire
 from softseg.phantom.anatomy import random_anatomy
-from softseg.segmentation import Model, segment, segment_with_findings
+from softseg.segmentation.engine import Model, segment, segment_with_findings
 from softseg.volume import Volume
 
 ORIENTATIONS = [

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softseg.network import PRESETS, NetworkConfig
-from softseg.segmentation import normalise, prepare
-from softseg.segmentation.prepare import interpolation_matrix
+from softseg.network.config import PRESETS, NetworkConfig
+from softseg.segmentation.prepare import interpolation_matrix, normalise, prepare
 from softseg.volume import Volume
 
 CONFIG = NetworkConfig(spacing_mm=(0.8, 0.8))

@@ -8,7 +8,15 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from softseg_study import statistics
+from softseg_study.statistics.comparison import (
+    adjust,
+    compare_methods,
+    compare_units,
+    paired_test,
+    signed_rank_p,
+)
+from softseg_study.statistics.intervals import bootstrap_interval
+from softseg_study.statistics.variability import contrast_variability, csa_error, summarise
 
 CONTRASTS = ["DWI", "MT-on", "GRE-T1w", "T1w", "T2star", "T2w"]
 
@@ -38,7 +46,7 @@ def paired(a, b):
 
 def test_variability_is_the_sample_sd_over_contrasts_of_each_person():
     table = cohort()
-    found = statistics.contrast_variability(table)
+    found = contrast_variability(table)
     one = table[(table["subject"] == "sub-003") & (table["method"] == "hard")]["area_mm2"]
     row = found[(found["subject"] == "sub-003") & (found["method"] == "hard")].iloc[0]
     assert row["sd_mm2"] == pytest.approx(np.std(one, ddof=1))
@@ -49,9 +57,9 @@ def test_variability_is_the_sample_sd_over_contrasts_of_each_person():
 
 def test_a_constant_added_to_all_areas_leaves_the_sd_and_a_factor_leaves_the_cov():
     table = cohort()
-    plain = statistics.contrast_variability(table)
-    shifted = statistics.contrast_variability(table.assign(area_mm2=table["area_mm2"] + 5))
-    scaled = statistics.contrast_variability(table.assign(area_mm2=table["area_mm2"] * 1.3))
+    plain = contrast_variability(table)
+    shifted = contrast_variability(table.assign(area_mm2=table["area_mm2"] + 5))
+    scaled = contrast_variability(table.assign(area_mm2=table["area_mm2"] * 1.3))
     np.testing.assert_allclose(shifted["sd_mm2"], plain["sd_mm2"], atol=1e-9)
     np.testing.assert_allclose(scaled["cov_percent"], plain["cov_percent"], atol=1e-9)
 
@@ -59,14 +67,14 @@ def test_a_constant_added_to_all_areas_leaves_the_sd_and_a_factor_leaves_the_cov
 def test_a_missing_contrast_is_left_out_and_counted():
     table = cohort()
     table.loc[(table["subject"] == "sub-000") & (table["contrast"] == "T1w"), "area_mm2"] = np.nan
-    found = statistics.contrast_variability(table).set_index("subject")["n_contrasts"]
+    found = contrast_variability(table).set_index("subject")["n_contrasts"]
     assert set(found["sub-000"]) == {5}
     assert set(found["sub-001"]) == {6}
 
 
 def test_one_contrast_has_no_spread():
     table = cohort()
-    found = statistics.contrast_variability(table, contrasts=["T2w"])
+    found = contrast_variability(table, contrasts=["T2w"])
     assert found["sd_mm2"].isna().all()
 
 
@@ -75,7 +83,7 @@ def test_complete_keeps_only_people_who_lack_nothing_under_any_method():
     table = table.drop(
         table[(table["subject"] == "sub-004") & (table["method"] == "soft")].index[0]
     )
-    found = statistics.contrast_variability(table, complete=True)
+    found = contrast_variability(table, complete=True)
     assert "sub-004" not in set(found["subject"])
     assert found["subject"].nunique() == 11
 
@@ -84,8 +92,8 @@ def test_two_rows_for_one_image_are_refused_and_told_apart_on_request():
     table = cohort()
     both = pd.concat([table.assign(mask="soft"), table.assign(mask="binary")])
     with pytest.raises(ValueError, match="columns left: mask"):
-        statistics.contrast_variability(both)
-    assert len(statistics.contrast_variability(both, by=("mask",))) == 2 * 12 * 3
+        contrast_variability(both)
+    assert len(contrast_variability(both, by=("mask",))) == 2 * 12 * 3
 
 
 def test_errors_are_signed_and_matched_to_the_truth_of_the_same_image():
@@ -97,25 +105,25 @@ def test_errors_are_signed_and_matched_to_the_truth_of_the_same_image():
             "area_mm2": [70.0, 72.0, 66.5, 75.6],
         }
     )
-    found = statistics.csa_error(table)
+    found = csa_error(table)
     assert found["error_mm2"].tolist() == pytest.approx([-3.5, 3.6])
     assert found["absolute_error_mm2"].tolist() == pytest.approx([3.5, 3.6])
     assert found["error_percent"].tolist() == pytest.approx([-5, 5])
     one_truth = pd.DataFrame({"subject": ["s1"], "area_mm2": [70.0]})
-    found = statistics.csa_error(table[table["method"] == "hard"], one_truth)
+    found = csa_error(table[table["method"] == "hard"], one_truth)
     assert found["error_mm2"].tolist() == pytest.approx([-3.5, 5.6])
 
 
 def test_a_table_without_truth_says_which_methods_it_has():
     with pytest.raises(ValueError, match="found hard, soft"):
-        statistics.csa_error(cohort().query("method != 'truth'"))
+        csa_error(cohort().query("method != 'truth'"))
 
 
 def test_summary_is_over_participants_not_over_rows():
     table = pd.DataFrame(
         {"subject": ["a", "a", "a", "b"], "method": "m", "v": [1.0, 2.0, 3.0, 6.0]}
     )
-    row = statistics.summarise(table, "v").iloc[0]
+    row = summarise(table, "v").iloc[0]
     assert (row["n"], row["mean"]) == (2, 4)
     assert row["sd"] == pytest.approx(np.std([2, 6], ddof=1))
 
@@ -124,7 +132,7 @@ def test_summary_is_over_participants_not_over_rows():
 def test_p_without_ties_is_scipys_exact_one(n):
     difference = np.random.default_rng(n).normal(0.4, 1, n)
     expected = stats.wilcoxon(difference, method="exact").pvalue
-    assert statistics.paired_test(difference, np.zeros(n))["p"] == pytest.approx(expected)
+    assert paired_test(difference, np.zeros(n))["p"] == pytest.approx(expected)
 
 
 def test_p_with_ties_is_the_share_of_sign_flips_at_least_as_extreme():
@@ -133,44 +141,42 @@ def test_p_with_ties_is_the_share_of_sign_flips_at_least_as_extreme():
     observed = abs((ranks * np.sign(difference[:-1])).sum())
     sums = [abs((ranks * signs).sum()) for signs in product([-1, 1], repeat=7)]
     expected = np.mean(np.array(sums) >= observed - 1e-9)
-    assert statistics.paired_test(difference, np.zeros(8))["p"] == pytest.approx(expected)
+    assert paired_test(difference, np.zeros(8))["p"] == pytest.approx(expected)
 
 
 def test_p_of_many_pairs_is_scipys_normal_one():
     difference = np.random.default_rng(1).normal(0.1, 1, 80)
     expected = stats.wilcoxon(difference, method="asymptotic").pvalue
-    assert statistics.paired_test(difference, np.zeros(80))["p"] == pytest.approx(expected)
+    assert paired_test(difference, np.zeros(80))["p"] == pytest.approx(expected)
 
 
 def test_the_null_of_equal_methods_gives_p_one_and_no_effect():
-    row = statistics.compare_methods(paired([1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6]), "sd_mm2")
+    row = compare_methods(paired([1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6]), "sd_mm2")
     assert row.loc[0, ["p", "rank_biserial", "median_difference"]].tolist() == [1, 0, 0]
 
 
 @pytest.mark.parametrize("n", [2, 4, 5])
 def test_five_people_or_fewer_are_too_few_for_any_outcome(n):
-    row = statistics.compare_methods(paired(np.arange(n) + 9.0, np.arange(n) * 0.5), "sd_mm2").loc[
-        0
-    ]
+    row = compare_methods(paired(np.arange(n) + 9.0, np.arange(n) * 0.5), "sd_mm2").loc[0]
     assert row["p"] == row["smallest_p"] == 2 / 2**n
     assert row["note"].startswith("n too small")
 
 
 def test_six_people_suffice_for_one_comparison_but_not_for_three():
     table = paired(np.arange(6) + 9.0, np.arange(6) * 0.5)
-    alone = statistics.compare_methods(table, "sd_mm2")
+    alone = compare_methods(table, "sd_mm2")
     assert alone.loc[0, "note"] == ""
     assert alone.loc[0, "p_adjusted"] < 0.05
     third = table[table["method"] == "a"].assign(method="c", sd_mm2=lambda t: t["sd_mm2"] ** 2)
-    family = statistics.compare_methods(pd.concat([table, third]), "sd_mm2")
+    family = compare_methods(pd.concat([table, third]), "sd_mm2")
     assert family["p_adjusted"].min() > 0.05
     assert family["note"].str.startswith("n too small for 3 comparisons").all()
 
 
 def test_rank_biserial_is_plus_one_where_a_is_always_larger_and_changes_sign_with_the_pair():
     table = paired(np.arange(8) + 5.0, np.arange(8) * 0.9)
-    forth = statistics.compare_methods(table, "sd_mm2", pairs=[("a", "b")]).loc[0]
-    back = statistics.compare_methods(table, "sd_mm2", pairs=[("b", "a")]).loc[0]
+    forth = compare_methods(table, "sd_mm2", pairs=[("a", "b")]).loc[0]
+    back = compare_methods(table, "sd_mm2", pairs=[("b", "a")]).loc[0]
     assert forth["rank_biserial"] == 1
     assert back["rank_biserial"] == -1
     assert forth["p"] == back["p"]
@@ -179,19 +185,19 @@ def test_rank_biserial_is_plus_one_where_a_is_always_larger_and_changes_sign_wit
 
 def test_a_pair_with_a_missing_value_is_dropped_and_n_says_so():
     table = paired([3.0, 4, 5, 6], [1.0, 2, 3, np.nan])
-    assert statistics.compare_methods(table, "sd_mm2").loc[0, "n"] == 3
+    assert compare_methods(table, "sd_mm2").loc[0, "n"] == 3
 
 
 def test_pooling_contrasts_multiplies_n_by_the_number_of_contrasts():
-    errors = statistics.csa_error(cohort())
-    by_person = statistics.compare_methods(errors, "absolute_error_mm2")
-    pooled = statistics.compare_methods(errors, "absolute_error_mm2", unit=("subject", "contrast"))
+    errors = csa_error(cohort())
+    by_person = compare_methods(errors, "absolute_error_mm2")
+    pooled = compare_methods(errors, "absolute_error_mm2", unit=("subject", "contrast"))
     assert (by_person.loc[0, "n"], pooled.loc[0, "n"]) == (12, 72)
 
 
 def test_both_units_are_shown_side_by_side():
-    errors = statistics.csa_error(cohort())
-    found = statistics.compare_units(errors, "absolute_error_mm2").set_index("unit")["n"]
+    errors = csa_error(cohort())
+    found = compare_units(errors, "absolute_error_mm2").set_index("unit")["n"]
     assert found.to_dict() == {"participant": 12, "image (pooled)": 72}
 
 
@@ -199,8 +205,8 @@ def test_both_units_are_shown_side_by_side():
 def test_corrections_are_those_of_statsmodels_over_the_family(correction):
     table = pd.concat([cohort(seed=s).replace({"hard": f"hard{s}"}).query("method != 'truth'")
                        .replace({"soft": f"soft{s}"}) for s in range(2)])  # fmt: skip
-    spread = statistics.contrast_variability(table)
-    found = statistics.compare_methods(spread, "sd_mm2", correction=correction)
+    spread = contrast_variability(table)
+    found = compare_methods(spread, "sd_mm2", correction=correction)
     assert len(found) == 6
     expected = multipletests(found["p"], method=correction)[1]
     np.testing.assert_allclose(found["p_adjusted"], expected)
@@ -208,14 +214,14 @@ def test_corrections_are_those_of_statsmodels_over_the_family(correction):
 
 def test_an_unknown_method_or_correction_is_named():
     with pytest.raises(ValueError, match="'c'"):
-        statistics.compare_methods(paired([1, 2], [2, 3]), "sd_mm2", pairs=[("a", "c")])
+        compare_methods(paired([1, 2], [2, 3]), "sd_mm2", pairs=[("a", "c")])
     with pytest.raises(ValueError, match="'bh'"):
-        statistics.compare_methods(paired([1, 2], [2, 3]), "sd_mm2", correction="bh")
+        compare_methods(paired([1, 2], [2, 3]), "sd_mm2", correction="bh")
 
 
 def test_the_bootstrap_interval_of_a_mean_is_near_the_normal_one():
     values = np.random.default_rng(3).normal(10, 2, 200)
-    low, high = statistics.bootstrap_interval(values)
+    low, high = bootstrap_interval(values)
     half = 1.96 * values.std(ddof=1) / np.sqrt(200)
     assert low == pytest.approx(values.mean() - half, abs=0.1 * half)
     assert high == pytest.approx(values.mean() + half, abs=0.1 * half)
@@ -223,17 +229,13 @@ def test_the_bootstrap_interval_of_a_mean_is_near_the_normal_one():
 
 def test_the_bootstrap_is_a_function_of_values_and_seed():
     values = np.random.default_rng(3).normal(size=30)
-    assert statistics.bootstrap_interval(values, seed=4) == statistics.bootstrap_interval(
-        values, seed=4
-    )
-    assert statistics.bootstrap_interval(values, seed=4) != statistics.bootstrap_interval(
-        values, seed=5
-    )
+    assert bootstrap_interval(values, seed=4) == bootstrap_interval(values, seed=4)
+    assert bootstrap_interval(values, seed=4) != bootstrap_interval(values, seed=5)
 
 
 def test_the_bootstrap_agrees_with_scipys():
     values = np.random.default_rng(5).exponential(size=60)
-    ours = statistics.bootstrap_interval(values, np.median)
+    ours = bootstrap_interval(values, np.median)
     theirs = stats.bootstrap(
         (values,), np.median, method="percentile", n_resamples=4999, rng=np.random.default_rng(0)
     ).confidence_interval
@@ -249,8 +251,8 @@ def simulated_differences(n_people, n_contrasts, correlation, rng):
 def test_people_as_units_keep_the_error_rate_and_pooled_contrasts_do_not():
     rng = np.random.default_rng(0)
     runs = [simulated_differences(8, 6, 0.5, rng) for _ in range(400)]
-    by_person = np.mean([statistics.signed_rank_p(d.mean(axis=1)) < 0.05 for d in runs])
-    pooled = np.mean([statistics.signed_rank_p(d.ravel()) < 0.05 for d in runs])
+    by_person = np.mean([signed_rank_p(d.mean(axis=1)) < 0.05 for d in runs])
+    pooled = np.mean([signed_rank_p(d.ravel()) < 0.05 for d in runs])
     assert by_person < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
     assert pooled > 0.15
 
@@ -261,12 +263,8 @@ def any_false_alarm(n_runs, correction):
     alarms = 0
     for _ in range(n_runs):
         values = rng.normal(size=(15, 1)) + rng.normal(size=(15, 4))
-        p = [
-            statistics.signed_rank_p(values[:, a] - values[:, b])
-            for a in range(4)
-            for b in range(a)
-        ]
-        alarms += statistics.adjust(p, correction).min() < 0.05
+        p = [signed_rank_p(values[:, a] - values[:, b]) for a in range(4) for b in range(a)]
+        alarms += adjust(p, correction).min() < 0.05
     return alarms / n_runs
 
 

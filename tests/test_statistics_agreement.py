@@ -6,8 +6,13 @@ import pytest
 from statsmodels.stats.anova import AnovaRM
 
 from softseg.paths import SHARED
-from softseg_study import statistics
-from softseg_study.statistics.models import greenhouse_geisser
+from softseg_study.statistics.agreement import bland_altman, concordance, contrast_agreement, icc
+from softseg_study.statistics.models import (
+    anova_by_method,
+    greenhouse_geisser,
+    mixed_model,
+    repeated_measures_anova,
+)
 
 JUDGES = np.array(
     [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
@@ -50,7 +55,7 @@ def tidy(x):
 
 
 def test_intraclass_correlations_are_those_that_shrout_and_fleiss_print():
-    found = statistics.icc(tidy(JUDGES)).set_index("kind")["icc"]
+    found = icc(tidy(JUDGES)).set_index("kind")["icc"]
     printed = {
         "ICC(1,1)": 0.17, "ICC(2,1)": 0.29, "ICC(3,1)": 0.71,
         "ICC(1,k)": 0.44, "ICC(2,k)": 0.62, "ICC(3,k)": 0.91,
@@ -61,7 +66,7 @@ def test_intraclass_correlations_are_those_that_shrout_and_fleiss_print():
 
 def test_intervals_of_intraclass_correlations_are_those_of_r():
     """Package psych, function ICC, on the same table."""
-    found = statistics.icc(tidy(JUDGES)).set_index("kind")
+    found = icc(tidy(JUDGES)).set_index("kind")
     printed = {
         "ICC(1,1)": (-0.13, 0.72), "ICC(2,1)": (0.019, 0.76), "ICC(3,1)": (0.34, 0.95),
         "ICC(1,k)": (-0.88, 0.91), "ICC(2,k)": (0.071, 0.93), "ICC(3,k)": (0.68, 0.99),
@@ -76,7 +81,7 @@ def test_intervals_of_intraclass_correlations_are_those_of_r():
 def test_a_bias_between_contrasts_lowers_absolute_agreement_and_not_consistency():
     x = np.random.default_rng(0).normal(70, 7, (30, 1)) + np.array([0.0, 0.0, 8.0])
     x = x + np.random.default_rng(1).normal(0, 0.1, x.shape)
-    found = statistics.icc(tidy(x)).set_index("kind")["icc"]
+    found = icc(tidy(x)).set_index("kind")["icc"]
     assert found["ICC(3,1)"] > 0.99
     assert found["ICC(2,1)"] < 0.8
 
@@ -84,14 +89,14 @@ def test_a_bias_between_contrasts_lowers_absolute_agreement_and_not_consistency(
 def test_a_participant_without_a_contrast_is_left_out_of_the_icc_and_n_says_so():
     table = tidy(JUDGES)
     table.loc[3, "area_mm2"] = np.nan
-    found = statistics.icc(table)
+    found = icc(table)
     assert set(found["n"]) == {5}
-    expected = statistics.icc(tidy(JUDGES[1:]))
+    expected = icc(tidy(JUDGES[1:]))
     np.testing.assert_allclose(found["icc"], expected["icc"])
 
 
 def test_bland_and_altmans_own_figures():
-    found = statistics.bland_altman(WRIGHT, MINI)
+    found = bland_altman(WRIGHT, MINI)
     assert found["n"] == 17
     assert found["bias"] == pytest.approx(-2.1, abs=0.05)
     assert found["sd"] == pytest.approx(38.8, abs=0.05)
@@ -111,11 +116,11 @@ REAL = pytest.mark.skipif(not (SHARED / "tables").exists(), reason=f"no tables a
 def test_areas_of_178_people_in_two_contrasts_differ_as_published():
     """Spine Generic: T2w 73.9, T1w 67.9, difference -6.02 ± 3.40 mm²."""
     table = pd.read_csv(SHARED / "tables" / "tables_spinegeneric_T1w_T2w_paired.csv")
-    found = statistics.bland_altman(table["csa_T1w_mm2"], table["csa_T2w_mm2"])
+    found = bland_altman(table["csa_T1w_mm2"], table["csa_T2w_mm2"])
     assert found["n"] == 178
     assert found["bias"] == pytest.approx(-6.02, abs=0.005)
     assert found["sd"] == pytest.approx(3.40, abs=0.005)
-    model = statistics.mixed_model(
+    model = mixed_model(
         table.assign(area_mm2=table["csa_T1w_mm2"] - table["csa_T2w_mm2"]),
         fixed="1",
         subject="site",
@@ -128,7 +133,7 @@ def test_areas_of_178_people_in_two_contrasts_differ_as_published():
 def test_agreement_of_contrasts_gives_regression_and_bias_of_each_pair():
     x = np.random.default_rng(2).normal(70, 5, 40)
     table = tidy(np.stack([x, 2 + 1.1 * x], axis=1))
-    row = statistics.contrast_agreement(table).iloc[0]
+    row = contrast_agreement(table).iloc[0]
     assert row["r"] == pytest.approx(1)
     assert row["slope"] == pytest.approx(1.1)
     assert row["bias"] == pytest.approx(-(2 + 0.1 * x.mean()))
@@ -138,11 +143,11 @@ def test_agreement_of_contrasts_gives_regression_and_bias_of_each_pair():
 def test_concordance_falls_with_a_bias_that_correlation_does_not_see():
     x = np.random.default_rng(3).normal(70, 5, 400)
     # Lin's coefficient of a shift d is 2 var / (2 var + d²).
-    assert statistics.concordance(x, x + 5) == pytest.approx(2 * x.var() / (2 * x.var() + 25))
+    assert concordance(x, x + 5) == pytest.approx(2 * x.var() / (2 * x.var() + 25))
 
 
 def test_the_anova_of_the_children_is_the_textbooks():
-    found = statistics.repeated_measures_anova(tidy(CHILDREN))
+    found = repeated_measures_anova(tidy(CHILDREN))
     assert found["f"] == pytest.approx(3.03, abs=0.005)
     assert (found["df1"], found["df2"]) == (3, 33)
     assert found["p"] == pytest.approx(0.043, abs=0.0005)
@@ -153,7 +158,7 @@ def test_the_anova_of_the_children_is_the_textbooks():
 def test_the_anova_agrees_with_statsmodels():
     x = np.random.default_rng(4).normal(size=(20, 6)) + np.linspace(0, 1, 6)
     table = tidy(x)
-    found = statistics.repeated_measures_anova(table)
+    found = repeated_measures_anova(table)
     expected = AnovaRM(table, "area_mm2", "subject", ["contrast"]).fit().anova_table.iloc[0]
     assert found["f"] == pytest.approx(expected["F Value"])
     assert found["p"] == pytest.approx(expected["Pr > F"])
@@ -161,7 +166,7 @@ def test_the_anova_agrees_with_statsmodels():
 
 def test_every_method_has_its_own_anova():
     table = pd.concat([tidy(CHILDREN), tidy(JUDGES).assign(method="judges")])
-    found = statistics.anova_by_method(table).set_index("method")
+    found = anova_by_method(table).set_index("method")
     assert found.loc["m", "f"] == pytest.approx(3.03, abs=0.005)
     assert found.loc["judges", "n"] == 6
 
@@ -175,7 +180,7 @@ def test_epsilon_is_one_for_two_conditions_and_least_where_one_condition_varies_
 
 
 def test_variances_of_the_mixed_model_are_lme4s_on_dyestuff():
-    model = statistics.mixed_model(tidy(DYESTUFF), fixed="1")
+    model = mixed_model(tidy(DYESTUFF), fixed="1")
     found = model.random.set_index("source")["variance"]
     assert found["subject"] == pytest.approx(1764, rel=0.002)
     assert found["residual"] == pytest.approx(2451, rel=0.002)
@@ -198,7 +203,7 @@ def nested(seed, sites=12, people=8, contrasts=4):
 
 def test_variances_of_sites_people_and_residual_are_those_of_the_balanced_anova():
     table = nested(0)
-    found = statistics.mixed_model(table, site="site")
+    found = mixed_model(table, site="site")
     sites, people, contrasts = 12, 8, 4
     x = table["area_mm2"].to_numpy().reshape(sites, people, contrasts)
     persons = x.mean(axis=2)
@@ -216,7 +221,7 @@ def test_variances_of_sites_people_and_residual_are_those_of_the_balanced_anova(
 def test_the_mixed_model_finds_the_contrasts_effect_with_a_tenth_of_the_values_missing():
     table = nested(1)
     table.loc[table.sample(frac=0.1, random_state=0).index, "area_mm2"] = np.nan
-    found = statistics.mixed_model(table, site="site")
+    found = mixed_model(table, site="site")
     effects = found.fixed.set_index("term")["estimate"]
     for contrast in (1, 2, 3):
         assert effects[f"C(contrast)[T.c{contrast}]"] == pytest.approx(contrast, abs=0.5)
@@ -225,7 +230,7 @@ def test_the_mixed_model_finds_the_contrasts_effect_with_a_tenth_of_the_values_m
     assert found.n_rows == table["area_mm2"].notna().sum()
 
 
-@pytest.mark.parametrize("test", [statistics.icc, statistics.repeated_measures_anova])
+@pytest.mark.parametrize("test", [icc, repeated_measures_anova])
 def test_double_rows_and_too_few_people_are_refused(test):
     with pytest.raises(ValueError, match="several"):
         test(pd.concat([tidy(JUDGES), tidy(JUDGES)]))

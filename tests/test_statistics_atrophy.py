@@ -5,7 +5,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from softseg_study import statistics
+from softseg_study.statistics.atrophy import atrophy_response, measured_atrophy, visit_fits
+from softseg_study.statistics.components import variance_components
+from softseg_study.statistics.studies import power, simulated_power
+from softseg_study.statistics.study_table import contrast_cost, sample_size_table
 from softseg_study.statistics.wording import say_cost, say_response
 
 LOSSES = (0, 0, 1, 3, 5)
@@ -45,9 +48,9 @@ def test_measured_atrophy_is_the_loss_against_the_same_persons_baseline():
     ]
     columns = ["subject", "contrast", "method", "atrophy_percent", "area_mm2"]
     table = pd.DataFrame(rows, columns=columns)
-    same = statistics.measured_atrophy(table)
+    same = measured_atrophy(table)
     np.testing.assert_allclose(same["measured_percent"], same["atrophy_percent"])
-    other = statistics.measured_atrophy(table, other_contrast=True)
+    other = measured_atrophy(table, other_contrast=True)
     first = other[(other["contrast"] == "T1w") & (other["atrophy_percent"] == 2)].iloc[0]
     assert first["measured_percent"] == pytest.approx(100 * (1 - 70 * 0.98 / 75))
 
@@ -55,7 +58,7 @@ def test_measured_atrophy_is_the_loss_against_the_same_persons_baseline():
 def test_a_repeat_without_atrophy_is_compared_with_the_first_session():
     table = visits(losses=(0, 0, 5), people=1)
     table.loc[table["session"] == "ses-2", "area_mm2"] *= 1.01
-    found = statistics.measured_atrophy(table)
+    found = measured_atrophy(table)
     assert sorted(found["atrophy_percent"].unique()) == [0, 5]
     repeat = found[found["atrophy_percent"] == 0]["measured_percent"]
     np.testing.assert_allclose(repeat, -1)
@@ -63,15 +66,15 @@ def test_a_repeat_without_atrophy_is_compared_with_the_first_session():
 
 @pytest.mark.parametrize("response", [1.0, 0.4, 0.0, -0.3])
 def test_the_share_of_a_loss_that_a_method_shows_is_found_whatever_the_contrasts_add(response):
-    found = statistics.atrophy_response(statistics.visit_fits(visits(response))).iloc[0]
+    found = atrophy_response(visit_fits(visits(response))).iloc[0]
     assert found["response"] == pytest.approx(response, abs=1e-9)
     assert found["rescan_percent"] == pytest.approx(0, abs=1e-5)
     assert found["n"] == 6
 
 
 def test_the_rescan_deviation_is_the_one_that_made_the_scans():
-    fits = statistics.visit_fits(visits(noise=0.015, people=150))
-    found = statistics.atrophy_response(fits).iloc[0]
+    fits = visit_fits(visits(noise=0.015, people=150))
+    found = atrophy_response(fits).iloc[0]
     assert found["rescan_percent"] == pytest.approx(1.5, rel=0.04)
     # 95 % of people without a loss change less than 1.96 √2 SD between two scans.
     rng = np.random.default_rng(0)
@@ -85,7 +88,7 @@ def test_the_interval_of_the_response_covers_as_often_as_it_says():
     covered = 0
     for seed in range(100):
         table = visits(0.8, noise=0.02, people=4, seed=seed)
-        found = statistics.atrophy_response(statistics.visit_fits(table)).iloc[0]
+        found = atrophy_response(visit_fits(table)).iloc[0]
         covered += found["ci_low"] < 0.8 < found["ci_high"]
     assert 88 <= covered <= 100  # 95 % of 100, three standard errors
 
@@ -94,31 +97,31 @@ def test_missing_scans_and_empty_masks_leave_the_response_and_are_counted():
     table = visits(0.7)
     table.loc[table.index[::7], "area_mm2"] = np.nan
     table.loc[table.index[3], "area_mm2"] = 0.0
-    fits = statistics.visit_fits(table)
+    fits = visit_fits(table)
     assert fits["n_scans"].sum() == (table["area_mm2"] > 0).sum()
-    assert statistics.atrophy_response(fits).loc[0, "response"] == pytest.approx(0.7)
+    assert atrophy_response(fits).loc[0, "response"] == pytest.approx(0.7)
 
 
 def test_one_true_value_gives_no_response_and_still_a_rescan_deviation():
-    fits = statistics.visit_fits(visits(noise=0.01, losses=(0, 0), people=200))
-    found = statistics.atrophy_response(fits).iloc[0]
+    fits = visit_fits(visits(noise=0.01, losses=(0, 0), people=200))
+    found = atrophy_response(fits).iloc[0]
     assert np.isnan(found["response"])
     assert found["rescan_percent"] == pytest.approx(1.0, rel=0.1)
 
 
 def test_networks_of_several_seeds_are_fitted_apart_and_averaged_within_a_person():
     both = pd.concat([visits(r).assign(seed=r) for r in (0.5, 1.0)])
-    fits = statistics.visit_fits(both, by=("seed",))
+    fits = visit_fits(both, by=("seed",))
     assert len(fits) == 12
-    assert statistics.atrophy_response(fits).loc[0, "response"] == pytest.approx(0.75)
+    assert atrophy_response(fits).loc[0, "response"] == pytest.approx(0.75)
 
 
 def test_a_method_that_shows_half_of_a_loss_needs_four_times_the_people():
     table = crossed()
-    fits = [statistics.visit_fits(visits(r, noise=0.01)) for r in (1.0, 0.5)]
+    fits = [visit_fits(visits(r, noise=0.01)) for r in (1.0, 0.5)]
     options = {"atrophies_percent": [1], "n_resamples": 0}
     full, half = (
-        statistics.sample_size_table(
+        sample_size_table(
             table, fits=f.assign(response=r), designs=["cross-sectional, one contrast"], **options
         ).loc[0, "n_per_arm"]
         for f, r in zip(fits, (1.0, 0.5), strict=True)
@@ -127,8 +130,8 @@ def test_a_method_that_shows_half_of_a_loss_needs_four_times_the_people():
 
 
 def test_a_method_that_shows_no_loss_needs_infinitely_many():
-    fits = statistics.visit_fits(visits(noise=0.01)).assign(response=-0.1)
-    found = statistics.sample_size_table(
+    fits = visit_fits(visits(noise=0.01)).assign(response=-0.1)
+    found = sample_size_table(
         crossed(), fits=fits, atrophies_percent=[1], n_resamples=20, n_studies=10
     )
     assert np.isinf(found["n_per_arm"]).all()
@@ -137,8 +140,8 @@ def test_a_method_that_shows_no_loss_needs_infinitely_many():
 
 
 def test_the_rescan_deviation_of_the_visits_rules_the_design_with_one_contrast():
-    fits = statistics.visit_fits(visits(noise=0.005, people=40))
-    found = statistics.sample_size_table(
+    fits = visit_fits(visits(noise=0.005, people=40))
+    found = sample_size_table(
         crossed(), fits=fits, designs=["longitudinal, same contrast"], n_resamples=0
     )
     mean = crossed()["area_mm2"].mean()
@@ -146,10 +149,10 @@ def test_the_rescan_deviation_of_the_visits_rules_the_design_with_one_contrast()
 
 
 def test_an_uncertain_response_widens_the_interval():
-    fits = statistics.visit_fits(visits(noise=0.001, people=8))
+    fits = visit_fits(visits(noise=0.001, people=8))
     spread = fits.assign(response=np.linspace(0.2, 1.8, 8))
     narrow, wide = (
-        statistics.sample_size_table(
+        sample_size_table(
             crossed(people=200), fits=f.assign(response=f["response"] / f["response"].mean()),
             atrophies_percent=[2], n_resamples=100, designs=["cross-sectional, one contrast"],
         ).loc[0]
@@ -164,8 +167,8 @@ def test_variances_of_networks_are_averaged_and_not_their_areas():
     second["area_mm2"] = first["area_mm2"] + np.random.default_rng(9).normal(0, 3.0, len(first))
     both = pd.concat([first.assign(seed=1), second.assign(seed=2)])
     options = {"designs": ["longitudinal, different, adjusted"], "n_resamples": 0}
-    apart = statistics.sample_size_table(both, by=("seed",), **options).loc[0, "sd_mm2"]
-    each = [statistics.sample_size_table(t, **options).loc[0, "sd_mm2"] for t in (first, second)]
+    apart = sample_size_table(both, by=("seed",), **options).loc[0, "sd_mm2"]
+    each = [sample_size_table(t, **options).loc[0, "sd_mm2"] for t in (first, second)]
     assert apart == pytest.approx(np.sqrt(np.mean(np.square(each))))
 
 
@@ -183,22 +186,22 @@ def test_power_with_covariates_is_that_of_simulated_regressions(n):
         df = 2 * n - 2 - c
         error = np.sqrt(((y - x @ estimate) ** 2).sum() / df * inverse[0, 0])
         found += abs(estimate[0]) > stats.t.ppf(0.975, df) * error
-    expected = statistics.power(n, effect, covariates=c)
+    expected = power(n, effect, covariates=c)
     # The average imbalance stands for its distribution, which costs a little accuracy.
     assert found / studies == pytest.approx(expected, abs=0.035)
 
 
 def test_adjusted_studies_without_atrophy_find_one_in_twenty():
-    made = statistics.variance_components(crossed())
+    made = variance_components(crossed())
     for design in ("cross-sectional, mixed, adjusted", "longitudinal, different, adjusted"):
-        share, _, _ = statistics.simulated_power(made, 0, design, 12, n_studies=3000)
+        share, _, _ = simulated_power(made, 0, design, 12, n_studies=3000)
         assert share == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 3000))
 
 
 def test_the_cost_of_contrasts_is_the_difference_in_people_and_hours():
     table = pd.concat([crossed("hard"), crossed("soft", bias=(0.0, 0.0, 0.0))])
-    sizes = statistics.sample_size_table(table, n_resamples=0, minutes_per_scan=6)
-    cost = statistics.contrast_cost(sizes).set_index(["method", "study", "atrophy_percent"])
+    sizes = sample_size_table(table, n_resamples=0, minutes_per_scan=6)
+    cost = contrast_cost(sizes).set_index(["method", "study", "atrophy_percent"])
     row = cost.loc[("hard", "longitudinal", 1)]
     assert row["extra_people"] == 2 * (row["n_mixed"] - row["n_one"])
     assert row["extra_hours"] == pytest.approx(row["extra_people"] * 2 * 6 / 60)
@@ -208,15 +211,15 @@ def test_the_cost_of_contrasts_is_the_difference_in_people_and_hours():
 
 
 def test_sentences_say_what_was_measured_and_what_was_not():
-    response = statistics.atrophy_response(statistics.visit_fits(visits(0.5, noise=1e-4)))
+    response = atrophy_response(visit_fits(visits(0.5, noise=1e-4)))
     assert "shows 0.50 (" in say_response(response, "m")
     assert "not known" in say_response(response, "other")
-    sizes = statistics.sample_size_table(crossed(), n_resamples=20)
+    sizes = sample_size_table(crossed(), n_resamples=20)
     said = say_cost(sizes, "m", atrophy_percent=1)
     n = sizes.set_index(["design", "atrophy_percent"])["n_per_arm"]
     assert f"{n['longitudinal, same contrast', 1]:,.0f}" in said
     assert f"{n['longitudinal, different contrasts', 1]:,.0f}" in said
-    cost = statistics.contrast_cost(sizes).set_index(["study", "atrophy_percent"])
+    cost = contrast_cost(sizes).set_index(["study", "atrophy_percent"])
     for study in ("longitudinal", "cross-sectional"):
         said = say_cost(sizes, "m", atrophy_percent=1, study=study)
         assert f"{cost.loc[(study, 1), 'extra_people']:,.0f} more people" in said
@@ -226,7 +229,7 @@ def test_sentences_say_what_was_measured_and_what_was_not():
 
 @pytest.mark.filterwarnings("error")
 def test_a_method_that_shows_no_loss_is_called_so_without_a_warning():
-    sizes = statistics.sample_size_table(crossed(), n_resamples=0)
+    sizes = sample_size_table(crossed(), n_resamples=0)
     sizes["n_per_arm"] = sizes["scanner_hours"] = np.inf
-    assert statistics.contrast_cost(sizes)["extra_people"].isna().all()
+    assert contrast_cost(sizes)["extra_people"].isna().all()
     assert "no number of people" in say_cost(sizes, "m", atrophy_percent=1)

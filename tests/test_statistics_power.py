@@ -6,8 +6,11 @@ import pytest
 from scipy import integrate, stats
 from statsmodels.stats.power import TTestIndPower
 
-from softseg_study import statistics
-from softseg_study.statistics import loss_bias
+from softseg_study.statistics import loss_bias, studies
+from softseg_study.statistics.components import DESIGNS, Components, repeat_sd, variance_components
+from softseg_study.statistics.loss_bias import area_bias_percent
+from softseg_study.statistics.studies import sample_size, simulated_power, study_size
+from softseg_study.statistics.study_table import sample_size_table
 
 
 def simulated_csa(n=400, person=6.0, residual=1.0, bias=(-4.0, 0.0, 1.0, 3.0), seed=0):
@@ -29,37 +32,35 @@ def components(**options):
         "mean_mm2": 72.0, "person_sd": 6.0, "contrast_means_mm2": (-4.0, 0.0, 1.0, 3.0),
         "residual_sd": 1.5, "rescan_sd": 0.7,
     }  # fmt: skip
-    return statistics.Components(**(defaults | options))
+    return Components(**(defaults | options))
 
 
 @pytest.mark.parametrize("effect", [0.1, 0.35, 0.8, 1.5, 3.0])
 @pytest.mark.parametrize("power", [0.8, 0.9])
 def test_sample_size_is_that_of_statsmodels(effect, power):
     expected = TTestIndPower().solve_power(effect, power=power, alpha=0.05)
-    assert statistics.sample_size(effect, target_power=power) == np.ceil(expected)
+    assert sample_size(effect, target_power=power) == np.ceil(expected)
 
 
 def test_power_is_known_over_the_whole_range_and_grows_with_n_and_effect():
     effects, sizes = np.geomspace(1e-3, 60, 30), np.geomspace(2, 1e6, 30)
-    found = np.array([[statistics.power(n, e) for n in sizes] for e in effects])
+    found = np.array([[studies.power(n, e) for n in sizes] for e in effects])
     assert np.isfinite(found).all()
     assert (np.diff(found, axis=0) > -1e-9).all()
     assert (np.diff(found, axis=1) > -1e-9).all()
 
 
 def test_power_of_no_effect_is_the_level_of_the_test():
-    assert statistics.power(20, 0.0) == pytest.approx(0.05)
+    assert studies.power(20, 0.0) == pytest.approx(0.05)
 
 
 def test_sample_size_grows_with_the_square_of_one_over_the_atrophy():
-    one, two = (
-        statistics.study_size(components(), a, "cross-sectional, one contrast") for a in (1, 2)
-    )
+    one, two = (study_size(components(), a, "cross-sectional, one contrast") for a in (1, 2))
     assert one == pytest.approx(4 * two, rel=0.01)
 
 
 def test_variance_components_are_those_that_made_the_data():
-    found = statistics.variance_components(simulated_csa())
+    found = variance_components(simulated_csa())
     assert found.mean_mm2 == pytest.approx(72, abs=1)
     assert found.person_sd == pytest.approx(6, rel=0.1)
     assert found.residual_sd == pytest.approx(1, rel=0.1)
@@ -71,13 +72,13 @@ def test_repeats_give_the_sd_of_one_measurement():
     rng = np.random.default_rng(0)
     truth = rng.normal(72, 7, 4000)
     first, second = truth + rng.normal(0, 0.8, (2, 4000))
-    assert statistics.repeat_sd(first, second) == pytest.approx(0.8, rel=0.03)
+    assert repeat_sd(first, second) == pytest.approx(0.8, rel=0.03)
 
 
 def test_different_contrasts_cost_nothing_where_the_area_does_not_depend_on_them():
     same = components(contrast_means_mm2=(0.0, 0.0, 0.0), rescan_sd=1.5)
     for kind in ("cross-sectional", "longitudinal"):
-        sds = [same.measurement_sd(d) for d in statistics.DESIGNS if d.startswith(kind)]
+        sds = [same.measurement_sd(d) for d in DESIGNS if d.startswith(kind)]
         assert sds == pytest.approx([sds[0]] * 3)
 
 
@@ -95,27 +96,27 @@ def test_measured_sd_of_different_contrasts_is_the_sd_over_all_ordered_pairs():
     assert found == pytest.approx(np.sqrt((pairs**2).mean() + 2 * 1.5**2))
 
 
-@pytest.mark.parametrize("design", list(statistics.DESIGNS))
+@pytest.mark.parametrize("design", list(DESIGNS))
 def test_simulated_studies_have_the_power_that_the_formula_promises(design):
-    n = statistics.study_size(components(), 3, design)
-    _, low, high = statistics.simulated_power(components(), 3, design, int(n), n_studies=1500)
+    n = study_size(components(), 3, design)
+    _, low, high = simulated_power(components(), 3, design, int(n), n_studies=1500)
     # Wilson's interval at the 95 % level, widened to a level at which four designs all pass.
     middle, half = (low + high) / 2, (high - low) / 2
     made = components()
     effect = 72 * 0.03 / made.measurement_sd(design)
-    exact = statistics.power(n, effect, covariates=made.covariates(design))
+    exact = studies.power(n, effect, covariates=made.covariates(design))
     assert abs(middle - exact) < 1.7 * half
 
 
 @pytest.mark.filterwarnings("error")
 def test_a_method_without_any_spread_shows_every_atrophy():
     exact = components(person_sd=0.0, residual_sd=0.0, rescan_sd=0.0)
-    found = statistics.simulated_power(exact, 1, "longitudinal, same contrast", 2, n_studies=50)
+    found = simulated_power(exact, 1, "longitudinal, same contrast", 2, n_studies=50)
     assert found[0] == 1
 
 
 def test_simulated_studies_of_no_atrophy_find_one_in_twenty():
-    share, _, _ = statistics.simulated_power(
+    share, _, _ = simulated_power(
         components(), 0, "longitudinal, different contrasts", 30, n_studies=3000
     )
     assert share == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 3000))
@@ -124,7 +125,7 @@ def test_simulated_studies_of_no_atrophy_find_one_in_twenty():
 def test_the_table_shows_what_dependence_on_the_contrast_costs():
     steady = simulated_csa(n=30, bias=(0.0, 0.0, 0.0, 0.0))
     table = pd.concat([simulated_csa(n=30).assign(method="hard"), steady.assign(method="soft")])
-    found = statistics.sample_size_table(table, atrophies_percent=[2], n_resamples=50)
+    found = sample_size_table(table, atrophies_percent=[2], n_resamples=50)
     n = found.set_index(["method", "design"])["n_per_arm"]
     assert (
         n["hard", "longitudinal, different contrasts"]
@@ -145,7 +146,7 @@ def test_the_table_shows_what_dependence_on_the_contrast_costs():
 def test_three_people_give_a_wide_interval_and_one_gives_a_note():
     table = simulated_csa(n=3)
     one = simulated_csa(n=1).assign(method="one")
-    found = statistics.sample_size_table(pd.concat([table, one]), n_resamples=50)
+    found = sample_size_table(pd.concat([table, one]), n_resamples=50)
     assert (found.loc[found["method"] == "m", "ci_low"] >= 2).all()
     assert found.loc[found["method"] == "one", "note"].tolist() == [
         "n too small: 1 participants with all contrasts"
@@ -190,9 +191,9 @@ def test_the_jump_is_where_both_predictions_cost_the_same():
 
 def test_proper_losses_keep_the_area_and_adaptive_wing_adds_to_it():
     for loss in ("mean_squared_error", "soft_cross_entropy"):
-        assert abs(statistics.area_bias_percent(loss)) < 1e-6
-    assert 2 < statistics.area_bias_percent("adaptive_wing", edge_sd_mm=0.3) < 4
-    assert statistics.area_bias_percent(edge_sd_mm=0.01) == pytest.approx(0, abs=0.2)
+        assert abs(area_bias_percent(loss)) < 1e-6
+    assert 2 < area_bias_percent("adaptive_wing", edge_sd_mm=0.3) < 4
+    assert area_bias_percent(edge_sd_mm=0.01) == pytest.approx(0, abs=0.2)
 
 
 def test_the_area_of_an_uncertain_disk_is_the_integral_over_rings():
@@ -202,7 +203,7 @@ def test_the_area_of_an_uncertain_disk_is_the_integral_over_rings():
     best = loss_bias.best_prediction(p)
     area = integrate.trapezoid(2 * np.pi * r * best, r)
     true = np.pi * (radius**2 + sd**2)
-    found = statistics.area_bias_percent(radius_mm=radius, edge_sd_mm=sd)
+    found = area_bias_percent(radius_mm=radius, edge_sd_mm=sd)
     assert found == pytest.approx(100 * (area / true - 1), abs=0.02)
 
 

@@ -5,7 +5,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from softseg_study import statistics
+from softseg_study.statistics.agreement import bland_altman, contrast_agreement, icc
+from softseg_study.statistics.comparison import adjust, compare_methods, paired_test
+from softseg_study.statistics.models import mixed_model, repeated_measures_anova
+from softseg_study.statistics.studies import power, sample_size
+from softseg_study.statistics.study_table import sample_size_table
 
 GIRLS = [
     [21, 20, 21.5, 23], [21, 21.5, 24, 25.5], [20.5, 24, 24.5, 26], [23.5, 24.5, 25, 26.5],
@@ -37,7 +41,7 @@ def orthodont():
 
 def test_the_mixed_model_of_the_growing_jaws_is_the_one_that_pinheiro_and_bates_print():
     """Mixed-Effects Models in S and S-PLUS: lme(distance ~ age + Sex, ~ 1 | Subject)."""
-    found = statistics.mixed_model(orthodont(), fixed="age + C(sex, Treatment('boy'))")
+    found = mixed_model(orthodont(), fixed="age + C(sex, Treatment('boy'))")
     printed = {"Intercept": (17.70671, 0.83392), "age": (0.66019, 0.06161)}
     rows = found.fixed.set_index("term")
     for term, (estimate, error) in printed.items():
@@ -52,7 +56,7 @@ def test_the_mixed_model_of_the_growing_jaws_is_the_one_that_pinheiro_and_bates_
 
 
 def test_the_signed_rank_test_of_the_depressed_patients_is_the_one_that_r_prints():
-    found = statistics.paired_test(np.array(BEFORE), np.array(AFTER))
+    found = paired_test(np.array(BEFORE), np.array(AFTER))
     assert found["p"] == pytest.approx(0.0390625)
     # V = 40 of 45: the positive ranks' share minus the negative ones'.
     assert found["rank_biserial"] == pytest.approx((40 - 5) / 45)
@@ -61,18 +65,18 @@ def test_the_signed_rank_test_of_the_depressed_patients_is_the_one_that_r_prints
 
 def test_holms_correction_of_four_values_is_the_one_worked_by_hand():
     # Sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1, and never falling.
-    found = statistics.adjust([0.01, 0.04, 0.03, 0.005], "holm")
+    found = adjust([0.01, 0.04, 0.03, 0.005], "holm")
     np.testing.assert_allclose(found, [0.03, 0.06, 0.06, 0.02])
-    found = statistics.adjust([0.01, 0.04, 0.03, 0.005], "bonferroni")
+    found = adjust([0.01, 0.04, 0.03, 0.005], "bonferroni")
     np.testing.assert_allclose(found, [0.04, 0.16, 0.12, 0.02])
 
 
 def test_power_and_sample_size_are_those_of_rs_power_t_test():
     """Examples of its help page: n = 20, delta = 1, sd = 1; and power = 0.90, delta = 1."""
     # By default R leaves out the chance to find the wrong sign, here 2e-7.
-    assert statistics.power(20, 1.0) == pytest.approx(0.8689528, abs=5e-7)
-    assert statistics.power(22.02110, 1.0) == pytest.approx(0.9, abs=1e-6)
-    assert statistics.sample_size(1.0, target_power=0.9) == 23
+    assert power(20, 1.0) == pytest.approx(0.8689528, abs=5e-7)
+    assert power(22.02110, 1.0) == pytest.approx(0.9, abs=1e-6)
+    assert sample_size(1.0, target_power=0.9) == 23
 
 
 def uneven(n, rng):
@@ -89,7 +93,7 @@ def tidy(x):
 
 def test_epsilon_keeps_the_error_rate_of_the_anova_where_contrasts_vary_unalike():
     rng = np.random.default_rng(0)
-    found = [statistics.repeated_measures_anova(tidy(uneven(15, rng))) for _ in range(200)]
+    found = [repeated_measures_anova(tidy(uneven(15, rng))) for _ in range(200)]
     plain, corrected = (np.mean([f[p] < 0.05 for f in found]) for p in ("p", "p_gg"))
     assert plain > 0.07
     assert corrected < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 200)
@@ -101,7 +105,7 @@ def test_the_mixed_models_wald_test_of_contrasts_keeps_its_error_rate():
     alarms = 0
     for _ in range(300):
         x = rng.normal(70, 7, (30, 1)) + rng.normal(size=(30, 4))
-        alarms += statistics.mixed_model(tidy(x)).effect["p"] < 0.05
+        alarms += mixed_model(tidy(x)).effect["p"] < 0.05
     # Wald's test knows no degrees of freedom, so that a little more than 5 % is its own.
     assert alarms / 300 < 0.06 + 3 * np.sqrt(0.05 * 0.95 / 300)
 
@@ -120,7 +124,7 @@ def test_the_whole_comparison_of_equal_methods_seldom_finds_a_difference(monkeyp
     )
     rng = np.random.default_rng(2)
     # Holm's values are nowhere above Bonferroni's: what holds for them holds for both.
-    found = [statistics.compare_methods(equal_methods(rng), "sd_mm2") for _ in range(80)]
+    found = [compare_methods(equal_methods(rng), "sd_mm2") for _ in range(80)]
     alarms = [table["p_adjusted"].min() < 0.05 for table in found]
     assert np.mean(alarms) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 80)
 
@@ -128,9 +132,7 @@ def test_the_whole_comparison_of_equal_methods_seldom_finds_a_difference(monkeyp
 def test_holm_finds_whatever_bonferroni_finds():
     rng = np.random.default_rng(3)
     p = rng.uniform(0, 0.05, (200, 6))
-    holm, bonferroni = (
-        np.array([statistics.adjust(row, c) for row in p]) for c in ("holm", "bonferroni")
-    )
+    holm, bonferroni = (np.array([adjust(row, c) for row in p]) for c in ("holm", "bonferroni"))
     assert (holm <= bonferroni + 1e-12).all()
     assert (holm < 0.05).sum() > (bonferroni < 0.05).sum()
 
@@ -141,12 +143,12 @@ def test_people_who_lack_a_contrast_are_left_out_where_they_must_be_and_n_says_s
     table = tidy(rng.normal(70, 6, (12, 1)) + rng.normal(size=(12, 4))).assign(method="m")
     lacking = (table["subject"] < 3) & (table["contrast"] == contrast)
     table.loc[lacking, "area_mm2"] = np.nan
-    assert statistics.repeated_measures_anova(table)["n"] == 9
-    assert set(statistics.icc(table)["n"]) == {9}
-    assert set(statistics.sample_size_table(table, n_resamples=0)["n"]) == {9}
-    model = statistics.mixed_model(table)
+    assert repeated_measures_anova(table)["n"] == 9
+    assert set(icc(table)["n"]) == {9}
+    assert set(sample_size_table(table, n_resamples=0)["n"]) == {9}
+    model = mixed_model(table)
     assert (model.n_subjects, model.n_rows) == (12, 45)
-    pairs = statistics.contrast_agreement(table)
+    pairs = contrast_agreement(table)
     of_it = (pairs["contrast_a"] == contrast) | (pairs["contrast_b"] == contrast)
     assert set(pairs.loc[of_it, "n"]) == {9}
     assert set(pairs.loc[~of_it, "n"]) == {12}
@@ -154,6 +156,6 @@ def test_people_who_lack_a_contrast_are_left_out_where_they_must_be_and_n_says_s
 
 def test_bland_and_altmans_limits_hold_the_share_that_they_promise():
     rng = np.random.default_rng(5)
-    found = statistics.bland_altman(rng.normal(1, 2, 20_000), np.zeros(20_000))
+    found = bland_altman(rng.normal(1, 2, 20_000), np.zeros(20_000))
     inside = stats.norm.cdf(found["high"], 1, 2) - stats.norm.cdf(found["low"], 1, 2)
     assert inside == pytest.approx(0.95, abs=0.004)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from softseg_study.statistics import compare_methods
+from softseg_study.statistics.comparison import compare_methods
 from softseg_study.statistics.wording import say_comparison, say_p
 
 

@@ -8,8 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from softseg.errors import InputError
-from softseg.network import PRESETS, build_network, save_weights
-from softseg.segmentation import Model, at_temperature, fit_temperature, segment_with_findings
+from softseg.network.config import PRESETS
+from softseg.network.unet import build_network
+from softseg.network.weights import save_weights
+from softseg.segmentation.engine import Model, segment_with_findings
+from softseg.segmentation.temperature import at_temperature, fit_temperature
 from softseg.volume import Volume
 
 temperatures = st.floats(0.2, 5.0)

@@ -19,20 +19,16 @@ from softseg.augmentation import get_augmentation
 from softseg.contrasts import CONTRASTS
 from softseg.errors import InputError
 from softseg.losses import LOSSES
-from softseg.network import (
-    PRESETS,
-    NetworkConfig,
-    available_weights,
-    build_network,
-    load_weights,
-    save_weights,
-)
-from softseg.training import History, TrainingConfig, example_patch, fit
+from softseg.network.config import PRESETS, NetworkConfig
+from softseg.network.unet import build_network
+from softseg.network.weights import available_weights, load_weights, save_weights
 from softseg.training.batches import Batches, Pool
 from softseg.training.cache import cache_folder
 from softseg.training.checkpoint import PlainCheckpoints, decode, encode
-from softseg.training.fitting import round_ends
-from softseg.training.material import find_data, find_pools, make_network
+from softseg.training.config import TrainingConfig
+from softseg.training.fitting import fit, round_ends
+from softseg.training.history import History
+from softseg.training.material import example_patch, find_data, find_pools, make_network
 from softseg.training.objective import make_loss, rate_factor
 from softseg.training.patches import PatchOrder, window
 from softseg.volume import Volume

@@ -12,8 +12,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from tube_cohort import write_tubes
 
-from softseg.network import PRESETS, build_network
-from softseg.training import TrainingConfig, fit
+from softseg.network.config import PRESETS
+from softseg.network.unet import build_network
+from softseg.training.config import TrainingConfig
+from softseg.training.fitting import fit
 from softseg.training.objective import make_loss
 from softseg.training.runtime import choose_precision
 

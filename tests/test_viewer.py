@@ -11,7 +11,7 @@ from PIL import Image
 
 from softseg.errors import InputError
 from softseg.volume import Volume
-from softseg_study import figures
+from softseg_study.figures.viewer import slice_viewer, view_person
 
 SPACING_MM = {"T1w": (1.0, 1.0, 1.0), "T2star": (0.5, 0.5, 5.0)}
 RADIUS_MM = 5.0
@@ -37,7 +37,7 @@ def person():
 def viewer():
     images, hard, soft = person()
     levels = soft["T1w"].like(np.where(soft["T1w"].data > 0, 3, 0))
-    return figures.slice_viewer(images, hard, soft, levels=levels)
+    return slice_viewer(images, hard, soft, levels=levels)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def cell(contrast, kind, height):
 def test_the_same_volumes_give_the_same_bytes(viewer):
     images, hard, soft = person()
     levels = soft["T1w"].like(np.where(soft["T1w"].data > 0, 3, 0))
-    assert figures.slice_viewer(images, hard, soft, levels=levels) == viewer
+    assert slice_viewer(images, hard, soft, levels=levels) == viewer
 
 
 def test_the_page_asks_nobody_for_anything(viewer):
@@ -107,7 +107,7 @@ def test_the_front_is_up_and_the_persons_right_is_left():
     image = np.full_like(soft["T1w"].data, 0.1)
     image[10:13, 17:20, :], image[19:22, 25:28, :] = 0.5, 1.0
     images["T1w"] = images["T1w"].like(image)
-    found = figures.slice_viewer({"T1w": images["T1w"]}, hard, soft)
+    found = slice_viewer({"T1w": images["T1w"]}, hard, soft)
     data = json.loads(re.search(r"const data = (\{.*\});", found.html)[1])
     sprite = data["contrasts"][0]["image"].split(",")[1]
     grey = np.asarray(Image.open(io.BytesIO(base64.b64decode(sprite))).convert("L"), dtype=int)
@@ -137,7 +137,7 @@ def test_a_thick_slice_stays_while_thin_ones_change(data):
 
 def test_levels_are_named_where_they_are_known(data):
     assert set(data["levels"]) == {"C3"}
-    plain = figures.slice_viewer(*person())
+    plain = slice_viewer(*person())
     assert '"levels":["","",' in plain.html
 
 
@@ -145,14 +145,14 @@ def test_masks_without_a_shared_height_are_an_error_that_says_so():
     images, hard, soft = person()
     soft["T1w"] = soft["T1w"].like(np.zeros_like(soft["T1w"].data))
     with pytest.raises(InputError, match="some height must be covered in all contrasts"):
-        figures.slice_viewer(images, hard, soft)
+        slice_viewer(images, hard, soft)
 
 
 def test_an_empty_stretch_of_a_mask_has_no_area():
     images, hard, soft = person()
     gap = hard["T1w"].data.copy()
     gap[:, :, 20:35] = 0
-    found = figures.slice_viewer(images, {**hard, "T1w": hard["T1w"].like(gap)}, soft)
+    found = slice_viewer(images, {**hard, "T1w": hard["T1w"].like(gap)}, soft)
     data = json.loads(re.search(r"const data = (\{.*\});", found.html)[1])
     assert None in data["contrasts"][0]["areas_mm2"]["hard"]
     assert None not in data["contrasts"][1]["areas_mm2"]["hard"]
@@ -160,13 +160,13 @@ def test_an_empty_stretch_of_a_mask_has_no_area():
 
 def test_the_description_is_escaped():
     images, hard, soft = person()
-    found = figures.slice_viewer(images, hard, soft, description='<b> & "quoted"')
+    found = slice_viewer(images, hard, soft, description='<b> & "quoted"')
     assert "<b>" not in found.html
     assert "&lt;b&gt; &amp; &quot;quoted&quot;" in found.html
 
 
 def test_a_person_of_a_data_set_is_shown_with_the_names_of_the_levels(tmp_path):
-    from softseg.dataset import Dataset
+    from softseg.dataset.index import Dataset
 
     images, hard, soft = person()
     files = {"T1w": "T1w", "T2star": "T2star"}
@@ -183,7 +183,7 @@ def test_a_person_of_a_data_set_is_shown_with_the_names_of_the_levels(tmp_path):
     level.save(tmp_path / "derivatives/labels/sub-01/anat/sub-01_T1w_label-vertebrae_dseg.nii.gz")
     (tmp_path / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.9.0"}')
     dataset = Dataset.index(tmp_path, cache=False)
-    found = figures.view_person(dataset, "sub-01")
+    found = view_person(dataset, "sub-01")
     assert found.html.count('"title":"') == 2
     assert '"levels":["T1",' in found.html
-    assert '"levels":["","",' in figures.view_person(dataset, "sub-01", levels=("no", "x")).html
+    assert '"levels":["","",' in view_person(dataset, "sub-01", levels=("no", "x")).html

@@ -8,7 +8,7 @@ import pytest
 from test_browser import BACKGROUND, TOO_WIDE, WIDTHS, Browser
 from test_viewer import person
 
-from softseg_study import figures
+from softseg_study.figures.viewer import slice_viewer
 
 pytestmark = pytest.mark.browser
 
@@ -30,7 +30,7 @@ def browser(tmp_path_factory) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("page") / "viewer.html"
-    html = figures.slice_viewer(*person()).html
+    html = slice_viewer(*person()).html
     head = (
         '<!doctype html><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     )

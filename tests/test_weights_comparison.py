@@ -12,8 +12,9 @@ from reference_areas import LIMIT_PERCENT, changes, measure_reference, reference
 from segmentation_network import CONFIG, trained, tube
 
 from softseg import cli
-from softseg.dataset import Dataset
-from softseg.network import available_weights, build_network, save_weights
+from softseg.dataset.index import Dataset
+from softseg.network.unet import build_network
+from softseg.network.weights import available_weights, save_weights
 from softseg.segmentation.weights_comparison import compare_areas, measure_weights
 from softseg.volume import Volume
 
@@ -212,8 +213,8 @@ def test_an_image_that_cannot_be_read_or_holds_no_cord_stops_nobody(
 
 
 def test_areas_are_those_of_the_masks_that_segment_writes(tubes, weights, tmp_path):
-    from softseg.csa import measure
-    from softseg.segmentation import segment
+    from softseg.csa.measure import measure
+    from softseg.segmentation.engine import segment
 
     path = weights / "old.safetensors"
     dataset = Dataset.index(tubes, subjects=["sub-02"], contrasts=["T2w"], cache=False)

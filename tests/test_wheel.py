@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from softseg.network import available_weights
+from softseg.network.weights import available_weights
 from softseg.phantom.acquisition import acquire
 from softseg.phantom.anatomy import random_anatomy
 from softseg.volume import Volume

@@ -39,7 +39,8 @@ def compare_weights(
     Example: `softseg compare-weights axial new.safetensors data/phantom -o drift.csv --most 0.5`
     """
     from softseg.cli.progress import progress
-    from softseg.dataset import Dataset, split_commas
+    from softseg.dataset.index import Dataset
+    from softseg.dataset.names import split_commas
     from softseg.errors import InputError
     from softseg.files import replacing
     from softseg.segmentation.batch import check_writable

@@ -67,8 +67,8 @@ def csa(
 
     Example: `softseg csa sub-01_softseg.nii.gz -o csa.csv --disc 3:0,-12,40 --per-level`
     """
-    from softseg.csa import adjust_area
     from softseg.csa.batch import Choice, measure_many, with_adjusted_area
+    from softseg.csa.norm import adjust_area
     from softseg.csa.options import check_outputs, one_source, parse_discs, parse_range
     from softseg.events import tell
     from softseg.files import check_writable
@@ -114,8 +114,8 @@ def _write(
     sex: str,
     about: dict,
 ) -> None:
-    from softseg.csa import against_norm, length_profile
-    from softseg.provenance import signed
+    from softseg.csa.norm import against_norm, length_profile
+    from softseg.provenance.records import signed
 
     # Everything is computed before anything is written.
     along = length_profile(every) if profile or plot else None

@@ -40,9 +40,9 @@ def fetch(
     Example: `softseg fetch spine-generic data/spine-generic --subjects sub-amu01,sub-amu02`
     """
     from softseg import fetch as fetching
-    from softseg.dataset import split_commas
+    from softseg.dataset.names import split_commas
     from softseg.events import form, tell
-    from softseg.provenance import now
+    from softseg.provenance.records import now
 
     since = now()
     if dataset == "spine-generic":

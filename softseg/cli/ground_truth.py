@@ -83,11 +83,12 @@ def ground_truth(
 
     Example: `softseg ground-truth data/phantom --reference T2w --jobs 2`
     """
-    from softseg.dataset import Dataset, split_commas
+    from softseg.dataset.index import Dataset
+    from softseg.dataset.names import split_commas
     from softseg.errors import InputError
     from softseg.events import form
-    from softseg.ground_truth import Settings, make_ground_truth
-    from softseg.provenance import now, record_folder
+    from softseg.ground_truth.batch import Settings, make_ground_truth
+    from softseg.provenance.records import now, record_folder
 
     if jobs < 1:
         raise InputError(f"--jobs: at least 1, found {jobs}")
@@ -140,7 +141,7 @@ def ground_truth(
             leave_out=("quality_control", "exclude.yml"),
         )
     if page and (folders[0] / "report.csv").is_file():
-        from softseg.quality_control import write_ground_truth_page
+        from softseg.quality_control.page import write_ground_truth_page
 
         written = write_ground_truth_page(dataset, pipeline=output, labels=labels, crop_mm=qc_crop)
         typer.echo(f"page: {written}")

@@ -40,7 +40,7 @@ def phantom(
     """
     from softseg.events import form
     from softseg.phantom.cohort import RECIPE_FILE, write_cohort
-    from softseg.provenance import now, record_folder
+    from softseg.provenance.records import now, record_folder
 
     since = now()
     folder = write_cohort(

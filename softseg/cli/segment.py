@@ -102,7 +102,7 @@ def segment(
     softseg segment my_bids_dataset -o my_bids_dataset/derivatives/softseg
     """
     from softseg.events import event, tell
-    from softseg.network import ACTIVATIONS
+    from softseg.network.config import ACTIVATIONS
     from softseg.segmentation import batch
     from softseg.segmentation.engine import Model
     from softseg.segmentation.predict import limit_threads
@@ -156,7 +156,7 @@ def _beside(mask: Path) -> Path:
 
 def _signed(outcomes: Iterable, used: dict, describe: Callable[[], None]) -> Iterator:
     """Say beside each mask where it comes from; describe the folder with the first."""
-    from softseg.provenance import complete, sign
+    from softseg.provenance.records import complete, sign
 
     described = False
     for outcome in outcomes:
@@ -209,7 +209,7 @@ def _report(
     if csa and (tables or not failed):
         _write_table(tables, csa, used)
     if items:
-        from softseg.quality_control import write_page
+        from softseg.quality_control.page import write_page
 
         page = write_page(qc, items, title="Spinal cord segmentation", crop_mm=qc_crop)
         print(f"to look at: {page}")
@@ -221,7 +221,7 @@ def _report(
 def _areas(outcome, say: Callable):
     import warnings
 
-    from softseg.csa import measure
+    from softseg.csa.measure import measure
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -232,7 +232,7 @@ def _areas(outcome, say: Callable):
 
 
 def _picture(outcome):
-    from softseg.quality_control import Item
+    from softseg.quality_control.page import Item
 
     doubtful = (outcome.note,) if outcome.note else ()
     # By path, so that a page over a thousand images holds none of them.
@@ -244,7 +244,7 @@ def _write_table(tables: list, path: Path, used: dict) -> None:
     import pandas as pd
 
     from softseg.csa.measure import COLUMNS
-    from softseg.provenance import signed
+    from softseg.provenance.records import signed
 
     tables = [table for table in tables if len(table)]
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)

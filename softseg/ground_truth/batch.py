@@ -11,7 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from softseg.contrasts import CONTRASTS, REFERENCE, UNSEEN_CONTRASTS
-from softseg.dataset import Dataset, describe_pipeline
+from softseg.dataset.index import Dataset
+from softseg.dataset.writing import describe_pipeline
 from softseg.errors import InputError
 from softseg.files import check_writable, remove_leftovers, replacing
 from softseg.ground_truth.report import Bounds, summarise

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.volume import Volume
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from softseg.dataset import Dataset, generated_by
+from softseg.dataset.index import Dataset
+from softseg.dataset.writing import generated_by
 from softseg.errors import InputError
 from softseg.files import remove_leftovers, replacing, sha256, write_json
 from softseg.ground_truth.masks import load_mask

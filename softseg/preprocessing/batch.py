@@ -8,8 +8,7 @@ from typing import Any
 import nibabel as nib
 
 from softseg.contrasts import CONTRASTS, Contrast
-from softseg.dataset import generated_by
-from softseg.dataset.writing import BIDS_VERSION
+from softseg.dataset.writing import BIDS_VERSION, generated_by
 from softseg.errors import InputError
 from softseg.files import write_json
 from softseg.preprocessing.diffusion import mean_diffusion

@@ -16,7 +16,7 @@ from string import Template
 import numpy as np
 import pandas as pd
 
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.files import replacing
 from softseg.quality_control.drawing import COLORS, Source, draw

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from softseg.dataset import Dataset, describe_pipeline, generated_by
+from softseg.dataset.index import Dataset
+from softseg.dataset.writing import describe_pipeline, generated_by
 from softseg.errors import InputError
 from softseg.files import remove_leftovers, replacing, write_json
 from softseg.segmentation.engine import Model, Segmentation, segment_with_findings

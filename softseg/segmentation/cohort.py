@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from softseg.dataset import Dataset, describe_pipeline
+from softseg.dataset.index import Dataset
+from softseg.dataset.writing import describe_pipeline
 from softseg.segmentation.batch import Job, Options, run
 from softseg.segmentation.engine import Model
 

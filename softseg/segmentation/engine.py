@@ -9,7 +9,9 @@ import torch
 from torch import nn
 
 from softseg.errors import InputError
-from softseg.network import NetworkConfig, activate, load_weights
+from softseg.network.config import NetworkConfig
+from softseg.network.unet import activate
+from softseg.network.weights import load_weights
 from softseg.segmentation.components import (
     Findings,
     examine,

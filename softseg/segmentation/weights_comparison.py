@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from softseg import csa
-from softseg.dataset import Dataset
+from softseg.csa.measure import MeasurementWarning, measure
+from softseg.csa.plot import level_name
+from softseg.dataset.index import Dataset
 from softseg.errors import InputError, brief
 from softseg.volume import Volume
 
@@ -100,7 +101,7 @@ def _landmarks(dataset: Dataset, image: Any, levels: str) -> dict[str, Path]:
 def _measure_image(
     path: Path, image: Any, landmarks: Mapping[str, Path], models: Mapping[str, "Model"]
 ) -> list[dict]:
-    from softseg.segmentation import segment
+    from softseg.segmentation.engine import segment
 
     keys = {"image": str(image.path), "subject": image.subject, "contrast": image.contrast}
     try:
@@ -124,8 +125,8 @@ def _measure_image(
 
 def _slices(mask: Volume, landmarks: Mapping[str, Path]) -> list[dict]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", csa.MeasurementWarning)
-        table = csa.measure(mask, shape=False, **landmarks)
+        warnings.simplefilter("ignore", MeasurementWarning)
+        table = measure(mask, shape=False, **landmarks)
     whole = table[table["area_mm2"].notna() & ~table["flag"].str.contains("partial", regex=False)]
     return whole[["slice", "level", "area_mm2"]].to_dict("records")
 
@@ -166,7 +167,7 @@ def compare_areas(
     for contrast in [*contrasts, ALL] if len(contrasts) > 1 else contrasts:
         part = both[both["contrast"] == contrast]
         for level in sorted(part["level"].unique()):
-            name = ALL if level == _EVERY else csa.level_name(int(level))
+            name = ALL if level == _EVERY else level_name(int(level))
             found = _row(part[part["level"] == level], seed)
             rows.append({"contrast": contrast, "level": name} | found)
     return pd.DataFrame(rows, columns=COLUMNS)

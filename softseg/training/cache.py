@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.files import replacing
-from softseg.network import NetworkConfig
+from softseg.network.config import NetworkConfig
 from softseg.paths import RUNS
-from softseg.segmentation import prepare
+from softseg.segmentation.prepare import prepare
 from softseg.training.config import TrainingConfig
 from softseg.training.patches import PreparedPair
 from softseg.volume import Volume

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from softseg.network import save_weights
+from softseg.network.weights import save_weights
 from softseg.training.config import TrainingConfig
 
 LAST, BEST = "last.safetensors", "best.safetensors"

@@ -14,7 +14,7 @@ import pandas as pd
 
 from softseg.augmentation import get_augmentation
 from softseg.files import one_at_a_time, replacing, write_json
-from softseg.network import load_weights, save_weights
+from softseg.network.weights import load_weights, save_weights
 from softseg.training.batches import Batches
 from softseg.training.cache import fingerprint
 from softseg.training.card import model_card

@@ -8,9 +8,11 @@ import torch
 from torch import nn
 
 from softseg.augmentation import get_augmentation
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.errors import InputError
-from softseg.network import PRESETS, NetworkConfig, build_network, load_weights
+from softseg.network.config import PRESETS, NetworkConfig
+from softseg.network.unet import build_network
+from softseg.network.weights import load_weights
 from softseg.training.batches import Batches, Pool
 from softseg.training.cache import cache_folder, find_pairs, prepare_pairs
 from softseg.training.config import TrainingConfig

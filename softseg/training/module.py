@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from softseg.network import NetworkConfig
+from softseg.network.config import NetworkConfig
 from softseg.training.batches import Batches
 from softseg.training.config import TrainingConfig
 from softseg.training.objective import Loss, rate_factor

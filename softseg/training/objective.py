@@ -9,7 +9,8 @@ import torch
 
 from softseg.errors import InputError
 from softseg.losses import LOSSES, deep_supervision
-from softseg.network import NetworkConfig, activate
+from softseg.network.config import NetworkConfig
+from softseg.network.unet import activate
 from softseg.training.config import TrainingConfig
 
 Loss = Callable[[Any, torch.Tensor], torch.Tensor]

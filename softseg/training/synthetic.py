@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from softseg.errors import InputError
-from softseg.network import NetworkConfig
-from softseg.segmentation import normalise
+from softseg.network.config import NetworkConfig
+from softseg.segmentation.prepare import normalise
 from softseg.training.cache import CORD_ENDING, IMAGE_ENDING, SOFT_ENDING, _save, cord_table
 from softseg.training.config import TrainingConfig
 from softseg.training.patches import PreparedPair

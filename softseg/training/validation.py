@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from softseg.metrics import soft_dice
-from softseg.network import NetworkConfig
-from softseg.segmentation import segment
+from softseg.metrics.volumes import soft_dice
+from softseg.network.config import NetworkConfig
+from softseg.segmentation.engine import segment
 from softseg.volume import Volume
 
 Pair = tuple[str, str, Path, Path]

@@ -13,7 +13,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from checkout import copy_checkout, digests, run_workflow
 
-from softseg import provenance
+from softseg.provenance.checking import verify
 
 CLUSTER = Path(__file__).with_name("cluster.sh")
 PROFILES = ("--profile", "notebooks/profiles/slurm", "--workflow-profile", "tests/slurm/profile")
@@ -91,7 +91,7 @@ def test_the_tiny_scale_through_slurm_gives_the_bytes_of_one_core(project_root, 
     assert "tables/csa.csv" in same
     assert sum(name.endswith("model.safetensors") for name in same) == len(scale["models"])
     # Snakemake's own notes on the jobs are nobody's product.
-    findings = provenance.verify(run).findings
+    findings = verify(run).findings
     assert [each for each in findings if not each.file.startswith("benchmarks/")] == []
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.volume import Volume
 from softseg_study.competitors.contour import POLARITY, ContourSettings, follow_contour
 from softseg_study.competitors.masks import adopt_masks, segment_dataset

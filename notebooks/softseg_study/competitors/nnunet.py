@@ -22,7 +22,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from softseg.dataset import Dataset, describe_pipeline
+from softseg.dataset.index import Dataset
+from softseg.dataset.writing import describe_pipeline
 from softseg.errors import InputError
 from softseg.files import write_json
 from softseg.volume import Volume

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.volume import Volume
 from softseg_study.competitors.masks import segment_dataset

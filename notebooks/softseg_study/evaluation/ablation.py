@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from softseg_study import statistics
 from softseg_study.evaluation.comparison import PROPOSAL
 from softseg_study.evaluation.factors import Factors
 from softseg_study.evaluation.trainings import (
@@ -20,6 +19,8 @@ from softseg_study.evaluation.trainings import (
     training_luck,
     training_measures,
 )
+from softseg_study.statistics.comparison import adjust, compare_methods, paired_test
+from softseg_study.statistics.variability import contrast_variability
 
 CAPTIONS = {
     "sd_mm2": "SD of one person's areas over the contrasts (mm²)",
@@ -82,7 +83,7 @@ def compare_factors(
                 rows.append(named | {"n_contrasts": len(shared)} | found)
     table = pd.DataFrame(rows).reindex(columns=_COLUMNS)
     family = table.groupby(["factor", "measure"], sort=False)
-    table["p_adjusted"] = family["p"].transform(lambda p: statistics.adjust(p, correction))
+    table["p_adjusted"] = family["p"].transform(lambda p: adjust(p, correction))
     size = family["p"].transform("count") if correction != "none" else 1
     reachable = table["smallest_p"] * size
     table["verdict"] = [
@@ -106,7 +107,7 @@ def _compare_pair(
     for measure in (m for m in MEASURES if m in values and values[m].notna().any()):
         a, b = (_by_person(values, name, measure) for name in (method, base))
         a, b = a.align(b, join="inner")
-        found = statistics.paired_test(a, b, seed=seed)
+        found = paired_test(a, b, seed=seed)
         row = {key: found[key] for key in ("n", "ci_low", "ci_high", "p", "smallest_p")}
         row |= {"difference": found["median_difference"], "value_a": a.mean(), "value_b": b.mean()}
         rows.append(row | {"measure": measure})
@@ -192,10 +193,10 @@ def contrasts_learnt(
 
 def expectation_tests(csa_table: pd.DataFrame, *, correction: str = "holm") -> pd.DataFrame:
     """The comparisons of `EXPECTED` whose methods are there, as `statistics.compare_methods`."""
-    spread = statistics.contrast_variability(csa_table, by=("seed",))
+    spread = contrast_variability(csa_table, by=("seed",))
     present = set(spread.dropna(subset=["sd_mm2"])["method"])
     pairs = [pair for pair in EXPECTED if set(pair) <= present]
-    return statistics.compare_methods(spread, "sd_mm2", pairs=pairs, correction=correction)
+    return compare_methods(spread, "sd_mm2", pairs=pairs, correction=correction)
 
 
 def chain(pairs: Sequence[tuple[str, str]] = EXPECTED) -> str:

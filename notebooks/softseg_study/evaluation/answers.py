@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from softseg_study import statistics
 from softseg_study.evaluation.comparison import HEADLINE, PROPOSAL
+from softseg_study.statistics.tracking import area_tracking
 from softseg_study.statistics.wording import say_comparison, say_number, say_tracking
 
 PAIR_NAMES = {"labels": "drawn masks", PROPOSAL: "the proposal"}
@@ -98,7 +98,7 @@ def say_following(csa_table: pd.DataFrame, truth: pd.DataFrame, method: str = PR
     """
     if truth.empty:
         return say_tracking(truth, method)
-    return say_tracking(statistics.area_tracking(csa_table, truth, by=["seed"]), method)
+    return say_tracking(area_tracking(csa_table, truth, by=["seed"]), method)
 
 
 def say_units(units: pd.DataFrame, *, alpha: float = 0.05) -> str:

@@ -7,8 +7,9 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from softseg import csa
-from softseg.dataset import Dataset
+from softseg.csa.aggregation import aggregate
+from softseg.csa.measure import MeasurementWarning, measure
+from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.volume import Volume
 from softseg_study.evaluation.tasks import Method, Task, find_tasks, read_mask, run_tasks
@@ -235,17 +236,17 @@ def _try(do: Callable, *arguments: object) -> object:
 
 def _measure(mask: Volume, task: Task) -> pd.DataFrame:
     with warnings.catch_warnings():  # the column `other_components` says it for every image
-        warnings.simplefilter("ignore", csa.MeasurementWarning)
+        warnings.simplefilter("ignore", MeasurementWarning)
         levels = task.extra.get("levels")
         discs = task.extra.get("discs") if levels is None else None
-        return csa.measure(mask, levels=levels, discs=discs, shape=False)
+        return measure(mask, levels=levels, discs=discs, shape=False)
 
 
 def _mean_area(mask: Volume, task: Task, vertebrae: tuple[int, int] | None) -> dict:
     if not mask.data.any():
         return {"status": "empty mask"}
     table = _measure(mask, task)
-    row = csa.aggregate(table, vertebrae=vertebrae).iloc[0]
+    row = aggregate(table, vertebrae=vertebrae).iloc[0]
     return {
         "area_mm2": float(row["area_mm2_mean"]),
         "n_slices": int(row["n_slices"]),

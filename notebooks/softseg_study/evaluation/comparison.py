@@ -10,9 +10,13 @@ import numpy as np
 import pandas as pd
 
 from softseg.contrasts import CONTRASTS
-from softseg.dataset import Dataset
-from softseg_study import statistics
+from softseg.dataset.index import Dataset
 from softseg_study.evaluation.failures import count_failures
+from softseg_study.statistics.agreement import contrast_agreement, icc
+from softseg_study.statistics.comparison import compare_units
+from softseg_study.statistics.models import mixed_model
+from softseg_study.statistics.tracking import area_tracking
+from softseg_study.statistics.variability import csa_error, participant_means
 
 PROPOSAL = "soft_all"
 HEADLINE = (
@@ -60,7 +64,7 @@ def mean_areas(csa_table: pd.DataFrame, methods: Sequence[str] | None = None) ->
         methods: Which, in which order; all by default.
     """
     methods = list(pd.unique(csa_table["method"])) if methods is None else list(methods)
-    means = statistics.participant_means(csa_table, "area_mm2", unit=("subject", "contrast"))
+    means = participant_means(csa_table, "area_mm2", unit=("subject", "contrast"))
     order = {method: place for place, method in enumerate(methods)}
     means = means[means["method"].isin(order)]
     return means.sort_values("method", key=lambda names: names.map(order), kind="stable")
@@ -102,10 +106,10 @@ def method_agreement(
         row = {"method": method, "n": n}
         if n > 1 and k > 1:
             known = part.dropna(subset=["area_mm2"])
-            found = statistics.icc(known).set_index("kind").loc["ICC(2,1)"]
+            found = icc(known).set_index("kind").loc["ICC(2,1)"]
             row |= {key: float(found[key]) for key in ("icc", "ci_low", "ci_high")}
         if {first, second} <= set(wide.columns):
-            pair = statistics.contrast_agreement(part, pairs=[(first, second)]).iloc[0]
+            pair = contrast_agreement(part, pairs=[(first, second)]).iloc[0]
             row |= {f"{key}_mm2": pair[key] for key in ("bias", "low", "high")}
             row |= {key: pair[key] for key in ("r", "concordance")}
         rows.append(row)
@@ -132,7 +136,7 @@ def area_errors(csa_table: pd.DataFrame, truth: pd.DataFrame) -> tuple[pd.DataFr
     reference = truth if len(truth) else csa_table.loc[is_soft, ["subject", "contrast", "area_mm2"]]
     others = csa_table if len(truth) else csa_table[~is_soft]
     if reference["area_mm2"].notna().any():
-        return statistics.csa_error(others, reference, by=["seed"]), name
+        return csa_error(others, reference, by=["seed"]), name
     measures = ["truth_mm2", "error_mm2", "absolute_error_mm2", "error_percent"]
     return others.head(0).reindex(columns=[*others.columns, *measures]), name
 
@@ -157,7 +161,7 @@ def method_errors(errors: pd.DataFrame, overlap: pd.DataFrame | None = None) -> 
         right = errors[["subject", "contrast", "seed", "method", "truth_mm2"]]
         right = right.drop_duplicates(["subject", "contrast"]).drop(columns=["method", "seed"])
         right = right.rename(columns={"truth_mm2": "area_mm2"})
-        tracking = statistics.area_tracking(errors, right, by=["seed"])
+        tracking = area_tracking(errors, right, by=["seed"])
         table["slope"] = tracking.set_index("method")["slope"]
     if overlap is not None:
         found = overlap.groupby(["method", "subject"], sort=False)[list(OVERLAP)].mean()
@@ -206,7 +210,7 @@ def units_side_by_side(
     if proposal not in shown or len(shown) < 2:
         return pd.DataFrame(columns=[*columns, "n_images", "p_pooled", "note"])
     pairs = against(shown, proposal)
-    both = statistics.compare_units(errors, value, pairs=pairs, correction=correction)
+    both = compare_units(errors, value, pairs=pairs, correction=correction)
     people = both[both["unit"] == "participant"].reset_index(drop=True)
     images = both[both["unit"] != "participant"].reset_index(drop=True)
     found = people[columns].assign(n_images=images["n"], p_pooled=images["p_adjusted"])
@@ -240,7 +244,7 @@ def site_effects(
             rows.append(row | {"note": f"n too small: {len(people)} people"})
             continue
         nested = 1 < len(counts) < len(people) and people["site"].notna().all()
-        model = statistics.mixed_model(part, site="site" if nested else None)
+        model = mixed_model(part, site="site" if nested else None)
         sd = dict(zip(model.random["source"], model.random["sd"], strict=True))
         row |= {"p_contrast": model.effect["p"], "site_sd_mm2": sd.get("site", np.nan)}
         row |= {"person_sd_mm2": sd["subject"], "residual_sd_mm2": sd["residual"]}

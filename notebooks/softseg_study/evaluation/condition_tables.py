@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from softseg_study import statistics
 from softseg_study.evaluation.conditions import CONDITIONS, REFERENCE
+from softseg_study.statistics.comparison import compare_methods
+from softseg_study.statistics.tracking import area_tracking
 from softseg_study.statistics.wording import say_count, say_number, say_range
 
 MEASURES = {
@@ -65,7 +66,7 @@ def _slope(usable: pd.DataFrame) -> dict[str, float]:
         return dict.fromkeys(names.values(), np.nan)
     people = usable.groupby(["subject", "method"])[["area_mm2", "truth_mm2"]].mean().reset_index()
     truth = people[["subject"]].assign(area_mm2=people.pop("truth_mm2"))
-    found = statistics.area_tracking(people.assign(contrast="all"), truth).iloc[0]
+    found = area_tracking(people.assign(contrast="all"), truth).iloc[0]
     return {new: float(found[old]) for old, new in names.items()}
 
 
@@ -106,7 +107,7 @@ def compare_conditions(
     ]
     if not pairs:
         return pd.DataFrame(columns=["method_a", "method_b", "n", "median_difference", "note"])
-    return statistics.compare_methods(usable, value, pairs=pairs, correction=correction)
+    return compare_methods(usable, value, pairs=pairs, correction=correction)
 
 
 def say_conditions(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from softseg import phantom
 from softseg.contrasts import UNSEEN_CONTRASTS
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.files import write_json
 from softseg.phantom.cohort import RECIPE_FILE, write_cohort

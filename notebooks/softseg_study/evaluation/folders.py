@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.files import replacing
 

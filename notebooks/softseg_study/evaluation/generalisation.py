@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.volume import Volume
 from softseg_study.evaluation.areas import evaluate_profile
 from softseg_study.evaluation.conditions import (
@@ -51,7 +51,7 @@ def method_sources(
     Returns:
         Folder below `derivatives` → weights or `CONTOUR`, as `run_conditions` takes it.
     """
-    from softseg.network import available_weights
+    from softseg.network.weights import available_weights
 
     found: dict[str, Path | str] = {}
     for name in names:

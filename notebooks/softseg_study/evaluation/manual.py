@@ -11,10 +11,11 @@ from itertools import combinations
 
 import pandas as pd
 
-from softseg import csa, metrics
+from softseg.csa.measure import MeasurementWarning, measure
 from softseg.csa.region import CORE
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.dataset.names import strip_extension
+from softseg.metrics.volumes import dice
 from softseg.volume import Volume
 from softseg_study.evaluation.tasks import Method, Task, find_tasks, read_mask
 
@@ -64,7 +65,7 @@ def _against(task: Task, method: str, source: object, manual: Volume) -> dict[st
     drawn = manual.data.any(axis=(0, 1))
     mask = read_mask(source, task.image)
     here = (mask.data > 0.5)[..., drawn], (manual.data > 0.5)[..., drawn]
-    row["dice"] = metrics.dice(*here)
+    row["dice"] = dice(*here)
     if not here[0].any():
         return row | {"status": "empty mask"}
     both = pd.concat([areas_of_slices(mask), areas_of_slices(manual)], axis=1, join="inner")
@@ -87,8 +88,8 @@ def areas_of_slices(mask: Volume) -> pd.Series:
     if mask.data.max() < CORE:
         return pd.Series(dtype=float, index=pd.Index([], dtype=int))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", csa.MeasurementWarning)
-        table = csa.measure(mask, shape=False)
+        warnings.simplefilter("ignore", MeasurementWarning)
+        table = measure(mask, shape=False)
     table = table[~table["flag"].str.contains("partial", regex=False)]
     return table.set_index("slice")["area_mm2"].dropna()
 

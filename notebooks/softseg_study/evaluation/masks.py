@@ -6,9 +6,10 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.errors import InputError
-from softseg.metrics import calibration_table, overlap
+from softseg.metrics.calibration import calibration_table
+from softseg.metrics.surfaces import overlap
 from softseg.volume import Volume
 from softseg_study.evaluation.tasks import Method, Source, Task, find_tasks, read_mask, run_tasks
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.volume import Volume
 from softseg_study.evaluation.tasks import find_tasks, read_mask
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from softseg.contrasts import CONTRASTS
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.dataset.names import strip_extension
 from softseg.volume import Volume
 from softseg_study.evaluation.failures import DICE_FLOOR

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.volume import WORKING, Spacing, Volume
 from softseg_study.evaluation.areas import LEVELS, evaluate_csa, evaluate_variants
 from softseg_study.evaluation.tasks import SOFT_ENDING

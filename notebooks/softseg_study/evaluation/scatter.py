@@ -6,14 +6,13 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.errors import InputError
-from softseg.metrics import pool_calibration
+from softseg.metrics.calibration import pool_calibration
 from softseg_study.evaluation.masks import REFERENCE, evaluate_calibration, read_on_grid
 from softseg_study.evaluation.soft_values import seed_folders, without_seeds
 from softseg_study.evaluation.tasks import Method, Task, find_tasks, read_mask, run_tasks
-from softseg_study.statistics import best_prediction, best_prediction_for
-from softseg_study.statistics.loss_bias import LOSS_VALUES
+from softseg_study.statistics.loss_bias import LOSS_VALUES, best_prediction, best_prediction_for
 
 LOSS_MODELS = {
     "adaptive_wing": "soft_all",

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.files import replacing
-from softseg.metrics import calibration_error, pool_calibration
-from softseg_study.statistics import area_tracking, contrast_variability, csa_error, summarise
+from softseg.metrics.calibration import calibration_error, pool_calibration
+from softseg_study.statistics.tracking import area_tracking
+from softseg_study.statistics.variability import contrast_variability, csa_error, summarise
 
 EDGE = (0.1, 0.9)
 """Predictions between these are soft; below and above them is nearly all of the background and of

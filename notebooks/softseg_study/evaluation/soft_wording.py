@@ -7,7 +7,8 @@ import pandas as pd
 
 from softseg_study.evaluation.soft_values import resolution_spread
 from softseg_study.evaluation.treatments import MASKS
-from softseg_study.statistics import compare_methods, summarise
+from softseg_study.statistics.comparison import compare_methods
+from softseg_study.statistics.variability import summarise
 from softseg_study.statistics.wording import say_comparison, say_count, say_number, say_range
 
 NO_TRUTH = "These data have no true fractions of cord, so that this cannot be said here."

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.processes import end_with_parent
 from softseg.volume import WORKING, Volume

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from softseg_study import statistics
+from softseg_study.statistics.variability import contrast_variability, csa_error
 
 MEASURES = {
     "sd_mm2": "SD over contrasts (mm²)",
@@ -33,10 +33,10 @@ def person_measures(
     """
     keys = ["subject", "method", "seed"]
     rows = csa_table if contrasts is None else csa_table[csa_table["contrast"].isin(contrasts)]
-    found = statistics.contrast_variability(rows, by=("seed",))[[*keys, "sd_mm2"]]
+    found = contrast_variability(rows, by=("seed",))[[*keys, "sd_mm2"]]
     if truth.empty:
         return found
-    errors = statistics.csa_error(rows, truth, by=["seed"])
+    errors = csa_error(rows, truth, by=["seed"])
     values = ["absolute_error_mm2", "error_mm2", "area_mm2", "truth_mm2"]
     means = errors.groupby(keys, sort=False)[values].mean().reset_index()
     return found.merge(means, on=keys, how="left")

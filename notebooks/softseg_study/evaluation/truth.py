@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 
 
 def true_csa(

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from softseg.dataset import Dataset
+from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.volume import WORKING, Volume
 from softseg_study.evaluation.tasks import Task, find_tasks, read_mask, run_tasks
-from softseg_study.statistics import summarise
+from softseg_study.statistics.variability import summarise
 
 EDGE = (0.05, 0.95)
 """Predictions between these are soft."""

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from softseg.metrics import calibration_error
+from softseg.metrics.calibration import calibration_error
 from softseg_study.figures.style import (
     DARK,
     GREY,
@@ -20,7 +20,7 @@ from softseg_study.figures.style import (
     method_title,
     new_figure,
 )
-from softseg_study.statistics import summarise
+from softseg_study.statistics.variability import summarise
 
 
 def reliability_curve(calibration: pd.DataFrame, *, band: str | None = None) -> Figure:

@@ -14,7 +14,7 @@ from softseg_study.figures.style import (
     method_title,
     new_figure,
 )
-from softseg_study.statistics import summarise
+from softseg_study.statistics.variability import summarise
 
 
 def intervals_by_group(

@@ -21,7 +21,7 @@ from softseg_study.figures.style import (
     new_figure,
     spread_points,
 )
-from softseg_study.statistics import summarise
+from softseg_study.statistics.variability import summarise
 
 
 def csa_by_contrast(

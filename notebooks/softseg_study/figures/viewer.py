@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from softseg import csa
-from softseg.dataset import Dataset
+from softseg.csa.measure import MeasurementWarning, measure
+from softseg.csa.plot import level_name
+from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.volume import WORKING, Volume
 from softseg_study.evaluation.person import read_person
@@ -218,8 +219,8 @@ def _areas(mask: Volume, nearest: np.ndarray) -> list[float | None]:
     """Area of the mask in each of the slices, None where it is empty or left out."""
     with warnings.catch_warnings():
         # A mask in pieces has no area where only the smaller one is, and the viewer shows that.
-        warnings.simplefilter("ignore", csa.MeasurementWarning)
-        table = csa.measure(mask, shape=False).set_index("slice")["area_mm2"]
+        warnings.simplefilter("ignore", MeasurementWarning)
+        table = measure(mask, shape=False).set_index("slice")["area_mm2"]
     found = table.reindex(nearest).to_numpy(dtype=float)
     return [round(float(a), 1) if np.isfinite(a) and a > 0 else None for a in found]
 
@@ -234,7 +235,7 @@ def _level_names(levels: Volume | None, heights: np.ndarray) -> list[str]:
     for z in nearest:
         inside = np.asarray(levels.data[:, :, z], dtype=int)
         inside = inside[inside > 0]
-        names.append(csa.level_name(int(np.bincount(inside).argmax())) if inside.size else "")
+        names.append(level_name(int(np.bincount(inside).argmax())) if inside.size else "")
     return names
 
 

@@ -1,0 +1,23 @@
+"""Where modules of earlier versions have gone: an old import fails with the new name."""
+
+STUDY = "it comes with the checkout (make env), not with the package"
+RENAMED = {
+    "softseg.competitors": f"softseg_study.competitors; {STUDY}",
+    "softseg.evaluation": f"softseg_study.evaluation; {STUDY}",
+    "softseg.figures": f"softseg_study.figures; {STUDY}",
+    "softseg.phantom.calibration": f"softseg_study.phantom.calibration; {STUDY}",
+    "softseg.phantom.followup": f"softseg_study.phantom.followup; {STUDY}",
+    "softseg.phantom.visits": f"softseg_study.phantom.visits; {STUDY}",
+    "softseg.statistics": f"softseg_study.statistics; {STUDY}",
+}
+"""Module of an earlier version → what to import since 0.2.0."""
+
+
+class OldNames:
+    """The last finder that Python asks: what nothing else has found may have moved."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        """Raise for what has moved, stay silent about the rest."""
+        if name in RENAMED:
+            raise ModuleNotFoundError(f"{name} is now {RENAMED[name]}", name=name)
