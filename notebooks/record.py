@@ -18,7 +18,7 @@ from softseg.files import write_json
 
 PACKAGES = (
     "dynamic-network-architectures", "jupyter-book", "lightning", "matplotlib", "monai", "nibabel",
-    "numpy", "pandas", "papermill", "scikit-image", "scipy", "seaborn", "snakemake", "softseg",
+    "numpy", "pandas", "papermill", "scipy", "seaborn", "snakemake", "softseg",
     "statsmodels", "torch",
 )  # fmt: skip
 

@@ -8,6 +8,7 @@ RENAMED = {
     "softseg.phantom.calibration": f"softseg_study.phantom.calibration; {STUDY}",
     "softseg.phantom.followup": f"softseg_study.phantom.followup; {STUDY}",
     "softseg.phantom.visits": f"softseg_study.phantom.visits; {STUDY}",
+    "softseg.preprocessing": "softseg.volume; Volume.load(path, average=…) averages a series",
     "softseg.statistics": f"softseg_study.statistics; {STUDY}",
 }
 """Module of an earlier version → what to import since 0.2.0."""
