@@ -22,6 +22,7 @@ import pandas as pd
 
 from softseg.files import replacing
 
+ROOT = Path(__file__).resolve().parents[1]
 CONTRASTS = ("T2star", "MT-on")
 DISTINCT = 10
 REAL = {"the real database": (243, 1458, 26e9 / 1577), "10,000 scans": (1667, 10_000, 26e9 / 1577)}
@@ -220,6 +221,19 @@ def processor() -> str:
     return names[0] if names else platform.machine()
 
 
+def portable(word: str) -> str:
+    """A word of the command line without the folders of the machine that it was typed on.
+
+    Example:
+        >>> portable(str(ROOT / "book/tables/scale.csv")), portable("/elsewhere/a.png")
+        ('book/tables/scale.csv', 'a.png')
+    """
+    path = Path(word)
+    if not path.is_absolute():
+        return word
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -229,7 +243,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         table = measure(options.sizes, Path(folder))
-    command = shlex.join(["python", "tests/scale_run.py", *sys.argv[1:]])
+    command = shlex.join(["python", "tests/scale_run.py", *map(portable, sys.argv[1:])])
     stamp = {"date": str(datetime.date.today()), "machine": processor(), "command": command}
     for name, content in (("", table), ("_projection", project(table))):
         with replacing(options.table.with_stem(options.table.stem + name)) as temporary:

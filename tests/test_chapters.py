@@ -75,7 +75,9 @@ def test_a_release_is_refused_while_the_chapters_are_declared_stale():
     assert bool(done.returncode) == bool(stale_since())
     assert (stale_since() or "") in done.stderr
     recipe = (ROOT / "Makefile").read_text(encoding="utf-8").split("\nrelease:")[1]
-    assert "notebooks/staleness.py" in recipe.split("\n\n")[0]
+    lines = recipe.split("\n\n")[0].splitlines()
+    assert "notebooks/staleness.py" in lines[1], "before anything that takes minutes"
+    assert "test" not in lines[0].split("##")[0], "what stands on this line is done first"
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)

@@ -58,6 +58,19 @@ def test_committed_tables_name_date_machine_and_command(project_root):
                 assert (project_root / script).is_file(), script
 
 
+def test_no_committed_table_names_a_folder_of_the_machine_it_was_made_on(project_root):
+    private = re.compile(r"(?<![\w.])/(?:tmp|root|home|work|Users|mnt|private)/")
+    tables = [path for path in (project_root / "book/tables").rglob("*") if path.is_file()]
+    assert len(tables) > 5
+    found = {path.name: private.findall(path.read_text(encoding="utf-8")) for path in tables}
+    assert {name: folders for name, folders in found.items() if folders} == {}
+
+
+def test_a_command_is_recorded_without_the_folders_it_was_typed_with(project_root):
+    typed = [str(project_root / "book/tables/scale.csv"), "/elsewhere/a.png", "--sizes", "a/b"]
+    assert [*map(scale_run.portable, typed)] == ["book/tables/scale.csv", "a.png", "--sizes", "a/b"]
+
+
 def test_at_least_fifty_interruptions_harmed_nothing(project_root):
     table = pd.read_csv(project_root / "book/tables/interruptions.csv")
     assert table["trials"].sum() >= 50

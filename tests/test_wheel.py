@@ -1,6 +1,7 @@
 """The wheel holds all that it needs and works where there is no checkout."""
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -90,6 +91,15 @@ def test_every_file_of_the_package_is_in_the_wheel_and_nothing_else(wheel):
     assert inside == here
     assert {"METADATA", "entry_points.txt", "licenses/LICENSE"} <= notes
     assert wheel.stat().st_size < LARGEST_MB * 1e6
+
+
+def test_neither_the_study_nor_an_import_of_it_is_in_the_wheel(wheel):
+    with zipfile.ZipFile(wheel) as file:
+        texts = {name: file.read(name).decode() for name in file.namelist() if name.endswith(".py")}
+        notes = [name for name in file.namelist() if name.endswith("top_level.txt")]
+        assert file.read(*notes).split() == [b"softseg"]
+    study = re.compile(r"^\s*(?:from|import)\s+softseg_study\b", re.MULTILINE)
+    assert [name for name, text in texts.items() if study.search(text)] == []
 
 
 def test_the_wheel_alone_runs(alone, tmp_path):
