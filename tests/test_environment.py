@@ -15,6 +15,7 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parents[1]
 CONDA = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+STUDY = tomllib.loads((ROOT / "notebooks/pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 
 
@@ -28,11 +29,15 @@ def read_pins() -> dict[str, Version]:
 
 
 def asked_for(extra: str | None = None) -> list[Requirement]:
-    """Requirements of the package, with an extra and what that extra brings along."""
+    """Requirements of the package, with an extra and what that extra brings along.
+
+    `study` stands for the second package, the analysis beside the notebooks.
+    """
     requirements = [Requirement(text) for text in PROJECT["dependencies"]]
     waiting = [extra] if extra else []
     while waiting:
-        for text in EXTRAS[waiting.pop()]:
+        name = waiting.pop()
+        for text in STUDY["dependencies"] if name == "study" else EXTRAS[name]:
             requirement = Requirement(text)
             if requirement.name == PROJECT["name"]:
                 waiting += requirement.extras
@@ -73,7 +78,7 @@ def test_conda_lists_no_package_of_its_own_beside_python_pip_and_make():
     assert all(line.startswith("--") for line in pip_lines())
 
 
-@pytest.mark.parametrize("extra", [None, "train", "book", "test"])
+@pytest.mark.parametrize("extra", [None, "train", "book", "study", "test"])
 def test_every_dependency_is_pinned_inside_its_range(extra):
     pins = read_pins()
     wrong = [
@@ -87,7 +92,7 @@ def test_every_dependency_is_pinned_inside_its_range(extra):
 
 def test_what_the_pinned_packages_need_is_pinned_too():
     pins = read_pins()
-    seen, waiting = set(), [*asked_for("test")]
+    seen, waiting = set(), [*asked_for("test"), *asked_for("study")]
     while waiting:
         requirement = waiting.pop()
         name = canonicalize_name(requirement.name)
@@ -99,6 +104,15 @@ def test_what_the_pinned_packages_need_is_pinned_too():
             each for each in needed if each.marker is None or "extra" not in str(each.marker)
         ]
     assert seen - set(pins) - {"pip", "setuptools", "wheel"} == set()  # pip freeze leaves them out
+
+
+def test_the_package_asks_for_nothing_that_only_the_study_imports():
+    """Import names of the core's dependencies, searched for in the package's own files."""
+    modules = {"scikit-image": "skimage", "pyyaml": "yaml"}
+    text = "\n".join(path.read_text("utf-8") for path in (ROOT / "softseg").rglob("*.py"))
+    imported = set(re.findall(r"^\s*(?:from|import)\s+(\w+)", text, re.MULTILINE))
+    asked = {modules.get(r.name, r.name.replace("-", "_")): r.name for r in asked_for()}
+    assert [name for module, name in asked.items() if module not in imported] == []
 
 
 def test_torch_is_the_version_that_installs_without_cuda_on_the_development_machines():
