@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from softseg.errors import InputError
-from softseg.phantom.anatomy import CORD_TISSUES, TISSUES, random_anatomy
+from softseg.phantom.anatomy import random_anatomy
 from softseg.phantom.centreline import STEP_MM, Centreline
 from softseg.phantom.cross_section import Butterfly, Outline, ellipse_distance
+from softseg.phantom.partial_volume import blend, cord_fraction, tissue_fractions
 from softseg.phantom.pathology import PATHOLOGIES, Pathology, parse_pathology
-from softseg.phantom.tissues import INDEX
+from softseg.phantom.slab import slice_levels, true_areas
+from softseg.phantom.tissues import CORD_TISSUES, INDEX, TISSUES
 from softseg.volume import Grid
 
 SPACINGS_MM = [(0.8, 0.8, 0.8), (1.0, 1.0, 1.0), (0.5, 0.5, 5.0), (0.9, 0.9, 5.0), (3.0, 0.7, 0.7)]
@@ -36,8 +38,8 @@ def make_grid(anatomy, *, height_mm=0.0, spacing_mm=(0.8, 0.8, 0.8), tilt_deg=0.
 
 def area_errors_percent(anatomy, grid):
     """Area summed from voxels against the analytic area, for each whole slice."""
-    table = anatomy.areas(grid)
-    soft = anatomy.cord_fraction(grid)
+    table = true_areas(anatomy, grid)
+    soft = cord_fraction(anatomy, grid)
     voxel_mm3 = abs(np.linalg.det(grid.affine[:3, :3]))
     summed = soft.sum(axis=(0, 1))[table["slice"]] * voxel_mm3 / table["length_mm"]
     return 100 * (summed / table["area_mm2"] - 1)
@@ -76,7 +78,7 @@ def test_an_upright_cylinder_has_the_area_of_its_ellipse(anatomy):
     table[:, :2] = 6.0, 4.0
     straight = replace(anatomy, centreline=upright, profiles=replace(anatomy.profiles, table=table))
     grid = make_grid(straight, height_mm=-40.0, spacing_mm=(0.5, 0.5, 5.0))
-    assert straight.areas(grid)["area_mm2"].to_numpy() == pytest.approx(np.pi * 24, rel=1e-4)
+    assert true_areas(straight, grid)["area_mm2"].to_numpy() == pytest.approx(np.pi * 24, rel=1e-4)
     assert np.abs(area_errors_percent(straight, grid)).max() < 0.1
 
 
@@ -88,7 +90,9 @@ def test_an_oblique_cut_does_not_change_the_area_of_a_straight_cord(anatomy):
     oblique = replace(anatomy, centreline=leaning, profiles=replace(anatomy.profiles, table=table))
     for tilt_deg in (0.0, 25.0):
         grid = make_grid(oblique, height_mm=-40.0, spacing_mm=(0.7, 0.7, 3.0), tilt_deg=tilt_deg)
-        assert oblique.areas(grid)["area_mm2"].to_numpy() == pytest.approx(np.pi * 24, rel=1e-4)
+        assert true_areas(oblique, grid)["area_mm2"].to_numpy() == pytest.approx(
+            np.pi * 24, rel=1e-4
+        )
 
 
 def test_the_soft_mask_of_a_coarse_grid_is_the_average_of_a_fine_one(anatomy):
@@ -100,33 +104,33 @@ def test_the_soft_mask_of_a_coarse_grid_is_the_average_of_a_fine_one(anatomy):
     affine[:3, :3] = affine[:3, :3] * [2, 2, 5]
     coarse = Grid(tuple(int(n) for n in size // [2, 2, 5]), affine)
     a, b, c = coarse.shape
-    averaged = anatomy.cord_fraction(fine).reshape(a, 2, b, 2, c, 5).mean(axis=(1, 3, 5))
-    assert np.abs(averaged - anatomy.cord_fraction(coarse)).max() < 0.03
+    averaged = cord_fraction(anatomy, fine).reshape(a, 2, b, 2, c, 5).mean(axis=(1, 3, 5))
+    assert np.abs(averaged - cord_fraction(anatomy, coarse)).max() < 0.03
 
 
 def test_more_points_a_voxel_change_nothing_that_matters(anatomy):
     grid = make_grid(anatomy, spacing_mm=(1.0, 1.0, 1.0), tilt_deg=10.0)
-    usual, fine = (anatomy.cord_fraction(grid, supersampling=n) for n in (None, 9))
+    usual, fine = (cord_fraction(anatomy, grid, supersampling=n) for n in (None, 9))
     assert np.abs(usual - fine).max() < 0.06
     assert np.abs(usual - fine).mean() < 1e-3
 
 
 def test_fractions_add_up_and_the_cord_among_them_is_the_truth(anatomy):
     grid = make_grid(anatomy, spacing_mm=(0.9, 0.9, 5.0), size_mm=120.0)
-    fractions = anatomy.tissue_fractions(grid)
+    fractions = tissue_fractions(anatomy, grid)
     assert fractions.shape == (len(TISSUES), *grid.shape)
     assert fractions.dtype == np.float32
     assert fractions.min() >= 0
     np.testing.assert_allclose(fractions.sum(axis=0), 1, atol=1e-5)
     cord = fractions[[INDEX[name] for name in CORD_TISSUES]].sum(axis=0)
-    np.testing.assert_allclose(cord, anatomy.cord_fraction(grid), atol=1e-5)
+    np.testing.assert_allclose(cord, cord_fraction(anatomy, grid), atol=1e-5)
 
 
 def test_a_blend_is_the_tissues_weighted_by_their_values(anatomy):
     grid = make_grid(anatomy, spacing_mm=(0.9, 0.9, 5.0), size_mm=60.0)
     values = np.random.default_rng(0).random((2, len(TISSUES))).astype(np.float32)
-    wanted = np.tensordot(values, anatomy.tissue_fractions(grid), axes=1)
-    np.testing.assert_allclose(anatomy.blend(grid, values), wanted, atol=1e-5)
+    wanted = np.tensordot(values, tissue_fractions(anatomy, grid), axes=1)
+    np.testing.assert_allclose(blend(anatomy, grid, values), wanted, atol=1e-5)
 
 
 def test_every_orientation_of_the_array_shows_the_same_cord(anatomy):
@@ -135,23 +139,24 @@ def test_every_orientation_of_the_array_shows_the_same_cord(anatomy):
     flipped[:3, 3] += flipped[:3, 2] * (grid.shape[2] - 1)
     flipped[:3, 2] *= -1
     other = Grid(grid.shape, flipped)
-    soft = anatomy.cord_fraction(grid)
-    np.testing.assert_allclose(anatomy.cord_fraction(other)[:, :, ::-1], soft, atol=1e-3)
+    soft = cord_fraction(anatomy, grid)
+    np.testing.assert_allclose(cord_fraction(anatomy, other)[:, :, ::-1], soft, atol=1e-3)
     sagittal = Grid((grid.shape[1], grid.shape[2], grid.shape[0]), grid.affine[:, [1, 2, 0, 3]])
-    turned = anatomy.cord_fraction(sagittal)
+    turned = cord_fraction(anatomy, sagittal)
     np.testing.assert_allclose(np.moveaxis(turned, 2, 0), soft, atol=1e-3)
     for there in (other, sagittal):
         np.testing.assert_allclose(
-            anatomy.areas(there)["area_mm2"], anatomy.areas(grid)["area_mm2"], rtol=1e-6
+            true_areas(anatomy, there)["area_mm2"], true_areas(anatomy, grid)["area_mm2"], rtol=1e-6
         )
-        np.testing.assert_array_equal(anatomy.levels(there), anatomy.levels(grid))
+        np.testing.assert_array_equal(slice_levels(anatomy, there), slice_levels(anatomy, grid))
 
 
 @pytest.mark.parametrize("percent", [1.0, 5.0, 20.0])
 def test_atrophy_takes_exactly_its_share_of_every_slice(percent):
     def areas(loss):
         person = random_anatomy(np.random.default_rng(8), pathology=Pathology(atrophy_percent=loss))
-        return person.areas(make_grid(person, height_mm=-30, spacing_mm=(0.5, 0.5, 5)))["area_mm2"]
+        grid = make_grid(person, height_mm=-30, spacing_mm=(0.5, 0.5, 5))
+        return true_areas(person, grid)["area_mm2"]
 
     left = areas(percent) / areas(0.0)
     np.testing.assert_allclose(left, 1 - percent / 100, rtol=1e-3)
@@ -171,7 +176,7 @@ def test_compression_flattens_the_cord_and_leaves_no_fluid_in_front_or_behind():
     fluid = []
     for person in (healthy, pressed):
         grid = make_grid(person, height_mm=height_mm, spacing_mm=(0.4, 0.4, 5.0))
-        fractions = person.tissue_fractions(grid)[:, :, :, 1]
+        fractions = tissue_fractions(person, grid)[:, :, :, 1]
         middle = slice(grid.shape[0] // 2 - 4, grid.shape[0] // 2 + 4)
         fluid.append(fractions[INDEX["csf"], middle].sum())
     assert fluid[1] < 0.35 * fluid[0]
@@ -183,10 +188,10 @@ def test_diseased_tissue_is_cord_in_the_truth_and_a_tissue_of_its_own(name):
     level = (sick.pathology.injury or sick.pathology.lesions[0]).level
     height_mm = sick.centreline.point(sick.profiles.arc_length(level))[2]
     grid = make_grid(sick, height_mm=height_mm)
-    fractions = sick.tissue_fractions(grid)
+    fractions = tissue_fractions(sick, grid)
     for tissue in ("lesion",) if name == "lesions" else ("oedema", "cavity"):
         assert fractions[INDEX[tissue]].sum() * 0.512 > 5  # mm3
-        assert (fractions[INDEX[tissue]] <= sick.cord_fraction(grid) + 1e-5).all()
+        assert (fractions[INDEX[tissue]] <= cord_fraction(sick, grid) + 1e-5).all()
 
 
 @pytest.mark.parametrize("name", ["compression", "atrophy", "local-atrophy=20"])
@@ -235,10 +240,10 @@ def test_posterior_disc_points_lie_just_in_front_of_the_dural_sac(anatomy):
 def test_slices_beyond_the_end_of_the_cord_have_no_area_and_no_level(anatomy):
     top = anatomy.centreline.point(anatomy.profiles.top_mm)[2]
     grid = make_grid(anatomy, height_mm=top + 20, spacing_mm=(1, 1, 1))
-    assert anatomy.areas(grid).empty
-    assert not anatomy.levels(grid).any()
-    assert anatomy.cord_fraction(grid).max() == 0
-    assert anatomy.tissue_fractions(grid)[INDEX["brainstem"]].max() == 1
+    assert true_areas(anatomy, grid).empty
+    assert not slice_levels(anatomy, grid).any()
+    assert cord_fraction(anatomy, grid).max() == 0
+    assert tissue_fractions(anatomy, grid)[INDEX["brainstem"]].max() == 1
 
 
 def test_the_rim_lies_outside_the_truth_and_is_thin():
@@ -248,8 +253,8 @@ def test_the_rim_lies_outside_the_truth_and_is_thin():
         assert rim.min() >= 0.05 - 1e-6
         assert rim.max() <= 0.5 + 1e-6
         grid = make_grid(person, height_mm=-20, spacing_mm=(0.4, 0.4, 2.0))
-        fractions = person.tissue_fractions(grid)
-        truth = person.cord_fraction(grid)
+        fractions = tissue_fractions(person, grid)
+        truth = cord_fraction(person, grid)
         assert fractions[INDEX["rim"]].sum() > 0
         assert (fractions[INDEX["rim"]] + truth).max() <= 1 + 1e-5
 
@@ -267,7 +272,7 @@ def test_people_look_like_the_population_around_their_cords():
         if seed < 12:
             middle = person.centreline.point(p.arc_length(4.5))[2]
             grid = make_grid(person, height_mm=middle, spacing_mm=(0.4, 0.4, 3.0))
-            found = person.tissue_fractions(grid)[INDEX["grey_matter"], :, :, 1:4]
+            found = tissue_fractions(person, grid)[INDEX["grey_matter"], :, :, 1:4]
             grey.append(found.sum() * 0.16 / 3)
     assert np.mean(sacs) == pytest.approx(222, abs=12)
     assert np.std(sacs) == pytest.approx(31, abs=10)
@@ -327,7 +332,7 @@ def test_places_found_on_the_curve_lead_back_to_their_points(anatomy):
 def test_the_same_seed_gives_the_same_person_and_another_seed_another():
     first, again, other = (random_anatomy(np.random.default_rng(s)) for s in (1, 1, 2))
     grid = make_grid(first)
-    np.testing.assert_array_equal(first.tissue_fractions(grid), again.tissue_fractions(grid))
+    np.testing.assert_array_equal(tissue_fractions(first, grid), tissue_fractions(again, grid))
     assert not np.array_equal(first.profiles.table, other.profiles.table)
 
 

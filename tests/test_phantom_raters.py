@@ -11,6 +11,7 @@ from softseg.phantom.anatomy import random_anatomy
 from softseg.phantom.outline import ANGLES, trace
 from softseg.phantom.raters import RATERS, SITES, rate, site_effect
 from softseg.phantom.scene import place
+from softseg.phantom.slab import true_areas
 from softseg.phantom.subjects import Recipe, draw_subject
 from softseg.volume import Volume
 from softseg_study.phantom.calibration import compare_with_published, paired_difference, rated_areas
@@ -70,7 +71,7 @@ def test_without_noise_a_rater_draws_its_mean_area_even_on_coarse_voxels(contras
     for index in range(8):
         subject = draw_subject(recipe, index)
         scene = place(subject.anatomy, contrast, rng=np.random.default_rng(index))
-        areas = subject.anatomy.areas(scene.body_grid)
+        areas = true_areas(subject.anatomy, scene.body_grid)
         here = areas[areas["level"].isin([2, 3])]
         size = here["area_mm2"].mean()
         truth = scene.truth()

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from softseg.phantom import artefacts
-from softseg.phantom.anatomy import TISSUES, Anatomy
+from softseg.phantom.anatomy import Anatomy
 from softseg.phantom.geometry import Movement, refined
 from softseg.phantom.partial_volume import blend
 from softseg.phantom.protocols import Protocol
@@ -21,6 +21,8 @@ from softseg.phantom.repetition import Series, Shots, repeated, single, unsteady
 from softseg.phantom.scene import ECHO_PLANAR, Scene, place
 from softseg.phantom.severity import Severity, get_severity
 from softseg.phantom.signal import combine, tissue_channels
+from softseg.phantom.slab import slice_levels, true_areas
+from softseg.phantom.tissues import TISSUES
 from softseg.volume import Volume
 
 CORD_LEVEL = 400.0
@@ -56,12 +58,12 @@ class Acquired:
     @cached_property
     def levels(self) -> np.ndarray:
         """`(Z,)` vertebral level of each slice, 0 outside the cord."""
-        return self.scene.anatomy.levels(self.scene.body_grid)
+        return slice_levels(self.scene.anatomy, self.scene.body_grid)
 
     @cached_property
     def areas(self) -> pd.DataFrame:
         """True area of each slice that the cord passes whole: `slice`, `level`, `area_mm2`."""
-        return self.scene.anatomy.areas(self.scene.body_grid)
+        return true_areas(self.scene.anatomy, self.scene.body_grid)
 
     @cached_property
     def discs(self) -> dict[int, tuple[int, int, int]]:

@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
 
-from softseg.phantom import partial_volume, slab
 from softseg.phantom.centreline import Centreline
 from softseg.phantom.cross_section import Butterfly, Outline
 from softseg.phantom.pathology import HEALTHY, Pathology, parse_pathology
@@ -26,10 +24,6 @@ from softseg.phantom.profiles import (
     random_centreline,
 )
 from softseg.phantom.surroundings import Surroundings, random_surroundings
-from softseg.phantom.tissues import CORD_TISSUES, TISSUES
-from softseg.volume import Grid
-
-__all__ = ["CORD_TISSUES", "TISSUES", "Anatomy", "random_anatomy"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,58 +67,6 @@ class Anatomy:
         inside = (s_mm <= self.profiles.top_mm) & (s_mm >= self.profiles.bottom_mm)
         return np.where(inside, level, 0)
 
-    def cord_fraction(self, grid: Grid, *, supersampling: int | None = None) -> np.ndarray:
-        """Fraction of each voxel that is cord: the soft truth.
-
-        Args:
-            grid: Where to sample.
-            supersampling: Points along each voxel axis at the cord's edge; by default as many as
-                keep the area within 0.3 %.
-
-        Returns:
-            `(X, Y, Z)` float32 in [0, 1].
-        """
-        return partial_volume.cord_fraction(self, grid, supersampling=supersampling)
-
-    def tissue_fractions(self, grid: Grid, *, supersampling: int | None = None) -> np.ndarray:
-        """Fraction of each voxel that is each of `TISSUES`; they add up to 1.
-
-        Returns:
-            `(T, X, Y, Z)` float32. The `CORD_TISSUES` add up to `cord_fraction`.
-        """
-        return partial_volume.tissue_fractions(self, grid, supersampling=supersampling)
-
-    def blend(
-        self, grid: Grid, values: np.ndarray, *, supersampling: int | None = None
-    ) -> np.ndarray:
-        """Images in which each tissue has a value, without holding every tissue's fractions.
-
-        Args:
-            grid: Where to sample.
-            values: `(K, T)`: for each of K images, the value of each of `TISSUES`.
-            supersampling: As for `cord_fraction`.
-
-        Returns:
-            `(K, X, Y, Z)` float32, `values` times `tissue_fractions`.
-        """
-        return partial_volume.blend(self, grid, values, supersampling=supersampling)
-
-    def areas(self, grid: Grid) -> pd.DataFrame:
-        """True cross-sectional area in each slice of a grid that the cord passes through whole.
-
-        The truth of a thick slice is the volume of cord inside its slab divided by the length of
-        centreline inside it. Slices are numbered as in working orientation: along the axis closest
-        to the vertical, 0 most inferior.
-
-        Returns:
-            Columns `slice`, `level`, `area_mm2`, `length_mm` (of centreline), `volume_mm3`.
-        """
-        return slab.areas(self, grid)
-
-    def levels(self, grid: Grid) -> np.ndarray:
-        """`(Z,)` vertebral level where the centreline meets each slice; 0 outside the cord."""
-        return slab.levels(self, grid)
-
 
 def random_anatomy(
     rng: np.random.Generator,
@@ -146,10 +88,8 @@ def random_anatomy(
 
     Example:
         >>> anatomy = random_anatomy(np.random.default_rng(1))
-        >>> grid = Grid((32, 32, 2), np.array(
-        ...     [[-0.5, 0, 0, 8], [0, 0.5, 0, -8], [0, 0, 5, -2.5], [0, 0, 0, 1]]))
-        >>> anatomy.cord_fraction(grid).shape, anatomy.levels(grid).tolist()
-        ((32, 32, 2), [3, 2])
+        >>> anatomy.level_at([5.0, -5.0]).tolist()
+        [2, 3]
     """
     if isinstance(pathology, str):
         pathology = parse_pathology(pathology, rng)

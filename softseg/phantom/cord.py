@@ -1,19 +1,15 @@
 """Inside the cord and its rim: which tissue a point is made of."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from softseg.phantom.anatomy import Anatomy
 from softseg.phantom.composite import coverage
 from softseg.phantom.pathology import Injury, Lesion
 from softseg.phantom.profiles import NAMES, RIM_MM, Profiles
 
-if TYPE_CHECKING:
-    from softseg.phantom.anatomy import Anatomy
-
 
 def cord_points(
-    anatomy: "Anatomy", s: np.ndarray, u: np.ndarray, v: np.ndarray, width: float, height: float
+    anatomy: Anatomy, s: np.ndarray, u: np.ndarray, v: np.ndarray, width: float, height: float
 ) -> dict[str, np.ndarray]:
     """Fractions of what lies inside cord and rim at points of a given extent.
 
@@ -55,7 +51,7 @@ def cord_points(
     return found
 
 
-def profiles_at(anatomy: "Anatomy", s: np.ndarray) -> dict[str, np.ndarray]:
+def profiles_at(anatomy: Anatomy, s: np.ndarray) -> dict[str, np.ndarray]:
     """The anatomy's profiles at arc lengths, by name."""
     rows = anatomy.centreline.look_up(anatomy.profiles.table, s)
     return {name: rows[:, i] for i, name in enumerate(NAMES)}
@@ -78,7 +74,7 @@ def _lesion(lesion: Lesion, profiles: Profiles, s, x, y, half_u, half_v, width) 
     return coverage((reach - 1) * lesion.radius_mm, max(width, 0.6))
 
 
-def _injury(anatomy: "Anatomy", s, x, y, here, width) -> dict[str, np.ndarray]:
+def _injury(anatomy: Anatomy, s, x, y, here, width) -> dict[str, np.ndarray]:
     """Oedema that fades out along the cord, and a cavity in its middle."""
     injury: Injury = anatomy.pathology.injury
     along = s - anatomy.profiles.arc_length(injury.level)

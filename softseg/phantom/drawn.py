@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from softseg.errors import InputError
 from softseg.phantom.anatomy import Anatomy
+from softseg.phantom.partial_volume import blend
 from softseg.phantom.profiles import RIM_MM
 from softseg.phantom.random_acquisition import Scene, grain_strengths
 from softseg.phantom.stream import CORD, FLUID, PhantomStream, StreamSettings
@@ -141,7 +142,7 @@ class SectionStream(PhantomStream):
         values = np.stack([contrast, grain_strengths(), FLUID])
         emptied = values.copy()
         emptied[:, _INSIDE] = values[:, [INDEX["csf"]]]
-        *images, own = anatomy.blend(grid, np.vstack([emptied, CORD]))
+        *images, own = blend(anatomy, grid, np.vstack([emptied, CORD]))
         if own.max() < 0.5:  # moved away from the cord, or below its end
             return super()._scene(rng, anatomy, grid, contrast)
         section = self.sections[rng.integers(len(self.sections))]

@@ -4,18 +4,15 @@
 """
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import nibabel as nib
 import numpy as np
 from scipy import ndimage
 
 from softseg.errors import InputError
+from softseg.phantom.anatomy import Anatomy
 from softseg.phantom.cord import profiles_at
 from softseg.volume import Grid, Volume
-
-if TYPE_CHECKING:
-    from softseg.phantom.anatomy import Anatomy
 
 ANGLES = 144
 _RADIAL_STEP_MM = 0.2  # the picture is linear between voxels: finer steps find the same edge
@@ -118,7 +115,7 @@ class Outlines:
         return mask
 
 
-def section(anatomy: "Anatomy", grid: Grid) -> Outlines:
+def section(anatomy: Anatomy, grid: Grid) -> Outlines:
     """The cord's edge where the slices of a grid cut an anatomy.
 
     The outline of a thick slice is the mean of those at heights about a millimetre apart, in the
@@ -151,9 +148,7 @@ def section(anatomy: "Anatomy", grid: Grid) -> Outlines:
     return Outlines(slices, centre * spacing[:2], np.sqrt(mean), spacing)
 
 
-def _edge_mm(
-    anatomy: "Anatomy", grid: Grid, voxels: np.ndarray, guess_mm: np.ndarray
-) -> np.ndarray:
+def _edge_mm(anatomy: Anatomy, grid: Grid, voxels: np.ndarray, guess_mm: np.ndarray) -> np.ndarray:
     """`(P, ANGLES)` distance from `(P, 3)` points to the cord's edge within their slice."""
     angle = np.arange(ANGLES) * (2 * np.pi / ANGLES)
     axes = grid.affine[:3, :2] / np.array(grid.spacing_mm[:2])
@@ -177,7 +172,7 @@ def _edge_mm(
 
 
 def _miss_mm(
-    anatomy: "Anatomy", start: np.ndarray, rays: np.ndarray, radius: np.ndarray, guess: np.ndarray
+    anatomy: Anatomy, start: np.ndarray, rays: np.ndarray, radius: np.ndarray, guess: np.ndarray
 ) -> np.ndarray:
     """Signed distance from the edge at the ends of rays, negative inside the cord."""
     points = start[:, None] + rays * radius.reshape(len(start), ANGLES, 1)

@@ -8,11 +8,11 @@ need no such care and are evaluated once a voxel.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from softseg.phantom import surroundings
+from softseg.phantom.anatomy import Anatomy
 from softseg.phantom.centreline import STEP_MM
 from softseg.phantom.composite import Composite
 from softseg.phantom.cord import cord_points, profiles_at
@@ -20,9 +20,6 @@ from softseg.phantom.places import Places
 from softseg.phantom.profiles import NAMES
 from softseg.phantom.tissues import CORD_TISSUES, INDEX, TISSUES
 from softseg.volume import Grid
-
-if TYPE_CHECKING:
-    from softseg.phantom.anatomy import Anatomy
 
 POINT_MM = (0.4, 0.4, 0.5)
 """Distance between points inside a voxel: across the cord, across, along."""
@@ -39,7 +36,7 @@ class Lattice:
         axes: `(3, 3)` voxel axes (rows) in the frame right, front, up at the grid's middle.
     """
 
-    anatomy: "Anatomy"
+    anatomy: Anatomy
     grid: Grid
     s: np.ndarray
     u: np.ndarray
@@ -47,7 +44,7 @@ class Lattice:
     axes: np.ndarray
 
     @classmethod
-    def of(cls, anatomy: "Anatomy", grid: Grid) -> "Lattice":
+    def of(cls, anatomy: Anatomy, grid: Grid) -> "Lattice":
         """Locate every voxel of a grid."""
         points = _voxel_points(grid)
         line = anatomy.centreline
@@ -103,10 +100,18 @@ class Lattice:
         )
 
 
-def cord_fraction(
-    anatomy: "Anatomy", grid: Grid, *, supersampling: int | None = None
-) -> np.ndarray:
-    """`(X, Y, Z)` fraction of each voxel inside the cord."""
+def cord_fraction(anatomy: Anatomy, grid: Grid, *, supersampling: int | None = None) -> np.ndarray:
+    """Fraction of each voxel that is cord: the soft truth.
+
+    Args:
+        anatomy: Whose cord.
+        grid: Where to sample, in the subject frame.
+        supersampling: Points along each voxel axis at the cord's edge; by default as many as
+            keep the area within 0.3 %.
+
+    Returns:
+        `(X, Y, Z)` float32 in [0, 1].
+    """
     lattice = Lattice.of(anatomy, grid)
     index = _near_cord(lattice)
     out = np.zeros(len(lattice.s), np.float32)
@@ -116,9 +121,13 @@ def cord_fraction(
 
 
 def tissue_fractions(
-    anatomy: "Anatomy", grid: Grid, *, supersampling: int | None = None
+    anatomy: Anatomy, grid: Grid, *, supersampling: int | None = None
 ) -> np.ndarray:
-    """`(T, X, Y, Z)` fraction of each voxel that is each tissue."""
+    """Fraction of each voxel that is each of `TISSUES`; they add up to 1.
+
+    Returns:
+        `(T, X, Y, Z)` float32. The `CORD_TISSUES` add up to `cord_fraction`.
+    """
     voxels = int(np.prod(grid.shape))
     out = np.empty((len(TISSUES), voxels), np.float32)
     for part, fractions in _batches(anatomy, grid, supersampling):
@@ -127,9 +136,19 @@ def tissue_fractions(
 
 
 def blend(
-    anatomy: "Anatomy", grid: Grid, values: np.ndarray, *, supersampling: int | None = None
+    anatomy: Anatomy, grid: Grid, values: np.ndarray, *, supersampling: int | None = None
 ) -> np.ndarray:
-    """`(K, X, Y, Z)` images in which each tissue has `K` values, `(K, T)`."""
+    """Images in which each tissue has a value, without holding every tissue's fractions.
+
+    Args:
+        anatomy: Whose body.
+        grid: Where to sample, in the subject frame.
+        values: `(K, T)`: for each of K images, the value of each of `TISSUES`.
+        supersampling: As for `cord_fraction`.
+
+    Returns:
+        `(K, X, Y, Z)` float32, `values` times `tissue_fractions`.
+    """
     values = np.asarray(values, dtype=np.float32)
     out = np.empty((len(values), int(np.prod(grid.shape))), np.float32)
     for part, fractions in _batches(anatomy, grid, supersampling):
@@ -138,7 +157,7 @@ def blend(
 
 
 def _batches(
-    anatomy: "Anatomy", grid: Grid, supersampling: int | None
+    anatomy: Anatomy, grid: Grid, supersampling: int | None
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Voxels in a row and their `(T, n)` fractions, which the next batch overwrites."""
     lattice = Lattice.of(anatomy, grid)

@@ -10,6 +10,7 @@ from softseg.phantom import artefacts
 from softseg.phantom.anatomy import Anatomy
 from softseg.phantom.geometry import Movement, plan, refined
 from softseg.phantom.outline import Outlines, section
+from softseg.phantom.partial_volume import cord_fraction
 from softseg.phantom.protocols import Protocol, get_protocol
 from softseg.phantom.severity import Severity, get_severity
 from softseg.volume import Grid, Volume
@@ -43,10 +44,10 @@ class Scene:
     def truth(self) -> Volume:
         """Fraction of cord in each voxel, where the image shows it."""
         if self.slide_voxels is None:
-            data = self.anatomy.cord_fraction(self.body_grid)
+            data = cord_fraction(self.anatomy, self.body_grid)
         else:
             fine = refined(self.body_grid, (1, 3, 1), (0, 0, 0))
-            data = artefacts.slide(self.anatomy.cord_fraction(fine), 3 * self.slide_voxels)
+            data = artefacts.slide(cord_fraction(self.anatomy, fine), 3 * self.slide_voxels)
             data = data.reshape(data.shape[0], -1, 3, data.shape[2]).mean(axis=2)
         return Volume(np.clip(data, 0, 1).astype(np.float32), self.grid.affine)
 

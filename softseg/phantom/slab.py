@@ -6,16 +6,13 @@ cross-section: no voxel takes part, so that it can check what is sampled on voxe
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from softseg.phantom.anatomy import Anatomy
 from softseg.phantom.profiles import NAMES
 from softseg.volume import Grid
-
-if TYPE_CHECKING:
-    from softseg.phantom.anatomy import Anatomy
 
 RADIAL, ANGULAR = 4, 256
 """Points of the quadrature across the cord: doubling both changes areas by less than 0.01 %."""
@@ -59,7 +56,7 @@ class Slabs:
         return cls(normal, centres - half, centres + half)
 
 
-def levels(anatomy: "Anatomy", grid: Grid) -> np.ndarray:
+def slice_levels(anatomy: Anatomy, grid: Grid) -> np.ndarray:
     """`(Z,)` level where the centreline meets the middle of each slice; 0 outside the cord."""
     slabs = Slabs.of(grid)
     line = anatomy.centreline
@@ -67,8 +64,15 @@ def levels(anatomy: "Anatomy", grid: Grid) -> np.ndarray:
     return anatomy.level_at(np.interp(middle, line.position @ slabs.normal, line.s_mm))
 
 
-def areas(anatomy: "Anatomy", grid: Grid) -> pd.DataFrame:
-    """True area of each slice that lies wholly between the ends of the cord."""
+def true_areas(anatomy: Anatomy, grid: Grid) -> pd.DataFrame:
+    """True cross-sectional area in each slice of a grid that the cord passes through whole.
+
+    Slices are numbered as in working orientation: along the axis closest to the vertical, 0 most
+    inferior.
+
+    Returns:
+        Columns `slice`, `level`, `area_mm2`, `length_mm` (of centreline), `volume_mm3`.
+    """
     slabs = Slabs.of(grid)
     height, volume = _fibres(anatomy, slabs)
     line, profiles = anatomy.centreline, anatomy.profiles
@@ -84,7 +88,7 @@ def areas(anatomy: "Anatomy", grid: Grid) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "slice": np.arange(len(whole)),
-            "level": levels(anatomy, grid),
+            "level": slice_levels(anatomy, grid),
             "area_mm2": inside_mm3 / length_mm,
             "length_mm": length_mm,
             "volume_mm3": inside_mm3,
@@ -94,7 +98,7 @@ def areas(anatomy: "Anatomy", grid: Grid) -> pd.DataFrame:
     return table[inside].reset_index(drop=True)
 
 
-def _fibres(anatomy: "Anatomy", slabs: Slabs) -> tuple[np.ndarray, np.ndarray]:
+def _fibres(anatomy: Anatomy, slabs: Slabs) -> tuple[np.ndarray, np.ndarray]:
     """Height along the slabs' normal and volume below it, for each fibre of the cord.
 
     Returns:
@@ -121,7 +125,7 @@ def _fibres(anatomy: "Anatomy", slabs: Slabs) -> tuple[np.ndarray, np.ndarray]:
     return height, np.concatenate([np.zeros((len(x), 1)), np.cumsum(steps, axis=1)], axis=1)
 
 
-def _rows(anatomy: "Anatomy", slabs: Slabs) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def _rows(anatomy: Anatomy, slabs: Slabs) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The tables' rows between the ends of the cord and of the slabs, with 20 mm to spare."""
     line, profiles = anatomy.centreline, anatomy.profiles
     along = line.position @ slabs.normal

@@ -11,9 +11,11 @@ from functools import lru_cache
 import numpy as np
 
 from softseg.errors import InputError
-from softseg.phantom.anatomy import CORD_TISSUES, TISSUES, Anatomy, random_anatomy
+from softseg.phantom.anatomy import Anatomy, random_anatomy
+from softseg.phantom.partial_volume import blend
 from softseg.phantom.random_acquisition import Scene, degrade, grain_strengths
 from softseg.phantom.random_contrast import random_contrast
+from softseg.phantom.tissues import CORD_TISSUES, TISSUES
 from softseg.volume import Grid
 
 FLUID = np.array([name == "csf" for name in TISSUES], np.float32)
@@ -136,7 +138,7 @@ class PhantomStream:
         self, rng: np.random.Generator, anatomy: Anatomy, grid: Grid, contrast: np.ndarray
     ) -> Scene:
         """What is in front of the scanner, where each tissue is as bright as `contrast` says."""
-        return Scene(*anatomy.blend(grid, np.stack([contrast, grain_strengths(), FLUID, CORD])))
+        return Scene(*blend(anatomy, grid, np.stack([contrast, grain_strengths(), FLUID, CORD])))
 
 
 @lru_cache(maxsize=16)

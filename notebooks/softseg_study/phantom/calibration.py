@@ -12,6 +12,7 @@ import pandas as pd
 from softseg.contrasts import CONTRASTS
 from softseg.phantom.raters import PUBLISHED_MM2, rate
 from softseg.phantom.scene import Scene, place
+from softseg.phantom.slab import true_areas
 from softseg.phantom.subjects import (
     Recipe,
     contrast_rng,
@@ -111,9 +112,9 @@ def _rate_person(recipe: Recipe, index: int, *, scans: int) -> list[dict]:
         scene = place(
             subject.anatomy, name, rng=contrast_rng(recipe, index, name, 0), vendor=subject.vendor
         )
-        size = size_at_c2_c3(subject.anatomy.areas(scene.body_grid))
+        size = size_at_c2_c3(true_areas(subject.anatomy, scene.body_grid))
         scene = scene.cropped(_box(scene))
-        areas = subject.anatomy.areas(scene.body_grid)
+        areas = true_areas(subject.anatomy, scene.body_grid)
         here = areas[areas["level"].isin([2, 3])]
         truth = Volume(np.zeros(scene.grid.shape, np.uint8), scene.grid.affine)
         outlines = scene.outlines()
