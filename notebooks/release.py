@@ -86,7 +86,7 @@ def crossvalidate(run: Path, temperature: float) -> pd.DataFrame:
         subject = next(part for part in path.parts if part.startswith("sub-"))
         return segment(Volume.load(path), weights=models[folds[subject]])
 
-    real = Dataset.index(SHARED / "real", contrasts="all", subjects=folds, cache=False)
+    real = Dataset.index(SHARED / "real", contrasts="all", subjects=folds)
     methods = {NAME: predict, PROPSEG: "propseg-centreline:label-SC_seg"}
     table = evaluate_manual(real, methods)
     ours, classical = (table[table["method"] == name].set_index(["subject", "session", "image"])
@@ -144,7 +144,7 @@ def phantom_scores(run: Path, people: list[str], model: Model) -> dict[str, floa
 
 def sources(training: dict) -> list[dict[str, str | int]]:
     """What the network has seen, under which licence."""
-    participants = Dataset.index(SHARED / "real", contrasts="all", cache=False).participants
+    participants = Dataset.index(SHARED / "real", contrasts="all").participants
     rows = []
     for setting, what in {"training_subjects": "", "anatomy_subjects": ", masks alone"}.items():
         seen = participants.loc[list(training[setting])]

@@ -31,7 +31,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     """Processes that run in the copy, with its package, and with one thread each."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     first = [str(folder), str(folder / "notebooks"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    own = {"PYTHONPATH": os.pathsep.join(first), "SOFTSEG_CACHE": str(folder / "cache")}
+    own = {"PYTHONPATH": os.pathsep.join(first)}
     # Jobs of a cluster must not inherit what pytest or an outer job has set.
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "SLURM_"))}
     return kept | threads | own | more

@@ -8,7 +8,6 @@ writes the table of the page "What runs, what is written, what leaves the machin
 import contextlib
 import io
 import json
-import os
 import resource
 import shutil
 import sys
@@ -337,7 +336,6 @@ def main() -> None:
     parser.add_argument("--only", default="", help="kinds of cases whose name holds this")
     options = parser.parse_args()
     with place() as folder:
-        os.environ["SOFTSEG_CACHE"] = str(folder / "cache")
         report = fuzz(options.cases, untrained_weights(folder), only=options.only)
     for command, fault in report.faults[:40]:
         print(f"{command}: {fault}")

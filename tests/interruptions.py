@@ -101,7 +101,7 @@ def make_truth(root: Path) -> None:
     from softseg.dataset.index import Dataset
     from softseg.ground_truth.batch import make_ground_truth
 
-    make_ground_truth(Dataset.index(root, cache=False))
+    make_ground_truth(Dataset.index(root))
 
 
 def tube_inputs(root: Path) -> None:
@@ -121,7 +121,7 @@ def segment_tubes(root: Path) -> None:
     from softseg.dataset.index import Dataset
     from softseg.segmentation.cohort import segment_dataset
 
-    data = Dataset.index(root, contrasts=("T1w", "T2w"), cache=False)
+    data = Dataset.index(root, contrasts=("T1w", "T2w"))
     segment_dataset(data, root / "weights.safetensors", "network", overwrite=False)
 
 

@@ -41,7 +41,7 @@ def write_people(out: Path) -> Path:
 
 def measure_reference(root: Path, weights: object) -> pd.DataFrame:
     """Mean area and number of slices by person, contrast and level."""
-    dataset = Dataset.index(root, cache=False)
+    dataset = Dataset.index(root)
     # 32 bits, since 16-bit products differ between processors.
     model = Model.load(weights, device="cpu", precision="float32")
     slices = measure_weights(dataset, {"shipped": model})

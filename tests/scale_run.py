@@ -58,7 +58,7 @@ def index(root: Path):
     """The cohort's index, made anew."""
     from softseg.dataset.index import Dataset
 
-    return Dataset.index(root, contrasts=CONTRASTS, cache=False)
+    return Dataset.index(root, contrasts=CONTRASTS)
 
 
 def make_truth(root: Path) -> None:

@@ -27,11 +27,6 @@ from softseg.nifti import read
 from softseg.volume import Volume
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("SOFTSEG_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
     return untrained_weights(tmp_path_factory.mktemp("weights"))

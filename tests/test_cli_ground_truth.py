@@ -1,6 +1,5 @@
 """`softseg ground-truth` as a lab uses it."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -35,9 +34,8 @@ def root(tmp_path, masks) -> Path:
 
 
 def command(root: Path, *words: str) -> subprocess.CompletedProcess:
-    environment = os.environ | {"SOFTSEG_CACHE": str(root / "cache")}
     words = [sys.executable, "-m", "softseg", "ground-truth", str(root), *words]
-    return subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+    return subprocess.run(words, capture_output=True, text=True, check=False)
 
 
 def run_here(root: Path, capsys, *words: str) -> tuple[int, str]:
@@ -108,8 +106,7 @@ def test_options_reach_the_result(root):
         (["--threshold", "2"], "threshold lies between 0 and 1"),
     ],
 )
-def test_wrong_use_is_one_line_and_exit_code_2(root, capsys, monkeypatch, words, message):
-    monkeypatch.setenv("SOFTSEG_CACHE", str(root / "cache"))
+def test_wrong_use_is_one_line_and_exit_code_2(root, capsys, words, message):
     code, stderr = run_here(root, capsys, "--no-page", *words)
     assert code == 2
     assert message in stderr

@@ -149,7 +149,7 @@ def test_what_is_no_cohort_is_refused_and_left_alone(tmp_path):
 def judged(study):
     """Masks whose error is known, made from the truth of the reference cohort."""
     folder, _ = study
-    data = Dataset.index(folder / REFERENCE, contrasts=["DWI"], cache=False)
+    data = Dataset.index(folder / REFERENCE, contrasts=["DWI"])
     for subject in data.subjects:
         truth = Volume.load(data.existing("truth", subject, "DWI", ENDING))
         local = truth.data.copy()

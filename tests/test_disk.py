@@ -164,11 +164,6 @@ def assert_told(code: int, errors: str) -> None:
     assert any(reason in lines[0] for reason in KNOWN), lines
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("SOFTSEG_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
 @pytest.mark.parametrize("obstacle", [full, read_only, limited])
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_that_cannot_write_says_so_and_harms_nothing(

@@ -40,7 +40,7 @@ def cohort(tmp_path_factory):
         table = pd.DataFrame(rows, columns=["subject", "contrast", "slice", "level", "area_mm2"])
         truth = root / "derivatives" / "truth" / subject / f"{subject}_csa.csv"
         table[table["subject"] == subject].to_csv(truth, index=False)
-    return Dataset.index(root, cache=False)
+    return Dataset.index(root)
 
 
 def write_image(root, subject, contrast, soft):
@@ -134,7 +134,7 @@ def test_a_data_set_without_truth_gives_an_empty_table_of_truth(cohort, tmp_path
     image = CONTRASTS["T2w"].stem("sub-009")
     Volume(np.zeros((3, 3, 3), np.float32), np.eye(4)).save(tmp_path / f"{image}.nii.gz")
     (tmp_path / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.10.0"}')
-    other = Dataset.index(tmp_path, cache=False)
+    other = Dataset.index(tmp_path)
     assert true_csa(other).empty
     table = evaluate_csa(other, {"m": "m"})
     assert table["status"].tolist() == ["no mask"] * 2
@@ -237,7 +237,7 @@ REAL = pytest.mark.skipif(not (SHARED / "real").exists(), reason=f"no real image
 @REAL
 @pytest.mark.real
 def test_real_images_without_truth_and_levels_are_evaluated_by_the_same_calls():
-    data = Dataset.index(SHARED / "real", contrasts=["T2w", "T2star", "MT-on"], cache=False)
+    data = Dataset.index(SHARED / "real", contrasts=["T2w", "T2star", "MT-on"])
     methods = {"manual": "labels", "propseg": "propseg-auto"}
     areas = evaluate_csa(data, methods, vertebrae=None, masks=("binary",))
     assert len(areas) == 2 * len(data.images)
@@ -269,7 +269,7 @@ def test_disc_points_tell_the_levels_where_no_level_file_does(tmp_path, ending):
         discs[x, y, z] = value
     soft.like(discs).save(stem.with_name(f"{stem.name}_{ending}.nii.gz"), np.uint8)
     stem.with_name(f"{stem.name}_label-vertebrae_dseg.nii.gz").unlink()
-    table = evaluate_csa(Dataset.index(tmp_path, cache=False), {"truth": "truth"}, masks=("soft",))
+    table = evaluate_csa(Dataset.index(tmp_path), {"truth": "truth"}, masks=("soft",))
     assert table["status"].tolist() == ["ok"]
     assert table["n_slices"].item() == pytest.approx(14, abs=1)  # from disc 2 down to disc 4
     assert table["area_mm2"].item() == pytest.approx(AREA, rel=1e-3)

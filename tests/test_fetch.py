@@ -232,7 +232,7 @@ def test_a_fetched_release_is_indexed_and_the_rest_said_to_be_missing(published,
 
     out = tmp_path / "clone"
     fetch_spine_generic(out, subjects=["sub-amu01"], source=str(published))
-    dataset = Dataset.index(out, cache=False)
+    dataset = Dataset.index(out)
     assert dataset.subjects == ["sub-amu01"]
     reasons = dataset.missing.query("subject == 'sub-unf05'")["reason"]
     assert (reasons == "not fetched yet (datalad get)").sum() == 5

@@ -27,11 +27,6 @@ HARD, SOFT, BINARY = "label-SC_seg", "label-SC_softseg", "desc-softseg_label-SC_
 NAMES = ("T2w", "T1w", "DWI")
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("SOFTSEG_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
 @pytest.fixture(scope="session")
 def masks() -> dict[str, Volume]:
     half = (11, 18, 12.5)

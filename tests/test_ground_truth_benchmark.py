@@ -29,8 +29,7 @@ def test_speed_of_one_participant(benchmark, six, registration):
 
 @pytest.mark.benchmark(group="a data set", min_rounds=1, max_time=1, warmup=False)
 @pytest.mark.parametrize("subjects", [5, 20, 50, 200])
-def test_time_grows_linearly_with_participants(benchmark, tmp_path, monkeypatch, subjects):
-    monkeypatch.setenv("SOFTSEG_CACHE", str(tmp_path / "cache"))
+def test_time_grows_linearly_with_participants(benchmark, tmp_path, subjects):
     half = (11, 18, 12.5)
     masks = {name: rater_mask(grid_of(CONTRASTS[name], half_mm=half)) for name in NAMES}
     for k in range(subjects):
@@ -45,11 +44,10 @@ def test_time_grows_linearly_with_participants(benchmark, tmp_path, monkeypatch,
 
 
 @pytest.mark.benchmark(group="24 digital people, six contrasts", warmup=False)
-def test_24_digital_people_on_two_processes(benchmark, tmp_path, monkeypatch):
+def test_24_digital_people_on_two_processes(benchmark, tmp_path):
     """At most 60 s on two idle cores."""
     from softseg.phantom.cohort import write_cohort
 
-    monkeypatch.setenv("SOFTSEG_CACHE", str(tmp_path / "cache"))
     write_cohort(tmp_path / "cohort", subjects=24, seed=3, jobs=2, progress=False)
     dataset = Dataset.index(tmp_path / "cohort")
     table = benchmark.pedantic(make_ground_truth, (dataset,), {"jobs": 2}, rounds=1)

@@ -76,7 +76,7 @@ def write_people(root: Path, mask, subjects: tuple[str, ...] = ("sub-1",)) -> Pa
 
 def truth(root: Path, threshold: float) -> None:
     settings = Settings(threshold=threshold, registration="none", weights={"T1w": threshold})
-    make_ground_truth(Dataset.index(root, contrasts=("T2w", "T1w"), cache=False), settings=settings)
+    make_ground_truth(Dataset.index(root, contrasts=("T2w", "T1w")), settings=settings)
 
 
 def killed_at(moment: int, work: Callable[[Path], None], root: Path) -> bool:
@@ -130,7 +130,7 @@ def test_shards_that_start_together_set_published_masks_aside_once(tmp_path, mas
 
     def shard(subject: str) -> Callable[[Path], None]:
         return lambda root: make_ground_truth(
-            Dataset.index(root, contrasts=("T2w", "T1w"), cache=False), subjects=[subject]
+            Dataset.index(root, contrasts=("T2w", "T1w")), subjects=[subject]
         )
 
     children = [start(shard(subject), root) for subject in ("sub-1", "sub-2")]
@@ -150,7 +150,7 @@ def test_a_file_that_may_not_grow_is_said_and_leaves_earlier_results_as_they_wer
 
     def limited(root: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2))
-        dataset = Dataset.index(root, contrasts=("T2w", "T1w"), cache=False)
+        dataset = Dataset.index(root, contrasts=("T2w", "T1w"))
         table = make_ground_truth(dataset, settings=Settings(average="median"))
         assert set(table["status"]) == {"failed"}
         (root / "said").write_text(table["message"].iloc[0])

@@ -73,7 +73,7 @@ def real(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(real):
-    return Dataset.index(real, cache=False)
+    return Dataset.index(real)
 
 
 def test_only_slices_that_were_drawn_count(data):

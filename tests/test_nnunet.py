@@ -65,7 +65,7 @@ def trained(tmp_path_factory) -> tuple[Dataset, Path, Path]:
     root = write_cohort(
         folder / "data", subjects=4, seed=3, contrasts=CONTRASTS, jobs=1, progress=False
     )
-    dataset = Dataset.index(root, cache=False)
+    dataset = Dataset.index(root)
     exported = export_nnunet(dataset, folder / "raw", dataset_id=7, truth="hard", **PARTS)
     plan, *rest = nnunet_commands(
         exported, folder / "out", configuration="2d", epochs=1, device="cpu", processes=1

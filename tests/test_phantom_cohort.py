@@ -75,7 +75,7 @@ def test_in_derivatives_the_validator_only_misses_the_names_it_does_not_know(eve
 
 
 def test_every_contrast_has_its_image_masks_labels_and_truth(everything):
-    dataset = Dataset.index(everything, contrasts=list(CONTRASTS | UNSEEN_CONTRASTS), cache=False)
+    dataset = Dataset.index(everything, contrasts=list(CONTRASTS | UNSEEN_CONTRASTS))
     assert set(dataset.images["contrast"]) == set(CONTRASTS | UNSEEN_CONTRASTS)
     for name in CONTRASTS | UNSEEN_CONTRASTS:
         for pipeline, ending in (

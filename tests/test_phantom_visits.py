@@ -64,7 +64,7 @@ def test_only_the_cord_differs_between_visits():
 
 
 def test_each_session_lies_where_the_index_finds_it_with_masks_labels_and_truth(one):
-    dataset = Dataset.index(one, contrasts=["T2star"], cache=False)
+    dataset = Dataset.index(one, contrasts=["T2star"])
     assert dataset.sessions("sub-001") == ["ses-1", "ses-2", "ses-3"]
     for session in dataset.sessions("sub-001"):
         for pipeline, ending in (
@@ -93,7 +93,7 @@ def test_a_visit_is_a_new_scan_in_a_new_position_with_a_new_rater(one):
 
 
 def test_the_masks_of_the_truth_and_the_table_show_the_loss(one):
-    truth = true_csa(Dataset.index(one, contrasts=["T2star"], cache=False))
+    truth = true_csa(Dataset.index(one, contrasts=["T2star"]))
     areas = truth.set_index("session")["area_mm2"]
     # Slices of 5 mm lie elsewhere at each visit, and the cord's area changes along C2 and C3.
     assert areas["ses-2"] / areas["ses-1"] == pytest.approx(1, abs=0.02)

@@ -23,11 +23,6 @@ FIELDS = ("descrip", "aux_file", "intent_name", "db_name", "data_type")
 HALF = (11, 18, 12.5)
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("SOFTSEG_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
 @pytest.fixture(scope="module")
 def cord() -> Volume:
     return rater_mask(grid_of(CONTRASTS["T2w"], half_mm=HALF))

@@ -20,11 +20,6 @@ from softseg.provenance.records import MANIFEST, sign
 from softseg.provenance.software import PACKAGE, _checked_out
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("SOFTSEG_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
 def softseg(capsys, *arguments) -> tuple[int, str]:
     with pytest.raises(SystemExit) as left:
         main([str(a) for a in arguments])

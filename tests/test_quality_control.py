@@ -20,11 +20,6 @@ RED = [int(COLORS[0][i : i + 2], 16) for i in (1, 3, 5)]
 BLUE = [int(COLORS[1][i : i + 2], 16) for i in (1, 3, 5)]
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("SOFTSEG_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
 @pytest.fixture(scope="module")
 def mask() -> Volume:
     return rater_mask(grid_of(CONTRASTS["T1w"], half_mm=HALF))

@@ -42,7 +42,7 @@ def rename_people(root: Path) -> None:
 
 def dress_as_release(root: Path) -> None:
     """Disc points alone, public soft masks, raw scans, older names, what is missing."""
-    make_ground_truth(Dataset.index(root, cache=False))
+    make_ground_truth(Dataset.index(root))
     for sidecar in (root / "derivatives").glob("labels_softseg*/**/*softseg*.json"):
         sidecar.unlink()  # the public masks were not made by this package
     for folder in ("labels_softseg", "labels_softseg_bin"):

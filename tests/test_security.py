@@ -151,7 +151,7 @@ for words in (
 
 
 def _python(code: str, folder: Path, *before: str) -> subprocess.CompletedProcess:
-    environment = os.environ | {"SOFTSEG_CACHE": str(folder / "cache"), "MPLBACKEND": "agg"}
+    environment = os.environ | {"MPLBACKEND": "agg"}
     return subprocess.run(
         [*before, sys.executable, "-c", code],
         capture_output=True, text=True, check=False, env=environment, cwd=folder,

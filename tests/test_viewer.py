@@ -182,7 +182,7 @@ def test_a_person_of_a_data_set_is_shown_with_the_names_of_the_levels(tmp_path):
     level = soft["T1w"].like(np.where(soft["T1w"].data > 0, 8, 0))
     level.save(tmp_path / "derivatives/labels/sub-01/anat/sub-01_T1w_label-vertebrae_dseg.nii.gz")
     (tmp_path / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.9.0"}')
-    dataset = Dataset.index(tmp_path, cache=False)
+    dataset = Dataset.index(tmp_path)
     found = view_person(dataset, "sub-01")
     assert found.html.count('"title":"') == 2
     assert '"levels":["T1",' in found.html

@@ -1,13 +1,12 @@
 """Participants and images to leave out, as YAML: a reason, and who it holds for."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 
 import yaml
 
 from softseg.errors import InputError
-from softseg.files import replacing
 
 SPINE_GENERIC_EXCLUDED = "spine-generic"
 """Name of the list that the paper used on the Spine Generic database."""
@@ -46,15 +45,6 @@ def read_exclusions(source: str | Path | Iterable[str | Path]) -> Exclusions:
         else:
             found[_entry(text)] = "excluded by option"
     return found
-
-
-def write_exclusions(path: Path | str, exclusions: Mapping[str, str]) -> None:
-    """Write entries grouped by reason, as `read_exclusions` reads them."""
-    reasons: dict[str, list[str]] = {}
-    for entry in sorted(exclusions):
-        reasons.setdefault(exclusions[entry], []).append(entry)
-    with replacing(path) as temporary:
-        temporary.write_text(yaml.safe_dump(reasons, sort_keys=True, allow_unicode=True), "utf-8")
 
 
 def _read_file(path: Path) -> Exclusions:

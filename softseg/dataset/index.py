@@ -1,5 +1,7 @@
 """The index of a BIDS data set and the paths of its derivatives."""
 
+import logging
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -9,7 +11,6 @@ import pandas as pd
 
 from softseg.contrasts import Contrast, get_contrast
 from softseg.dataset.exclusions import read_exclusions
-from softseg.dataset.listing import list_images
 from softseg.dataset.names import (
     EXTENSIONS,
     OLDER_ENDINGS,
@@ -17,6 +18,7 @@ from softseg.dataset.names import (
     match_contrast,
     parse_contrasts,
     strip_extension,
+    suffix_of,
 )
 from softseg.errors import InputError
 
@@ -51,7 +53,6 @@ class Dataset:
         subjects: Iterable[str] | None = None,
         exclude: str | Path | Iterable[str | Path] = (),
         entities: Mapping[str, str] | None = None,
-        cache: bool = True,
     ) -> "Dataset":
         """Find the images of a data set; 267 participants with six contrasts take half a second.
 
@@ -67,7 +68,6 @@ class Dataset:
             exclude: What `read_exclusions` takes: participants, single images, YAML files.
             entities: Keep only images with these, for example `{"run": "1"}`; images without the
                 entity stay.
-            cache: Keep the list of files for the next time, as long as no folder changes.
 
         Raises:
             InputError: If there is no data set, a participant or contrast is unknown, or
@@ -75,7 +75,7 @@ class Dataset:
         """
         root = Path(root).expanduser().absolute()
         chosen = parse_contrasts(contrasts)
-        files = list_images(root, cache=cache)
+        files = _list_images(root)
         participants = _read_participants(root)
         excluded = read_exclusions(exclude)
         table = _match(files, chosen, entities or {})
@@ -197,6 +197,51 @@ class Dataset:
             session = sessions[0] if session is None and len(sessions) == 1 else session
         known = self.contrasts.get(contrast) or get_contrast(contrast)
         return list(candidate_stems(subject, session, known, image))
+
+
+def _list_images(root: Path) -> pd.DataFrame:
+    """Every NIfTI image of the raw data set at `root`; derivatives and source data are not.
+
+    bids2table lists 267 participants with six contrasts in 0.5 s; pybids takes 15 s for it where
+    there are three folders of derivatives.
+
+    Returns:
+        `subject`, `session`, `run` (None where there is none), `name` (what follows these in the
+        file name), `path` (below `root`).
+    """
+    import bids2table
+
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder; give the root of a BIDS data set")
+    logging.getLogger("bids2table").setLevel(logging.ERROR)
+    table = None
+    if any(root.glob("sub-*")):
+        # bids2table finds nobody in a folder whose own name has a dot, such as study-1.5T.
+        with tempfile.TemporaryDirectory() as place:
+            link = Path(place).resolve() / "dataset"
+            link.symlink_to(root.resolve(), target_is_directory=True)
+            table = bids2table.index_dataset(str(link))
+    if table is None or not len(table):
+        raise InputError(f"{root}: no sub-* folders with files in them; is it a BIDS data set?")
+    table = table.select(["sub", "ses", "run", "ext", "path"]).to_pandas()
+    table = table[table["ext"].isin(EXTENSIONS)]
+    listed = pd.DataFrame(
+        {
+            "subject": "sub-" + table["sub"].astype(str),
+            "session": "ses-" + table["ses"].astype(object),
+            "run": [_run(path) for path in table["path"]],
+            "name": [suffix_of(path) for path in table["path"]],
+            "path": table["path"],
+        },
+        dtype=object,
+    )
+    listed = listed.astype(object).where(listed.notna(), None)
+    return listed.sort_values("path", ignore_index=True)
+
+
+def _run(path: str) -> str | None:
+    words = [w for w in Path(path).name.split("_") if w.startswith("run-")]
+    return words[0].removeprefix("run-") if words else None
 
 
 def _match(

@@ -1,4 +1,4 @@
-"""Training, validation and test: seeded splits, the two published ones, the guard between them."""
+"""Training, validation and test: seeded splits and the two published ones."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -83,46 +83,3 @@ def split(
         for index in order[low:high]
     }
     return {part: [s for s in subjects if part_of[person_of[s]] == part] for part in PARTS}
-
-
-def guard_split(
-    trained_on: Iterable[str] | str,
-    tested_on: Iterable[str] | str,
-    *,
-    persons: Mapping[str, str] | None = None,
-) -> None:
-    """Refuse to test a model on people that it has seen.
-
-    Args:
-        trained_on: Participants of the model's training and validation, or the name of the
-            published split that it was trained with.
-        tested_on: Participants of the test, or the name of the split whose test set it is.
-        persons: Which person an entry is of; by default each is their own.
-
-    Raises:
-        InputError: If they overlap, with the number and the first few.
-
-    Example:
-        >>> guard_split("seed-15", "seed-15")
-        >>> guard_split("seed-15", "seed-50")
-        Traceback (most recent call last):
-        softseg.errors.InputError: split: 38 of 49 test participants were seen in training ...
-    """
-    seen = _people(trained_on, ("train", "validation"))
-    tested = _people(tested_on, ("test",))
-    persons = persons or {}
-    seen_persons = {persons.get(s, s) for s in seen}
-    leaked = [s for s in tested if persons.get(s, s) in seen_persons]
-    if leaked:
-        raise InputError(
-            f"split: {len(leaked)} of {len(tested)} test participants were seen in training "
-            f"({', '.join(leaked[:3])}{' …' if len(leaked) > 3 else ''}); "
-            "test on the test set of the model's own split"
-        )
-
-
-def _people(who: Iterable[str] | str, parts: tuple[str, ...]) -> list[str]:
-    if isinstance(who, str):
-        chosen = published_split(who)
-        return [s for part in parts for s in chosen[part]]
-    return sorted(who)
