@@ -38,12 +38,16 @@ class Grid:
 
     def matches(self, other: "Grid", tolerance_mm: float = 1e-3) -> bool:
         """Whether both have the same shape and no corner differs by more than `tolerance_mm`."""
+        return self.apart_mm(other) <= tolerance_mm
+
+    def apart_mm(self, other: "Grid") -> float:
+        """Largest difference of a coordinate of a corner; infinite where shapes differ."""
         if self.shape != other.shape:
-            return False
+            return float("inf")
         corners = np.array([[0, n - 1] for n in self.shape])
         corners = np.stack(np.meshgrid(*corners, indexing="ij"), axis=-1).reshape(-1, 3)
         apart = nib.affines.apply_affine(self.affine - other.affine, corners)
-        return bool(np.abs(apart).max() <= tolerance_mm)
+        return float(np.abs(apart).max())
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,8 +13,8 @@ from softseg._renamed import RENAMED
 
 ORDER = (
     "errors", "events", "files", "processes", "provenance", "paths", "contrasts", "nifti", "volume",
-    "dataset", "archives", "fetch", "phantom", "ground_truth", "metrics", "csa",
-    "losses", "network", "segmentation", "augmentation", "training", "quality_control", "cli",
+    "masks", "dataset", "archives", "fetch", "phantom", "ground_truth", "metrics", "csa", "losses",
+    "network", "segmentation", "augmentation", "training", "quality_control", "cli",
 )  # fmt: skip
 """Each may import only what stands before it."""
 

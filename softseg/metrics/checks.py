@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from softseg.masks import as_fractions
+
 
 def as_binary(mask: np.ndarray) -> np.ndarray:
     """The mask as booleans; refuses values other than 0 and 1."""
@@ -20,24 +22,10 @@ def as_binary(mask: np.ndarray) -> np.ndarray:
 def as_soft(mask: np.ndarray) -> np.ndarray:
     """The mask as fractions; refuses `nan` and values outside [0, 1]."""
     mask = np.asarray(mask)
-    if mask.dtype == bool:
-        return mask.astype(np.float32)
-    if mask.size and not (mask.min() >= 0 and mask.max() <= 1):  # also refuses nan
-        raise ValueError(f"a soft mask must lie in [0, 1], found [{mask.min()}, {mask.max()}]")
-    return mask.astype(float, copy=False)
+    return as_fractions(mask).astype(np.float32 if mask.dtype == bool else float, copy=False)
 
 
 def check_same_shape(a: np.ndarray, b: np.ndarray) -> None:
     """Refuse arrays of two shapes."""
     if a.shape != b.shape:
         raise ValueError(f"masks must have one shape, found {a.shape} and {b.shape}")
-
-
-def bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
-    """The smallest box around a mask that is not empty."""
-    axes = range(mask.ndim)
-    box = []
-    for axis in axes:
-        filled = np.flatnonzero(mask.any(axis=tuple(a for a in axes if a != axis)))
-        box.append(slice(filled[0], filled[-1] + 1))
-    return tuple(box)

@@ -12,9 +12,9 @@ from itertools import combinations
 import pandas as pd
 
 from softseg.csa.measure import MeasurementWarning, measure
-from softseg.csa.region import CORE
 from softseg.dataset.index import Dataset
 from softseg.dataset.names import strip_extension
+from softseg.masks import FAINT
 from softseg.metrics.volumes import dice
 from softseg.volume import Volume
 from softseg_study.evaluation.tasks import Method, Task, find_tasks, read_mask
@@ -85,7 +85,7 @@ def areas_of_slices(mask: Volume) -> pd.Series:
     Args:
         mask: In working orientation; an empty one gives an empty series.
     """
-    if mask.data.max() < CORE:
+    if mask.data.max() < FAINT:
         return pd.Series(dtype=float, index=pd.Index([], dtype=int))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MeasurementWarning)

@@ -1,0 +1,247 @@
+"""What a mask must be, said once: its values, its grid, and which of its voxels are the cord.
+
+The cord is the largest component of values of at least 0.1 and what lies within 2 mm of it. Pieces
+that continue it along the body after a gap of up to 5 mm belong to it. Low values elsewhere, a halo
+or a constant background therefore neither add area nor move a centre.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from softseg.errors import InputError
+from softseg.volume import Grid, Spacing, Volume
+
+VALUE_TOLERANCE = 1e-3
+"""How far values may leave [0, 1] through storage or interpolation; they are clipped."""
+GRID_TOLERANCE_MM = 0.05
+"""How far a mask's corners may lie from its image's: headers are rounded."""
+FAINT = 0.1
+"""Values from here on form components."""
+RIM_MM = 2.0
+"""How far around its component a value still counts."""
+BRIDGE_MM = 5.0
+"""Longest gap along the cord that is bridged."""
+_LARGEST_RATIO = 5
+"""The cord's area where it stops over that of a piece that continues it."""
+_EPSILON_MM = 1e-6
+
+
+def as_fractions(values: np.ndarray, name: str = "") -> np.ndarray:
+    """The values of a soft or binary mask, clipped to [0, 1] where they leave it by rounding.
+
+    Args:
+        values: Any shape; what lies within [0, 1] is returned as it is, not copied.
+        name: Of the mask, for the message.
+
+    Raises:
+        InputError: If a value is not finite, or leaves [0, 1] by more than `VALUE_TOLERANCE`.
+
+    Example:
+        >>> as_fractions(np.array([-1e-4, 0.3, 1.0]))
+        array([0. , 0.3, 1. ])
+    """
+    if values.dtype == bool or not values.size:
+        return values
+    low, high = float(values.min()), float(values.max())
+    who = f"{name}: " if name else ""
+    if not (np.isfinite(low) and np.isfinite(high)):
+        bad = int(np.count_nonzero(~np.isfinite(values)))
+        raise InputError(f"{who}a mask must be finite, found {bad} NaN or infinite voxels")
+    if low < -VALUE_TOLERANCE or high > 1 + VALUE_TOLERANCE:
+        raise InputError(f"{who}a mask must lie in [0, 1], found [{low:.4g}, {high:.4g}]")
+    return values if low >= 0 and high <= 1 else values.clip(0, 1)
+
+
+def same_grid(first: Grid, second: Grid) -> bool:
+    """Whether two grids are one but for the rounding of headers (`GRID_TOLERANCE_MM`)."""
+    return first.matches(second, GRID_TOLERANCE_MM)
+
+
+def check_grid(mask: Volume, image: Volume | Grid, image_name: str | None = None) -> None:
+    """Refuse a mask that does not lie on its image's grid.
+
+    Args:
+        mask: The mask.
+        image: The image or its grid, in the orientation that the mask has.
+        image_name: For the message; by default the image's own.
+
+    Raises:
+        InputError: If their shapes differ, or a corner by more than `GRID_TOLERANCE_MM`.
+
+    Example:
+        >>> image, mask = (Volume(np.zeros((2, 2, 2)), np.diag([s, s, 5, 1])) for s in (1, 1.2))
+        >>> check_grid(mask, image)
+        Traceback (most recent call last):
+        softseg.errors.InputError: volume: a mask must lie on the grid of volume, found its \
+corners up to 0.20 mm away; resample it or copy the image's header
+    """
+    grid = image.grid if isinstance(image, Volume) else image
+    if same_grid(mask.grid, grid):
+        return
+    if mask.grid.shape == grid.shape:
+        found = f"its corners up to {mask.grid.apart_mm(grid):.2f} mm away"
+    else:
+        found = f"{_describe(mask.grid)} instead of {_describe(grid)}"
+    image_name = image_name or (image.name if isinstance(image, Volume) else "its image")
+    raise InputError(
+        f"{mask.path or mask.name}: a mask must lie on the grid of {image_name}, found {found}; "
+        "resample it or copy the image's header"
+    )
+
+
+def _describe(grid: Grid) -> str:
+    size = " x ".join(str(n) for n in grid.shape)
+    return f"{size} voxels of {' x '.join(f'{s:.2f}' for s in grid.spacing_mm)} mm"
+
+
+@dataclass(frozen=True)
+class CordComponent:
+    """The cord in a mask, cropped to a box that holds every component.
+
+    Attributes:
+        soft: `(x, y, z)` float64 values of the mask; 0 outside the cord and its rim.
+        core: `(x, y, z)` the voxels of at least `FAINT` that form the cord.
+        start: Index of the box's first voxel in the mask.
+        other_components: Number of other components.
+        other_voxels: Sum of their fractions.
+    """
+
+    soft: np.ndarray
+    core: np.ndarray
+    start: np.ndarray
+    other_components: int
+    other_voxels: float
+
+    def restored(self, like: np.ndarray) -> np.ndarray:
+        """The cord's values in an array of the whole mask's shape and type, 0 elsewhere."""
+        whole = np.zeros_like(like)
+        box = zip(self.start, self.soft.shape, strict=True)
+        whole[tuple(slice(first, first + n) for first, n in box)] = self.soft
+        return whole
+
+
+def cord_component(
+    fractions: np.ndarray, spacing_mm: Spacing, *, bridge_mm: float = BRIDGE_MM
+) -> CordComponent | None:
+    """Which voxels of a mask are the cord: see the top of this module.
+
+    Args:
+        fractions: `(X, Y, Z)` in working orientation, values in [0, 1].
+        spacing_mm: Voxel size.
+        bridge_mm: Longest gap along Z that is bridged.
+
+    Returns:
+        None where no value reaches `FAINT`.
+
+    Example:
+        >>> fractions = np.zeros((9, 9, 6))
+        >>> fractions[1:4, 1:4, [0, 1, 3, 4]] = 1.0
+        >>> fractions[7, 7, :2] = 1.0
+        >>> cord = cord_component(fractions, (1.0, 1.0, 2.0))
+        >>> cord.restored(fractions).sum(axis=(0, 1)).tolist(), cord.other_components
+        ([9.0, 9.0, 0.0, 9.0, 9.0, 0.0], 1)
+    """
+    core = fractions >= FAINT
+    box = bounding_box(core)
+    if box is None:
+        return None
+    spacing = np.array(spacing_mm)
+    margin = np.maximum(np.floor(RIM_MM / spacing + _EPSILON_MM).astype(int), (1, 1, 0))
+    low = np.maximum([side.start for side in box] - margin, 0)
+    high = np.minimum([side.stop for side in box] + margin, fractions.shape)
+    crop = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    soft = fractions[crop].astype(np.float64)
+    main, others, count = _largest(core[crop], soft, spacing, bridge_mm)
+    other_voxels = 0.0 if others is None else float(soft[others].sum())
+    soft[~_with_rim(main, soft, others, spacing)] = 0.0
+    return CordComponent(soft, main, low, count, other_voxels)
+
+
+def bounding_box(inside: np.ndarray) -> tuple[slice, ...] | None:
+    """The smallest box around what is true in an array of any dimension; None if nothing is.
+
+    Example:
+        >>> bounding_box(np.array([[False, True, True], [False, False, True]]))
+        (slice(0, 2, None), slice(1, 3, None))
+    """
+    box = []
+    for axis in range(inside.ndim):
+        line = inside.any(axis=tuple(a for a in range(inside.ndim) if a != axis))
+        filled = np.flatnonzero(line)
+        if not filled.size:
+            return None
+        box.append(slice(int(filled[0]), int(filled[-1]) + 1))
+        inside = inside[(slice(None),) * axis + (box[-1],)]  # what follows has less to look at
+    return tuple(box)
+
+
+def _largest(
+    core: np.ndarray, soft: np.ndarray, spacing: np.ndarray, bridge_mm: float
+) -> tuple[np.ndarray, np.ndarray | None, int]:
+    """The largest component with what continues it, all others, and how many those are."""
+    labels, count = ndimage.label(core, structure=np.ones((3, 3, 3), dtype=bool))
+    if count == 1:
+        return core, None, 0
+    weight = np.bincount(labels.ravel(), weights=soft.ravel(), minlength=count + 1)
+    weight[0] = 0.0
+    spans = np.array([(s[2].start, s[2].stop) for s in ndimage.find_objects(labels)])
+    chosen = [int(weight.argmax())]
+    while (following := _continuation(labels, spans, chosen, spacing, bridge_mm)) is not None:
+        chosen.append(following)
+    main = np.isin(labels, chosen) if len(chosen) > 1 else labels == chosen[0]
+    others = core & ~main
+    return main, others if count > len(chosen) else None, count - len(chosen)
+
+
+def _continuation(
+    labels: np.ndarray,
+    spans: np.ndarray,
+    chosen: list[int],
+    spacing: np.ndarray,
+    bridge_mm: float,
+) -> int | None:
+    """The nearest component beyond either end that is as wide as a cord and close enough."""
+    start, stop = spans[[c - 1 for c in chosen]].min(), spans[[c - 1 for c in chosen]].max()
+    gap = np.maximum(spans[:, 0] - stop, start - spans[:, 1]) * spacing[2]
+    for index in np.argsort(gap, kind="stable"):
+        if gap[index] < 0 or index + 1 in chosen:
+            continue
+        if gap[index] > bridge_mm + _EPSILON_MM:
+            return None
+        above = spans[index, 0] >= stop
+        ours = np.isin(labels[:, :, stop - 1 if above else start], chosen)
+        theirs = labels[:, :, spans[index, 0] if above else spans[index, 1] - 1] == index + 1
+        shift = np.subtract(ndimage.center_of_mass(ours), ndimage.center_of_mass(theirs))
+        apart_mm = float(np.linalg.norm(shift * spacing[:2]))
+        close = apart_mm <= bridge_mm + gap[index] + spacing[2]
+        if close and _LARGEST_RATIO * theirs.sum() >= ours.sum():
+            return int(index) + 1
+    return None
+
+
+def _with_rim(
+    main: np.ndarray, soft: np.ndarray, others: np.ndarray | None, spacing: np.ndarray
+) -> np.ndarray:
+    """`main` and what lies within `RIM_MM` of it, without other components."""
+    candidates = (soft > 0) & ~main
+    if others is not None:
+        candidates &= ~others
+    if not candidates.any():
+        return main
+    # Most masks end within a voxel of their component: the distance is needed only beyond it. A
+    # neighbour in the slice always counts, even where voxels are wider than the rim.
+    near = main.copy()
+    reach = 0.0
+    for axis in (0, 1, 2):
+        reach = float(np.hypot(reach, spacing[axis]))
+        if axis < 2 or reach <= RIM_MM:
+            rolled = np.moveaxis(near, axis, 0)
+            previous = rolled.copy()
+            rolled[1:] |= previous[:-1]
+            rolled[:-1] |= previous[1:]
+    if (candidates & ~near).any():
+        distance = ndimage.distance_transform_edt(~main, sampling=tuple(spacing))
+        near |= distance <= RIM_MM + _EPSILON_MM
+    return main | (candidates & near)
