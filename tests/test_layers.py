@@ -95,7 +95,8 @@ def test_an_old_import_fails_with_one_line_that_names_the_new(old):
         ("softseg.cli", ("torch", "pandas", "scipy", "monai", "lightning")),
         ("softseg.csa", ("torch", "monai", "lightning")),
         ("softseg.phantom.cohort", ("torch", "monai", "lightning")),
-        ("softseg.segmentation", ("monai", "lightning")),
+        ("softseg.network.weights", ("monai", "lightning")),
+        ("softseg.segmentation.batch", ("monai", "lightning")),
         ("softseg_study.evaluation", ("torch", "monai", "lightning")),
     ],
 )

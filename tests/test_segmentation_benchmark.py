@@ -78,7 +78,8 @@ def measure(code: str, *, threads: int | None = 1) -> Spent:
 
 ONE_WINDOW = """
 import time, torch
-from softseg.network import PRESETS, build_network
+from softseg.network.config import PRESETS
+from softseg.network.unet import build_network
 from softseg.segmentation.predict import inference
 network, size = build_network(PRESETS["paper"]), PRESETS["paper"].patch_size
 start = time.process_time()
