@@ -1,22 +1,23 @@
-"""Many images: what goes where, what is already done, and one bad image that stops nobody."""
+"""Many images: what goes where, what is already done; a failing image does not stop the batch."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from softseg.dataset.index import Dataset
+from softseg.dataset.names import EXTENSIONS, strip_extension
 from softseg.dataset.writing import describe_pipeline, generated_by
 from softseg.errors import InputError
 from softseg.files import remove_leftovers, replacing, write_json
 from softseg.segmentation.engine import Model, Segmentation, segment_with_findings
 from softseg.volume import Volume
 
-SUFFIXES = (".nii.gz", ".nii")
 NO_FOLDER = (".gz", ".img", ".hdr", ".mgz", ".mha", ".nrrd", ".csv", ".txt", ".json", ".png")
 """Endings that nobody means a folder by."""
 ENDINGS = {False: "label-SC_softseg", True: "label-SC_seg"}
@@ -68,12 +69,12 @@ class Job:
     @property
     def record(self) -> Path:
         """The JSON file beside the mask."""
-        return self.mask.with_name(_stem(self.mask) + ".json")
+        return self.mask.with_name(strip_extension(self.mask.name) + ".json")
 
     @property
     def uncertainty(self) -> Path:
         """The map of standard deviations beside the mask."""
-        return self.mask.with_name(_stem(self.mask) + "_uncertainty.nii.gz")
+        return self.mask.with_name(strip_extension(self.mask.name) + "_uncertainty.nii.gz")
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +108,7 @@ def plan(inputs: Sequence[Path], out: Path, *, binary: bool = False) -> list[Job
     """
     inputs = [Path(path) for path in inputs]
     ending = ENDINGS[binary]
-    to_file = out.name.endswith(SUFFIXES) and not out.is_dir()
+    to_file = out.name.endswith(EXTENSIONS) and not out.is_dir()
     if not to_file and out.suffix in NO_FOLDER and not out.is_dir():
         raise InputError(f"{out}: a mask's name must end in .nii or .nii.gz")
     if to_file and (len(inputs) != 1 or inputs[0].is_dir()):
@@ -122,7 +123,7 @@ def plan(inputs: Sequence[Path], out: Path, *, binary: bool = False) -> list[Job
 
 def _jobs(path: Path, out: Path, ending: str) -> Iterator[Job]:
     if not path.is_dir():
-        yield Job(path, out / f"{_stem(path)}_{ending}.nii.gz")
+        yield Job(path, out / f"{strip_extension(path.name)}_{ending}.nii.gz")
         return
     dataset = Dataset.index(path, contrasts="all")
     if dataset.images.empty:
@@ -130,7 +131,7 @@ def _jobs(path: Path, out: Path, ending: str) -> Iterator[Job]:
     for image in sorted(Path(image) for image in dataset.images["path"]):
         image = dataset.root / image
         folder = out / image.relative_to(dataset.root).parent
-        yield Job(image, folder / f"{_stem(image)}_{ending}.nii.gz")
+        yield Job(image, folder / f"{strip_extension(image.name)}_{ending}.nii.gz")
 
 
 def _check(jobs: Sequence[Job]) -> None:
@@ -139,7 +140,7 @@ def _check(jobs: Sequence[Job]) -> None:
     for job in jobs:
         if not job.image.is_file():
             raise InputError(f"{job.image}: no such file")
-        if not job.image.name.endswith(SUFFIXES):
+        if not job.image.name.endswith(EXTENSIONS):
             raise InputError(f"{job.image}: an image's name must end in .nii or .nii.gz")
         if job.mask.resolve() in images:
             raise InputError(f"{job.mask}: this mask would overwrite an image; choose another name")
@@ -174,6 +175,70 @@ def run(
             yield Outcome(job, None, text.splitlines()[0] if text else repr(error), failed=True)
             continue
         yield _write(job, result, settings, options)
+
+
+def segment_dataset(
+    dataset: Dataset,
+    weights: Path | str,
+    pipeline: str,
+    *,
+    subjects: Iterable[str] | None = None,
+    device: str = "auto",
+    activation: str | None = None,
+    overwrite: bool = True,
+) -> pd.DataFrame:
+    """Segment the images of a data set into `derivatives/<pipeline>`.
+
+    A method takes part in a comparison by its derivative folder alone; this is how ours get one.
+
+    Args:
+        dataset: Its images are segmented; several volumes in a file are averaged.
+        weights: A weights file, a model folder or the name of weights that ship.
+        pipeline: Folder below `derivatives`.
+        subjects: Only these.
+        device: As PyTorch names it; `auto` takes a GPU where there is one.
+        activation: Instead of the network's own.
+        overwrite: Whether to segment again what the same weights have segmented before.
+
+    Returns:
+        One row an image: `subject`, `contrast`, `status` (`ok`, `no cord`, `failed`), `message`.
+
+    Raises:
+        InputError: If the weights are not ours or the masks cannot be written.
+    """
+    model = Model.load(weights, device=device)
+    wanted = set(dataset.subjects if subjects is None else subjects)
+    rows = [row for row in dataset.images.itertuples() if row.subject in wanted]
+    jobs = [Job(dataset.root / row.path, _mask_path(dataset, pipeline, row)) for row in rows]
+    describe_pipeline(
+        dataset.root / "derivatives" / pipeline, "Soft segmentation", "segment",
+        weights=model.card.get("checksum"),
+    )  # fmt: skip
+    options = Options(average="mean", activation=activation)
+    outcomes = run(jobs, model, options, overwrite=overwrite)
+    return pd.DataFrame(
+        [
+            {
+                "subject": row.subject,
+                "contrast": row.contrast,
+                "status": _status(outcome),
+                "message": outcome.note,
+            }
+            for row, outcome in zip(rows, outcomes, strict=True)
+        ],
+        columns=["subject", "contrast", "status", "message"],
+    )
+
+
+def _mask_path(dataset: Dataset, pipeline: str, row: object) -> Path:
+    session, run = (v if isinstance(v, str) else None for v in (row.session, row.run))
+    return dataset.derivative(pipeline, row.subject, row.contrast, ENDINGS[False], session, run)
+
+
+def _status(outcome: object) -> str:
+    if outcome.failed:
+        return "failed"
+    return "ok" if outcome.mask is not None and outcome.mask.data.any() else "no cord"
 
 
 def _segment(image: Volume, model: Model, options: Options) -> Segmentation:
@@ -264,10 +329,3 @@ def check_writable(path: Path) -> None:
     path.with_name(".softseg-writable").unlink()
     for folder in made:
         folder.rmdir()
-
-
-def _stem(path: Path) -> str:
-    for suffix in SUFFIXES:
-        if path.name.endswith(suffix):
-            return path.name.removesuffix(suffix)
-    return path.name
