@@ -7,16 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from softseg.losses import (
-    LOSSES,
-    REGRESSION,
-    adaptive_wing,
-    deep_supervision,
-    soft_cross_entropy,
-    soft_dice,
-    tversky,
-    weighted_adaptive_wing,
-)
+from softseg.losses.overlap_entropy import soft_cross_entropy, soft_dice, tversky
+from softseg.losses.registry import LOSSES, REGRESSION, deep_supervision
+from softseg.losses.regression import adaptive_wing, weighted_adaptive_wing
 
 
 def cubed(prediction, target, *, reduction="mean"):
@@ -282,7 +275,7 @@ def test_the_list_of_regression_losses_names_known_ones():
 
 
 def test_the_page_on_adding_a_loss_adds_one(project_root, monkeypatch):
-    monkeypatch.setattr("softseg.losses.LOSSES", dict(LOSSES))
+    monkeypatch.setattr("softseg.losses.registry.LOSSES", dict(LOSSES))
     page = (project_root / "book/extend.md").read_text(encoding="utf-8")
     section = page.partition("## A loss\n")[2].partition("\n## ")[0]
     code = section.partition("```python\n")[2].partition("```")[0]

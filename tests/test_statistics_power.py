@@ -167,7 +167,7 @@ def test_the_closed_form_is_the_minimum_found_by_brute_force(loss):
 
 def test_the_numpy_loss_is_the_one_that_trains():
     torch = pytest.importorskip("torch")
-    from softseg.losses import adaptive_wing
+    from softseg.losses.regression import adaptive_wing
 
     rng = np.random.default_rng(0)
     prediction, target = rng.uniform(-0.5, 1.5, 500), rng.uniform(0, 1, 500)

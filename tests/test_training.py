@@ -18,7 +18,7 @@ from tube_cohort import write_tubes
 from softseg.augmentation import get_augmentation
 from softseg.contrasts import CONTRASTS
 from softseg.errors import InputError
-from softseg.losses import LOSSES
+from softseg.losses.registry import LOSSES
 from softseg.network.config import PRESETS, NetworkConfig
 from softseg.network.unet import build_network
 from softseg.network.weights import available_weights, load_weights, save_weights
@@ -139,7 +139,8 @@ def test_training_leaves_the_global_random_state_and_threads_alone(config):
 def run_in_process(config: TrainingConfig, folder: Path) -> subprocess.Popen:
     script = folder / "train.py"
     script.write_text(
-        "import sys\nfrom softseg.training import TrainingConfig, fit\n"
+        "import sys\nfrom softseg.training.config import TrainingConfig\n"
+        "from softseg.training.fitting import fit\n"
         "if __name__ == '__main__':\n    fit(TrainingConfig.from_json(open(sys.argv[1]).read()))\n"
     )
     (folder / "config.json").write_text(config.to_json())

@@ -3,7 +3,36 @@
 import torch
 from torch.nn import functional
 
-from softseg.losses.common import paired, reduced
+
+def paired(prediction: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both at 32 bits or more, since 16-bit errors have two digits.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    if prediction.shape != target.shape:
+        raise ValueError(
+            f"prediction and target must have one shape, found {tuple(prediction.shape)} and "
+            f"{tuple(target.shape)}"
+        )
+    if prediction.dtype != torch.float64:
+        prediction = prediction.float()
+    return prediction, target.to(prediction.dtype)
+
+
+def reduced(values: torch.Tensor, reduction: str) -> torch.Tensor:
+    """The mean, the sum or all of `values`.
+
+    Raises:
+        ValueError: If `reduction` is none of `mean`, `sum` and `none`.
+    """
+    if reduction == "mean":
+        return values.mean()
+    if reduction == "sum":
+        return values.sum()
+    if reduction == "none":
+        return values
+    raise ValueError(f"reduction must be mean, sum or none, found {reduction!r}")
 
 
 def adaptive_wing(

@@ -43,7 +43,7 @@ class TrainingConfig:
         validation_subjects: Participants whose whole volumes are scored while training.
         network: Name of a preset, or fields of a `NetworkConfig` (or their JSON), among which
             `preset` may name one to start from.
-        loss: Key of `softseg.losses.LOSSES`.
+        loss: Key of `softseg.losses.registry.LOSSES`.
         loss_options: Keyword arguments of the loss.
         loss_sees: `raw` output, as in the paper, or what its `activation` makes of it; `auto`
             takes the activation where it is a sigmoid.

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from softseg.errors import InputError
-from softseg.losses import LOSSES, deep_supervision
+from softseg.losses.registry import LOSSES, deep_supervision
 from softseg.network.config import NetworkConfig
 from softseg.network.unet import activate
 from softseg.training.config import TrainingConfig

@@ -1,11 +1,59 @@
-"""Losses over the outputs of several resolutions."""
+"""Every loss by its name, and the loss over the outputs of several resolutions.
+
+Every loss is called as `loss(prediction, target, reduction="mean")` on tensors of one shape,
+`(B, 1, …)`, with targets in [0, 1], and is smallest where the prediction equals the target. The
+regression losses take any real prediction, so that a network's raw output can be trained on; the
+others cut it at 0 and 1 and pull it back there gently.
+
+To add a loss, write one function of that form and enter it in `LOSSES`.
+"""
 
 from collections.abc import Callable, Sequence
 
 import torch
 from torch.nn import functional
 
+from softseg.losses.overlap_entropy import (
+    absolute_dice,
+    dice_cross_entropy,
+    focal,
+    soft_cross_entropy,
+    soft_dice,
+    tversky,
+)
+from softseg.losses.regression import (
+    adaptive_wing,
+    mean_absolute_error,
+    mean_squared_error,
+    smooth_l1,
+    weighted_adaptive_wing,
+)
+
 Loss = Callable[..., torch.Tensor]
+
+LOSSES: dict[str, Loss] = {
+    "adaptive_wing": adaptive_wing,
+    "weighted_adaptive_wing": weighted_adaptive_wing,
+    "soft_dice": soft_dice,
+    "dice_cross_entropy": dice_cross_entropy,
+    "absolute_dice": absolute_dice,
+    "soft_cross_entropy": soft_cross_entropy,
+    "mean_squared_error": mean_squared_error,
+    "mean_absolute_error": mean_absolute_error,
+    "smooth_l1": smooth_l1,
+    "focal": focal,
+    "tversky": tversky,
+}
+"""Every loss by the name that settings use."""
+
+REGRESSION = (
+    "adaptive_wing",
+    "weighted_adaptive_wing",
+    "mean_squared_error",
+    "mean_absolute_error",
+    "smooth_l1",
+)
+"""Those that take a raw output as it is; the others want an activation that ends in [0, 1]."""
 
 
 def deep_supervision(
@@ -29,7 +77,6 @@ def deep_supervision(
 
     Example:
         >>> target = torch.ones(1, 1, 4, 4)
-        >>> from softseg.losses import mean_squared_error
         >>> outputs = [torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 2, 2)]
         >>> deep_supervision(mean_squared_error, outputs, target)
         tensor(0.7500)
