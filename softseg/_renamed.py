@@ -10,6 +10,7 @@ RENAMED = {
     "softseg.phantom.visits": f"softseg_study.phantom.visits; {STUDY}",
     "softseg.preprocessing": "softseg.volume; Volume.load(path, average=…) averages a series",
     "softseg.segmentation.cohort": "softseg.segmentation.batch",
+    "softseg.processes": "softseg.batch",
     "softseg.statistics": f"softseg_study.statistics; {STUDY}",
 }
 """Module of an earlier version → what to import since 0.2.0."""

@@ -12,7 +12,7 @@ import pytest
 from softseg._renamed import RENAMED
 
 ORDER = (
-    "errors", "events", "files", "processes", "provenance", "paths", "contrasts", "nifti", "volume",
+    "errors", "events", "files", "batch", "provenance", "paths", "contrasts", "nifti", "volume",
     "masks", "dataset", "archives", "fetch", "phantom", "ground_truth", "metrics", "csa", "losses",
     "network", "segmentation", "augmentation", "training", "quality_control", "cli",
 )  # fmt: skip

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from softseg.batch import end_with_parent
 from softseg.contrasts import CONTRASTS, REFERENCE, UNSEEN_CONTRASTS
 from softseg.dataset.index import Dataset
 from softseg.dataset.writing import describe_pipeline
@@ -18,7 +19,6 @@ from softseg.files import check_writable, remove_leftovers, replacing
 from softseg.ground_truth.report import Bounds, summarise
 from softseg.ground_truth.soft import check_options
 from softseg.ground_truth.subject import Task, has_masks, make_one
-from softseg.processes import end_with_parent
 
 PIPELINE = "labels_softseg"
 PUBLISHED = "_published"

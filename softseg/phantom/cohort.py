@@ -8,19 +8,17 @@ that is whole can be extended.
 import errno
 import json
 import os
-import signal
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from softseg.batch import map_batch
 from softseg.contrasts import CONTRASTS
 from softseg.dataset.writing import describe_pipeline, generated_by
 from softseg.errors import InputError
@@ -34,7 +32,6 @@ from softseg.phantom.scene import check_voxel_scale
 from softseg.phantom.severity import Severity, get_severity
 from softseg.phantom.subjects import Recipe, draw_subject, subject_label
 from softseg.phantom.writing import write_subject
-from softseg.processes import end_with_parent
 
 RECIPE_FILE = "code/softseg_phantom.json"
 """What made the cohort; by it a folder is known as ours."""
@@ -115,10 +112,8 @@ def write_cohort(
     _describe(out, recipe)
     remove_leftovers(out)
     missing = [i for i in range(subjects) if not (out / subject_label(i)).exists()]
-    workers = min(jobs or os.cpu_count() or 1, max(1, len(missing)))
     with _bar(progress, subjects, subjects - len(missing)) as advance:
-        for _ in _each(out, recipe, missing, workers):
-            advance()
+        map_batch(partial(make_subject, out, recipe), missing, jobs=jobs, progress=advance)
     _write_participants(out, recipe, subjects)
     return out
 
@@ -210,38 +205,6 @@ def _describe(out: Path, recipe: Recipe) -> None:
     describe_pipeline(truth, "Exact cord fractions and areas", "phantom")
 
 
-def _each(out: Path, recipe: Recipe, missing: list[int], workers: int) -> Iterator[int]:
-    """Make the missing people, yielding each when it is in place."""
-    if workers == 1:
-        for index in missing:
-            make_subject(out, recipe, index)
-            yield index
-        return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_finish_first) as pool:
-        pending = {pool.submit(make_subject, out, recipe, index): index for index in missing}
-        try:
-            while pending:
-                done, _ = wait(pending, return_when=FIRST_COMPLETED)
-                for future in done:
-                    future.result()
-                    yield pending.pop(future)
-        except BrokenProcessPool as error:
-            raise InputError(
-                f"{out}: a process was killed, perhaps for want of memory; run the same again to "
-                "go on, with --jobs 1"
-            ) from error
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-def _finish_first() -> None:
-    """Let an interruption reach the parent only: the person in hand is finished."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent()
-
-
 def make_subject(out: Path, recipe: Recipe, index: int) -> None:
     """Write one person beside the data set and move it in, raw images last."""
     label = subject_label(index)
@@ -285,4 +248,4 @@ def _bar(shown: bool, total: int, done: int) -> Iterator:
     )
     with Progress(*columns, disable=not shown) as progress:
         task = progress.add_task("people", total=total, completed=done)
-        yield lambda: progress.advance(task)
+        yield lambda _: progress.advance(task)

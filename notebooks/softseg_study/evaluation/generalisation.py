@@ -1,14 +1,13 @@
 """Every method under every condition: one row an image, with its error and whether it failed."""
 
-import multiprocessing
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
+from softseg.batch import map_batch
 from softseg.dataset.index import Dataset
 from softseg.volume import Volume
 from softseg_study.evaluation.areas import evaluate_profile
@@ -155,14 +154,7 @@ def run_conditions(
         contrasts=list(contrasts),
         vertebrae=vertebrae,
     )
-    chosen = choose_conditions(conditions)
-    if jobs <= 1:
-        tables = list(map(work, chosen))
-    else:
-        # Forking a process that has loaded torch can hang; a fresh interpreter cannot.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(jobs, len(chosen)), mp_context=context) as pool:
-            tables = list(pool.map(work, chosen))
+    tables = map_batch(work, choose_conditions(conditions), jobs=jobs)
     return with_seeds(pd.concat(tables, ignore_index=True))
 
 

@@ -1,16 +1,14 @@
 """Which masks of which images are compared, and how they are read, one image after the other."""
 
-import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from softseg.batch import map_batch
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
-from softseg.processes import end_with_parent
 from softseg.volume import WORKING, Volume
 
 Method = str | Callable[[Path], Volume]
@@ -119,16 +117,4 @@ def run_tasks(
         jobs: Processes; with more than one, a method given as a function must be one of a module
             too.
     """
-    return [row for rows in _map(worker, tasks, jobs) for row in rows]
-
-
-def _map(worker: Callable, tasks: Sequence[Task], jobs: int) -> Iterator[list[dict]]:
-    if jobs <= 1 or len(tasks) < 2:
-        yield from map(worker, tasks)
-        return
-    # Forking a process that has loaded torch can hang; a fresh interpreter cannot.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        min(jobs, len(tasks)), mp_context=context, initializer=end_with_parent
-    ) as pool:
-        yield from pool.map(worker, tasks, chunksize=max(1, len(tasks) // (8 * jobs)))
+    return [row for rows in map_batch(worker, tasks, jobs=jobs) for row in rows]

@@ -1,14 +1,13 @@
 """Do the raters err as published masks do? Areas at C2-C3 of many people, without their images."""
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 
+from softseg.batch import map_batch
 from softseg.contrasts import CONTRASTS
 from softseg.phantom.raters import PUBLISHED_MM2, rate
 from softseg.phantom.scene import Scene, place
@@ -50,12 +49,7 @@ def rated_areas(
         Columns `subject`, `vendor`, `site`, `contrast`, `scan`, `true_mm2`, `area_mm2`.
     """
     recipe = Recipe(seed, tuple(contrasts))
-    work = partial(_rate_person, recipe, scans=scans)
-    if jobs == 1:
-        rows = [work(index) for index in range(subjects)]
-    else:
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            rows = list(pool.map(work, range(subjects), chunksize=4))
+    rows = map_batch(partial(_rate_person, recipe, scans=scans), range(subjects), jobs=jobs)
     return pd.DataFrame([row for person in rows for row in person])
 
 

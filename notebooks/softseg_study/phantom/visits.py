@@ -4,16 +4,16 @@ Each person is moved into place whole, so that a set that was stopped goes on wh
 """
 
 import json
-import multiprocessing
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
+from softseg.batch import map_batch
 from softseg.contrasts import CONTRASTS
 from softseg.dataset.writing import describe_pipeline, generated_by
 from softseg.errors import InputError
@@ -76,8 +76,7 @@ def write_visits(
     for leftover in out.glob(".partial-*"):  # of a run that was killed
         shutil.rmtree(leftover, ignore_errors=True)
     missing = [i for i in range(subjects) if not (out / subject_label(i)).exists()]
-    for _ in _each(out, plan, missing, min(jobs or os.cpu_count() or 1, max(1, len(missing)))):
-        pass
+    map_batch(partial(make_person, out, plan), missing, jobs=jobs)
     _write_participants(out, recipe)
     return out
 
@@ -163,24 +162,6 @@ def _describe(out: Path, plan: VisitPlan) -> None:
     describe_pipeline(labels, "Masks and labels of simulated raters", "phantom")
     describe_pipeline(truth, "Exact cord fractions and areas", "phantom")
     write_json(out / PLAN_FILE, plan.content)
-
-
-def _each(out: Path, plan: VisitPlan, missing: list[int], workers: int) -> Iterator[None]:
-    """Make the missing people, yielding when each is in place."""
-    if workers == 1:
-        for index in missing:
-            yield make_person(out, plan, index)
-        return
-    # Fresh processes: a fork of a process with threads (a notebook, torch) may hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        pending = [pool.submit(make_person, out, plan, index) for index in missing]
-        try:
-            for future in as_completed(pending):
-                yield future.result()
-        finally:
-            for future in pending:
-                future.cancel()
 
 
 def _write_participants(out: Path, recipe: Recipe) -> None:
