@@ -1,5 +1,4 @@
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +11,13 @@ from softseg.metrics.volumes import soft_dice
 from softseg.volume import Volume
 from softseg_study.competitors import (
     POLARITY,
-    adopt_masks,
-    available_programs,
     export_nnunet,
     follow_contour,
     follow_contours,
     import_nnunet,
     nnunet_commands,
-    run_sct,
     segment_dataset,
 )
-from softseg_study.competitors.sct import PROGRAMS
 
 SUBJECTS = ("sub-01", "sub-02", "sub-03")
 
@@ -145,18 +140,6 @@ def test_the_polarity_of_every_contrast_is_that_of_the_physics():
         assert polarity == ("bright" if brighter else "dark"), contrast
 
 
-def test_any_tools_masks_take_part_by_their_folder(dataset, tmp_path):
-    theirs = tmp_path / "theirs" / "deep" / "down"
-    soft = truth(dataset, "sub-01")
-    soft.save(theirs / "sub-01_T1w_pred.nii.gz")
-    soft.like(soft.data > 0.5).save(theirs / "sub-02_T1w_seg.nii", dtype=np.uint8)
-    table = adopt_masks(dataset, tmp_path / "theirs", "tool").set_index("subject")
-    assert dict(table.status) == {"sub-01": "soft", "sub-02": "hard", "sub-03": "missing"}
-    adopted = dataset.existing("tool", "sub-01", "T1w", "label-SC_softseg")
-    assert np.allclose(Volume.load(adopted).data, soft.data)
-    assert dataset.existing("tool", "sub-02", "T1w", "label-SC_seg") is not None
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -166,20 +149,10 @@ def test_any_tools_masks_take_part_by_their_folder(dataset, tmp_path):
     ],
     ids=["values", "shape", "place"],
 )
-def test_a_mask_that_does_not_fit_is_refused_before_anything_is_written(
-    dataset, tmp_path, change, message
-):
-    good = truth(dataset, "sub-01")
-    good.save(tmp_path / "theirs" / "sub-01_T1w.nii.gz")
-    change(truth(dataset, "sub-02")).save(tmp_path / "theirs" / "sub-02_T1w.nii.gz")
+def test_a_mask_that_does_not_fit_its_image_is_refused(dataset, change, message):
     with pytest.raises(InputError, match=message):
-        adopt_masks(dataset, tmp_path / "theirs", "tool")
+        segment_dataset(dataset, "tool", lambda image, _: change(image.like(image.data * 0 + 1)))
     assert not (dataset.root / "derivatives" / "tool").exists()
-
-
-def test_a_folder_without_masks_is_refused(dataset, tmp_path):
-    with pytest.raises(InputError, match="no mask named after"):
-        adopt_masks(dataset, tmp_path / "empty", "tool")
 
 
 def test_a_second_run_replaces_masks_of_the_other_kind(dataset):
@@ -256,69 +229,3 @@ def test_nnunets_commands_name_the_exported_data_set(exported):
     ]  # fmt: skip
     assert "nnUNetTrainer_1epoch " in lines[2] + " "
     assert str(exported / "imagesTs") in lines[3]
-
-
-@pytest.fixture
-def fake_sct(tmp_path, monkeypatch):
-    """A program on the PATH that copies its image and records its arguments, or fails."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    program = folder / "sct_propseg"
-    program.write_text(
-        '#!/bin/sh\necho "$@" >> "$SCT_LOG"\n'
-        '[ -n "$SCT_FAIL" ] && echo "no centerline" >&2 && exit 1\n'
-        'cp "$2" "$6"\n'
-    )
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("SCT_LOG", str(tmp_path / "log"))
-    return tmp_path / "log"
-
-
-def test_sct_runs_with_the_contrasts_flag_where_it_is_installed(dataset, fake_sct):
-    assert "propseg" in available_programs()
-    table = run_sct(dataset, "propseg", subjects=["sub-02"])
-    assert table.subject.tolist() == ["sub-02"]
-    assert "-c t1 -o" in fake_sct.read_text()
-    image = Volume.load(dataset.image("sub-02", "T1w"))
-    mask = Volume.load(table.path[0])
-    assert mask.grid.matches(image.grid)
-    assert np.allclose(mask.data, np.clip(image.data, 0, 1))
-
-
-@pytest.mark.parametrize("program", list(PROGRAMS))
-def test_every_program_of_sct_is_called_with_image_and_mask(
-    dataset, tmp_path, monkeypatch, program
-):
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    fake = folder / PROGRAMS[program][0]
-    # As the toolbox's own: whatever the order of the options, -i is read and -o written.
-    fake.write_text(
-        '#!/bin/sh\necho "$0 $@" > "$SCT_LOG"\nwhile [ $# -gt 0 ]; do case "$1" in\n'
-        '-i) image="$2";; -o) mask="$2";; esac; shift; done\ncp "$image" "$mask"\n'
-    )
-    fake.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("SCT_LOG", str(tmp_path / "log"))
-    table = run_sct(dataset, program, subjects=["sub-01"])
-    assert table.subject.tolist() == ["sub-01"]
-    assert Path(table.path[0]).is_relative_to(dataset.root / "derivatives" / f"sct_{program}")
-    said = (tmp_path / "log").read_text()
-    assert ("-c t1" in said) == ("{contrast}" in PROGRAMS[program])
-    assert ("spinalcord" in said) == (program == "deepseg")
-
-
-def test_a_failure_of_sct_names_image_program_and_reason(dataset, fake_sct, monkeypatch):
-    monkeypatch.setenv("SCT_FAIL", "1")
-    with pytest.raises(InputError, match=r"sub-01_T1w.*sct_propseg failed: no centerline"):
-        run_sct(dataset, "propseg")
-
-
-def test_without_sct_its_programs_are_refused(dataset, monkeypatch):
-    monkeypatch.setenv("PATH", "/nowhere")
-    assert available_programs() == []
-    with pytest.raises(InputError, match="not on the PATH"):
-        run_sct(dataset, "deepseg2d")
-    with pytest.raises(InputError, match="found 'freesurfer'"):
-        run_sct(dataset, "freesurfer")

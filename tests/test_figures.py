@@ -14,7 +14,7 @@ from softseg.contrasts import CONTRASTS
 from softseg.metrics import calibration
 from softseg.metrics.calibration import pool_calibration
 from softseg.volume import Volume
-from softseg_study.figures.agreement import bland_altman_plot, contrast_pairs, pair_scatter
+from softseg_study.figures.agreement import bland_altman_plot, contrast_pairs
 from softseg_study.figures.atrophy import atrophy_detected, sample_size_curves
 from softseg_study.figures.augmentation import augmentation_effects
 from softseg_study.figures.calibration import (
@@ -23,12 +23,11 @@ from softseg_study.figures.calibration import (
     prediction_under_doubt,
     reliability_curve,
 )
-from softseg_study.figures.differences import difference_forest
 from softseg_study.figures.explanation import soft_truth_explained
 from softseg_study.figures.gallery import contrast_gallery
 from softseg_study.figures.generalisation import condition_heat_map
 from softseg_study.figures.groups import intervals_by_group
-from softseg_study.figures.pictures import Case, case_gallery, patch_grid
+from softseg_study.figures.pictures import Case, case_gallery
 from softseg_study.figures.profile import along_the_cord, area_profile
 from softseg_study.figures.registration import registration_shifts
 from softseg_study.figures.style import contrast_color, contrast_order, method_colors, use_style
@@ -207,7 +206,6 @@ FIGURES = {
     "csa_by_contrast": lambda: csa_by_contrast(csa_table()),
     "spread_by_method": lambda: spread_by_method(spread_table()),
     "contrast_pairs": lambda: contrast_pairs(csa_table(), methods=METHODS[:2]),
-    "pair_scatter": lambda: pair_scatter(csa_table()),
     "bland_altman_plot": lambda: bland_altman_plot(csa_table()),
     "area_profile": lambda: area_profile(profile_table()),
     "reliability_curve": lambda: reliability_curve(calibration_table()),
@@ -227,8 +225,6 @@ FIGURES = {
         csa_table(), "area_mm2", group="contrast", label="area (mm²)"
     ),
     "case_gallery": cases,
-    "patch_grid": lambda: patch_grid([np.eye(9), np.eye(9)[::-1]], [np.eye(9)] * 2),
-    "difference_forest": lambda: difference_forest(compare_methods(spread_table(), "sd_mm2")),
     "augmentation_effects": lambda: augmentation_effects(
         changed_patches()[0], original=changed_patches()[1]
     ),
@@ -237,7 +233,6 @@ FIGURES = {
 PICTURES_OR_SHARES = {
     "contrast_gallery",
     "case_gallery",
-    "patch_grid",
     "reliability_curve",
     "prediction_under_doubt",
     "augmentation_effects",
@@ -298,10 +293,9 @@ def test_figures_do_not_pile_up_in_pyplot(drawn):
 
 
 def test_the_number_of_participants_is_in_the_figure():
-    for name in ("csa_by_contrast", "spread_by_method", "contrast_pairs", "pair_scatter",
+    for name in ("csa_by_contrast", "spread_by_method", "contrast_pairs",
                  "bland_altman_plot", "area_profile", "area_against_threshold",
-                 "area_against_resolution", "registration_shifts", "atrophy_detected",
-                 "difference_forest"):  # fmt: skip
+                 "area_against_resolution", "registration_shifts", "atrophy_detected"):  # fmt: skip
         said = " ".join(t.get_text() for t in texts(FIGURES[name]()))
         assert re.search(r"n = \d+", said), name
 
@@ -310,8 +304,7 @@ def test_missing_contrasts_people_and_a_single_method_are_drawn():
     table = csa_table(n=4, methods=["unet"])
     gaps = table.drop(table[(table["subject"] == "sub-1") & (table["contrast"] == "DWI")].index)
     gaps.loc[gaps.index[0], "area_mm2"] = np.nan
-    for draw in (csa_by_contrast, contrast_pairs, pair_scatter,
-                 bland_altman_plot):  # fmt: skip
+    for draw in (csa_by_contrast, contrast_pairs, bland_altman_plot):
         assert png(draw(gaps))
     assert png(spread_by_method(contrast_variability(gaps)))
     assert png(area_profile(profile_table(with_position=False)))
@@ -324,12 +317,10 @@ def test_missing_contrasts_people_and_a_single_method_are_drawn():
 def test_one_or_two_people_and_a_method_without_masks_are_drawn_without_a_warning(n):
     table = csa_table(n=n)
     table.loc[table["method"] == "labels", "area_mm2"] = np.nan
-    for draw in (csa_by_contrast, contrast_pairs, pair_scatter,
-                 bland_altman_plot):  # fmt: skip
+    for draw in (csa_by_contrast, contrast_pairs, bland_altman_plot):
         assert png(draw(table, methods=METHODS))
     spread = contrast_variability(table)
     assert png(spread_by_method(spread, methods=METHODS))
-    assert png(difference_forest(compare_methods(spread, "sd_mm2")))
 
 
 def test_a_contrast_that_the_package_does_not_know_is_drawn_last_and_grey():

@@ -3,16 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from statsmodels.stats.anova import AnovaRM
 
 from softseg.paths import SHARED
 from softseg_study.statistics.agreement import bland_altman, concordance, contrast_agreement, icc
-from softseg_study.statistics.models import (
-    anova_by_method,
-    greenhouse_geisser,
-    mixed_model,
-    repeated_measures_anova,
-)
+from softseg_study.statistics.models import mixed_model
 
 JUDGES = np.array(
     [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]
@@ -146,39 +140,6 @@ def test_concordance_falls_with_a_bias_that_correlation_does_not_see():
     assert concordance(x, x + 5) == pytest.approx(2 * x.var() / (2 * x.var() + 25))
 
 
-def test_the_anova_of_the_children_is_the_textbooks():
-    found = repeated_measures_anova(tidy(CHILDREN))
-    assert found["f"] == pytest.approx(3.03, abs=0.005)
-    assert (found["df1"], found["df2"]) == (3, 33)
-    assert found["p"] == pytest.approx(0.043, abs=0.0005)
-    assert found["epsilon"] == pytest.approx(0.61, abs=0.005)
-    assert found["p_gg"] == pytest.approx(0.075, abs=0.0015)
-
-
-def test_the_anova_agrees_with_statsmodels():
-    x = np.random.default_rng(4).normal(size=(20, 6)) + np.linspace(0, 1, 6)
-    table = tidy(x)
-    found = repeated_measures_anova(table)
-    expected = AnovaRM(table, "area_mm2", "subject", ["contrast"]).fit().anova_table.iloc[0]
-    assert found["f"] == pytest.approx(expected["F Value"])
-    assert found["p"] == pytest.approx(expected["Pr > F"])
-
-
-def test_every_method_has_its_own_anova():
-    table = pd.concat([tidy(CHILDREN), tidy(JUDGES).assign(method="judges")])
-    found = anova_by_method(table).set_index("method")
-    assert found.loc["m", "f"] == pytest.approx(3.03, abs=0.005)
-    assert found.loc["judges", "n"] == 6
-
-
-def test_epsilon_is_one_for_two_conditions_and_least_where_one_condition_varies_alone():
-    rng = np.random.default_rng(5)
-    assert greenhouse_geisser(rng.normal(size=(9, 2))) == pytest.approx(1)
-    x = np.zeros((50, 4)) + rng.normal(size=(50, 1))
-    x[:, 0] += 5 * rng.normal(size=50)
-    assert greenhouse_geisser(x) == pytest.approx(1 / 3)
-
-
 def test_variances_of_the_mixed_model_are_lme4s_on_dyestuff():
     model = mixed_model(tidy(DYESTUFF), fixed="1")
     found = model.random.set_index("source")["variance"]
@@ -230,9 +191,8 @@ def test_the_mixed_model_finds_the_contrasts_effect_with_a_tenth_of_the_values_m
     assert found.n_rows == table["area_mm2"].notna().sum()
 
 
-@pytest.mark.parametrize("test", [icc, repeated_measures_anova])
-def test_double_rows_and_too_few_people_are_refused(test):
+def test_double_rows_and_too_few_people_are_refused():
     with pytest.raises(ValueError, match="several"):
-        test(pd.concat([tidy(JUDGES), tidy(JUDGES)]))
+        icc(pd.concat([tidy(JUDGES), tidy(JUDGES)]))
     with pytest.raises(ValueError, match="found 1 and 4"):
-        test(tidy(JUDGES[:1]))
+        icc(tidy(JUDGES[:1]))

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from softseg_study.statistics.atrophy import atrophy_response, measured_atrophy, visit_fits
-from softseg_study.statistics.components import variance_components
+from softseg_study.statistics.components import components_of
 from softseg_study.statistics.studies import power, simulated_power
 from softseg_study.statistics.study_table import contrast_cost, sample_size_table
 from softseg_study.statistics.wording import say_cost, say_response
@@ -192,7 +192,9 @@ def test_power_with_covariates_is_that_of_simulated_regressions(n):
 
 
 def test_adjusted_studies_without_atrophy_find_one_in_twenty():
-    made = variance_components(crossed())
+    made = components_of(
+        crossed().pivot_table(index="subject", columns="contrast", values="area_mm2").to_numpy()
+    )
     for design in ("cross-sectional, mixed, adjusted", "longitudinal, different, adjusted"):
         share, _, _ = simulated_power(made, 0, design, 12, n_studies=3000)
         assert share == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 3000))

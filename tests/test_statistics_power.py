@@ -7,20 +7,24 @@ from scipy import integrate, stats
 from statsmodels.stats.power import TTestIndPower
 
 from softseg_study.statistics import loss_bias, studies
-from softseg_study.statistics.components import DESIGNS, Components, repeat_sd, variance_components
+from softseg_study.statistics.components import DESIGNS, Components, components_of
 from softseg_study.statistics.loss_bias import area_bias_percent
-from softseg_study.statistics.studies import sample_size, simulated_power, study_size
+from softseg_study.statistics.studies import sample_size, simulated_power, size_of_effect
 from softseg_study.statistics.study_table import sample_size_table
 
 
-def simulated_csa(n=400, person=6.0, residual=1.0, bias=(-4.0, 0.0, 1.0, 3.0), seed=0):
+def simulated_areas(n=400, person=6.0, residual=1.0, bias=(-4.0, 0.0, 1.0, 3.0), seed=0):
     rng = np.random.default_rng(seed)
-    x = (
+    return (
         72
         + rng.normal(0, person, (n, 1))
         + np.array(bias)
         + rng.normal(0, residual, (n, len(bias)))
     )
+
+
+def simulated_csa(**options):
+    x = simulated_areas(**options)
     subject, contrast = np.indices(x.shape).reshape(2, -1)
     return pd.DataFrame(
         {"subject": subject, "contrast": contrast, "method": "m", "area_mm2": x.ravel()}
@@ -55,24 +59,17 @@ def test_power_of_no_effect_is_the_level_of_the_test():
 
 
 def test_sample_size_grows_with_the_square_of_one_over_the_atrophy():
-    one, two = (study_size(components(), a, "cross-sectional, one contrast") for a in (1, 2))
+    one, two = (size_of_effect(0.72 * a, 6.2) for a in (1, 2))
     assert one == pytest.approx(4 * two, rel=0.01)
 
 
 def test_variance_components_are_those_that_made_the_data():
-    found = variance_components(simulated_csa())
+    found = components_of(simulated_areas())
     assert found.mean_mm2 == pytest.approx(72, abs=1)
     assert found.person_sd == pytest.approx(6, rel=0.1)
     assert found.residual_sd == pytest.approx(1, rel=0.1)
     assert found.contrast_means_mm2 == pytest.approx((-4, 0, 1, 3), abs=0.2)
     assert found.rescan_sd == found.residual_sd
-
-
-def test_repeats_give_the_sd_of_one_measurement():
-    rng = np.random.default_rng(0)
-    truth = rng.normal(72, 7, 4000)
-    first, second = truth + rng.normal(0, 0.8, (2, 4000))
-    assert repeat_sd(first, second) == pytest.approx(0.8, rel=0.03)
 
 
 def test_different_contrasts_cost_nothing_where_the_area_does_not_depend_on_them():
@@ -98,13 +95,13 @@ def test_measured_sd_of_different_contrasts_is_the_sd_over_all_ordered_pairs():
 
 @pytest.mark.parametrize("design", list(DESIGNS))
 def test_simulated_studies_have_the_power_that_the_formula_promises(design):
-    n = study_size(components(), 3, design)
+    made = components()
+    sd = made.measurement_sd(design)
+    n = size_of_effect(72 * 0.03, sd, covariates=made.covariates(design))
     _, low, high = simulated_power(components(), 3, design, int(n), n_studies=1500)
     # Wilson's interval at the 95 % level, widened to a level at which four designs all pass.
     middle, half = (low + high) / 2, (high - low) / 2
-    made = components()
-    effect = 72 * 0.03 / made.measurement_sd(design)
-    exact = studies.power(n, effect, covariates=made.covariates(design))
+    exact = studies.power(n, 72 * 0.03 / sd, covariates=made.covariates(design))
     assert abs(middle - exact) < 1.7 * half
 
 

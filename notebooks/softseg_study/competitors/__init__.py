@@ -8,21 +8,17 @@ import pandas as pd
 from softseg.dataset.index import Dataset
 from softseg.volume import Volume
 from softseg_study.competitors.contour import POLARITY, ContourSettings, follow_contour
-from softseg_study.competitors.masks import adopt_masks, segment_dataset
+from softseg_study.competitors.masks import segment_dataset
 from softseg_study.competitors.nnunet import export_nnunet, import_nnunet, nnunet_commands
-from softseg_study.competitors.sct import available_programs, run_sct
 
 __all__ = [
     "POLARITY",
     "ContourSettings",
-    "adopt_masks",
-    "available_programs",
     "export_nnunet",
     "follow_contour",
     "follow_contours",
     "import_nnunet",
     "nnunet_commands",
-    "run_sct",
     "segment_dataset",
 ]
 

@@ -1,4 +1,4 @@
-"""Masks that any other tool has made: found, checked and adopted as one more method."""
+"""Masks of any other tool: checked and written as one more method."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,61 +13,8 @@ from softseg.files import write_json
 from softseg.volume import Volume
 
 SOFT, HARD = "label-SC_softseg", "label-SC_seg"
-KNOWN_ENDINGS = (SOFT, HARD, "seg", "softseg", "pred", "mask", "")
-EXTENSIONS = (".nii.gz", ".nii")
 FAR_MM = 0.05
 """Corners of mask and image may lie so far apart: headers are rounded."""
-
-
-def adopt_masks(
-    dataset: Dataset,
-    folder: Path | str,
-    method: str,
-    *,
-    subjects: Iterable[str] | None = None,
-    endings: Iterable[str] = KNOWN_ENDINGS,
-) -> pd.DataFrame:
-    """Take over a folder of masks as `derivatives/<method>`, so that every table shows them.
-
-    A mask belongs to the image whose name it begins with, anywhere below `folder`. Fractional
-    values make it a soft mask, only 0 and 1 a hard one.
-
-    Args:
-        dataset: Whose images were segmented.
-        folder: Where the tool has put its masks.
-        method: Name of the derivative folder and in every table.
-        subjects: Participants; all by default.
-        endings: What may stand between an image's name and the extension.
-
-    Returns:
-        One row an image: `subject`, `contrast`, `status` (`soft`, `hard` or `missing`), `path`.
-
-    Raises:
-        InputError: If there is no mask at all, or one leaves [0, 1] or lies on another grid;
-            nothing has been written.
-    """
-    folder = Path(folder)
-    files = {path.name: path for path in sorted(folder.rglob("*.nii*"))}
-    names = tuple(endings)
-    wanted = dataset.images
-    if subjects is not None:
-        wanted = wanted[wanted["subject"].isin(list(subjects))]
-    found = {row.Index: _find(files, Path(row.path), names) for row in wanted.itertuples()}
-    if not any(found.values()):
-        raise InputError(f"{folder}: no mask named after an image of {dataset.root}")
-    for row in wanted.itertuples():
-        if found[row.Index]:
-            _check(Volume.load(found[row.Index]), Volume.load(row.path, average="mean"))
-    rows = []
-    for row in wanted.itertuples():
-        path, status = found[row.Index], "missing"
-        if path is not None:
-            path, status = write_mask(dataset, method, row, Volume.load(path), source=path)
-        rows.append((row.subject, row.contrast, status, path))
-    describe_pipeline(
-        dataset.root / "derivatives" / method, f"Masks of {method}", "adopt-masks", method=method
-    )
-    return pd.DataFrame(rows, columns=["subject", "contrast", "status", "path"])
 
 
 def segment_dataset(
@@ -138,16 +85,6 @@ def write_mask(
     sidecar = {"Method": method} | ({"Source": source.name} if source else {})
     write_json(where[0].with_name(where[0].name.removesuffix(".nii.gz") + ".json"), sidecar)
     return where[0], "hard" if hard else "soft"
-
-
-def _find(files: dict[str, Path], image: Path, endings: tuple[str, ...]) -> Path | None:
-    stem = image.name.removesuffix(".gz").removesuffix(".nii")
-    for ending in endings:
-        for extension in EXTENSIONS:
-            path = files.get("_".join(filter(None, (stem, ending))) + extension)
-            if path is not None and path.resolve() != image.resolve():
-                return path
-    return None
 
 
 def _check(mask: Volume, image: Volume) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from softseg_study.figures.style import (
@@ -71,49 +70,6 @@ def contrast_pairs(
         title=f"{AREA}, n = {n} participants", title_fontsize=10, fontsize=10,
     )  # fmt: skip
     return figure
-
-
-def pair_scatter(
-    csa_table: pd.DataFrame,
-    first: str = "T1w",
-    second: str = "T2w",
-    *,
-    methods: Sequence[str] | None = None,
-    value: str = "area_mm2",
-    columns: int | None = None,
-) -> Figure:
-    """One pair of contrasts, a panel a method, with regression line, r² and line of identity."""
-    table = csa_table.dropna(subset=[value])
-    methods = list(pd.unique(table["method"])) if methods is None else list(methods)
-    columns = columns or (2 if len(methods) in (2, 4) else min(3, len(methods)))
-    rows = -(-len(methods) // columns)
-    figure, axes = new_figure(
-        rows, columns, height_in=0.5 + 7.0 / columns * rows, sharex=True, sharey=True
-    )
-    colors = method_colors(methods)
-    for ax, method in zip(axes.flat, methods, strict=False):
-        part = table[table["method"] == method]
-        pair = part.pivot_table(index="subject", columns="contrast", values=value)
-        pair = pair.reindex(columns=[first, second]).dropna()
-        _scatter(ax, pair[first].to_numpy(), pair[second].to_numpy(), colors[method])
-        ax.set_title(method_title(method))
-        ax.set_aspect("equal", "box")
-    hide_spare(axes.flat[len(methods) :])
-    figure.supxlabel(f"{contrast_title(first)} {AREA}", fontsize=10)
-    figure.supylabel(f"{contrast_title(second)} {AREA}", fontsize=10)
-    return figure
-
-
-def _scatter(ax: Axes, x: np.ndarray, y: np.ndarray, color: str) -> None:
-    ax.axline((70, 70), slope=1, color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
-    ax.plot(x, y, "o", color=color, markersize=4, alpha=0.7, markeredgewidth=0)
-    text = f"n = {x.size}"
-    if x.size > 2 and np.ptp(x) > 0:
-        slope, intercept = np.polyfit(x, y, 1)
-        ends = np.array([x.min(), x.max()])
-        ax.plot(ends, intercept + slope * ends, color=color)
-        text += f"\nr² = {np.corrcoef(x, y)[0, 1] ** 2:.2f}"
-    ax.annotate(text, (0.04, 0.96), xycoords="axes fraction", va="top", fontsize=9)
 
 
 def bland_altman_plot(

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
@@ -60,43 +59,4 @@ def case_gallery(cases: Sequence[Case], *, columns: int = 4, size_mm: float = 35
         lines = [Line2D([], [], color=colors[m], linewidth=3, path_effects=edge) for m in methods]
         titles = [method_title(m) for m in methods]
         figure.legend(lines, titles, loc="outside lower center", ncols=min(4, len(methods)))
-    return figure
-
-
-def patch_grid(
-    patches: Mapping[str, np.ndarray] | Sequence[np.ndarray],
-    targets: Mapping[str, np.ndarray] | Sequence[np.ndarray] | None = None,
-    *,
-    columns: int = 5,
-) -> Figure:
-    """Two-dimensional patches as a network sees them, with the outline of their soft targets.
-
-    Args:
-        patches: Title → `(X, Y)`, or without titles; X runs right to left, Y back to front.
-        targets: The same keys or order: `(X, Y)` fractions.
-        columns: Pictures side by side.
-    """
-    if not isinstance(patches, Mapping):
-        patches = {str(i): p for i, p in enumerate(patches)}
-        targets = None if targets is None else {str(i): t for i, t in enumerate(targets)}
-        titled = False
-    else:
-        titled = True
-    columns = min(columns, len(patches))
-    rows = -(-len(patches) // columns)
-    figure, axes = new_figure(
-        rows, columns, height_in=(7.0 / columns + (0.25 if titled else 0.0)) * rows
-    )
-    for ax, (title, patch) in zip(axes.flat, patches.items(), strict=False):
-        low, high = np.percentile(patch, [1, 99.5])
-        ax.imshow(np.asarray(patch).T, cmap="gray", origin="lower", vmin=low, vmax=high,
-                  interpolation="nearest")  # fmt: skip
-        if targets is not None and np.max(targets[title]) > 0.5:
-            ax.contour(np.asarray(targets[title]).T, levels=[0.5], colors=["#E69F00"],
-                       linewidths=1.6)  # fmt: skip
-        ax.set(xticks=[], yticks=[])
-        ax.spines[:].set_visible(False)
-        if titled:
-            ax.set_title(title, loc="center", fontsize=9)
-    hide_spare(axes.flat[len(patches) :])
     return figure

@@ -5,11 +5,9 @@ that depends on the contrast has a large `contrast` part, which cancels only whe
 scanned with one contrast.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 
 from softseg_study.statistics.agreement import mean_squares
 
@@ -77,47 +75,6 @@ class Components:
         """How many terms the analysis of a design has for contrasts."""
         _, contrasts = visits_and_contrasts(design)
         return len(self.contrast_means_mm2) - 1 if contrasts == ADJUSTED else 0
-
-
-def variance_components(
-    csa_table: pd.DataFrame,
-    *,
-    value: str = "area_mm2",
-    rescan_sd: float | None = None,
-) -> Components:
-    """Components of one method's table by analysis of variance.
-
-    Participants who lack a contrast are left out. Without repeated scans the rescan SD is not
-    known: the residual, which is larger, stands for it.
-
-    Args:
-        csa_table: `subject`, `contrast` and `value`, one row each.
-        value: Column measured.
-        rescan_sd: From repeated scans, see `repeat_sd`.
-
-    Raises:
-        ValueError: If fewer than two complete participants or contrasts remain, or rows are
-            double.
-    """
-    if csa_table.duplicated(["subject", "contrast"]).any():
-        raise ValueError("one row per subject and contrast is needed, found several")
-    x = csa_table.pivot_table(index="subject", columns="contrast", values=value, sort=False)
-    x = x.dropna().to_numpy(float)
-    if min(x.shape) < 2:
-        raise ValueError(f"two complete subjects and contrasts are needed, found {x.shape}")
-    return components_of(x, rescan_sd)
-
-
-def repeat_sd(first: Sequence[float], second: Sequence[float]) -> float:
-    """SD of one measurement from pairs of repeats, `sqrt(mean(difference²) / 2)`.
-
-    Example:
-        >>> repeat_sd([70.0, 72.0], [72.0, 70.0]).__round__(3)
-        1.414
-    """
-    difference = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
-    difference = difference[~np.isnan(difference)]
-    return float(np.sqrt((difference**2).mean() / 2)) if difference.size else float("nan")
 
 
 def visits_and_contrasts(name: str) -> tuple[bool, str]:

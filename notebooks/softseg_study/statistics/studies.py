@@ -64,38 +64,6 @@ def sample_size(
     return int(np.ceil(optimize.brentq(missing, low, high) - 1e-9))
 
 
-def study_size(
-    components: Components,
-    atrophy_percent: float,
-    design: str,
-    *,
-    response: float = 1.0,
-    target_power: float = 0.8,
-    alpha: float = 0.05,
-) -> float:
-    """People per arm to see that one arm's cord is, or became, smaller by some per cent.
-
-    Args:
-        components: Where the spread comes from.
-        atrophy_percent: True loss of area in the patients' arm.
-        design: One of `DESIGNS`.
-        response: Share of a true loss that the method shows, from `atrophy_response`.
-        target_power: Power asked for.
-        alpha: Level of the test.
-
-    Returns:
-        A whole number, or infinity where the method shows no loss.
-    """
-    relative_sd = components.measurement_sd(design) / components.mean_mm2
-    return size_of_effect(
-        response * atrophy_percent / 100,
-        relative_sd,
-        target_power=target_power,
-        alpha=alpha,
-        covariates=components.covariates(design),
-    )
-
-
 def size_of_effect(change: float, sd: float, **options: float) -> float:
     """`sample_size` of a change and its SD; infinity where nothing changes for the smaller."""
     if not change > 0:
