@@ -7,10 +7,10 @@ import pytest
 from softseg.contrasts import UNSEEN_CONTRASTS
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
+from softseg.phantom.artefacts import get_severity
 from softseg.phantom.protocols import VENDORS
-from softseg.phantom.relaxation import FIELDS_T
-from softseg.phantom.severity import get_severity
 from softseg.phantom.subjects import Recipe, draw_subject
+from softseg.phantom.tissues import FIELDS_T
 from softseg.volume import Volume
 from softseg_study.competitors import POLARITY
 from softseg_study.evaluation import conditions

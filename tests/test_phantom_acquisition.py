@@ -8,9 +8,8 @@ from softseg.errors import InputError
 from softseg.phantom import artefacts
 from softseg.phantom.acquisition import CORD_LEVEL, acquire
 from softseg.phantom.anatomy import random_anatomy
-from softseg.phantom.geometry import Movement, refined
-from softseg.phantom.scene import place
-from softseg.phantom.severity import with_settings
+from softseg.phantom.artefacts import with_settings
+from softseg.phantom.placement import Movement, place, refined
 from softseg.volume import Grid
 
 ALL = tuple(CONTRASTS | UNSEEN_CONTRASTS)

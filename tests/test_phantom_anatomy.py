@@ -8,12 +8,11 @@ import pytest
 
 from softseg.errors import InputError
 from softseg.phantom.anatomy import random_anatomy
-from softseg.phantom.centreline import STEP_MM, Centreline
-from softseg.phantom.cross_section import Butterfly, Outline, ellipse_distance
+from softseg.phantom.cord_geometry import STEP_MM, Butterfly, Centreline, Outline, ellipse_distance
 from softseg.phantom.partial_volume import blend, cord_fraction, tissue_fractions
 from softseg.phantom.pathology import PATHOLOGIES, Pathology, parse_pathology
-from softseg.phantom.slab import slice_levels, true_areas
 from softseg.phantom.tissues import CORD_TISSUES, INDEX, TISSUES
+from softseg.phantom.true_areas import slice_levels, true_areas
 from softseg.volume import Grid
 
 SPACINGS_MM = [(0.8, 0.8, 0.8), (1.0, 1.0, 1.0), (0.5, 0.5, 5.0), (0.9, 0.9, 5.0), (3.0, 0.7, 0.7)]

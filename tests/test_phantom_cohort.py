@@ -18,7 +18,7 @@ import pytest
 from softseg.contrasts import CONTRASTS, UNSEEN_CONTRASTS
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
-from softseg.phantom import cohort, writing
+from softseg.phantom import cohort, subjects
 from softseg.phantom.cohort import write_cohort
 from softseg.volume import Volume
 
@@ -158,7 +158,7 @@ def test_a_stopped_cohort_goes_on_and_leaves_no_half_written_person(three, tmp_p
         "seed": 4, "contrasts": "DWI,T2star", "pathology": "healthy,compression=30",
         "jobs": 1, "progress": False,
     }  # fmt: skip
-    out, real = tmp_path / "stopped", writing.acquire
+    out, real = tmp_path / "stopped", subjects.acquire
     calls = []
 
     def stops(*arguments, **options):
@@ -167,12 +167,12 @@ def test_a_stopped_cohort_goes_on_and_leaves_no_half_written_person(three, tmp_p
             raise KeyboardInterrupt
         return real(*arguments, **options)
 
-    monkeypatch.setattr(writing, "acquire", stops)
+    monkeypatch.setattr(subjects, "acquire", stops)
     with pytest.raises(KeyboardInterrupt):
         write_cohort(out, subjects=3, **settings)
     assert sorted(p.name for p in out.rglob("sub-*") if p.is_dir()) == ["sub-001"] * 3
     assert not list(out.glob(".partial*"))
-    monkeypatch.setattr(writing, "acquire", real)
+    monkeypatch.setattr(subjects, "acquire", real)
     (out / "derivatives" / "labels" / "sub-002").mkdir()  # as if the machine had lost power
     (out / ".partial-sub-002-abc").mkdir()
     write_cohort(out, subjects=3, **settings)

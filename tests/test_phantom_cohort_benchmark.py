@@ -5,8 +5,7 @@ import time
 import pytest
 
 from softseg.contrasts import CONTRASTS
-from softseg.phantom.subjects import Recipe
-from softseg.phantom.writing import write_subject
+from softseg.phantom.subjects import Recipe, write_subject
 from softseg_study.phantom.calibration import rated_areas
 
 SECONDS_A_PERSON = 3 * 60 * 2 / 54

@@ -11,8 +11,8 @@ from softseg.contrasts import CONTRASTS
 from softseg.errors import InputError
 from softseg.phantom.acquisition import acquire
 from softseg.phantom.anatomy import random_anatomy
+from softseg.phantom.artefacts import with_settings
 from softseg.phantom.cohort import RECIPE_FILE, write_cohort
-from softseg.phantom.severity import with_settings
 from softseg.phantom.subjects import Recipe, draw_subject
 from softseg.volume import Volume
 

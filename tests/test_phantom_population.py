@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from softseg.paths import SHARED
-from softseg.phantom.population import LEVEL_NAMES, population, random_person
+from softseg.phantom.anatomy import LEVEL_NAMES, population, random_person
 
 PEOPLE = 1200
 

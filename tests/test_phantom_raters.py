@@ -9,10 +9,10 @@ from softseg.errors import InputError
 from softseg.phantom import raters
 from softseg.phantom.anatomy import random_anatomy
 from softseg.phantom.outline import ANGLES, trace
+from softseg.phantom.placement import place
 from softseg.phantom.raters import RATERS, SITES, rate, site_effect
-from softseg.phantom.scene import place
-from softseg.phantom.slab import true_areas
 from softseg.phantom.subjects import Recipe, draw_subject
+from softseg.phantom.true_areas import true_areas
 from softseg.volume import Volume
 from softseg_study.phantom.calibration import compare_with_published, paired_difference, rated_areas
 

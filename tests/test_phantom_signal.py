@@ -7,7 +7,6 @@ import pytest
 
 from softseg.errors import InputError
 from softseg.phantom.protocols import PROTOCOLS, VENDORS, Protocol, get_protocol
-from softseg.phantom.relaxation import FIELDS_T, Tissue, tissue_properties, tissue_table
 from softseg.phantom.signal import (
     combine,
     diffusion_spin_echo,
@@ -18,7 +17,7 @@ from softseg.phantom.signal import (
     tissue_signal,
     turbo_spin_echo,
 )
-from softseg.phantom.tissues import TISSUES
+from softseg.phantom.tissues import FIELDS_T, TISSUES, Tissue, tissue_properties, tissue_table
 
 # Ratios on real images of the data sets listed in shared/data/README.md (group figures):
 # CSF over cord, and grey over white matter.

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from softseg.errors import InputError
-from softseg.phantom.random_acquisition import Scene, degrade, smooth_field
-from softseg.phantom.random_contrast import random_contrast
+from softseg.phantom.random_acquisition import Scene, degrade, random_contrast, smooth_field
 from softseg.phantom.stream import PhantomStream, StreamSettings
 from softseg.phantom.tissues import INDEX, TISSUES
 

@@ -12,8 +12,8 @@ from softseg.csa.measure import measure
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.phantom.cohort import write_cohort
-from softseg.phantom.slab import true_areas
 from softseg.phantom.subjects import Recipe
+from softseg.phantom.true_areas import true_areas
 from softseg.volume import Grid, Volume
 from softseg_study.evaluation.truth import true_csa
 from softseg_study.phantom import visits

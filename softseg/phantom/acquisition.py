@@ -12,17 +12,26 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from softseg.phantom import artefacts
 from softseg.phantom.anatomy import Anatomy
-from softseg.phantom.geometry import Movement, refined
+from softseg.phantom.artefacts import (
+    Severity,
+    add_ghost,
+    add_noise,
+    coil_profile,
+    drop_out,
+    flow_void,
+    get_severity,
+    slice_profile,
+    slide,
+    texture,
+    truncate_k_space,
+)
 from softseg.phantom.partial_volume import blend
-from softseg.phantom.protocols import Protocol
-from softseg.phantom.repetition import Series, Shots, repeated, single, unsteady
-from softseg.phantom.scene import ECHO_PLANAR, Scene, place
-from softseg.phantom.severity import Severity, get_severity
+from softseg.phantom.placement import ECHO_PLANAR, Movement, Scene, place, refined
+from softseg.phantom.protocols import Protocol, Series, Shots, repeated, single, unsteady
 from softseg.phantom.signal import combine, tissue_channels
-from softseg.phantom.slab import slice_levels, true_areas
 from softseg.phantom.tissues import TISSUES
+from softseg.phantom.true_areas import slice_levels, true_areas
 from softseg.volume import Volume
 
 CORD_LEVEL = 400.0
@@ -167,9 +176,9 @@ def _object_channels(
         for protocol in shots.protocols
     ]
     signals = np.concatenate(signals)
-    void = artefacts.flow_void(grid.shape, grid.spacing_mm, level.flow_depth, rng)
+    void = flow_void(grid.shape, grid.spacing_mm, level.flow_depth, rng)
     void = void if not scene.protocol.inflow else 0.5 + 0.5 * void
-    uneven = artefacts.texture(grid.shape, grid.spacing_mm, level.texture, rng)
+    uneven = texture(grid.shape, grid.spacing_mm, level.texture, rng)
     flows = np.array([name == "csf" for name in TISSUES])
     textured = np.isin(TISSUES, _UNEVEN)
     rows = [signals * part for part in (~flows & ~textured, flows, textured)]
@@ -186,21 +195,21 @@ def _scan(
     """Slices, k-space, distortion and ghosts: `(C, X, Y, Z)` on the scanner's grid."""
     axial = scene.contrast.plane == "axial"
     if axial:
-        channels = artefacts.slice_profile(channels, 2)
-    channels = artefacts.truncate_k_space(
+        channels = slice_profile(channels, 2)
+    channels = truncate_k_space(
         channels,
         scene.grid.shape,
         axes=(0, 1) if axial else (0, 1, 2),
         acquired=scene.protocol.acquired,
     )
     if scene.slide_voxels is not None:
-        channels = artefacts.slide(channels, scene.slide_voxels.astype(np.float32))
+        channels = slide(channels, scene.slide_voxels.astype(np.float32))
     if scene.contrast.name in ECHO_PLANAR:
         depth = level.dropout * (1.0 if scene.contrast.name == "EPI" else 0.5)
         channels = channels * _beside_discs(scene, depth).astype(np.float32)
     if level.ghost:
         strength = level.ghost * rng.uniform(0, 1)
-        channels = artefacts.add_ghost(channels, strength, rng.uniform(0.3, 0.7))
+        channels = add_ghost(channels, strength, rng.uniform(0.3, 0.7))
     return channels
 
 
@@ -210,7 +219,7 @@ def _beside_discs(scene: Scene, depth: float) -> np.ndarray:
         np.arange(scene.grid.shape[2]), scene.body_grid.affine[:3, 2]
     )
     discs = np.stack(list(scene.anatomy.discs_mm.values()))
-    return artefacts.drop_out(slices @ normal, discs @ normal, depth)
+    return drop_out(slices @ normal, discs @ normal, depth)
 
 
 def _receive(
@@ -226,10 +235,10 @@ def _receive(
     cord = np.abs(volumes[shots.averaged][..., _inside(truth)]).mean(axis=(0, 2)).max()
     shift, factor = unsteady(shots, scene.grid, level.jitter_mm, rng)
     if len(volumes) > 1:
-        volumes = np.stack([artefacts.slide(v, s) for v, s in zip(volumes, shift, strict=True)])
-    coil = artefacts.coil_profile(scene.grid.shape, scene.grid.spacing_mm, level.bias, rng)
+        volumes = np.stack([slide(v, s) for v, s in zip(volumes, shift, strict=True)])
+    coil = coil_profile(scene.grid.shape, scene.grid.spacing_mm, level.bias, rng)
     deviation = shots.protocols[0].noise * level.noise * rng.lognormal(0, 0.15)
-    return artefacts.add_noise(volumes * factor * coil, deviation * float(cord), rng)
+    return add_noise(volumes * factor * coil, deviation * float(cord), rng)
 
 
 def _inside(truth: np.ndarray) -> np.ndarray:

@@ -24,14 +24,12 @@ from softseg.dataset.writing import describe_pipeline, generated_by
 from softseg.errors import InputError
 from softseg.events import event
 from softseg.files import remove_leftovers, replacing, scratch_folder, write_json
-from softseg.phantom.geometry import FIELDS_OF_VIEW
+from softseg.phantom.artefacts import Severity, get_severity
 from softseg.phantom.pathology import parse_pathology
+from softseg.phantom.placement import FIELDS_OF_VIEW, check_voxel_scale
 from softseg.phantom.protocols import PROTOCOLS, VENDORS
-from softseg.phantom.relaxation import FIELDS_T
-from softseg.phantom.scene import check_voxel_scale
-from softseg.phantom.severity import Severity, get_severity
-from softseg.phantom.subjects import Recipe, draw_subject, subject_label
-from softseg.phantom.writing import write_subject
+from softseg.phantom.subjects import Recipe, draw_subject, subject_label, write_subject
+from softseg.phantom.tissues import FIELDS_T
 
 RECIPE_FILE = "code/softseg_phantom.json"
 """What made the cohort; by it a folder is known as ours."""

@@ -11,7 +11,6 @@ from scipy import ndimage
 
 from softseg.errors import InputError
 from softseg.phantom.anatomy import Anatomy
-from softseg.phantom.cord import profiles_at
 from softseg.volume import Grid, Volume
 
 ANGLES = 144
@@ -177,7 +176,7 @@ def _miss_mm(
     """Signed distance from the edge at the ends of rays, negative inside the cord."""
     points = start[:, None] + rays * radius.reshape(len(start), ANGLES, 1)
     s, u, v = anatomy.centreline.locate(points.reshape(-1, 3), guess_mm=guess)
-    here = profiles_at(anatomy, s)
+    here = anatomy.profiles_at(s)
     cosine, sine = np.cos(here["twist"]), np.sin(here["twist"])
     x, y = u * cosine + v * sine, v * cosine - u * sine
     return anatomy.outline.distance(x, y, here["half_rl"], here["half_ap"]).astype(float)

@@ -2,7 +2,7 @@
 
 Voxels that the cord's edge may cross are divided into points, each of which is covered in part
 according to its distance from the edge; all other voxels are wholly in or out. The surroundings
-need no such care and are evaluated once a voxel.
+need no such care and are evaluated once a voxel, the innermost structures first.
 """
 
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from functools import cached_property
 
 import numpy as np
 
-from softseg.phantom import surroundings
 from softseg.phantom.anatomy import Anatomy
-from softseg.phantom.centreline import STEP_MM
-from softseg.phantom.composite import Composite
-from softseg.phantom.cord import cord_points, profiles_at
-from softseg.phantom.places import Places
-from softseg.phantom.profiles import NAMES
+from softseg.phantom.cord_geometry import STEP_MM
+from softseg.phantom.neck import paint_head, paint_soft_tissue
+from softseg.phantom.pathology import Injury, Lesion
+from softseg.phantom.profiles import NAMES, RIM_MM, Profiles
+from softseg.phantom.spine import paint_bones, paint_canal
+from softseg.phantom.surroundings import Composite, Places, coverage
 from softseg.phantom.tissues import CORD_TISSUES, INDEX, TISSUES
 from softseg.volume import Grid
 
@@ -171,7 +171,9 @@ def _batches(
         first, last = np.searchsorted(index, [part.start, part.stop])
         for row in present:
             picture.add(TISSUES[row], inner[row, first:last], index[first:last] - start)
-        surroundings.paint(lattice.places(part), picture)
+        places = lattice.places(part)
+        for paint in (paint_canal, paint_bones, paint_head, paint_soft_tissue):
+            paint(places, picture)
         picture.finish("air")
         yield part, picture.fractions
 
@@ -192,7 +194,7 @@ def _near_cord(lattice: Lattice) -> np.ndarray:
     box = np.flatnonzero(
         np.maximum(np.abs(lattice.u), np.abs(lattice.v)) < widest + lattice.reach_mm
     )
-    here = profiles_at(lattice.anatomy, lattice.s[box])
+    here = lattice.anatomy.profiles_at(lattice.s[box])
     away = np.hypot(lattice.u[box] / here["half_rl"], lattice.v[box] / here["half_ap"]) - 1.2
     margin = lattice.reach_mm + here["rim"]
     return box[away * here["half_ap"] < margin]
@@ -231,4 +233,78 @@ def _cord_tissues(lattice: Lattice, index: np.ndarray, supersampling: int | None
         s, u, v = lattice.anatomy.centreline.locate(points, guess_mm=guess, iterations=1)
         for tissue, share in cord_points(lattice.anatomy, s, u, v, width, height).items():
             found[INDEX[tissue], part] = share.reshape(-1, len(offsets)).mean(axis=1)
+    return found
+
+
+def cord_points(
+    anatomy: Anatomy, s: np.ndarray, u: np.ndarray, v: np.ndarray, width: float, height: float
+) -> dict[str, np.ndarray]:
+    """Fractions of what lies inside cord and rim at points of a given extent.
+
+    Args:
+        anatomy: Whose cord.
+        s, u, v: `(P,)` places.
+        width: Extent of a point across the cord, in millimetres.
+        height: Extent along it.
+
+    Returns:
+        Tissue -> `(P,)` fractions; the `CORD_TISSUES` among them add up to the cord's.
+    """
+    here = anatomy.profiles_at(s)
+    half_u, half_v = here["half_rl"], here["half_ap"]
+    cosine, sine = np.cos(here["twist"]), np.sin(here["twist"])
+    x, y = u * cosine + v * sine, v * cosine - u * sine
+    edge = anatomy.outline.distance(x, y, half_u, half_v)
+    # Points of width w cover π w² / 12 too much of any convex outline; its perimeter shares that.
+    edge = edge + width**2 / (24 * np.sqrt((half_u**2 + half_v**2) / 2))
+    inside = coverage(edge, width)
+    rim = np.clip(here["rim"] * (1 + 0.3 * y / half_v), *RIM_MM)
+    with_rim = coverage(edge - rim, width)
+    below = coverage(s - anatomy.profiles.top_mm, height)
+    cord = inside * below * coverage(anatomy.profiles.bottom_mm - s, height)
+    horns = anatomy.butterfly.distance(x, y, half_u, half_v)
+    grey = coverage(horns - here["grey"], width)
+    found = {
+        "grey_matter": cord * grey,
+        "white_matter": cord * (1 - grey),
+        "rim": (with_rim - inside) * below * coverage(anatomy.profiles.bottom_mm - s, height),
+        "brainstem": with_rim * (1 - below),
+    }
+    for lesion in anatomy.pathology.lesions:
+        spot = _lesion(lesion, anatomy.profiles, s, x, y, half_u, half_v, width)
+        _replace(found, "lesion", spot)
+    if anatomy.pathology.injury is not None:
+        for tissue, share in _injury(anatomy, s, x, y, here, width).items():
+            _replace(found, tissue, share)
+    return found
+
+
+def _replace(found: dict[str, np.ndarray], tissue: str, share: np.ndarray) -> None:
+    """Turn a share of all cord tissue into another."""
+    taken = np.zeros_like(share)
+    for other in ("white_matter", "grey_matter", "lesion", "oedema"):
+        if other in found and other != tissue:
+            taken += found[other] * share
+            found[other] = found[other] * (1 - share)
+    found[tissue] = found.get(tissue, 0) + taken
+
+
+def _lesion(lesion: Lesion, profiles: Profiles, s, x, y, half_u, half_v, width) -> np.ndarray:
+    across = np.hypot(x - lesion.right * half_u, y - lesion.front * half_v) / lesion.radius_mm
+    along = (s - profiles.arc_length(lesion.level)) / lesion.length_mm
+    reach = np.sqrt(across**2 + along**2)
+    return coverage((reach - 1) * lesion.radius_mm, max(width, 0.6))
+
+
+def _injury(anatomy: Anatomy, s, x, y, here, width) -> dict[str, np.ndarray]:
+    """Oedema that fades out along the cord, and a cavity in its middle."""
+    injury: Injury = anatomy.pathology.injury
+    along = s - anatomy.profiles.arc_length(injury.level)
+    relative = np.hypot(x / here["half_rl"], y / here["half_ap"])
+    length = injury.oedema_mm * (1.15 - 0.3 * relative)
+    found = {"oedema": coverage(np.abs(along) - length, 4.0) * 0.9}
+    if injury.cavity > 0:
+        room = np.sqrt(np.clip(1 - (along / injury.cavity_mm) ** 2, 0, 1))
+        edge = (relative - injury.cavity * room) * here["half_ap"]
+        found["cavity"] = coverage(edge, max(width, 0.3)) * (room > 0)
     return found

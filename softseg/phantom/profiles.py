@@ -6,10 +6,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.interpolate import PchipInterpolator
 
-from softseg.phantom.centreline import STEP_MM, Centreline
-from softseg.phantom.cross_section import Butterfly
+from softseg.phantom.cord_geometry import STEP_MM, Butterfly, Centreline
 from softseg.phantom.pathology import Pathology
-from softseg.phantom.population import Person
 
 TOP_LEVEL = 1
 ABOVE_MM = 110.0
@@ -78,13 +76,13 @@ class Profiles:
         return _arc_length(level, self.disc_mm)
 
 
-def disc_positions(person: Person) -> dict[int, float]:
+def disc_positions(vertebra_mm: dict[int, float]) -> dict[int, float]:
     """Arc length of the disc above each vertebra (1 is the top of C1), 0 above C3."""
     found = {3: 0.0}
     for level in (2, 1):
-        found[level] = found[level + 1] + person.vertebra_mm[level]
+        found[level] = found[level + 1] + vertebra_mm[level]
     for level in range(3, LAST_LEVEL + 1):
-        found[level + 1] = found[level] - person.vertebra_mm[level]
+        found[level + 1] = found[level] - vertebra_mm[level]
     return found
 
 
@@ -124,7 +122,7 @@ def level_coordinate(s_mm: np.ndarray, disc_mm: dict[int, float]) -> np.ndarray:
 
 def build_profiles(
     rng: np.random.Generator,
-    person: Person,
+    diameters_mm: dict[str, dict[int, float]],
     pathology: Pathology,
     s_mm: np.ndarray,
     disc_mm: dict[int, float],
@@ -133,14 +131,14 @@ def build_profiles(
 
     Args:
         rng: Source of randomness for what the population leaves open.
-        person: Diameters by level.
+        diameters_mm: `AP`, `RL`, `canal_AP`, `canal_RL`, each level number -> millimetres.
         pathology: What changes them.
         s_mm: `(N,)` arc lengths of the rows.
         disc_mm: Arc length of each disc.
     """
     level = level_coordinate(s_mm, disc_mm)
     top_mm = disc_mm[TOP_LEVEL] + rng.uniform(2, 9)
-    half = {k: _smooth(_along(v, level) / 2) for k, v in person.diameters_mm.items()}
+    half = {k: _smooth(_along(v, level) / 2) for k, v in diameters_mm.items()}
     # The medulla widens upwards, from the end of the cord on.
     grow = 1 + 0.045 * 4 * np.logaddexp(0, (s_mm - top_mm) / 4)
     cone = np.sqrt(np.clip((s_mm - disc_mm[LAST_LEVEL + 1]) / CONE_MM, 0.005, 1))

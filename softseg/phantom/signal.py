@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from softseg.phantom.protocols import Protocol, get_protocol
-from softseg.phantom.relaxation import LIKE, Tissue, tissue_properties, tissue_table
+from softseg.phantom.tissues import LIKE, Tissue, tissue_properties, tissue_table
 
 _DIRECTIONS = np.linspace(0, 1, 101)
 """Cosines between gradient and fibre, uniform for directions spread over a sphere."""
@@ -150,7 +150,7 @@ def tissue_channels(
     """Signal of each tissue in each channel of a sequence, before any mixing.
 
     Args:
-        tissues: Names known to `softseg.phantom.relaxation.tissue_properties`.
+        tissues: Names known to `softseg.phantom.tissues.tissue_properties`.
         protocol: The sequence and its settings.
         field_t: Field strength in tesla.
         rng: Varies each material, as people differ; None for the table itself.

@@ -13,8 +13,7 @@ import numpy as np
 from softseg.errors import InputError
 from softseg.phantom.anatomy import Anatomy, random_anatomy
 from softseg.phantom.partial_volume import blend
-from softseg.phantom.random_acquisition import Scene, degrade, grain_strengths
-from softseg.phantom.random_contrast import random_contrast
+from softseg.phantom.random_acquisition import Scene, degrade, grain_strengths, random_contrast
 from softseg.phantom.tissues import CORD_TISSUES, TISSUES
 from softseg.volume import Grid
 

@@ -1,17 +1,16 @@
-"""What lies around the cord, from the fluid out to the skin: one person's measures, and the order
-in which structures hide one another.
+"""What lies around the cord, from the fluid out to the skin: one person's measures, the voxels that
+structures are painted into, and how structures hide one another.
 
 Measures are round figures for adults, adjusted by eye on real images and spread at random between
 people: nothing outside the dural sac is part of any truth, it has to look and vary like a neck.
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
-from softseg.phantom import canal, head, neck, spine
-from softseg.phantom.composite import Composite
-from softseg.phantom.places import Places
+from softseg.phantom.tissues import INDEX
 
 KNOTS = np.array([-3.0, -1.0, 0.0, 1.0, 1.6, 2.2, 3.0, 5.0, 6.5, 8.0, 9.0, 11.0, 19.0])
 """Level coordinates at which the measures below are given: skull base, atlas, dens, neck, chest."""
@@ -107,9 +106,126 @@ def _choices(rng: np.random.Generator, weight: float) -> dict[str, float]:
     }
 
 
-def paint(places: Places, picture: Composite) -> None:
-    """Fill what the cord leaves of every voxel, the innermost structures first."""
-    canal.paint(places, picture)
-    spine.paint(places, picture)
-    head.paint(places, picture)
-    neck.paint(places, picture)
+@dataclass(frozen=True, eq=False)
+class Places:
+    """A batch of voxels, small enough to stay in the processor's cache.
+
+    Attributes:
+        s, u, v: `(P,)` along the cord, to the right, to the front, in millimetres.
+        here: The profiles and surroundings at each place, by name, `(P,)` each.
+        width, height: Extent of a voxel across the cord and along it, in millimetres.
+        choices: The person's single numbers, by name.
+        waves: `(W, 4)` waves that bend soft tissue.
+    """
+
+    s: np.ndarray
+    u: np.ndarray
+    v: np.ndarray
+    here: dict[str, np.ndarray] = field(repr=False)
+    width: float
+    height: float
+    choices: dict[str, float]
+    waves: np.ndarray = field(repr=False)
+
+    @cached_property
+    def x(self) -> np.ndarray:
+        """To the right of the middle of the dural sac."""
+        return self.u - self.here["sac_right"]
+
+    @cached_property
+    def y(self) -> np.ndarray:
+        """To the front of the middle of the dural sac."""
+        return self.v - self.here["sac_front"]
+
+    @cached_property
+    def across(self) -> np.ndarray:
+        """Distance from the midline."""
+        return np.abs(self.x)
+
+    @cached_property
+    def wall(self) -> np.ndarray:
+        """Where the vertebral body begins, in terms of `y`."""
+        return self.here["sac_ap"] + 1.2
+
+    @cached_property
+    def phase_mm(self) -> np.ndarray:
+        """Distance along the cord to the nearest disc: 0 at its middle."""
+        phase = self.here["level"] % 1
+        return np.minimum(phase, 1 - phase) * self.here["vertebra"]
+
+    @cached_property
+    def below_disc_mm(self) -> np.ndarray:
+        """Distance along the cord below the disc above this place."""
+        return (self.here["level"] % 1) * self.here["vertebra"]
+
+    @cached_property
+    def slow(self) -> tuple[np.ndarray, np.ndarray]:
+        """Two fields of a few centimetres' wavelength, about -1 to 1."""
+        return self._wave(0) + self._wave(1), self._wave(2) + self._wave(3)
+
+    @cached_property
+    def fast(self) -> tuple[np.ndarray, np.ndarray]:
+        """Two fields of one to two centimetres' wavelength, about -1 to 1."""
+        return self._wave(4) + self._wave(5), self._wave(6) + self._wave(7)
+
+    def _wave(self, row: int) -> np.ndarray:
+        ku, kv, ks, phase = self.waves[row]
+        return 0.6 * np.sin(ku * self.u + kv * self.v + ks * self.s + phase)
+
+    def at(self, index: np.ndarray) -> "Places":
+        """Some of the places."""
+        if len(index) == len(self.s):
+            return self
+        here = {name: values[index] for name, values in self.here.items()}
+        return Places(
+            self.s[index],
+            self.u[index],
+            self.v[index],
+            here,
+            self.width,
+            self.height,
+            self.choices,
+            self.waves,
+        )
+
+
+def coverage(distance_mm: np.ndarray, extent_mm: float) -> np.ndarray:
+    """Fraction of a point of some extent that lies inside an edge at a signed distance.
+
+    Example:
+        >>> coverage(np.array([-1.0, 0.0, 0.25, 2.0]), 1.0)
+        array([1. , 0.5 , 0.25, 0. ])
+    """
+    return np.clip(0.5 - distance_mm / extent_mm, 0, 1)
+
+
+class Composite:
+    """Voxels that are filled from the front: what comes first hides what comes later."""
+
+    def __init__(self, fractions: np.ndarray) -> None:
+        """Start with empty voxels.
+
+        Args:
+            fractions: `(T, V)` where the result is written.
+        """
+        fractions[:] = 0
+        self.fractions = fractions
+        self.left = np.ones(fractions.shape[1], np.float32)
+
+    def add(self, tissue: str, fraction: np.ndarray, index: np.ndarray) -> None:
+        """Put a fraction of the whole voxel, not of what is left, into the voxels of `index`."""
+        left = self.left[index]
+        fraction = np.minimum(fraction, left)
+        self.fractions[INDEX[tissue], index] += fraction
+        self.left[index] = left - fraction
+
+    def put(self, tissue: str, covered: np.ndarray, index: np.ndarray) -> None:
+        """Cover part of what is left of the voxels of `index`."""
+        hit = np.flatnonzero(covered)
+        if len(hit):
+            index = index[hit]
+            self.add(tissue, covered[hit].astype(np.float32) * self.left[index], index)
+
+    def finish(self, background: str) -> None:
+        """What is left is `background`."""
+        self.fractions[INDEX[background]] += self.left

@@ -59,7 +59,7 @@ def anatomy_pairs(
         InputError: If nobody of `config.anatomy_subjects` has such a mask, or the network is not
             two-dimensional.
     """
-    from softseg.phantom import drawn
+    from softseg.phantom.section_stream import SectionStream, find_sections
     from softseg.phantom.stream import StreamSettings
 
     if network.dimension != 2:
@@ -68,8 +68,8 @@ def anatomy_pairs(
     sections = []
     for path in masks:
         grey, fluid = (_beside(path, part) for part in ("GM", "CSF"))
-        sections += drawn.find_sections(Volume.load(path), grey=grey, fluid=fluid)
-    stream = drawn.SectionStream(
+        sections += find_sections(Volume.load(path), grey=grey, fluid=fluid)
+    stream = SectionStream(
         config.seed,
         sections,
         size_mm=tuple(n * mm for n, mm in zip(network.patch_size, network.spacing_mm, strict=True)),
@@ -77,7 +77,7 @@ def anatomy_pairs(
         settings=StreamSettings(**config.synthetic_options),
     )
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in masks]
-    what = [config.synthetic_options, _phantom_code("drawn"), digests]
+    what = [config.synthetic_options, _phantom_code("section_stream"), digests]
     quarter = config.replaced(synthetic_samples=max(1, config.synthetic_samples // 4))
     return _pairs("anatomy", stream.sample, what, quarter, network, folder)
 

@@ -18,8 +18,8 @@ from softseg.contrasts import UNSEEN_CONTRASTS
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.files import write_json
+from softseg.phantom.artefacts import with_settings
 from softseg.phantom.cohort import RECIPE_FILE, write_cohort
-from softseg.phantom.severity import with_settings
 
 REFERENCE = "reference"
 """The condition that every other one is compared with."""

@@ -9,9 +9,8 @@ import pandas as pd
 
 from softseg.batch import map_batch
 from softseg.contrasts import CONTRASTS
+from softseg.phantom.placement import Scene, place
 from softseg.phantom.raters import PUBLISHED_MM2, rate
-from softseg.phantom.scene import Scene, place
-from softseg.phantom.slab import true_areas
 from softseg.phantom.subjects import (
     Recipe,
     contrast_rng,
@@ -19,6 +18,7 @@ from softseg.phantom.subjects import (
     size_at_c2_c3,
     subject_label,
 )
+from softseg.phantom.true_areas import true_areas
 from softseg.volume import Volume
 
 _MARGIN_MM = 13.0

@@ -15,17 +15,17 @@ from softseg.contrasts import CONTRASTS, Contrast
 from softseg.errors import InputError
 from softseg.files import replacing, write_json
 from softseg.phantom.acquisition import Acquired, acquire
+from softseg.phantom.artefacts import get_severity
 from softseg.phantom.protocols import VENDORS
 from softseg.phantom.raters import rate
-from softseg.phantom.severity import get_severity
 from softseg.phantom.subjects import (
     Recipe,
     Subject,
     contrast_rng,
     draw_subject,
+    sidecar,
     size_at_c2_c3,
 )
-from softseg.phantom.writing import sidecar
 from softseg.volume import Volume
 
 MOST_ATROPHY_PERCENT = 60.0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from softseg.errors import InputError
-from softseg.phantom.drawn import Section, SectionStream, find_sections
+from softseg.phantom.section_stream import Section, SectionStream, find_sections
 from softseg.phantom.stream import PhantomStream, StreamSettings
 from softseg.volume import Volume
 

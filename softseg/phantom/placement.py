@@ -1,0 +1,273 @@
+"""A person in a scanner: where an operator puts the slices, how the person has moved by then, and
+what is true of the voxels.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from softseg.contrasts import Contrast, get_contrast
+from softseg.errors import InputError
+from softseg.phantom.anatomy import Anatomy
+from softseg.phantom.artefacts import PHASE_AXIS, Severity, displacement_mm, get_severity, slide
+from softseg.phantom.outline import Outlines, section
+from softseg.phantom.partial_volume import cord_fraction
+from softseg.phantom.protocols import Protocol, get_protocol
+from softseg.volume import Grid, Volume
+
+FIELDS_OF_VIEW = ("cord", "full")
+"""`cord` keeps what lies around the cord, `full` is what the protocol images."""
+
+_CORD_HALF_MM = 23.0
+_FULL_SAGITTAL_MM = {"T2w": (51.2, 256.0, 256.0), "T1w": (192.0, 256.0, 260.0)}
+_FULL_SAGITTAL_DEFAULT_MM = (54.0, 240.0, 240.0)
+_FULL_AXIAL_MM = {"T2star": 224.0, "DWI": 86.0, "b0": 86.0, "EPI": 128.0}
+_FULL_AXIAL_DEFAULT_MM = 230.0
+_LOWEST_DISC, _HIGHEST_DISC = 10, 1  # lower end of T2, top of C1
+
+
+def plan(
+    anatomy: Anatomy,
+    contrast: Contrast,
+    *,
+    slices: int | None = None,
+    field_of_view: str = "cord",
+    rng: np.random.Generator,
+) -> Grid:
+    """The grid that an operator would prescribe, in the subject frame and working orientation.
+
+    Sagittal contrasts are upright and reach from above C1 to T2. Axial stacks are centred near the
+    disc C3-C4, perpendicular to the cord there, high enough to hold all of C2.
+
+    Args:
+        anatomy: The person, as they lie.
+        contrast: Decides plane and voxel size.
+        slices: Number of slices of an axial stack.
+        field_of_view: One of `FIELDS_OF_VIEW`.
+        rng: Small differences between operators.
+
+    Raises:
+        InputError: If the field of view is unknown.
+    """
+    if field_of_view not in FIELDS_OF_VIEW:
+        raise InputError(
+            f"unknown field of view {field_of_view!r}; known are {', '.join(FIELDS_OF_VIEW)}"
+        )
+    full = field_of_view == "full"
+    if contrast.plane == "axial":
+        return _axial(anatomy, contrast, slices or 15, full, rng)
+    return _sagittal(anatomy, contrast, full, rng)
+
+
+def _sagittal(anatomy: Anatomy, contrast: Contrast, full: bool, rng: np.random.Generator) -> Grid:
+    s_mm = anatomy.centreline.s_mm
+    low, high = (anatomy.profiles.disc_mm[k] for k in (_LOWEST_DISC, _HIGHEST_DISC))
+    cord = anatomy.centreline.position[(s_mm >= low) & (s_mm <= high)]
+    if full:
+        size = np.array(_FULL_SAGITTAL_MM.get(contrast.name, _FULL_SAGITTAL_DEFAULT_MM))
+        centre = (cord.min(axis=0) + cord.max(axis=0)) / 2 + np.array([0, 15.0, 0])
+        centre[2] = cord[:, 2].max() + 55.0 - size[2] / 2
+    else:
+        first, last = cord.min(axis=0), cord.max(axis=0)
+        size = last - first + 2 * _CORD_HALF_MM
+        size[2] = last[2] - first[2] + 6.0
+        centre = (first + last) / 2
+    centre = centre + rng.uniform(-1, 1, 3)
+    return _grid(centre, np.eye(3), size, contrast.spacing_mm)
+
+
+def _axial(
+    anatomy: Anatomy, contrast: Contrast, slices: int, full: bool, rng: np.random.Generator
+) -> Grid:
+    disc_mm, line = anatomy.profiles.disc_mm, anatomy.centreline
+    height = slices * contrast.spacing_mm[2]
+    centre_s = max(disc_mm[4], disc_mm[2] + 3.0 - height / 2) + rng.uniform(0, 2)
+    here = np.array([centre_s])
+    centre = line.point(centre_s)
+    up = line.look_up(line.tangent, here)[0]
+    tilt_deg = np.rad2deg(np.arctan2(up[1], up[2])) + rng.normal(0, 1.5)
+    axes = Rotation.from_euler("x", -tilt_deg, degrees=True).as_matrix()
+    whole_mm = _FULL_AXIAL_MM.get(contrast.name, _FULL_AXIAL_DEFAULT_MM)
+    side = whole_mm if full else 2 * _CORD_HALF_MM
+    shift = np.array([*rng.uniform(-1, 1, 2), 0.0])
+    size = np.array([side, side, height])
+    return _grid(centre + axes @ shift, axes, size, contrast.spacing_mm)
+
+
+def _grid(centre: np.ndarray, axes: np.ndarray, size_mm: np.ndarray, spacing_mm: tuple) -> Grid:
+    shape = np.maximum(1, np.round(size_mm / np.array(spacing_mm))).astype(int)
+    steps = axes @ np.diag(np.array([-1.0, 1.0, 1.0]) * spacing_mm)
+    affine = np.eye(4)
+    affine[:3, :3] = steps
+    affine[:3, 3] = centre - steps @ ((shape - 1) / 2)
+    return Grid(tuple(int(n) for n in shape), affine)
+
+
+@dataclass(frozen=True)
+class Movement:
+    """How the person lies during one contrast, relative to the planning.
+
+    Attributes:
+        translation_mm: `(3,)` right-anterior-superior.
+        rotation_deg: `(3,)` about the same axes, around the cord at C2-C3.
+    """
+
+    translation_mm: tuple[float, float, float]
+    rotation_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, *, rotation_deg: float = 0.0) -> "Movement":
+        """One to three millimetres in any direction, half as much along the cord."""
+        direction = rng.standard_normal(3) * np.array([1.0, 1.0, 0.5])
+        step = direction / np.linalg.norm(direction) * rng.uniform(1, 3)
+        turn = rng.normal(0, 1, 3) * rotation_deg
+        return cls(tuple(step.tolist()), tuple(turn.tolist()))
+
+    def seen_from_body(self, grid: Grid) -> Grid:
+        """Where the scanner's grid lies in the subject frame of the moved person."""
+        moved = np.eye(4)
+        moved[:3, :3] = Rotation.from_euler("xyz", self.rotation_deg, degrees=True).as_matrix()
+        moved[:3, 3] = self.translation_mm
+        return Grid(grid.shape, np.linalg.inv(moved) @ grid.affine)
+
+
+def refined(grid: Grid, factors: tuple[int, int, int], margin: tuple[int, int, int]) -> Grid:
+    """The grid with each voxel split into `factors`, and `margin` extra fine voxels at each end."""
+    factors_, margin_ = np.array(factors), np.array(margin)
+    affine = grid.affine.copy()
+    affine[:3, :3] = grid.affine[:3, :3] / factors_
+    first = (1 / factors_ - 1) / 2 - margin_ / factors_
+    affine[:3, 3] = grid.affine[:3, 3] + grid.affine[:3, :3] @ first
+    shape = np.array(grid.shape) * factors_ + 2 * margin_
+    return Grid(tuple(int(n) for n in shape), affine)
+
+
+ECHO_PLANAR = ("DWI", "b0", "EPI")
+"""Contrasts read with an echo-planar train: distorted, and dark beside discs."""
+
+
+VOXEL_SCALES = (0.25, 4.0)
+"""How much smaller or larger than usual voxels may be."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A person placed in a scanner: everything of a contrast but its picture.
+
+    Attributes:
+        grid: The scanner's grid, as the header says.
+        body_grid: The same voxels in the subject frame, after the movement.
+        slide_voxels: `(X, 1, Z)` displacement along the phase axis, or None.
+    """
+
+    anatomy: Anatomy
+    contrast: Contrast
+    protocol: Protocol
+    grid: Grid
+    body_grid: Grid
+    movement: Movement
+    slide_voxels: np.ndarray | None
+
+    def truth(self) -> Volume:
+        """Fraction of cord in each voxel, where the image shows it."""
+        if self.slide_voxels is None:
+            data = cord_fraction(self.anatomy, self.body_grid)
+        else:
+            fine = refined(self.body_grid, (1, 3, 1), (0, 0, 0))
+            data = slide(cord_fraction(self.anatomy, fine), 3 * self.slide_voxels)
+            data = data.reshape(data.shape[0], -1, 3, data.shape[2]).mean(axis=2)
+        return Volume(np.clip(data, 0, 1).astype(np.float32), self.grid.affine)
+
+    def outlines(self) -> Outlines:
+        """The cord's edge in each slice, where the image shows it."""
+        found = section(self.anatomy, self.body_grid)
+        if self.slide_voxels is None:
+            return found
+        return found.slid(self.slide_voxels[:, 0] * self.grid.spacing_mm[PHASE_AXIS])
+
+    def cropped(self, box: tuple[slice, slice, slice]) -> "Scene":
+        """The same scene with a smaller field of view, in voxels."""
+        low = np.array([part.indices(n)[0] for part, n in zip(box, self.grid.shape, strict=True)])
+        shape = tuple(len(range(n)[part]) for part, n in zip(box, self.grid.shape, strict=True))
+        grids = {}
+        for name in ("grid", "body_grid"):
+            affine = getattr(self, name).affine.copy()
+            affine[:3, 3] += affine[:3, :3] @ low
+            grids[name] = Grid(shape, affine)
+        shift = self.slide_voxels
+        shift = None if shift is None else shift[box[0], :, box[2]]
+        return replace(self, slide_voxels=shift, **grids)
+
+    def discs(self) -> dict[int, tuple[int, int, int]]:
+        """Voxel of each disc's posterior point that lies inside the image."""
+        to_voxel = np.linalg.inv(self.body_grid.affine)
+        found = {}
+        for disc, point in self.anatomy.discs_mm.items():
+            voxel = np.round(to_voxel[:3, :3] @ point + to_voxel[:3, 3]).astype(int)
+            if (voxel >= 0).all() and (voxel < self.grid.shape).all():
+                found[disc] = tuple(int(v) for v in voxel)
+        return found
+
+
+def place(
+    anatomy: Anatomy,
+    contrast: str,
+    *,
+    rng: np.random.Generator,
+    vendor: str = "Siemens",
+    severity: str | Severity = "mild",
+    field_of_view: str = "cord",
+    voxel_scale: float = 1.0,
+) -> Scene:
+    """Plan a contrast on a person who has moved since: what `acquire` then pictures.
+
+    Args:
+        anatomy: The person.
+        contrast: Key of `softseg.contrasts`.
+        rng: Source of randomness.
+        vendor: `Siemens`, `Philips` or `GE`.
+        severity: `mild`, `realistic` or your own `Severity`.
+        field_of_view: `cord` or `full`.
+        voxel_scale: Factor on every side of the contrast's nominal voxel, 0.25 to 4; a stack of
+            slices keeps its height.
+
+    Raises:
+        InputError: If contrast, vendor, severity, field of view or scale is unknown.
+    """
+    protocol = get_protocol(contrast, vendor)
+    kind = get_contrast(contrast)
+    if voxel_scale != 1:
+        kind, protocol = _rescaled(kind, protocol, voxel_scale)
+    level = get_severity(severity)
+    grid = plan(anatomy, kind, slices=protocol.slices, field_of_view=field_of_view, rng=rng)
+    movement = Movement.draw(rng, rotation_deg=level.rotation_deg)
+    shift = None
+    if contrast in ECHO_PLANAR:
+        shift = displacement_mm(
+            grid.shape, grid.spacing_mm, level.distortion_mm, level.jitter_mm, rng
+        )
+        shift = shift / grid.spacing_mm[PHASE_AXIS]
+    elif kind.plane == "axial":
+        jumps = rng.standard_normal((1, 1, grid.shape[2])) * level.jitter_mm
+        shift = np.broadcast_to(jumps, (grid.shape[0], 1, grid.shape[2])) / grid.spacing_mm[1]
+        shift = shift if severity != "mild" else None
+    return Scene(anatomy, kind, protocol, grid, movement.seen_from_body(grid), movement, shift)
+
+
+def check_voxel_scale(scale: float) -> None:
+    """Refuse voxels that no scan has.
+
+    Raises:
+        InputError: If the scale is outside `VOXEL_SCALES`.
+    """
+    low, high = VOXEL_SCALES
+    if not low <= scale <= high:
+        raise InputError(f"voxel_scale must lie in {low:g} to {high:g}, found {scale:g}")
+
+
+def _rescaled(kind: Contrast, protocol: Protocol, scale: float) -> tuple[Contrast, Protocol]:
+    check_voxel_scale(scale)
+    kind = replace(kind, spacing_mm=tuple(scale * side for side in kind.spacing_mm))
+    slices = protocol.slices and max(1, round(protocol.slices / scale))
+    return kind, replace(protocol, slices=slices)
