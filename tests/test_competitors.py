@@ -16,7 +16,7 @@ from softseg_study.competitors import (
     follow_contours,
     import_nnunet,
     nnunet_commands,
-    segment_dataset,
+    write_masks,
 )
 
 SUBJECTS = ("sub-01", "sub-02", "sub-03")
@@ -151,13 +151,13 @@ def test_the_polarity_of_every_contrast_is_that_of_the_physics():
 )
 def test_a_mask_that_does_not_fit_its_image_is_refused(dataset, change, message):
     with pytest.raises(InputError, match=message):
-        segment_dataset(dataset, "tool", lambda image, _: change(image.like(image.data * 0 + 1)))
+        write_masks(dataset, "tool", lambda image, _: change(image.like(image.data * 0 + 1)))
     assert not (dataset.root / "derivatives" / "tool").exists()
 
 
 def test_a_second_run_replaces_masks_of_the_other_kind(dataset):
-    segment_dataset(dataset, "mine", lambda image, _: image.like(image.data * 0 + 0.5))
-    segment_dataset(dataset, "mine", lambda image, _: image.like(image.data * 0 + 1))
+    write_masks(dataset, "mine", lambda image, _: image.like(image.data * 0 + 0.5))
+    write_masks(dataset, "mine", lambda image, _: image.like(image.data * 0 + 1))
     assert dataset.existing("mine", "sub-01", "T1w", "label-SC_softseg") is None
     assert dataset.existing("mine", "sub-01", "T1w", "label-SC_seg") is not None
 

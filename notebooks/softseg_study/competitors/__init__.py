@@ -8,7 +8,7 @@ import pandas as pd
 from softseg.dataset.index import Dataset
 from softseg.volume import Volume
 from softseg_study.competitors.contour import POLARITY, ContourSettings, follow_contour
-from softseg_study.competitors.masks import segment_dataset
+from softseg_study.competitors.masks import write_masks
 from softseg_study.competitors.nnunet import export_nnunet, import_nnunet, nnunet_commands
 
 __all__ = [
@@ -19,7 +19,7 @@ __all__ = [
     "follow_contours",
     "import_nnunet",
     "nnunet_commands",
-    "segment_dataset",
+    "write_masks",
 ]
 
 NEAR = ContourSettings(rounds=1)
@@ -45,7 +45,7 @@ def follow_contours(
             knows nothing); where there is none the cord is searched in the image.
 
     Returns:
-        As `segment_dataset`.
+        As `write_masks`.
     """
     known = dataset.images[dataset.images["contrast"].isin(list(POLARITY))]
     folder, _, ending = (start or "").partition(":")
@@ -63,6 +63,6 @@ def follow_contours(
         middle = Volume.load(path)
         return follow_contour(image, polarity=POLARITY[contrast], start=middle, settings=NEAR)
 
-    return segment_dataset(
+    return write_masks(
         replace(dataset, images=known), method, segment, subjects=subjects, binarise=True
     )

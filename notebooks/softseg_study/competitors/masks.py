@@ -17,7 +17,7 @@ FAR_MM = 0.05
 """Corners of mask and image may lie so far apart: headers are rounded."""
 
 
-def segment_dataset(
+def write_masks(
     dataset: Dataset,
     method: str,
     segment: Callable[[Volume, str], Volume],

@@ -105,7 +105,7 @@ def _follow_contours(dataset: Dataset, name: str) -> None:
         is None
     }
     if missing:
-        competitors.segment_dataset(
+        competitors.write_masks(
             dataset,
             name,
             lambda image, contrast: competitors.follow_contour(
