@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softseg.augmentation import AUGMENTATIONS, Light, effects, get_augmentation
-from softseg.augmentation.light import augment_lightly
+from softseg.augmentation.light import Light, augment_lightly
 from softseg.augmentation.published import transforms
+from softseg.augmentation.registry import AUGMENTATIONS, effects, get_augmentation
 from softseg.errors import InputError
 
 SHAPES = ((48, 56), (20, 40, 32))
@@ -235,7 +235,8 @@ def test_an_unknown_augmentation_is_refused():
 
 def test_light_augmentation_and_training_do_without_monai():
     code = (
-        "import sys, torch, softseg.training\nfrom softseg.augmentation import get_augmentation\n"
+        "import sys, torch, softseg.training.material\n"
+        "from softseg.augmentation.registry import get_augmentation\n"
         "x = torch.rand(1, 1, 16, 16)\nget_augmentation('light')(x, x, [[0]])\n"
         "assert not {'monai', 'lightning'} & set(sys.modules)"
     )

@@ -179,7 +179,7 @@ def test_the_watch_sees_a_connection(tmp_path):
 
 @pytest.mark.slow
 def test_the_libraries_of_training_ask_nobody_anything_when_they_are_loaded(tmp_path):
-    code = "import softseg.training, softseg.augmentation, softseg.training.fitting\n"
+    code = "import softseg.training.module, softseg.augmentation.published\n"
     done = _python(_WATCHED + code + "print('seen', seen)", tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.splitlines()[-1] == "seen []"

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tube_cohort import write_tubes
 
-from softseg.augmentation import get_augmentation
+from softseg.augmentation.registry import get_augmentation
 from softseg.contrasts import CONTRASTS
 from softseg.errors import InputError
 from softseg.losses.registry import LOSSES

@@ -55,7 +55,7 @@ class TrainingConfig:
         weight_decay: Of AdamW, on weights of convolutions alone.
         warmup_steps: Linear rise to the peak.
         gradient_clip: Largest norm of the gradient; None leaves it.
-        augmentation: Key of `softseg.augmentation.AUGMENTATIONS`.
+        augmentation: Key of `softseg.augmentation.registry.AUGMENTATIONS`.
         synthetic_samples: Size of the pool of phantom patches behind `synthseg`.
         synthetic_options: Fields of `softseg.phantom.stream.StreamSettings`: how they vary.
         synthetic_share: Share of every batch that comes from that pool beside the data set;

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from softseg.augmentation import get_augmentation
+from softseg.augmentation.registry import get_augmentation
 from softseg.files import one_at_a_time, replacing, write_json
 from softseg.network.weights import load_weights, save_weights
 from softseg.training.batches import Batches

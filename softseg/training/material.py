@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from softseg.augmentation import get_augmentation
+from softseg.augmentation.registry import get_augmentation
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.network.config import PRESETS, NetworkConfig
