@@ -8,10 +8,10 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from tubes import Curve, Tube, sample
 
 from softseg.cli import main
 from softseg.csa.norm import adjust_area
-from softseg.phantom.tubes import Curve, Tube, sample
 
 PER_SLICE = [
     "file", "slice", "level", "area_mm2", "angle_ap_deg", "angle_rl_deg", "diameter_ap_mm",

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tubes import DIFFICULT, STANDARD, Curve, Tube, sample
 
 from softseg.csa.aggregation import aggregate
 from softseg.csa.measure import COLUMNS, MeasurementWarning, measure
 from softseg.errors import InputError
-from softseg.phantom.tubes import DIFFICULT, STANDARD, Curve, Tube, sample
 from softseg.volume import Volume
 
 TILTED = Tube(Curve(tilt_deg=(0.0, 20.0)))

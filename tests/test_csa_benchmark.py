@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from csa_accuracy import RESOLUTIONS, accuracy_table, geometry_table
+from tubes import STANDARD, sample
 
-from softseg.csa.accuracy import RESOLUTIONS, accuracy_table, geometry_table
 from softseg.csa.measure import measure
-from softseg.phantom.tubes import STANDARD, sample
 
 TOOL_MS_PER_SLICE = 4.0
 BOOK_TABLES = Path(__file__).resolve().parents[1] / "book" / "tables"

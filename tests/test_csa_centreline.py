@@ -2,13 +2,11 @@
 
 import numpy as np
 import pytest
+from tubes import STANDARD, Curve, Tube, sample
 
-from softseg.csa import spline
-from softseg.csa.centreline import fit
-from softseg.csa.region import cord_region
-from softseg.csa.sections import sections_of
-from softseg.csa.spline import SLAB_MEAN, Bending, basis, smoother
-from softseg.phantom.tubes import STANDARD, Curve, Tube, sample
+from softseg.csa import centreline
+from softseg.csa.centreline import SLAB_MEAN, Bending, basis, fit, smoother
+from softseg.csa.sections import cord_region, sections_of
 
 STEP = 1e-5
 
@@ -43,7 +41,7 @@ def test_long_and_short_cords_are_solved_alike(monkeypatch):
     used = rng.random(120) > 0.1
     centres = rng.normal(size=(used.sum(), 2)).cumsum(axis=0)
     dense = smoother(used, 0.2, 1.0, Bending())(centres)
-    monkeypatch.setattr(spline, "_DENSE", 10)
+    monkeypatch.setattr(centreline, "_DENSE", 10)
     banded = smoother(used, 0.2, 1.0, Bending())(centres)
     np.testing.assert_allclose(banded, dense, atol=2e-3)
 

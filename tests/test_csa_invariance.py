@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tubes import Curve, Tube, sample
 
 from softseg.csa.measure import MeasurementWarning, measure
 from softseg.errors import InputError
-from softseg.phantom.tubes import Curve, Tube, sample
 from softseg.volume import Volume
 
 EXACT = 1e-6

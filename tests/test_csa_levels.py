@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from tubes import Curve, Tube, sample
 
 from softseg.csa.aggregation import aggregate, select
 from softseg.csa.levels import level_lengths_mm
 from softseg.csa.measure import measure
 from softseg.errors import InputError
-from softseg.phantom.tubes import Curve, Tube, sample
 from softseg.volume import Volume
 
 TILT = Tube(Curve(tilt_deg=(0.0, 20.0)))

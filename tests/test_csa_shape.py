@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from tubes import Curve, Tube, sample
 
 from softseg.csa.measure import measure
-from softseg.phantom.tubes import Curve, Tube, sample
 from softseg.volume import Volume
 
 AXES = (12.0, 4 * 70.0 / (np.pi * 12.0))

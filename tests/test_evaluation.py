@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from tubes import Tube, sample
 
 from softseg.contrasts import CONTRASTS
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.paths import SHARED
-from softseg.phantom.tubes import Tube, sample
 from softseg.volume import Volume
 from softseg_study.evaluation.areas import evaluate_csa, evaluate_profile, evaluate_thresholds
 from softseg_study.evaluation.failures import count_failures

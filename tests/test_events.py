@@ -10,10 +10,10 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import pytest
+from tubes import Curve, Tube, sample
 
 from softseg import cli
 from softseg.events import event, following, form, tell
-from softseg.phantom.tubes import Curve, Tube, sample
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from tubes import Tube, sample
 
 from softseg.contrasts import CONTRASTS
 from softseg.dataset.index import Dataset
-from softseg.phantom.tubes import Tube, sample
 from softseg_study.evaluation.manual import areas_of_slices, evaluate_manual, evaluate_pairs
 from softseg_study.evaluation.real import (
     cross_validation,

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tubes import grid_of, rater_mask
+from tubes import Curve, Tube, grid_of, rater_mask, sample
 
 from softseg.cli import main
 from softseg.contrasts import CONTRASTS
 from softseg.errors import InputError
 from softseg.files import sha256
-from softseg.phantom.tubes import Curve, Tube, sample
 from softseg.provenance.checking import verify
 from softseg.provenance.records import MANIFEST, sign
 from softseg.provenance.software import PACKAGE, _checked_out

@@ -1,9 +1,12 @@
 """Cross-sectional area of the spinal cord: one mask in, one tidy table out.
 
+>>> import numpy as np
 >>> from softseg.csa.aggregation import aggregate
 >>> from softseg.csa.measure import measure
->>> from softseg.phantom.tubes import Tube, sample
->>> table = measure(sample(Tube(), (1, 1, 5), length_mm=30).soft)
+>>> from softseg.volume import Volume
+>>> data = np.zeros((20, 20, 6))
+>>> data[6:14, 6:15] = 1.0
+>>> table = measure(Volume(data, np.diag([-1.0, 1.0, 5.0, 1.0])))
 >>> aggregate(table).area_mm2_mean.round(1).tolist()
-[70.0]
+[72.0]
 """

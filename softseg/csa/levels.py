@@ -16,7 +16,7 @@ import nibabel as nib
 import numpy as np
 
 from softseg.csa.centreline import Centreline
-from softseg.csa.region import Region, oriented
+from softseg.csa.sections import Region, oriented
 from softseg.errors import InputError
 from softseg.volume import Volume
 

@@ -1,10 +1,18 @@
-"""The slices of a cord: area, centre and spread, before any correction for obliquity."""
+"""The cord in a mask and its slices: area, centre and spread, before any correction for obliquity.
 
-from dataclasses import dataclass
+Which voxels are the cord is said in `softseg.masks`. Here they are read, checked, oriented and
+cropped, in a frame of millimetres, and summed slice by slice.
+"""
 
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nibabel as nib
 import numpy as np
 
-from softseg.csa.region import Region
+from softseg.errors import InputError
+from softseg.masks import FAINT, CordComponent, as_fractions, bounding_box, cord_component
+from softseg.volume import Volume
 
 PARTIAL = 0.85
 """An end slice with less than this share of the area expected there is only partly covered."""
@@ -13,6 +21,142 @@ TRUSTED = 0.97
 _REACH_MM = 10.0
 _INNER_MM = 8.0
 _THICK_MM = 2.5
+_AMBIGUOUS = 1e-3
+
+
+@dataclass(frozen=True)
+class Region:
+    """The cord in working orientation, cropped.
+
+    Attributes:
+        soft: `(X, Y, Z)` float64 in [0, 1]; 0 outside the cord.
+        core: `(Z,)` whether a slice holds a value of at least 0.1.
+        cut: `(Z,)` whether the cord touches the side of the field of view there.
+        start: Index of the crop's first voxel in the oriented volume.
+        affine: `(4, 4)` of the oriented, uncropped volume.
+        other_components: Number of other objects of values of at least 0.1.
+        other_volume_mm3: Their volume.
+        name: For messages.
+    """
+
+    soft: np.ndarray
+    core: np.ndarray
+    cut: np.ndarray
+    start: np.ndarray
+    affine: np.ndarray
+    other_components: int
+    other_volume_mm3: float
+    name: str
+    frame: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Upper triangular: X along the first voxel axis, Y in the slice, Z perpendicular to it.
+        upper = np.linalg.qr(self.affine[:3, :3], mode="r")
+        object.__setattr__(self, "frame", upper * np.sign(np.diag(upper))[:, None])
+
+    @property
+    def slices(self) -> np.ndarray:
+        """`(Z,)` slice numbers in the uncropped volume; 0 is the most inferior."""
+        return self.start[2] + np.arange(self.soft.shape[2])
+
+    @property
+    def pixel_mm2(self) -> float:
+        """Area of a voxel in its slice."""
+        return float(self.frame[0, 0] * self.frame[1, 1])
+
+    @property
+    def thickness_mm(self) -> float:
+        """Distance between slices, perpendicular to them."""
+        return float(self.frame[2, 2])
+
+    def to_world(self, points_mm: np.ndarray) -> np.ndarray:
+        """From the region's frame, in which voxel `start` is the origin, to the scanner's."""
+        index = np.linalg.solve(self.frame, np.asarray(points_mm, dtype=float).T).T + self.start
+        return nib.affines.apply_affine(self.affine, index)
+
+    def from_world(self, points_mm: np.ndarray) -> np.ndarray:
+        """From the scanner's millimetres to the region's frame."""
+        points = np.atleast_2d(np.asarray(points_mm, dtype=float))
+        index = nib.affines.apply_affine(np.linalg.inv(self.affine), points) - self.start
+        return index @ self.frame.T
+
+
+def cord_region(mask: Volume | Path | str, *, threshold: float | None = None) -> Region:
+    """Read, check and crop a mask.
+
+    Args:
+        mask: A soft or binary mask.
+        threshold: Values above it become 1 and all others 0; None keeps the fractions.
+
+    Raises:
+        InputError: If the file is unreadable, the mask not three-dimensional, its axes cannot be
+            told, a value is not finite or outside [0, 1], or no value reaches 0.1.
+
+    Example:
+        >>> data = np.zeros((8, 8, 3)); data[2:5, 2:5] = 1.0; data[7, 7] = 1.0
+        >>> region = cord_region(Volume(data, np.diag([-1.0, 1.0, 5.0, 1.0])))
+        >>> region.soft.sum(), region.other_components
+        (np.float64(27.0), 1)
+    """
+    volume = mask if isinstance(mask, Volume) else Volume.load(mask)
+    name = str(volume.path or "mask")
+    volume = oriented(volume, name)
+    data = as_fractions(volume.data, name)
+    if threshold is not None:
+        if not 0 <= threshold < 1:
+            raise InputError(f"a threshold must lie in [0, 1), found {threshold}")
+        data = data > threshold
+    cord = cord_component(data, volume.spacing_mm)
+    if cord is None:
+        rule = f"above {threshold}" if threshold is not None else f"of at least {FAINT}"
+        highest = float(volume.data.max()) if volume.data.size else 0.0
+        raise InputError(f"{name}: a mask needs voxels {rule}, found a maximum of {highest:.3g}")
+    return _trimmed(cord, volume, name)
+
+
+def oriented(volume: Volume, name: str) -> Volume:
+    """`volume` in working orientation.
+
+    Raises:
+        InputError: If it is not three-dimensional or its axes cannot be told.
+    """
+    if volume.data.ndim != 3:
+        raise InputError(f"{name}: a mask has three dimensions, found {volume.data.ndim}")
+    if not any(volume.codes):
+        raise InputError(
+            f"{name}: the header must say how the axes lie, found neither qform nor sform code; "
+            "set one of them"
+        )
+    directions = np.abs(volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0))
+    ranked = np.sort(directions[2])
+    if not np.isfinite(ranked).all() or ranked[2] - ranked[1] < _AMBIGUOUS:
+        raise InputError(
+            f"{name}: one axis must run along the body, found two equally oblique to it; resample"
+        )
+    return volume.oriented()
+
+
+def _trimmed(cord: CordComponent, volume: Volume, name: str) -> Region:
+    """Cut away empty slices and margins, so that nothing depends on what was removed."""
+    crop = bounding_box(cord.soft > 0)
+    start = cord.start + [side.start for side in crop]
+    stop = cord.start + [side.stop for side in crop]
+    inside = cord.soft[crop]
+    cut = np.zeros(inside.shape[2], dtype=bool)
+    for axis in (0, 1):
+        for end, at_edge in ((0, start[axis] == 0), (-1, stop[axis] == volume.data.shape[axis])):
+            if at_edge:
+                cut |= np.take(inside, end, axis=axis).max(axis=0) >= FAINT
+    return Region(
+        soft=np.ascontiguousarray(inside),
+        core=cord.core[crop].any(axis=(0, 1)),
+        cut=cut,
+        start=start,
+        affine=volume.affine,
+        other_components=cord.other_components,
+        other_volume_mm3=cord.other_voxels * abs(np.linalg.det(volume.affine[:3, :3])),
+        name=name,
+    )
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from softseg.csa.region import Region
-from softseg.csa.sections import Sections
+from softseg.csa.sections import Region, Sections
 
 STRIP_MM = 3.0
 """Width of the central strip over which the anterior-posterior diameter is averaged."""

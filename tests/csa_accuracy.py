@@ -1,6 +1,6 @@
 """How exact the measurement is: tubes of known area, measured; the tables of the book.
 
-`python -m softseg.csa.accuracy FOLDER` writes them.
+`python tests/csa_accuracy.py FOLDER` writes them.
 """
 
 import sys
@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tubes import DIFFICULT, STANDARD, Curve, Sampled, Tube, sample
 
 from softseg.csa.measure import measure
 from softseg.files import replacing
-from softseg.phantom.tubes import DIFFICULT, STANDARD, Curve, Sampled, Tube, sample
 from softseg.volume import Spacing
 
 RESOLUTIONS: dict[str, Spacing] = {
