@@ -17,7 +17,9 @@ import papermill
 
 from softseg.contrasts import CONTRASTS
 from softseg.dataset.index import Dataset
-from softseg.ground_truth.batch import PIPELINE, Settings, make_ground_truth
+from softseg.ground_truth.batch import make_ground_truth
+from softseg.ground_truth.report import PIPELINE
+from softseg.ground_truth.soft import GroundTruthOptions
 from softseg.paths import ROOT, Run
 from softseg.provenance.records import record_step, signed
 
@@ -33,10 +35,10 @@ def parameters(notebook: Path, changed: Mapping[str, Any]) -> dict[str, Any]:
     return defaults | dict(changed)
 
 
-def truth_settings(values: Mapping[str, Any]) -> Settings:
+def truth_settings(values: Mapping[str, Any]) -> GroundTruthOptions:
     """The settings that chapter 02 makes of its parameters; what differed would be made twice."""
     thick = [name for name in CONTRASTS if name not in ("T1w", "T2w")]
-    return Settings(
+    return GroundTruthOptions(
         reference=values["reference"],
         registration=values["registration"],
         average=values["average"],
@@ -65,7 +67,7 @@ def make_shard(values: Mapping[str, Any], shard: int, count: int, report: Path) 
     failed = False
     if chosen:
         table = make_ground_truth(
-            data, subjects=chosen, settings=truth_settings(values), jobs=values["jobs"]
+            data, subjects=chosen, options=truth_settings(values), jobs=values["jobs"]
         ).drop_duplicates(["subject", "session"])
         failed = bool((table["status"] == "failed").any())
         for row in table.itertuples():

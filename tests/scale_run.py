@@ -63,9 +63,10 @@ def index(root: Path):
 
 def make_truth(root: Path) -> None:
     """Soft ground truth."""
-    from softseg.ground_truth.batch import Settings, make_ground_truth
+    from softseg.ground_truth.batch import make_ground_truth
+    from softseg.ground_truth.soft import GroundTruthOptions
 
-    make_ground_truth(index(root), settings=Settings(reference=CONTRASTS[0], trim_mm=8.0))
+    make_ground_truth(index(root), options=GroundTruthOptions(reference=CONTRASTS[0], trim_mm=8.0))
 
 
 def segment(root: Path) -> None:

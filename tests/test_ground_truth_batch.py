@@ -17,9 +17,10 @@ from tubes import fraction, grid_of, rater_mask
 from softseg.contrasts import CONTRASTS
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
-from softseg.ground_truth.batch import Settings, make_ground_truth, read_slices
+from softseg.ground_truth.batch import make_ground_truth
 from softseg.ground_truth.compare import compare_truths
-from softseg.ground_truth.soft import soft_ground_truth
+from softseg.ground_truth.report import read_slices
+from softseg.ground_truth.soft import GroundTruthOptions, soft_ground_truth
 from softseg.paths import SHARED
 from softseg.volume import Volume
 
@@ -111,9 +112,9 @@ def test_what_is_up_to_date_is_skipped_and_what_changed_is_made_again(root, mask
     changed = masks["T1w"].like(np.roll(masks["T1w"].data, 1, axis=0))
     changed.save(mask_path(root, "sub-2", "T1w"), np.uint8)
     assert status(make_ground_truth(dataset)) == {"sub-1": "up to date", "sub-2": "made"}
-    other = Settings(average="median")
-    assert set(status(make_ground_truth(dataset, settings=other)).values()) == {"made"}
-    assert set(status(make_ground_truth(dataset, settings=other)).values()) == {"up to date"}
+    other = GroundTruthOptions(average="median")
+    assert set(status(make_ground_truth(dataset, options=other)).values()) == {"made"}
+    assert set(status(make_ground_truth(dataset, options=other)).values()) == {"up to date"}
 
 
 @pytest.mark.parametrize("lost", ["image", "sidecar", "report"])
@@ -337,8 +338,8 @@ def _peak_memory_and_time(subjects: int, folder: Path, masks: dict[str, Volume])
         write_subject(folder, f"sub-{k:03d}", masks)
     code = (
         "import resource, time, sys\n"
-        "from softseg.dataset import Dataset\n"
-        "from softseg.ground_truth import make_ground_truth\n"
+        "from softseg.dataset.index import Dataset\n"
+        "from softseg.ground_truth.batch import make_ground_truth\n"
         "data = Dataset.index(sys.argv[1])\n"
         "start = time.process_time()\n"
         "make_ground_truth(data)\n"
@@ -429,15 +430,15 @@ def test_noise_free_truth_is_what_the_files_hold(tmp_path):
 
 def test_options_of_contrasts_that_a_data_set_lacks_are_no_error(root):
     trims = {"T2star": 8.0, "MT-on": 8.0, "DWI": 3.0}
-    settings = Settings(trim_mm=trims, weights={"GRE-T1w": 0.5})
+    options = GroundTruthOptions(trim_mm=trims, weights={"GRE-T1w": 0.5})
     dataset = Dataset.index(root, contrasts=["T2w", "DWI"])
-    assert set(status(make_ground_truth(dataset, settings=settings)).values()) == {"made"}
+    assert set(status(make_ground_truth(dataset, options=options)).values()) == {"made"}
 
 
 def test_leaving_a_contrast_out_has_its_own_folder_and_still_serves_its_grid(root):
     dataset = Dataset.index(root)
-    settings = Settings(weights={"T1w": 0.0})
-    make_ground_truth(dataset, settings=settings, pipeline="labels_softseg_without-T1w")
+    options = GroundTruthOptions(weights={"T1w": 0.0})
+    make_ground_truth(dataset, options=options, pipeline="labels_softseg_without-T1w")
     soft = dataset.existing("labels_softseg_without-T1w", "sub-1", "T1w", SOFT)
     assert Volume.load(soft).data.max() > 0.99
     slices = read_slices(root, "labels_softseg_without-T1w")

@@ -17,7 +17,8 @@ from tubes import grid_of, rater_mask
 
 from softseg.contrasts import CONTRASTS
 from softseg.dataset.index import Dataset
-from softseg.ground_truth.batch import Settings, make_ground_truth
+from softseg.ground_truth.batch import make_ground_truth
+from softseg.ground_truth.soft import GroundTruthOptions
 
 SCRIPT = Path(interruptions.__file__)
 TRUTH = STEPS["ground truth"]
@@ -75,8 +76,10 @@ def write_people(root: Path, mask, subjects: tuple[str, ...] = ("sub-1",)) -> Pa
 
 
 def truth(root: Path, threshold: float) -> None:
-    settings = Settings(threshold=threshold, registration="none", weights={"T1w": threshold})
-    make_ground_truth(Dataset.index(root, contrasts=("T2w", "T1w")), settings=settings)
+    options = GroundTruthOptions(
+        threshold=threshold, registration="none", weights={"T1w": threshold}
+    )
+    make_ground_truth(Dataset.index(root, contrasts=("T2w", "T1w")), options=options)
 
 
 def killed_at(moment: int, work: Callable[[Path], None], root: Path) -> bool:
@@ -151,7 +154,7 @@ def test_a_file_that_may_not_grow_is_said_and_leaves_earlier_results_as_they_wer
     def limited(root: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2))
         dataset = Dataset.index(root, contrasts=("T2w", "T1w"))
-        table = make_ground_truth(dataset, settings=Settings(average="median"))
+        table = make_ground_truth(dataset, options=GroundTruthOptions(average="median"))
         assert set(table["status"]) == {"failed"}
         (root / "said").write_text(table["message"].iloc[0])
 

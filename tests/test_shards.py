@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softseg import ground_truth
 from softseg.contrasts import CONTRASTS
+from softseg.ground_truth.soft import GroundTruthOptions
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +36,14 @@ def test_everybody_is_in_one_shard_and_shards_are_of_one_size(shard, people, cou
 def test_a_shard_makes_its_people_with_the_settings_of_chapter_02(shard, changed):
     notebook = nbformat.read(shard.NOTEBOOK, as_version=4)
     cells = [ast.parse(cell.source) for cell in notebook.cells if cell.cell_type == "code"]
-    makes = [cell for cell in cells if "ground_truth.Settings(" in ast.unparse(cell)]
+    makes = [cell for cell in cells if "GroundTruthOptions(" in ast.unparse(cell)]
     values = shard.parameters(shard.NOTEBOOK, changed)
-    names = {"ground_truth": ground_truth, "CONTRASTS": CONTRASTS, **values}
+    names = {"GroundTruthOptions": GroundTruthOptions, "CONTRASTS": CONTRASTS, **values}
     for statement in makes[0].body:
         exec(ast.unparse(statement), names)
-        if "settings" in names:
+        if "options" in names:
             break
-    assert shard.truth_settings(values) == names["settings"]
+    assert shard.truth_settings(values) == names["options"]
 
 
 @pytest.mark.parametrize(("count", "option"), [(3, ["--config", "shards=3"]), (0, [])])

@@ -87,7 +87,8 @@ def ground_truth(
     from softseg.dataset.names import split_commas
     from softseg.errors import InputError
     from softseg.events import form
-    from softseg.ground_truth.batch import Settings, make_ground_truth
+    from softseg.ground_truth.batch import make_ground_truth
+    from softseg.ground_truth.soft import GroundTruthOptions
     from softseg.provenance.records import now, record_folder
 
     if jobs < 1:
@@ -109,7 +110,7 @@ def ground_truth(
     check_inside(dataset.root, map(Path, read), follow_links=follow_links)
     new = [folder for folder in folders if not folder.exists()]
     since = now()
-    options = Settings(
+    options = GroundTruthOptions(
         reference=reference,
         trim_mm=_trim(trim),
         registration=registration,
@@ -121,7 +122,7 @@ def ground_truth(
     )
     table = make_ground_truth(
         dataset,
-        settings=options,
+        options=options,
         jobs=jobs,
         labels=labels,
         pipeline=output,

@@ -2,77 +2,79 @@
 
 import json
 import multiprocessing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, field
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from softseg.batch import end_with_parent
-from softseg.contrasts import CONTRASTS, REFERENCE, UNSEEN_CONTRASTS
 from softseg.dataset.index import Dataset
-from softseg.dataset.writing import describe_pipeline
+from softseg.dataset.writing import describe_pipeline, generated_by
 from softseg.errors import InputError
-from softseg.files import check_writable, remove_leftovers, replacing
-from softseg.ground_truth.report import Bounds, summarise
-from softseg.ground_truth.soft import check_options
-from softseg.ground_truth.subject import Task, has_masks, make_one
+from softseg.files import check_writable, remove_leftovers, replacing, sha256, write_json
+from softseg.ground_truth.masks import load_mask
+from softseg.ground_truth.report import PIPELINE, Bounds, summarise, write_report
+from softseg.ground_truth.soft import GroundTruthOptions, SoftTruth, soft_ground_truth
+from softseg.volume import Volume
 
-PIPELINE = "labels_softseg"
+HARD, SOFT, BINARY = "label-SC_seg", "label-SC_softseg", "desc-softseg_label-SC_seg"
 PUBLISHED = "_published"
 """Ending of the folder to which somebody else's masks of the same name are moved."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How soft truths are made; the options of `soft_ground_truth`, and the binary's threshold."""
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What one process needs to know to make one participant's truth."""
 
-    reference: str = REFERENCE
-    trim_mm: float | Mapping[str, float] | None = None
-    registration: str = "translation"
-    smoothing_mm: float = 0.0
-    weights: Mapping[str, float] = field(default_factory=dict)
-    average: str = "mean"
-    coverage: str = "segmented"
-    threshold: float = 0.5
+    dataset: Dataset
+    subject: str
+    session: str | None
+    labels: str
+    pipeline: str
+    options: GroundTruthOptions
+    force: bool
 
-    def check(self, dataset: Dataset) -> None:
-        """Refuse what cannot hold for any participant, before anything is written.
+    @property
+    def name(self) -> str:
+        """Participant and session."""
+        return self.subject if self.session is None else f"{self.subject}_{self.session}"
 
-        Raises:
-            InputError: If an option is unknown or out of range, or names a contrast not looked for.
-        """
-        check_options(registration=self.registration, average=self.average, coverage=self.coverage)
-        trims = self.trim_mm if isinstance(self.trim_mm, Mapping) else {}
-        # Weights and trims may name contrasts that this data set happens not to have.
-        known = {*dataset.contrasts, *CONTRASTS, *UNSEEN_CONTRASTS}
-        for option, names, allowed in (
-            ("reference", [self.reference], set(dataset.contrasts)),
-            ("weights", self.weights, known),
-            ("trim", trims, known),
-        ):
-            unknown = sorted(set(names) - allowed)
-            if unknown:
-                raise InputError(
-                    f"{option}: no contrast {', '.join(unknown)} among those looked for "
-                    f"({', '.join(dataset.contrasts)})"
-                )
-        given = [*trims.values(), *self.weights.values(), self.smoothing_mm]
-        given += [self.trim_mm] if isinstance(self.trim_mm, int | float) else []
-        if min(given) < 0 or not 0 < self.threshold < 1:
-            raise InputError(
-                "ground truth: trim, weights and smoothing must not be negative, the threshold "
-                f"lies between 0 and 1; found {given} and {self.threshold:g}"
-            )
+    def path(self, pipeline: str, contrast: str, ending: str) -> Path:
+        """Where a derivative is written."""
+        return self.dataset.derivative(pipeline, self.subject, contrast, ending, self.session)
+
+    @property
+    def report_path(self) -> Path:
+        """The slice-wise report."""
+        parts = [self.subject] if self.session is None else [self.subject, self.session]
+        folder = self.dataset.root.joinpath("derivatives", self.pipeline, *parts)
+        return folder / f"{self.name}_desc-softseg_report.csv"
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What became of a task."""
+
+    status: str
+    message: str = ""
+    report: pd.DataFrame | None = None
+
+    def labels(self) -> dict[str, str]:
+        """The columns of the batch's table."""
+        return {"status": self.status, "message": self.message}
 
 
 def make_ground_truth(
     dataset: Dataset,
     *,
     subjects: Iterable[str] | None = None,
-    settings: Settings | None = None,
+    options: GroundTruthOptions | None = None,
     jobs: int = 1,
     labels: str = "labels",
     pipeline: str = PIPELINE,
@@ -84,14 +86,14 @@ def make_ground_truth(
 
     `derivatives/<pipeline>/…_label-SC_softseg.nii.gz` holds the soft mask on each contrast's grid,
     `derivatives/<pipeline>_bin/…_desc-softseg_label-SC_seg.nii.gz` the binary one; both with
-    sidecars that name sources and settings. What they name unchanged is not made again. Masks of
+    sidecars that name sources and options. What they name unchanged is not made again. Masks of
     that name that somebody else made, such as those of a release, are kept: their folder is renamed
     to `<pipeline>_published` first, and `compare_truths` tells how far ours are from them.
 
     Args:
         dataset: With the contrasts to average.
         subjects: Participants; all by default.
-        settings: How to make the truth.
+        options: How to make the truth.
         jobs: Processes; the result does not depend on it.
         labels: Pipeline of the hard masks.
         pipeline: Pipeline to write.
@@ -108,10 +110,10 @@ def make_ground_truth(
     Raises:
         InputError: If the output cannot be written, a participant is unknown, or nobody has masks.
     """
-    settings = settings or Settings()
-    settings.check(dataset)
+    options = options or GroundTruthOptions()
+    options.check(dataset.contrasts)
     tasks = [
-        Task(dataset.only(subject), subject, session, labels, pipeline, settings, force)
+        Task(dataset.only(subject), subject, session, labels, pipeline, options, force)
         for subject in _choose(dataset, subjects)
         for session in dataset.sessions(subject)
     ]
@@ -122,7 +124,7 @@ def make_ground_truth(
             f"{', '.join(dataset.contrasts)}; draw them or name their folder"
         )
     aside = _set_aside([root / pipeline, root / f"{pipeline}_bin"])
-    details = {key: value for key, value in asdict(settings).items() if value not in (None, {})}
+    details = {key: value for key, value in asdict(options).items() if value not in (None, {})}
     titles = ((pipeline, "Soft ground truth"), (f"{pipeline}_bin", "Binarised soft ground truth"))
     for name, title in titles:
         check_writable(root / name / "dataset_description.json")
@@ -146,34 +148,6 @@ def make_ground_truth(
             describe_pipeline(root / name, title, "ground-truth", **details)
     write_report(dataset.root, pipeline, bounds)
     table.attrs["set_aside"] = [str(path) for path in aside]
-    return table
-
-
-def read_slices(root: Path | str, pipeline: str = PIPELINE) -> pd.DataFrame:
-    """The slice-wise reports of every participant on disk, one table."""
-    folder = Path(root) / "derivatives" / pipeline
-    # One below the participant or the session: what a killed process left lies in hidden folders.
-    name = "*_desc-softseg_report.csv"
-    files = sorted([*folder.glob(f"sub-*/{name}"), *folder.glob(f"sub-*/ses-*/{name}")])
-    tables = [pd.read_csv(file, dtype={"session": object}) for file in files]
-    if not tables:
-        return pd.DataFrame()
-    return pd.concat([t.astype({"session": object}) for t in tables], ignore_index=True)
-
-
-def write_report(root: Path, pipeline: str, bounds: Bounds | None = None) -> pd.DataFrame:
-    """Summarise what is on disk into `report.csv`, whoever made it."""
-    slices = read_slices(root, pipeline)
-    rows = [
-        summarise(table, bounds).assign(subject=subject, session=session)
-        for (subject, session), table in slices.groupby(["subject", "session"], dropna=False)
-    ] if len(slices) else []  # fmt: skip
-    table = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
-    if rows:
-        first = ["subject", "session", "contrast"]
-        table = table[[*first, *table.columns.difference(first, sort=False)]]
-        with replacing(root / "derivatives" / pipeline / "report.csv") as temporary:
-            table.to_csv(temporary, index=False, float_format="%.6g")
     return table
 
 
@@ -266,3 +240,170 @@ def _show(outcomes: Iterator, total: int, progress: bool) -> Iterator:
         yield from outcomes
         return
     yield from track(outcomes, "Soft ground truth", total=total, console=console)
+
+
+def make_one(task: Task) -> Outcome:
+    """Make or confirm one participant's truth; an error becomes part of the outcome."""
+    try:
+        masks = _find_masks(task)
+        if not masks:
+            return Outcome("no masks", "no mask of any of the contrasts")
+        places = [task.path(p, c, e) for c in masks for p, e in _endings(task)]
+        for folder in {place.parent for place in [*places, task.report_path]}:
+            remove_leftovers(folder)
+        sidecars = _sidecars(task, masks)
+        if not task.force:
+            report = _up_to_date(task, sidecars)
+            if report is not None:
+                return Outcome("up to date", _warnings_of(task), report)
+        truth = _compute(task, masks)
+        report = _write(task, truth, sidecars)
+        return Outcome("made", "; ".join(truth.warnings), report)
+    except InputError as error:
+        return Outcome("failed", str(error))
+    except Exception as error:  # one broken participant must not stop the others
+        return Outcome("failed", f"{task.name}: {type(error).__name__}: {error}")
+
+
+def has_masks(task: Task) -> bool:
+    """Whether there is anything to average; what is ambiguous counts, to be reported later."""
+    try:
+        return bool(_find_masks(task))
+    except InputError:
+        return True
+
+
+def _find_masks(task: Task) -> dict[str, Path]:
+    missing = task.dataset.missing
+    rows = missing[(missing["subject"] == task.subject)]
+    rows = rows[rows["reason"].str.startswith("excluded")]
+    excluded = {row.contrast for row in rows.itertuples() if row.session in (None, task.session)}
+    found = {}
+    for contrast in task.dataset.contrasts:
+        if contrast in excluded:
+            continue
+        path = task.dataset.existing(task.labels, task.subject, contrast, HARD, task.session)
+        if path is not None:
+            found[contrast] = path
+    return found
+
+
+def _compute(task: Task, paths: dict[str, Path]) -> SoftTruth:
+    masks = {
+        contrast: load_mask(path, task.dataset.image(task.subject, contrast, task.session))
+        for contrast, path in paths.items()
+    }
+    options = task.options
+    if options.reference not in masks:
+        raise InputError(
+            f"{task.name}: the reference {options.reference} has no mask, found "
+            f"{', '.join(masks)}; draw it or choose another with --reference"
+        )
+    return soft_ground_truth(
+        masks,
+        reference=options.reference,
+        trim_mm=_among(options.trim_mm, masks),
+        registration=options.registration,
+        smoothing_mm=options.smoothing_mm,
+        weights=_among(options.weights, masks),
+        average=options.average,
+        coverage=options.coverage,
+    )
+
+
+def _among(option: Any, masks: dict) -> Any:
+    """A per-contrast option of the whole data set holds for the contrasts that somebody has."""
+    if isinstance(option, dict):
+        return {name: value for name, value in option.items() if name in masks}
+    return option
+
+
+def _sidecars(task: Task, paths: dict[str, Path]) -> dict[str, dict[str, Any]]:
+    """What each contrast's sidecar says; equal content means that nothing has to be made."""
+    root = task.dataset.root
+    sources = {
+        f"bids::{path.relative_to(root).as_posix()}": sha256(path) for path in paths.values()
+    }
+    parameters = asdict(task.options)
+    return {
+        contrast: {
+            "Description": "Share of each voxel that is spinal cord: mean of the hard masks of "
+            + ", ".join(sorted(paths)),
+            "GeneratedBy": generated_by("ground-truth", **parameters),
+            "Sources": sorted(sources),
+            "SourcesSHA256": sources,
+            "RawSources": _raw(task, contrast),
+        }
+        for contrast in paths
+    }
+
+
+def _raw(task: Task, contrast: str) -> list[str]:
+    image = task.dataset.image(task.subject, contrast, task.session)
+    return [] if image is None else [f"bids::{image.relative_to(task.dataset.root).as_posix()}"]
+
+
+def _up_to_date(task: Task, sidecars: dict[str, dict[str, Any]]) -> pd.DataFrame | None:
+    for contrast, wanted in sidecars.items():
+        for pipeline, ending in _endings(task):
+            path = task.path(pipeline, contrast, ending)
+            try:
+                found = json.loads(_sidecar_path(path).read_text("utf-8"))
+            except (OSError, ValueError):
+                return None
+            found.pop("Warnings", None)
+            # JSON turns tuples into lists: the wanted content takes the same way.
+            if found != json.loads(json.dumps(wanted)) or not path.exists():
+                return None
+    try:
+        return pd.read_csv(task.report_path, dtype={"session": object})
+    except (OSError, ValueError):
+        return None
+
+
+def _warnings_of(task: Task) -> str:
+    path = _sidecar_path(task.path(task.pipeline, task.options.reference, SOFT))
+    return "; ".join(json.loads(path.read_text("utf-8")).get("Warnings", []))
+
+
+def _write(task: Task, truth: SoftTruth, sidecars: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """All files are written beside their places first, so that a full disk changes nothing.
+
+    Only then are they moved there: the old sidecars go first and the new ones come last, so that
+    no sidecar ever vouches for a mask of other settings, wherever the process is killed.
+    """
+    report = truth.report.assign(subject=task.subject, session=task.session)
+    report = report[["subject", "session", *truth.report.columns]]
+    notes = [_sidecar_path(task.path(p, c, e)) for c in sidecars for p, e in _endings(task)]
+    with ExitStack() as stack:
+        # What is entered first is moved last.
+        places = [stack.enter_context(replacing(path)) for path in notes]
+        temporary = stack.enter_context(replacing(task.report_path))
+        report.to_csv(temporary, index=False, float_format="%.6g")
+        for contrast, volume, kind, path in _masks(task, truth):
+            volume.save(stack.enter_context(replacing(path)), kind)
+            content = sidecars[contrast]
+            if truth.warnings:
+                content = content | {"Warnings": list(truth.warnings)}
+            write_json(places[notes.index(_sidecar_path(path))], content)
+        for path in notes:
+            path.unlink(missing_ok=True)
+    return report
+
+
+def _masks(task: Task, truth: SoftTruth) -> Iterator[tuple[str, Volume, type, Path]]:
+    """What is written for each contrast, soft and binary, and where."""
+    binary = truth.binary(task.options.threshold)
+    for contrast in truth.soft:
+        for (pipeline, ending), masks, kind in zip(
+            _endings(task), (truth.soft, binary), (np.float32, np.uint8), strict=True
+        ):
+            yield contrast, masks[contrast], kind, task.path(pipeline, contrast, ending)
+
+
+def _endings(task: Task) -> tuple[tuple[str, str], tuple[str, str]]:
+    return (task.pipeline, SOFT), (f"{task.pipeline}_bin", BINARY)
+
+
+def _sidecar_path(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json")

@@ -2,13 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from softseg.files import replacing
 from softseg.ground_truth.alignment import Placed
-from softseg.ground_truth.lattice import Lattice
+from softseg.ground_truth.transfer import AveragingGrid
 from softseg.volume import Volume
+
+PIPELINE = "labels_softseg"
+"""Folder below `derivatives` of the soft truths."""
 
 COLUMNS = [
     "contrast",
@@ -49,7 +54,7 @@ class Bounds:
 def tabulate(
     names: list[str],
     placed: Mapping[str, Placed],
-    lattice: Lattice,
+    grid: AveragingGrid,
     values: np.ndarray,
     covered: np.ndarray,
     combined: np.ndarray,
@@ -66,8 +71,8 @@ def tabulate(
         average; `contrasts` how many did; `area_mm2` of the mask, `soft_area_mm2` of the truth;
         `dice` (soft) and `disagreement` (mean |mask - soft| where either is cord), NaN unless used.
     """
-    index = lattice.points[:, 2] - lattice.heights[0]
-    size = len(lattice.heights)
+    index = grid.points[:, 2] - grid.heights[0]
+    size = len(grid.heights)
     spacing = np.array(frame.spacing_mm)
     pixel_mm2 = spacing[0] * spacing[1]
 
@@ -80,7 +85,7 @@ def tabulate(
     tables = []
     for name, mask in zip(names, values, strict=True):
         one = placed[name]
-        there = (lattice.heights >= one.extent[0]) & (lattice.heights <= one.extent[1])
+        there = (grid.heights >= one.extent[0]) & (grid.heights <= one.extent[1])
         mask_sum = per_slice(mask)
         either = per_slice(((mask > 0) | (combined > 0)).astype(float))
         apart = per_slice(np.abs(mask - combined))
@@ -90,8 +95,8 @@ def tabulate(
         table = pd.DataFrame(
             {
                 "contrast": name,
-                "slice": lattice.heights,
-                "z_mm": lattice.heights * spacing[2],
+                "slice": grid.heights,
+                "z_mm": grid.heights * spacing[2],
                 "shift_x_mm": one.shift[:, 0] * spacing[0],
                 "shift_y_mm": one.shift[:, 1] * spacing[1],
                 "rotation_deg": one.rotation_deg,
@@ -121,6 +126,34 @@ def summarise(report: pd.DataFrame, bounds: Bounds | None = None) -> pd.DataFram
     for name, table in report.groupby("contrast", sort=True):
         rows.append({"contrast": name} | _summary(table.sort_values("slice"), bounds))
     return pd.DataFrame(rows)
+
+
+def read_slices(root: Path | str, pipeline: str = PIPELINE) -> pd.DataFrame:
+    """The slice-wise reports of every participant on disk, one table."""
+    folder = Path(root) / "derivatives" / pipeline
+    # One below the participant or the session: what a killed process left lies in hidden folders.
+    name = "*_desc-softseg_report.csv"
+    files = sorted([*folder.glob(f"sub-*/{name}"), *folder.glob(f"sub-*/ses-*/{name}")])
+    tables = [pd.read_csv(file, dtype={"session": object}) for file in files]
+    if not tables:
+        return pd.DataFrame()
+    return pd.concat([t.astype({"session": object}) for t in tables], ignore_index=True)
+
+
+def write_report(root: Path, pipeline: str, bounds: Bounds | None = None) -> pd.DataFrame:
+    """Summarise what is on disk into `report.csv`, whoever made it."""
+    slices = read_slices(root, pipeline)
+    rows = [
+        summarise(table, bounds).assign(subject=subject, session=session)
+        for (subject, session), table in slices.groupby(["subject", "session"], dropna=False)
+    ] if len(slices) else []  # fmt: skip
+    table = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
+    if rows:
+        first = ["subject", "session", "contrast"]
+        table = table[[*first, *table.columns.difference(first, sort=False)]]
+        with replacing(root / "derivatives" / pipeline / "report.csv") as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6g")
+    return table
 
 
 def _summary(table: pd.DataFrame, bounds: Bounds) -> dict:

@@ -1,6 +1,6 @@
 """From the hard masks of several contrasts to one soft mask on every contrast's grid."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,16 +10,61 @@ from softseg.contrasts import CONTRASTS, REFERENCE, UNSEEN_CONTRASTS
 from softseg.errors import InputError
 from softseg.ground_truth.alignment import Placed, place, register
 from softseg.ground_truth.averaging import AVERAGES, average_masks
-from softseg.ground_truth.lattice import Lattice
 from softseg.ground_truth.masks import check_mask
 from softseg.ground_truth.report import tabulate
-from softseg.ground_truth.transfer import onto_lattice, onto_native
+from softseg.ground_truth.transfer import AveragingGrid, onto_native, onto_reference
 from softseg.volume import WORKING, Volume
 
 COVERAGES = ("segmented", "published")
 REGISTRATIONS = ("none", "translation", "translation+rotation")
 TRIM_MM = 8.0
 """Cut off at either end of a mask in axial slices: the outermost are partly covered."""
+
+
+@dataclass(frozen=True)
+class GroundTruthOptions:
+    """How soft truths are made: the options of `soft_ground_truth`, and the binary's threshold."""
+
+    reference: str = REFERENCE
+    trim_mm: float | Mapping[str, float] | None = None
+    registration: str = "translation"
+    smoothing_mm: float = 0.0
+    weights: Mapping[str, float] = field(default_factory=dict)
+    average: str = "mean"
+    coverage: str = "segmented"
+    threshold: float = 0.5
+
+    def check(self, contrasts: Iterable[str]) -> None:
+        """Refuse what cannot hold for any participant, before anything is written.
+
+        Args:
+            contrasts: Those looked for in the data set.
+
+        Raises:
+            InputError: If an option is unknown or out of range, or names a contrast not looked for.
+        """
+        check_options(registration=self.registration, average=self.average, coverage=self.coverage)
+        trims = self.trim_mm if isinstance(self.trim_mm, Mapping) else {}
+        # Weights and trims may name contrasts that this data set happens not to have.
+        known = {*contrasts, *CONTRASTS, *UNSEEN_CONTRASTS}
+        for option, names, allowed in (
+            ("reference", [self.reference], set(contrasts)),
+            ("weights", self.weights, known),
+            ("trim", trims, known),
+        ):
+            unknown = sorted(set(names) - allowed)
+            if unknown:
+                raise InputError(
+                    f"{option}: no contrast {', '.join(unknown)} among those looked for "
+                    f"({', '.join(contrasts)})"
+                )
+        given = [*trims.values(), *self.weights.values(), self.smoothing_mm]
+        given += [self.trim_mm] if isinstance(self.trim_mm, int | float) else []
+        if min(given) < 0 or not 0 < self.threshold < 1:
+            raise InputError(
+                "ground truth: trim, weights and smoothing must not be negative, the threshold "
+                f"lies between 0 and 1; found {given} and {self.threshold:g}"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,28 +148,28 @@ def soft_ground_truth(
         )
         for name in names
     }
-    lattice = Lattice.around(placed, reference, heights)
-    values = np.zeros((len(names), len(lattice.points)))
+    grid = AveragingGrid.around(placed, reference, heights)
+    values = np.zeros((len(names), len(grid.points)))
     covered = np.zeros(values.shape, dtype=bool)
     for row, name in enumerate(names):
-        values[row], covered[row] = onto_lattice(
+        values[row], covered[row] = onto_reference(
             placed[name],
-            lattice,
+            grid,
             trims[name],
             whole_field=coverage == "published" and trims[name] == 0,
         )
     combined = average_masks(
-        values, covered, np.array([weight[n] for n in names]), average, lattice.points[:, 2]
+        values, covered, np.array([weight[n] for n in names]), average, grid.points[:, 2]
     )
     counted = covered[[weight[n] > 0 for n in names]].any(axis=0)
-    dense, line = lattice.fill(combined, counted)
+    dense, line = grid.fill(combined, counted)
     soft = {
         name: onto_native(
-            placed[name], lattice, dense, line, masks[name], oriented[name], name == reference
+            placed[name], grid, dense, line, masks[name], oriented[name], name == reference
         )
         for name in names
     }
-    report = tabulate(names, placed, lattice, values, covered, combined, weight, frame)
+    report = tabulate(names, placed, grid, values, covered, combined, weight, frame)
     return SoftTruth(soft, report, _warnings(names, placed, trims, reference, frame))
 
 
