@@ -8,6 +8,7 @@ from test_evaluation import AREA, cohort, shrink  # noqa: F401 (a fixture)
 from softseg.metrics.calibration import calibration_table, pool_calibration
 from softseg.volume import Volume
 from softseg_study.evaluation.areas import evaluate_csa
+from softseg_study.evaluation.folders import save_table
 from softseg_study.evaluation.masks import evaluate_calibration
 from softseg_study.evaluation.resolutions import PAPER_RESOLUTIONS, ThroughGrid, respaced
 from softseg_study.evaluation.scatter import (
@@ -29,7 +30,6 @@ from softseg_study.evaluation.soft_values import (
     seed_folders,
     treatment_summary,
     unbiased_thresholds,
-    write_tables,
 )
 from softseg_study.evaluation.soft_wording import (
     NO_TRUTH,
@@ -337,7 +337,7 @@ def test_soft_and_binary_areas_of_a_method_share_its_colour():
 
 def test_tables_are_written_and_read_back_and_first_seeds_found(tmp_path):
     table = pd.DataFrame({"method": ["m"], "area_mm2": [1.5]})
-    write_tables(tmp_path / "tables", {"one": table})
+    save_table(tmp_path / "tables" / "one.csv", table)
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "tables" / "one.csv"), table)
     for name in ("net_seed-2", "net_seed-1", "other_seed-1"):
         (tmp_path / name).mkdir()

@@ -18,6 +18,9 @@ OLDER_ENDINGS = {
 }
 """What today's derivative endings were called in earlier releases of Spine Generic."""
 
+SEED = "_seed-"
+"""What stands between a method and the seed of its training in the name of a folder."""
+
 _SPECIAL = ("sub", "ses", "run", "datatype", "ext")
 
 
@@ -148,3 +151,24 @@ def candidate_stems(
     for suffix in contrast.older_suffixes:
         stems.append("/".join([*parts, contrast.datatype, "_".join([*parts, suffix])]))
     yield from dict.fromkeys(stems)
+
+
+def parse_method(folder: str) -> tuple[str, str]:
+    """Method and seed of a folder of masks or of a model; without a seed it is `0`.
+
+    Example:
+        >>> parse_method("soft_all_seed-2"), parse_method("labels")
+        (('soft_all', '2'), ('labels', '0'))
+    """
+    method, _, seed = folder.partition(SEED)
+    return method, seed or "0"
+
+
+def method_folder(method: str, seed: str = "0") -> str:
+    """The folder that `parse_method` takes apart.
+
+    Example:
+        >>> method_folder("soft_all", "2"), method_folder("labels")
+        ('soft_all_seed-2', 'labels')
+    """
+    return method if seed == "0" else f"{method}{SEED}{seed}"

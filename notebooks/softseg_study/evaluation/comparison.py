@@ -11,6 +11,7 @@ import pandas as pd
 
 from softseg.contrasts import CONTRASTS
 from softseg.dataset.index import Dataset
+from softseg.dataset.names import parse_method
 from softseg_study.evaluation.failures import count_failures
 from softseg_study.statistics.agreement import contrast_agreement, icc
 from softseg_study.statistics.comparison import compare_units
@@ -37,7 +38,7 @@ def headline(methods: Iterable[str], extra: Sequence[str] = ()) -> list[str]:
         ['labels', 'soft_all', 'theirs']
     """
     present = set(methods)
-    names = dict.fromkeys([*HEADLINE, *(name.split("_seed-")[0] for name in extra)])
+    names = dict.fromkeys([*HEADLINE, *(parse_method(name)[0] for name in extra)])
     return [name for name in names if name in present]
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import yaml
 
 from softseg.contrasts import CONTRASTS
+from softseg.dataset.names import method_folder, parse_method
 from softseg.errors import InputError
 from softseg_study.evaluation.comparison import PROPOSAL
 
@@ -111,7 +112,7 @@ def training_budget(models: Path | str, *, order: Sequence[str] = ()) -> pd.Data
     """
     rows = []
     for model, seed, card in _cards(models):
-        timing = _json(Path(models) / f"{model}_seed-{seed}" / "timing.json")
+        timing = _json(Path(models) / method_folder(model, seed) / "timing.json")
         steps = int(card.get("steps", 0))
         batch = card.get("training", {}).get("batch_size", float("nan"))
         row = {"method": model_method(model), "model": model, "seed": seed, "steps": steps}
@@ -171,7 +172,7 @@ def learnt_contrasts(models: Path | str, methods: Iterable[str]) -> dict[str, Se
 def _cards(models: Path | str) -> list[tuple[str, str, dict]]:
     """Name, seed and card of every trained model, sorted."""
     folders = sorted(Path(models).glob("*_seed-*"))
-    named = [(*folder.name.rsplit("_seed-", 1), folder / "model.json") for folder in folders]
+    named = [(*parse_method(folder.name), folder / "model.json") for folder in folders]
     return [(model, seed, _json(card)) for model, seed, card in named if card.exists()]
 
 

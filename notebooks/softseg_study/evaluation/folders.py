@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from softseg.dataset.index import Dataset
+from softseg.dataset.names import parse_method
 from softseg.errors import InputError
 from softseg.files import replacing
 
@@ -18,8 +19,8 @@ def separate_seeds(table: pd.DataFrame) -> pd.DataFrame:
         >>> rows.values.tolist()
         [['labels', '0'], ['soft_all', '2']]
     """
-    names = table["method"].str.extract(r"^(?P<method>.+?)(?:_seed-(?P<seed>\d+))?$")
-    return table.assign(method=names["method"], seed=names["seed"].fillna("0"))
+    parts = [parse_method(folder) for folder in table["method"]]
+    return table.assign(method=[p[0] for p in parts], seed=[p[1] for p in parts])
 
 
 def find_folders(
@@ -52,7 +53,7 @@ def first_folders(folders: Sequence[str], methods: Sequence[str]) -> dict[str, s
     """
     names = {}
     for folder in folders:
-        names.setdefault(folder.split("_seed-")[0], folder)
+        names.setdefault(parse_method(folder)[0], folder)
     return {method: names[method] for method in methods if method in names}
 
 

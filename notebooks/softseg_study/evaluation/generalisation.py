@@ -9,6 +9,7 @@ import pandas as pd
 
 from softseg.batch import map_batch
 from softseg.dataset.index import Dataset
+from softseg.dataset.names import method_folder, parse_method
 from softseg.volume import Volume
 from softseg_study.evaluation.areas import evaluate_profile
 from softseg_study.evaluation.conditions import (
@@ -19,6 +20,7 @@ from softseg_study.evaluation.conditions import (
     write_condition,
 )
 from softseg_study.evaluation.failures import DICE_FLOOR
+from softseg_study.evaluation.folders import separate_seeds
 from softseg_study.evaluation.masks import evaluate_overlap
 from softseg_study.evaluation.truth import true_csa
 
@@ -56,7 +58,7 @@ def method_sources(
     for name in names:
         folders = sorted(
             (f for f in Path(models).glob(f"{name}_seed-*") if f.is_dir()),
-            key=lambda f: int(f.name.rsplit("-", 1)[1]),
+            key=lambda f: int(parse_method(f.name)[1]),
         )
         found |= {folder.name: folder for folder in folders[: seeds or None]}
     found |= {name: name for name in shipped if name in available_weights()}
@@ -155,25 +157,7 @@ def run_conditions(
         vertebrae=vertebrae,
     )
     tables = map_batch(work, choose_conditions(conditions), jobs=jobs)
-    return with_seeds(pd.concat(tables, ignore_index=True))
-
-
-def with_seeds(table: pd.DataFrame) -> pd.DataFrame:
-    """Trainings of one model under one name in `method`, told apart by the column `seed`.
-
-    Example:
-        >>> with_seeds(pd.DataFrame({"method": ["a_seed-2", "b"]})).values.tolist()
-        [['a', '2'], ['b', '0']]
-    """
-    parts = table["method"].astype(str).str.split("_seed-", n=1, expand=True)
-    parts = parts.reindex(columns=[0, 1])
-    return table.assign(method=parts[0], seed=parts[1].fillna("0"))
-
-
-def without_seeds(table: pd.DataFrame) -> pd.Series:
-    """Folder below `derivatives` of each row: what `with_seeds` took apart."""
-    plain = table["seed"].eq("0")
-    return table["method"].where(plain, table["method"] + "_seed-" + table["seed"])
+    return separate_seeds(pd.concat(tables, ignore_index=True))
 
 
 def _one_condition(condition: Condition, *, folder, methods, vertebrae, **people) -> pd.DataFrame:
@@ -285,7 +269,7 @@ def worst_cases(
 def _case(row: object, root: Path, beside: Iterable[str]) -> dict:
     data = Dataset.index(root, contrasts=[row.contrast])
     shown = {"truth": ["truth"]} | {
-        name: [name, f"{name}_seed-{row.seed}"] for name in (row.method, *beside)
+        name: [name, method_folder(name, row.seed)] for name in (row.method, *beside)
     }
     masks = {}
     for name, folders in shown.items():

@@ -9,10 +9,11 @@ import pandas as pd
 
 from softseg.contrasts import CONTRASTS
 from softseg.dataset.index import Dataset
-from softseg.dataset.names import strip_extension
+from softseg.dataset.names import method_folder, strip_extension
 from softseg.volume import Volume
 from softseg_study.evaluation.failures import DICE_FLOOR
-from softseg_study.evaluation.generalisation import apply_method, with_seeds, without_seeds
+from softseg_study.evaluation.folders import separate_seeds
+from softseg_study.evaluation.generalisation import apply_method
 from softseg_study.evaluation.manual import (
     MANUAL,
     MANUAL_COLUMNS,
@@ -98,7 +99,7 @@ def run_real(
     seen = _same_persons(data, labelled)
     fair = [t[~(t["method"].isin(list(trained_on_them)) & t["subject"].isin(seen))] for t in tables]
     shown = [t[t["image"].isin(set(fair[0]["image"]))] for t in left_out]
-    return _joined(fair[0], *shown), with_seeds(fair[1]).reset_index(drop=True)
+    return _joined(fair[0], *shown), separate_seeds(fair[1]).reset_index(drop=True)
 
 
 def held_out(run: Path) -> list[str] | None:
@@ -111,7 +112,7 @@ def _joined(*tables: pd.DataFrame) -> pd.DataFrame:
     filled = [table for table in tables if len(table)]
     if not filled:
         return pd.DataFrame(columns=[*MANUAL_COLUMNS, "seed"])
-    return with_seeds(pd.concat(filled, ignore_index=True))
+    return separate_seeds(pd.concat(filled, ignore_index=True))
 
 
 def _labelled(dataset: Dataset) -> set[str]:
@@ -228,13 +229,13 @@ def worst_images(
     """
     own = scores[scores["method"] == method].sort_values("dice").head(count)
     found = []
-    for row, folder_name in zip(own.itertuples(), without_seeds(own), strict=True):
+    for row in own.itertuples():
         path = next(Path(folder).glob(f"sub-*/**/{row.image}.nii*"))
         near = path.parent.relative_to(folder)
         derivatives = Path(folder) / "derivatives"
         masks = {
             name: sorted((derivatives / below / near).glob(f"{row.image}_label-SC*.nii*"))
-            for name, below in (("labels", "labels"), (method, folder_name))
+            for name, below in (("labels", "labels"), (method, method_folder(method, row.seed)))
         }
         found.append(
             {

@@ -9,8 +9,9 @@ import pandas as pd
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.metrics.calibration import pool_calibration
+from softseg_study.evaluation.folders import separate_seeds
 from softseg_study.evaluation.masks import REFERENCE, evaluate_calibration, read_on_grid
-from softseg_study.evaluation.soft_values import seed_folders, without_seeds
+from softseg_study.evaluation.soft_values import seed_folders
 from softseg_study.evaluation.tasks import Method, Task, find_tasks, read_mask, run_tasks
 from softseg_study.statistics.loss_bias import LOSS_VALUES, best_prediction, best_prediction_for
 
@@ -87,7 +88,7 @@ def evaluate_losses(
     """
     names = {model: loss for loss, model in models.items()}
     folders = seed_folders(dataset, names)
-    table = without_seeds(evaluate_calibration(dataset, folders, reference, **options))
+    table = separate_seeds(evaluate_calibration(dataset, folders, reference, **options))
     return table.assign(method=table["method"].map(names))
 
 

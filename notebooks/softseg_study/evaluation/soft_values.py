@@ -1,13 +1,12 @@
 """What a soft value means, person by person: calibration, thresholds, ways to measure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from softseg.dataset.index import Dataset
-from softseg.files import replacing
 from softseg.metrics.calibration import calibration_error, pool_calibration
 from softseg_study.statistics.tracking import area_tracking
 from softseg_study.statistics.variability import contrast_variability, csa_error, summarise
@@ -107,17 +106,6 @@ def seed_folders(dataset: Dataset, models: Iterable[str]) -> dict[str, str]:
     derivatives = dataset.root / "derivatives"
     names = [f.name for model in models for f in sorted(derivatives.glob(f"{model}_seed-*"))]
     return {name: name for name in names}
-
-
-def without_seeds(table: pd.DataFrame) -> pd.DataFrame:
-    """`soft_all_seed-1` as `method` `soft_all` and `seed` `1`; a method without seeds has `0`.
-
-    Example:
-        >>> without_seeds(pd.DataFrame({"method": ["labels", "net_seed-2"]})).to_numpy().tolist()
-        [['labels', '0'], ['net', '2']]
-    """
-    parts = [str(name).partition("_seed-") for name in table["method"]]
-    return table.assign(method=[p[0] for p in parts], seed=[p[2] or "0" for p in parts])
 
 
 def unbiased_thresholds(thresholds: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
@@ -230,10 +218,3 @@ def first_weights(models: Path, names: Iterable[str]) -> dict[str, Path]:
     """
     found = {name: sorted(models.glob(f"{name}_seed-*")) for name in names}
     return {name: folders[0] for name, folders in found.items() if folders}
-
-
-def write_tables(folder: Path, tables: Mapping[str, pd.DataFrame]) -> None:
-    """Write tidy tables as `<folder>/<name>.csv`, each whole or not at all."""
-    for name, table in tables.items():
-        with replacing(folder / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False, float_format="%.6g")

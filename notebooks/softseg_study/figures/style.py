@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from softseg.contrasts import CONTRASTS, UNSEEN_CONTRASTS
+from softseg.dataset.names import parse_method
 
 WIDTH_IN = 7.0
 """Width of a page, in inches."""
@@ -184,7 +185,7 @@ def method_markers(methods: Sequence[str]) -> dict[str, str]:
 def _assign(methods: Sequence[str], own: Mapping[str, str], more: Sequence[str]) -> dict[str, str]:
     """What is a method's own if nobody else here has it, else the next free one in order."""
     names = list(dict.fromkeys(methods))
-    base = {name: str(name).partition("_seed-")[0] for name in names}
+    base = {name: parse_method(str(name))[0] for name in names}
     single = {name for name in names if list(base.values()).count(base[name]) == 1}
     found = {name: own[base[name]] for name in names if name in single and base[name] in own}
     free = [value for value in more if value not in found.values()] or list(more)
