@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .PHONY: help env reproduce test tiny book chapters weights release check format benchmark clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-CORES ?= $(shell nproc 2>/dev/null || echo 2)
+CORES ?= $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2)
 BIN := .venv/bin
 STAMP := .venv/.installed
 # One notebook is one thread, so that results do not depend on the number of cores.
@@ -15,7 +15,11 @@ export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-SNAKEMAKE = $(BIN)/snakemake -s notebooks/Snakefile --cores $(CORES) --rerun-incomplete --keep-going --quiet host --logger rich --show-failed-logs
+# One workflow a scale at a time, by a lock that ends with its process: after a kill the same command
+# simply goes on. Without `flock` (macOS) Snakemake locks, and after a kill wants `--unlock` once.
+FLOCK := $(shell command -v flock)
+alone = $(FLOCK) --nonblock $(1) true || echo "Waiting: another make works on $(1)" >&2; $(FLOCK) $(1)
+snakemake = $(if $(FLOCK),$(call alone,notebooks/scales/$(1).yml)) $(BIN)/snakemake -s notebooks/Snakefile --cores $(CORES) --rerun-incomplete --keep-going --quiet host --logger rich --show-failed-logs $(if $(FLOCK),--nolock) --configfile notebooks/scales/$(1).yml
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1|/' | column -t -s '|'
@@ -32,11 +36,11 @@ $(STAMP): pyproject.toml notebooks/pyproject.toml constraints.txt
 	@touch $@
 
 reproduce: $(STAMP) ## demo scale from nothing: data, truth, models, statistics, a book of the results
-	@$(SNAKEMAKE) --configfile notebooks/scales/demo.yml -- everything
+	@$(call snakemake,demo) -- everything
 	@echo; echo "The book of these results: $(CURDIR)/runs/demo/book/_build/html/index.html"
 
 tiny: $(STAMP) ## the same analysis in a minute or two, too small to conclude anything
-	@$(SNAKEMAKE) --configfile notebooks/scales/tiny.yml -- chapters
+	@$(call snakemake,tiny) -- chapters
 
 test: $(STAMP) tiny ## unit tests, doctests, notebooks through nbval, stale chapters, strict book build
 	$(BIN)/python -m pytest
@@ -48,12 +52,12 @@ book: $(STAMP) ## render the committed chapters (no data, no network)
 	@echo; echo "The book: $(CURDIR)/_build/html/index.html"
 
 chapters: $(STAMP) ## execute at book scale (long) and refresh the committed chapters
-	@$(SNAKEMAKE) --configfile notebooks/scales/book.yml notebooks/scales/grid.yml -- chapters
+	@$(call snakemake,book) notebooks/scales/grid.yml -- chapters
 	$(BIN)/python notebooks/assemble.py --commit runs/book/chapters
 	$(BIN)/python notebooks/overview.py runs/book book/_static/overview.png
 
 weights: $(STAMP) ## train the weights that ship, about an hour and a half; needs ../shared/data
-	@$(SNAKEMAKE) --configfile notebooks/scales/weights.yml -- models
+	@$(call snakemake,weights) -- models
 	$(BIN)/python notebooks/release.py runs/weights softseg/weights
 
 # The cheap question first: whether the committed chapters are those of today's sources.

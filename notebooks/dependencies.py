@@ -1,12 +1,13 @@
-"""Which of our own files a notebook or a module runs on, found by reading their imports.
+"""What a notebook or a command runs on, found by reading it: our own files, and its parameters.
 
-The workflow lists them as inputs, so that a change re-runs what uses the changed module and
+The workflow lists the files as inputs, so that a change re-runs what uses the changed module and
 nothing else. Imports inside functions count: the package imports its heavy parts there.
 """
 
 import ast
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import nbformat
 
@@ -74,6 +75,13 @@ def notebook_modules(path: Path, root: Path = ROOT) -> list[Path]:
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     start = {file for name in imported_names(code) for file in module_files(name, root)}
     return closure(start, root)
+
+
+def defaults(path: Path) -> dict[str, Any]:
+    """A notebook's parameters with the values that its source gives them."""
+    cells = nbformat.read(path, as_version=4).cells
+    cell = next(cell for cell in cells if "parameters" in cell.metadata.get("tags", []))
+    return {line.target.id: ast.literal_eval(line.value) for line in ast.parse(cell.source).body}
 
 
 def command_modules(command: str, root: Path = ROOT) -> list[Path]:

@@ -38,10 +38,10 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 
 def command(scale: Path, *arguments: str) -> list[str]:
-    """Snakemake on the copy's workflow."""
+    """Snakemake on the copy's workflow; nothing has to be unlocked after a kill, as with `make`."""
     return [
         sys.executable, "-m", "snakemake", "-s", "notebooks/Snakefile", "--configfile",
-        str(scale), "--quiet", "host", "--rerun-incomplete", *arguments,
+        str(scale), "--quiet", "host", "--rerun-incomplete", "--nolock", *arguments,
     ]  # fmt: skip
 
 

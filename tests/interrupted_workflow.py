@@ -23,7 +23,7 @@ from checkout import command, copy_checkout, digests, environment, run_workflow
 from interruptions import Trial
 
 ROOT = Path(__file__).resolve().parents[1]
-TARGETS = [f"runs/interrupted/shards/ground-truth_{shard}-of-2.csv" for shard in range(2)]
+TARGETS = [f"runs/interrupted/shards/ground-truth_{shard}-of-2.txt" for shard in range(2)]
 SCALE = {
     "run": "interrupted",
     "dataset": {"kind": "phantom", "subjects": 7, "seed": 1, "contrasts": "T2w,T2star"},

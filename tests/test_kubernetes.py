@@ -123,7 +123,7 @@ def test_shards_through_jobs_give_the_bytes_of_one_core(project_root, tmp_path, 
     scale |= {"shards": 2}
     scale["dataset"] |= {"contrasts": "T2w,T2star"}
     (tmp_path / "scale.yml").write_text(yaml.safe_dump(scale))
-    targets = [f"runs/tiny/shards/ground-truth_{k}-of-2.csv" for k in range(2)]
+    targets = [f"runs/tiny/shards/ground-truth_{k}-of-2.txt" for k in range(2)]
     here = run_workflow(checkout, tmp_path / "scale.yml", "--cores", "1", "--", *targets)
     assert here.returncode == 0, here.stdout + here.stderr
     alone = digests(checkout / "runs/tiny")

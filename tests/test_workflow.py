@@ -1,11 +1,15 @@
 """Executing notebooks: parameters checked, nothing half-written, the same bytes twice."""
 
+import fcntl
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
 from nbformat import v4
 
 
@@ -150,6 +154,7 @@ def test_the_graph_of_every_scale_is_whole(project_root, scale):
     assert done.returncode == 0, done.stdout + done.stderr
     for rule in ("cohort", "ground_truth", "model", "csa_variability", "book"):
         assert rule in done.stdout
+    assert "ground_truth_shard" not in done.stdout, "nothing is shared out unless a scale says so"
 
 
 def test_what_has_run_is_not_run_again(project_root):
@@ -169,3 +174,62 @@ def test_another_parameter_runs_its_notebook_and_what_follows_again(project_root
     again = {line.split()[0] for line in done.stdout.splitlines() if line.split()[1:] == ["1"]}
     assert {"csa_variability", "run_record"} <= again
     assert not {"cohort", "dataset", "ground_truth", "model", "your_images"} & again
+
+
+@pytest.fixture
+def made(project_root, tmp_path):
+    """Starts what `make tiny` calls, on a scale of a single step, in a folder of its own."""
+    shown = subprocess.run(
+        ["make", "--dry-run", "--no-print-directory", "--assume-old=.venv/.installed", "tiny"],
+        cwd=project_root, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/dataset_description.json").write_text("{}")
+    (tmp_path / "notebooks/scales").mkdir(parents=True)
+    scale = yaml.safe_load((project_root / "notebooks/scales/tiny.yml").read_text())
+    scale |= {"run": "mine", "dataset": {"kind": "bids", "path": "mine"}}
+    (tmp_path / "notebooks/scales/tiny.yml").write_text(yaml.safe_dump(scale))
+    recipe = next(line for line in shown.stdout.splitlines() if "snakemake" in line)
+    for old, new in {
+        ".venv/bin/": f"{Path(sys.executable).parent}/",
+        "-s notebooks/": f"-s {project_root}/notebooks/",
+        "-- chapters": "-- runs/mine/data.done",
+    }.items():
+        recipe = recipe.replace(old, new)
+
+    def start() -> subprocess.Popen:
+        return subprocess.Popen(
+            ["bash", "-euo", "pipefail", "-c", recipe], cwd=tmp_path, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    return start
+
+
+needs_flock = pytest.mark.skipif(shutil.which("flock") is None, reason="no `flock` here")
+
+
+@needs_flock
+def test_a_make_whose_workflow_was_killed_goes_on_without_unlocking(made, tmp_path):
+    """With the list of files that Snakemake itself would stop at."""
+    (tmp_path / ".snakemake/locks").mkdir(parents=True)
+    (tmp_path / ".snakemake/locks/0.output.lock").write_text("runs/mine/data.done\n")
+    process = made()
+    said = process.communicate()[0]
+    assert process.returncode == 0, said
+    assert (tmp_path / "runs/mine/data.done").exists()
+
+
+@needs_flock
+def test_a_second_make_on_the_same_scale_waits_for_the_first(made, tmp_path):
+    with (tmp_path / "notebooks/scales/tiny.yml").open() as scale:
+        fcntl.flock(scale, fcntl.LOCK_EX)
+        process = made()
+        try:
+            assert "Waiting: another make works on" in process.stdout.readline()
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(timeout=0.5)
+        finally:
+            process.kill()
+            process.communicate()
+    assert not (tmp_path / "runs").exists()

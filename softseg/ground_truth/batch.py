@@ -17,7 +17,14 @@ from softseg.batch import end_with_parent
 from softseg.dataset.index import Dataset
 from softseg.dataset.writing import describe_pipeline, generated_by
 from softseg.errors import InputError
-from softseg.files import check_writable, remove_leftovers, replacing, sha256, write_json
+from softseg.files import (
+    check_writable,
+    one_at_a_time,
+    remove_leftovers,
+    replacing,
+    sha256,
+    write_json,
+)
 from softseg.ground_truth.masks import load_mask
 from softseg.ground_truth.report import PIPELINE, Bounds, summarise, write_report
 from softseg.ground_truth.soft import GroundTruthOptions, SoftTruth, soft_ground_truth
@@ -146,7 +153,8 @@ def make_ground_truth(
     if (table["status"] == "made").any():
         for name, title in titles:
             describe_pipeline(root / name, title, "ground-truth", **details)
-    write_report(dataset.root, pipeline, bounds)
+    with one_at_a_time(root / pipeline):  # of several shards, the last one tells of everybody
+        write_report(dataset.root, pipeline, bounds)
     table.attrs["set_aside"] = [str(path) for path in aside]
     return table
 

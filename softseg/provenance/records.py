@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from softseg.errors import InputError
-from softseg.files import replacing, sha256, write_json
+from softseg.files import one_at_a_time, replacing, sha256, write_json
 from softseg.provenance.software import made_by, software
 
 MANIFEST = "code/provenance.json"
@@ -163,7 +163,8 @@ def record_folder(
     """List the files of a data set with their checksums.
 
     What was listed before and has not been written since keeps its checksum: a file that was
-    damaged between two runs is not declared sound by the second.
+    damaged between two runs is not declared sound by the second. Processes that share out the work
+    (shards of a step) list it in turns, so that the last of them has seen everything.
 
     Args:
         root: The data set's folder.
@@ -174,18 +175,17 @@ def record_folder(
         leave_out: Names of folders that do not.
     """
     path = root / MANIFEST
-    old = read_record(path).get("Files", {})
-    old = old if isinstance(old, dict) else {}
+    made = [made_by(step, **_plain(dict(parameters)))]
     newest = since * 10**9 - _CLOCK_NS
-    found = {}
-    for file in sorted(_files(root, within, {*leave_out, path.name})):
-        name = file.relative_to(root).as_posix()
-        keep = name in old and file.stat().st_mtime_ns < newest
-        found[name] = old[name] if keep else sha256(file)
-    write_json(
-        path,
-        {"GeneratedBy": [made_by(step, **_plain(dict(parameters)))], "Files": old | found},
-    )
+    with one_at_a_time(path.parent):
+        old = read_record(path).get("Files", {})
+        old = old if isinstance(old, dict) else {}
+        found = {}
+        for file in sorted(_files(root, within, {*leave_out, path.name})):
+            name = file.relative_to(root).as_posix()
+            keep = name in old and file.stat().st_mtime_ns < newest
+            found[name] = old[name] if keep else sha256(file)
+        write_json(path, {"GeneratedBy": made, "Files": old | found})
     return path
 
 

@@ -71,10 +71,10 @@ def compare(
 def shards_and_masks(run: Path, same: dict[str, str]) -> None:
     assert sum(name.endswith("_softseg.nii.gz") for name in same) > 10
     assert "tables/registration.csv" in same
-    tables = sorted((run / "shards").glob("*.csv"))
-    people = [line for table in tables for line in table.read_text().splitlines()[1:]]
-    assert len(tables) == 2
-    assert len(set(people)) == len(people) > 2
+    shares = [path.read_text().strip().split(",") for path in (run / "shards").glob("*.txt")]
+    subjects = [subject for share in shares for subject in share]
+    assert len(shares) == 2
+    assert len(set(subjects)) == len(subjects) > 2
     measured = {path.name for path in (run / "benchmarks").glob("*.tsv")}
     assert {"cohort.tsv", "ground-truth_0.tsv", "ground-truth_1.tsv"} <= measured
     assert list((run.parent / "slurm-logs").rglob("*.log"))
@@ -102,7 +102,7 @@ def test_shards_through_slurm_give_the_bytes_of_one_core(project_root, tmp_path,
     scale |= {"shards": 2}
     target = f"runs/{scale['run']}/shards/ground-truth_"
     run, same = compare(
-        project_root, tmp_path, cluster, scale, *(f"{target}{k}-of-2.csv" for k in range(2))
+        project_root, tmp_path, cluster, scale, *(f"{target}{k}-of-2.txt" for k in range(2))
     )
     assert list((run.parent / "slurm-logs").rglob("*.log"))
     assert sum(name.endswith("_softseg.nii.gz") for name in same) > 4
