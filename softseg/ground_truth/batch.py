@@ -15,6 +15,7 @@ import pandas as pd
 
 from softseg.batch import end_with_parent
 from softseg.dataset.index import Dataset
+from softseg.dataset.names import sidecar_path
 from softseg.dataset.writing import describe_pipeline, generated_by
 from softseg.errors import InputError
 from softseg.files import (
@@ -356,7 +357,7 @@ def _up_to_date(task: Task, sidecars: dict[str, dict[str, Any]]) -> pd.DataFrame
         for pipeline, ending in _endings(task):
             path = task.path(pipeline, contrast, ending)
             try:
-                found = json.loads(_sidecar_path(path).read_text("utf-8"))
+                found = json.loads(sidecar_path(path).read_text("utf-8"))
             except (OSError, ValueError):
                 return None
             found.pop("Warnings", None)
@@ -370,7 +371,7 @@ def _up_to_date(task: Task, sidecars: dict[str, dict[str, Any]]) -> pd.DataFrame
 
 
 def _warnings_of(task: Task) -> str:
-    path = _sidecar_path(task.path(task.pipeline, task.options.reference, SOFT))
+    path = sidecar_path(task.path(task.pipeline, task.options.reference, SOFT))
     return "; ".join(json.loads(path.read_text("utf-8")).get("Warnings", []))
 
 
@@ -382,7 +383,7 @@ def _write(task: Task, truth: SoftTruth, sidecars: dict[str, dict[str, Any]]) ->
     """
     report = truth.report.assign(subject=task.subject, session=task.session)
     report = report[["subject", "session", *truth.report.columns]]
-    notes = [_sidecar_path(task.path(p, c, e)) for c in sidecars for p, e in _endings(task)]
+    notes = [sidecar_path(task.path(p, c, e)) for c in sidecars for p, e in _endings(task)]
     with ExitStack() as stack:
         # What is entered first is moved last.
         places = [stack.enter_context(replacing(path)) for path in notes]
@@ -393,7 +394,7 @@ def _write(task: Task, truth: SoftTruth, sidecars: dict[str, dict[str, Any]]) ->
             content = sidecars[contrast]
             if truth.warnings:
                 content = content | {"Warnings": list(truth.warnings)}
-            write_json(places[notes.index(_sidecar_path(path))], content)
+            write_json(places[notes.index(sidecar_path(path))], content)
         for path in notes:
             path.unlink(missing_ok=True)
     return report
@@ -411,7 +412,3 @@ def _masks(task: Task, truth: SoftTruth) -> Iterator[tuple[str, Volume, type, Pa
 
 def _endings(task: Task) -> tuple[tuple[str, str], tuple[str, str]]:
     return (task.pipeline, SOFT), (f"{task.pipeline}_bin", BINARY)
-
-
-def _sidecar_path(path: Path) -> Path:
-    return path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json")

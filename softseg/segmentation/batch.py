@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from softseg.dataset.index import Dataset
-from softseg.dataset.names import EXTENSIONS, strip_extension
+from softseg.dataset.names import EXTENSIONS, sidecar_path, strip_extension
 from softseg.dataset.writing import describe_pipeline, generated_by
 from softseg.errors import InputError
 from softseg.files import remove_leftovers, replacing, write_json
@@ -69,7 +69,7 @@ class Job:
     @property
     def record(self) -> Path:
         """The JSON file beside the mask."""
-        return self.mask.with_name(strip_extension(self.mask.name) + ".json")
+        return sidecar_path(self.mask)
 
     @property
     def uncertainty(self) -> Path:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from softseg.dataset.index import Dataset
-from softseg.volume import WORKING, Spacing, Volume
+from softseg.dataset.names import strip_extension
+from softseg.volume import WORKING, Spacing, Volume, samples_within
 from softseg_study.evaluation.areas import LEVELS, evaluate_csa, evaluate_variants
 from softseg_study.evaluation.tasks import SOFT_ENDING
 from softseg_study.evaluation.treatments import MASKS, VARIANTS
@@ -70,7 +71,7 @@ class ThroughGrid:
             / self.pipeline
             / image.resolve().relative_to(self.dataset.root.resolve())
         )
-        name = f"{source.name.removesuffix('.gz').removesuffix('.nii')}_{SOFT_ENDING}.nii.gz"
+        name = f"{strip_extension(source.name)}_{SOFT_ENDING}.nii.gz"
         mask = Volume.load(source.with_name(name)).oriented(WORKING)
         between = respaced(mask, (self.spacing_mm, self.spacing_mm, mask.spacing_mm[2]))
         return between.resampled(mask.grid)
@@ -99,8 +100,7 @@ def respaced(volume: Volume, spacing_mm: Spacing, mode: str = "constant") -> Vol
 
 def _axis_weights(n_old: int, n_new: int, step: float, mode: str) -> np.ndarray:
     """`(n_new, n_old)` weights of linear interpolation, averaged over each new voxel."""
-    points = max(1, int(np.ceil(step - 1e-3)))
-    inside = (np.arange(points) + 0.5) / points - 0.5
+    inside = samples_within(step)
     at = (n_old - 1) / 2 + step * (np.arange(n_new)[:, None] - (n_new - 1) / 2 + inside)
     if mode == "nearest":
         at = at.clip(0, n_old - 1)
@@ -109,7 +109,7 @@ def _axis_weights(n_old: int, n_new: int, step: float, mode: str) -> np.ndarray:
     rows = np.broadcast_to(np.arange(n_new)[:, None], at.shape)
     for neighbour, share in ((below, 1 - (at - below)), (below + 1, at - below)):
         known = (neighbour >= 0) & (neighbour < n_old)
-        np.add.at(weights, (rows[known], neighbour[known]), share[known] / points)
+        np.add.at(weights, (rows[known], neighbour[known]), share[known] / len(inside))
     return weights
 
 
