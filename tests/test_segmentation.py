@@ -196,6 +196,17 @@ def test_an_absent_device_is_wrong_input(model):
         segment(image, weights=(model.network, CONFIG), device="cuda:99")
 
 
+def test_a_model_goes_to_the_device_and_precision_asked_for_and_keeps_its_own_otherwise(model):
+    exact = replace(model, precision="float32")
+    assert Model.load(exact).precision == "float32"
+    assert Model.load(exact).network is model.network
+    assert Model.load(exact, device="cpu", precision="auto").precision == "auto"
+    with pytest.raises(InputError, match="--device"):
+        Model.load(model, device="cuda:99")
+    moved = Model.load(Model(build_network(CONFIG), CONFIG), device="meta")
+    assert {value.device.type for value in moved.network.parameters()} == {"meta"}
+
+
 class Blur(torch.nn.Module):
     """In place of a trained 3-D network: an answer that is known."""
 

@@ -1,6 +1,6 @@
 """One image to one soft mask."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +50,27 @@ class Model:
     precision: str = "auto"
 
     @classmethod
-    def load(cls, weights: "Weights", *, device: str = "auto", precision: str = "auto") -> "Model":
-        """From a file, a folder, a shipped name, or `(network, config)`.
+    def load(
+        cls, weights: "Weights", *, device: str | None = None, precision: str | None = None
+    ) -> "Model":
+        """From a file, a folder, a shipped name, `(network, config)` or a model.
+
+        Args:
+            weights: Where the network comes from; a network in memory is moved, not copied.
+            device: As PyTorch names it; `auto` takes a GPU where there is one, None too, unless
+                `weights` is a model: that stays where it is.
+            precision: `auto` or `float32`; None is `auto`, or what the model has.
 
         Raises:
             InputError: If the weights or the device cannot be had.
         """
         if isinstance(weights, Model):
-            return weights
+            if device is not None:
+                weights.network.to(choose_device(device))
+            return replace(weights, precision=precision or weights.precision)
         network, config, *card = weights if isinstance(weights, tuple) else load_weights(weights)
-        model = cls(network.to(choose_device(device)), config, *card, precision=precision)
+        network = network.to(choose_device(device or "auto"))
+        model = cls(network, config, *card, precision=precision or "auto")
         if not (isinstance(model.temperature, int | float) and 0 < model.temperature < np.inf):
             raise InputError(
                 f"{weights}: temperature in its card: must be a number above 0, found "
@@ -113,7 +124,7 @@ def segment(
     image: Volume,
     *,
     weights: Weights,
-    device: str = "auto",
+    device: str | None = None,
     activation: str | None = None,
     largest_component: bool = True,
     tta: bool = False,
@@ -123,7 +134,7 @@ def segment(
     Args:
         image: Any orientation, voxel size and contrast.
         weights: A file, a model's folder, a shipped name, `(network, config)` or a `Model`.
-        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`; None as in `Model.load`.
         activation: Instead of the network's own: `clamp`, `normalised_relu` or `sigmoid`.
         largest_component: Keep one cord and fill its gaps of up to 5 mm.
         tta: Average over mirrored and shifted variants.
@@ -149,7 +160,7 @@ def segment_with_findings(
     image: Volume,
     *,
     weights: Weights,
-    device: str = "auto",
+    device: str | None = None,
     activation: str | None = None,
     largest_component: bool = True,
     tta: bool = False,
