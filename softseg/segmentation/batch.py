@@ -15,7 +15,7 @@ from softseg.dataset.names import EXTENSIONS, sidecar_path, strip_extension
 from softseg.dataset.writing import describe_pipeline, generated_by
 from softseg.errors import InputError
 from softseg.files import remove_leftovers, replacing, write_json
-from softseg.segmentation.engine import Model, Segmentation, segment_with_findings
+from softseg.segmentation.engine import Model, Segmentation, segment
 from softseg.volume import Volume
 
 NO_FOLDER = (".gz", ".img", ".hdr", ".mgz", ".mha", ".nrrd", ".csv", ".txt", ".json", ".png")
@@ -242,7 +242,7 @@ def _status(outcome: object) -> str:
 
 
 def _segment(image: Volume, model: Model, options: Options) -> Segmentation:
-    return segment_with_findings(
+    return segment(
         image,
         weights=model,
         activation=options.activation,
@@ -273,8 +273,8 @@ def _record(job: Job, result: Segmentation, settings: dict) -> dict[str, Any]:
     return {
         "GeneratedBy": generated_by("segment", **settings),
         "Sources": [job.image.name],
-        "CordFound": result.findings.found,
-        "DoubtfulSlices": list(result.findings.doubtful_slices),
+        "CordFound": result.cord_found,
+        "DoubtfulSlices": list(result.uncertain_slices),
         "Note": result.note,
     }
 

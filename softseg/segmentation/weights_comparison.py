@@ -112,7 +112,7 @@ def _measure_image(
     for name, model in models.items():
         row = keys | {"weights": name}
         try:
-            mask = segment(volume, weights=model)
+            mask = segment(volume, weights=model).soft
             found = _slices(mask, landmarks) if mask.data.any() else "no cord"
         except (ValueError, MemoryError, RuntimeError) as error:
             found = brief(error)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,9 @@ from softseg.volume import WORKING, Spacing, Volume, samples_within
 from softseg_study.evaluation.areas import LEVELS, evaluate_csa, evaluate_variants
 from softseg_study.evaluation.tasks import SOFT_ENDING
 from softseg_study.evaluation.treatments import MASKS, VARIANTS
+
+if TYPE_CHECKING:
+    from softseg.segmentation.engine import Segmentation
 
 PAPER_RESOLUTIONS: dict[str, Spacing] = {
     "1×1×1 mm": (1.0, 1.0, 1.0),
@@ -30,16 +34,16 @@ class Respaced:
     """A method that sees the image at another resolution, as `evaluate_csa` takes it.
 
     Attributes:
-        segment: From an image to its mask, on the same grid.
+        segment: From an image to its segmentation, on the same grid.
         spacing_mm: Voxel size in working orientation.
     """
 
-    segment: Callable[[Volume], Volume]
+    segment: "Callable[[Volume], Segmentation]"
     spacing_mm: Spacing
 
     def __call__(self, image: Path) -> Volume:
         """The mask of the image resampled to `spacing_mm`."""
-        return self.segment(respaced(Volume.load(image), self.spacing_mm, mode="nearest"))
+        return self.segment(respaced(Volume.load(image), self.spacing_mm, mode="nearest")).soft
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +119,7 @@ def _axis_weights(n_old: int, n_new: int, step: float, mode: str) -> np.ndarray:
 
 def evaluate_resolutions(
     dataset: Dataset,
-    methods: Mapping[str, str | Callable[[Volume], Volume]],
+    methods: "Mapping[str, str | Callable[[Volume], Segmentation]]",
     *,
     resolutions: Mapping[str, Spacing] = PAPER_RESOLUTIONS,
     vertebrae: tuple[int, int] | None = (2, 3),
@@ -131,7 +135,7 @@ def evaluate_resolutions(
 
     Args:
         dataset: Its images are resampled; index one contrast (the paper takes T2w).
-        methods: Name → a function from a volume to its soft mask, or a folder below `derivatives`
+        methods: Name → a function as `segment` with its weights, or a folder below `derivatives`
             whose masks are resampled instead (`truth` shows what the voxel alone does).
         resolutions: Name → voxel size in working orientation.
         vertebrae: As in `evaluate_csa`.
