@@ -16,7 +16,7 @@ import pandas as pd
 from softseg.batch import end_with_parent
 from softseg.dataset.index import Dataset
 from softseg.dataset.names import sidecar_path
-from softseg.dataset.writing import describe_pipeline, generated_by
+from softseg.dataset.writing import describe_pipeline
 from softseg.errors import InputError
 from softseg.files import (
     check_writable,
@@ -29,6 +29,7 @@ from softseg.files import (
 from softseg.ground_truth.masks import load_mask
 from softseg.ground_truth.report import PIPELINE, Bounds, summarise, write_report
 from softseg.ground_truth.soft import GroundTruthOptions, SoftTruth, soft_ground_truth
+from softseg.provenance.records import generated_by
 from softseg.volume import Volume
 
 HARD, SOFT, BINARY = "label-SC_seg", "label-SC_softseg", "desc-softseg_label-SC_seg"

@@ -12,9 +12,10 @@ import pandas as pd
 
 from softseg.dataset.index import Dataset
 from softseg.dataset.names import EXTENSIONS, sidecar_path, strip_extension
-from softseg.dataset.writing import describe_pipeline, generated_by
+from softseg.dataset.writing import describe_pipeline
 from softseg.errors import InputError
 from softseg.files import remove_leftovers, replacing, write_json
+from softseg.provenance.records import generated_by
 from softseg.segmentation.engine import Model, Segmentation, segment
 from softseg.volume import Volume
 
