@@ -10,10 +10,9 @@ from pathlib import Path
 
 from softseg.dataset.index import Dataset
 from softseg.files import replacing
-from softseg_study.evaluation.areas import evaluate_csa
-from softseg_study.evaluation.person import read_person
-from softseg_study.evaluation.truth import true_csa
-from softseg_study.figures.explanation import soft_truth_explained
+from softseg_study.evaluation.areas import evaluate_csa, true_csa
+from softseg_study.evaluation.participant import read_person
+from softseg_study.figures.ground_truth import soft_truth_explained
 from softseg_study.figures.style import use_style
 
 

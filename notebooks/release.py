@@ -22,13 +22,11 @@ from softseg.paths import SHARED
 from softseg.segmentation.engine import Model, segment
 from softseg.segmentation.temperature import fit_temperature
 from softseg.volume import Volume
-from softseg_study.evaluation.areas import evaluate_csa
+from softseg_study.evaluation.areas import evaluate_csa, true_csa
+from softseg_study.evaluation.calibration import evaluate_calibration
+from softseg_study.evaluation.image_masks import find_tasks, read_mask
 from softseg_study.evaluation.manual import evaluate_manual, evaluate_pairs
-from softseg_study.evaluation.masks import evaluate_calibration
-from softseg_study.evaluation.tasks import find_tasks, read_mask
-from softseg_study.evaluation.truth import true_csa
-from softseg_study.statistics.tracking import area_tracking
-from softseg_study.statistics.variability import contrast_variability, csa_error
+from softseg_study.statistics.variability import area_tracking, contrast_variability, csa_error
 
 NAME = "axial"
 PROPSEG = "PropSeg"
@@ -69,7 +67,7 @@ def find_temperature(run: Path, people: list[str]) -> float:
     dataset = Dataset.index(run / "data", subjects=people)
     for task in find_tasks(dataset, {}, extra={"truth": "truth"}):
         image = Volume.load(task.image)
-        soft = segment(image, weights=model).soft.oriented().data
+        soft = segment(image, weights=model).oriented().data
         true = read_mask(task.extra["truth"], task.image).data
         near = (soft > 0) | (true > 0)
         values.append(soft[near])
@@ -84,7 +82,7 @@ def crossvalidate(run: Path, temperature: float) -> pd.DataFrame:
 
     def predict(path: Path) -> Volume:
         subject = next(part for part in path.parts if part.startswith("sub-"))
-        return segment(Volume.load(path), weights=models[folds[subject]]).soft
+        return segment(Volume.load(path), weights=models[folds[subject]])
 
     real = Dataset.index(SHARED / "real", contrasts="all", subjects=folds)
     methods = {NAME: predict, PROPSEG: "propseg-centreline:label-SC_seg"}
@@ -121,7 +119,7 @@ def phantom_scores(run: Path, people: list[str], model: Model) -> dict[str, floa
 
     @cache
     def predict(path: Path) -> Volume:
-        return segment(Volume.load(path), weights=model).soft
+        return segment(Volume.load(path), weights=model)
 
     methods = {NAME: predict}
     csa = evaluate_csa(data, methods, subjects=people, masks=("soft",))

@@ -10,8 +10,17 @@ from scipy import stats
 
 from softseg.contrasts import CONTRASTS
 from softseg.errors import InputError
-from softseg_study.evaluation import ablation, factors, findings
-from softseg_study.evaluation.trainings import training_luck
+from softseg_study.evaluation import ablation
+from softseg_study.evaluation.ablation import training_luck
+from softseg_study.evaluation.model_grid import (
+    learnt_contrasts,
+    missing_methods,
+    model_method,
+    planned_methods,
+    read_factors,
+    training_budget,
+)
+from softseg_study.sentences.ablation import say_expectation, say_missing, say_what_mattered
 from softseg_study.statistics.comparison import compare_methods
 from softseg_study.statistics.variability import contrast_variability
 
@@ -52,8 +61,8 @@ def row(table: pd.DataFrame, method: str, measure: str) -> pd.Series:
 
 
 def test_every_model_of_the_grid_belongs_to_a_factor_and_to_what_it_was_changed_from():
-    planned = factors.planned_methods(GRID)
-    found = factors.read_factors(planned)
+    planned = planned_methods(GRID)
+    found = read_factors(planned)
     assert "other" not in found
     variants = [method for family in found.values() for method in family]
     assert sorted(variants) == sorted(set(planned) - {"soft_all"})
@@ -64,7 +73,7 @@ def test_every_model_of_the_grid_belongs_to_a_factor_and_to_what_it_was_changed_
 
 
 def test_one_thing_differs_between_a_variant_and_its_base():
-    found = factors.read_factors(
+    found = read_factors(
         ["hard_all_bigaug", "hard_per_contrast_shared", "soft_all_cross_entropy", "synthseg",
          "hard_all_dice_cross_entropy", "soft_4_contrasts_GRE-T1w"]
     )  # fmt: skip
@@ -79,12 +88,12 @@ def test_one_thing_differs_between_a_variant_and_its_base():
 
 @pytest.mark.parametrize("contrast", CONTRASTS)
 def test_contrast_specific_models_share_one_method(contrast):
-    assert factors.model_method(f"hard_{contrast}") == "hard_per_contrast"
-    assert factors.model_method(f"soft_{contrast}_shared") == "soft_per_contrast_shared"
+    assert model_method(f"hard_{contrast}") == "hard_per_contrast"
+    assert model_method(f"soft_{contrast}_shared") == "soft_per_contrast_shared"
 
 
 def test_a_model_that_names_a_contrast_it_also_learnt_is_not_contrast_specific():
-    assert factors.model_method("soft_4_contrasts_GRE-T1w") == "soft_4_contrasts_GRE-T1w"
+    assert model_method("soft_4_contrasts_GRE-T1w") == "soft_4_contrasts_GRE-T1w"
 
 
 def test_differences_are_those_that_were_made():
@@ -118,7 +127,7 @@ def test_holm_is_taken_over_a_factor_and_measure_as_compare_methods_does():
         for i, k in enumerate(("dice", "focal", "smooth_l1"))
     }
     table = areas(made)
-    family = factors.read_factors(made)
+    family = read_factors(made)
     found = ablation.compare_factors(table, truth(), family)
     spread = contrast_variability(table, by=("seed",))
     pairs = [(method, "soft_all") for method in family["loss"]]
@@ -177,7 +186,7 @@ def test_three_people_are_too_few_and_said_so():
     made = areas({"soft_all": {"sd": 1.0}, "hard_all": {"sd": 9.0}}, people=people)
     found = ablation.compare_factors(made, truth(people), {"truth": {"hard_all": "soft_all"}})
     assert row(found, "hard_all", "sd_mm2")["verdict"] == "n too small"
-    said = findings.say_what_mattered(found)
+    said = say_what_mattered(found)
     assert "n = 3 people is too small" in said
     assert "raised" not in said
 
@@ -190,19 +199,19 @@ def test_without_truth_only_the_spread_is_compared():
 
 def test_variants_that_were_not_trained_are_named_and_left_out():
     made = areas({"soft_all": {}, "hard_all": {"sd": 3.0}})
-    family = factors.read_factors(factors.planned_methods(GRID))
+    family = read_factors(planned_methods(GRID))
     found = ablation.compare_factors(made, truth(), family)
     assert set(found["method_a"]) == {"hard_all"}
-    missing = factors.missing_methods(family, made["method"])
+    missing = missing_methods(family, made["method"])
     assert "hard_all" not in missing
     assert "soft_per_contrast" in missing
-    said = findings.say_missing(missing, len(missing) + 1)
+    said = say_missing(missing, len(missing) + 1)
     assert missing[0] in said
     assert missing[-1] not in said, "a sentence names three and counts the others"
     assert f"{len(missing) - 3} more" in said
     nothing = ablation.compare_factors(made[made["method"] == "hard_all"], truth(), family)
     assert nothing.empty
-    assert "no two models" in findings.say_what_mattered(nothing)
+    assert "no two models" in say_what_mattered(nothing)
 
 
 def test_sentences_turn_with_the_result():
@@ -211,14 +220,14 @@ def test_sentences_turn_with_the_result():
                    "hard_per_contrast": {"sd": 4.0}})
         for sd in (1.0, 5.0)
     }  # fmt: skip
-    said = {sd: findings.say_expectation(ablation.expectation_tests(t)) for sd, t in tables.items()}
+    said = {sd: say_expectation(ablation.expectation_tests(t)) for sd, t in tables.items()}
     assert "soft_all < hard_all came out" in said[1.0]
     assert "the opposite of soft_all < hard_all came out" in said[5.0]
     assert "the opposite of soft_all < labels came out" in said[5.0]
     assert "hard_all < hard_per_contrast came out" in said[5.0]
     family = {"truth": {"hard_all": "soft_all"}}
     moved = {
-        sd: findings.say_what_mattered(ablation.compare_factors(t, truth(), family))
+        sd: say_what_mattered(ablation.compare_factors(t, truth(), family))
         for sd, t in tables.items()
     }
     assert "1 raised the SD over contrasts: hard_all by 1." in moved[1.0]
@@ -227,7 +236,7 @@ def test_sentences_turn_with_the_result():
 
 def test_an_inequality_that_cannot_be_tested_is_said_to_be_missing():
     made = areas({"labels": {}, "soft_all": {"sd": 0.5}})
-    said = findings.say_expectation(ablation.expectation_tests(made))
+    said = say_expectation(ablation.expectation_tests(made))
     assert "soft_all < hard_all was not tested" in said
     assert "soft_all < labels came out" in said
 
@@ -255,7 +264,7 @@ def models(tmp_path) -> Path:
 
 
 def test_both_budgets_are_counted_that_of_one_model_and_that_of_all(models):
-    table = factors.training_budget(models).set_index("method")
+    table = training_budget(models).set_index("method")
     specific = table.loc["hard_per_contrast"]
     assert (specific["models"], specific["trainings"]) == (2, 2)
     assert (specific["steps"], specific["steps_together"]) == (100, 200)
@@ -266,11 +275,11 @@ def test_both_budgets_are_counted_that_of_one_model_and_that_of_all(models):
 
 def test_a_run_without_models_says_what_to_do(tmp_path):
     with pytest.raises(InputError, match="run 03_training"):
-        factors.training_budget(tmp_path)
+        training_budget(tmp_path)
 
 
 def test_a_model_without_times_has_a_budget_without_seconds(models):
     for path in models.glob("*/timing.json"):
         path.unlink()
-    assert factors.training_budget(models)["seconds"].isna().all()
-    assert factors.learnt_contrasts(models, ["soft_all"]) == {"soft_all": ("T2w",)}
+    assert training_budget(models)["seconds"].isna().all()
+    assert learnt_contrasts(models, ["soft_all"]) == {"soft_all": ("T2w",)}

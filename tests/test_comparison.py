@@ -8,10 +8,18 @@ from tube_cohort import write_tubes
 from softseg.contrasts import CONTRASTS
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
-from softseg_study.evaluation import answers, comparison, folders
+from softseg_study.evaluation import comparison
+from softseg_study.evaluation.method_folders import find_folders, separate_seeds
+from softseg_study.sentences.comparison import (
+    comparison_answers,
+    say_classical,
+    say_following,
+    say_units,
+)
 from softseg_study.statistics.agreement import icc
 from softseg_study.statistics.comparison import compare_methods
-from softseg_study.statistics.variability import contrast_variability, summarise
+from softseg_study.statistics.summary import summarise
+from softseg_study.statistics.variability import contrast_variability
 
 PEOPLE = [f"sub-{i:02d}" for i in range(12)]
 PATTERN = dict(zip(CONTRASTS, (-4.0, 2.0, -1.0, -3.0, 4.0, 2.0), strict=True))
@@ -46,14 +54,14 @@ def dataset(tmp_path) -> Dataset:
 def test_models_take_part_by_their_folders_and_other_tools_by_name(dataset):
     models = ["soft_all_seed-1", "soft_all_seed-2"]
     truths = ["labels", "labels_softseg"]
-    assert folders.find_folders(dataset) == [*truths, *models]
-    assert folders.find_folders(dataset, models[1:], ["theirs"]) == [*truths, models[1], "theirs"]
+    assert find_folders(dataset) == [*truths, *models]
+    assert find_folders(dataset, models[1:], ["theirs"]) == [*truths, models[1], "theirs"]
     with pytest.raises(InputError, match="elsewhere: no such folder"):
-        folders.find_folders(dataset, extra=["elsewhere"])
+        find_folders(dataset, extra=["elsewhere"])
 
 
 def test_seeds_are_told_from_names_that_hold_none():
-    found = folders.separate_seeds(pd.DataFrame({"method": ["a_seed-12", "labels", "my-tool_v2"]}))
+    found = separate_seeds(pd.DataFrame({"method": ["a_seed-12", "labels", "my-tool_v2"]}))
     assert found["method"].tolist() == ["a", "labels", "my-tool_v2"]
     assert found["seed"].tolist() == ["12", "0", "0"]
 
@@ -120,11 +128,11 @@ def test_images_pooled_make_more_of_the_same_difference():
     units = comparison.units_side_by_side(errors, ["soft_all", "hard_all"])
     assert units.loc[0, ["n", "n_images"]].tolist() == [12, 72]
     assert units.loc[0, "p_pooled"] < units.loc[0, "p_adjusted"] / 10
-    assert "n = 12" in answers.say_units(units)
-    assert "n = 72" in answers.say_units(units)
+    assert "n = 12" in say_units(units)
+    assert "n = 72" in say_units(units)
     alone = comparison.units_side_by_side(errors, ["hard_all"])
     assert alone.empty
-    assert "cannot be compared" in answers.say_units(alone)
+    assert "cannot be compared" in say_units(alone)
 
 
 def test_the_mixed_model_sees_sites_and_whether_the_contrast_matters():
@@ -161,11 +169,11 @@ def answered(share: float, *, methods=("labels", "hard_all", "soft_all", "contou
     tests = compare_methods(spread, "sd_mm2", pairs=pairs)
     errors, _ = comparison.area_errors(areas, truth())
     error_table = comparison.method_errors(errors)
-    found = answers.comparison_answers(
+    found = comparison_answers(
         summarise(spread, "sd_mm2").set_index("method"),
         comparison.method_agreement(areas).set_index("method"), error_table, tests,
     )  # fmt: skip
-    return found | {"classical": answers.say_classical(tests, error_table)}
+    return found | {"classical": say_classical(tests, error_table)}
 
 
 def test_the_sentence_turns_with_the_result():
@@ -182,4 +190,4 @@ def test_methods_that_are_not_there_leave_numbers_unknown_and_say_so():
     assert found["sd_labels"] > found["sd_soft_all"]
     assert "not both measured" in found["verdict"]
     assert "did not take part" in found["classical"]
-    assert "not known" in answers.say_following(pd.DataFrame(), pd.DataFrame())
+    assert "not known" in say_following(pd.DataFrame(), pd.DataFrame())

@@ -9,15 +9,9 @@ from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.metrics.volumes import soft_dice
 from softseg.volume import Volume
-from softseg_study.competitors import (
-    POLARITY,
-    export_nnunet,
-    follow_contour,
-    follow_contours,
-    import_nnunet,
-    nnunet_commands,
-    write_masks,
-)
+from softseg_study.competitors.contour import POLARITY, follow_contour, follow_contours
+from softseg_study.competitors.mask_files import write_masks
+from softseg_study.competitors.nnunet import export_nnunet, import_nnunet, nnunet_commands
 
 SUBJECTS = ("sub-01", "sub-02", "sub-03")
 

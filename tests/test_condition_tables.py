@@ -4,14 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from softseg_study.evaluation.condition_tables import (
-    compare_conditions,
-    say_conditions,
-    say_slopes,
-    summarise_conditions,
-    wide,
-)
+from softseg_study.evaluation.condition_tables import compare_conditions, summarise_conditions, wide
 from softseg_study.evaluation.conditions import CONDITIONS, REFERENCE
+from softseg_study.sentences.generalisation import say_conditions, say_slopes
 
 PLAIN = CONDITIONS[REFERENCE].title
 TRUE_MM2 = np.linspace(60, 82, 8)

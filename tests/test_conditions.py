@@ -12,7 +12,7 @@ from softseg.phantom.protocols import VENDORS
 from softseg.phantom.subjects import Recipe, draw_subject
 from softseg.phantom.tissues import FIELDS_T
 from softseg.volume import Volume
-from softseg_study.competitors import POLARITY
+from softseg_study.competitors.contour import POLARITY
 from softseg_study.evaluation import conditions
 from softseg_study.evaluation.conditions import (
     CONDITIONS,
@@ -22,13 +22,12 @@ from softseg_study.evaluation.conditions import (
     write_condition,
 )
 from softseg_study.evaluation.generalisation import (
-    CONTOUR,
     cord_polarity,
     evaluate_condition,
-    method_sources,
     run_conditions,
     worst_cases,
 )
+from softseg_study.evaluation.method_folders import CONTOUR, method_sources
 
 FEW = {"people": 2, "seed": 3, "contrasts": ["DWI"]}
 ENDING = "label-SC_softseg"
@@ -79,7 +78,7 @@ def test_conditions_are_chosen_by_name_and_an_unknown_one_is_named():
 
 def test_the_rule_for_unseen_contrasts_agrees_with_the_table_of_the_others(monkeypatch):
     known = dict(POLARITY)
-    monkeypatch.setattr("softseg_study.competitors.POLARITY", {})
+    monkeypatch.setattr("softseg_study.competitors.contour.POLARITY", {})
     assert {name: cord_polarity(name) for name in known} == known
 
 

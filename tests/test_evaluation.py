@@ -1,7 +1,5 @@
 """Tables of all methods from a cohort of straight tubes whose area is known."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,11 +10,15 @@ from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.paths import SHARED
 from softseg.volume import Volume
-from softseg_study.evaluation.areas import evaluate_csa, evaluate_profile, evaluate_thresholds
-from softseg_study.evaluation.failures import count_failures
-from softseg_study.evaluation.masks import evaluate_calibration, evaluate_overlap
+from softseg_study.evaluation.areas import (
+    evaluate_csa,
+    evaluate_profile,
+    evaluate_thresholds,
+    true_csa,
+)
+from softseg_study.evaluation.calibration import evaluate_calibration
+from softseg_study.evaluation.overlap import count_failures, evaluate_overlap
 from softseg_study.evaluation.resolutions import evaluate_resolutions
-from softseg_study.evaluation.truth import true_csa
 from softseg_study.statistics.variability import csa_error
 
 AREA = 70.0
@@ -213,7 +215,7 @@ def test_a_segmenter_sees_the_image_at_each_resolution(cohort):
 
     def segment(volume):
         seen.append(volume.spacing_mm)
-        return SimpleNamespace(soft=volume)
+        return volume
 
     resolutions = {"fine": (1.0, 1.0, 2.0), "coarse": (2.0, 2.0, 4.0)}
     table = evaluate_resolutions(

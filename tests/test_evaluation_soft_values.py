@@ -7,39 +7,30 @@ from test_evaluation import AREA, cohort, shrink  # noqa: F401 (a fixture)
 
 from softseg.metrics.calibration import calibration_table, pool_calibration
 from softseg.volume import Volume
-from softseg_study.evaluation.areas import evaluate_csa
-from softseg_study.evaluation.folders import save_table
-from softseg_study.evaluation.masks import evaluate_calibration
-from softseg_study.evaluation.resolutions import PAPER_RESOLUTIONS, ThroughGrid, respaced
-from softseg_study.evaluation.scatter import (
+from softseg_study.evaluation.areas import evaluate_csa, true_csa
+from softseg_study.evaluation.calibration import (
     SCATTER_COLUMNS,
+    calibration_by_person,
+    calibration_summary,
+    evaluate_calibration,
+    evaluate_scatter,
+)
+from softseg_study.evaluation.loss_effects import (
     answer_curves,
     answers_in_doubt,
     evaluate_doubt,
     evaluate_losses,
-    evaluate_scatter,
     expected_bias_percent,
     expected_biases,
     measured_answers,
 )
-from softseg_study.evaluation.soft_values import (
-    calibration_by_person,
-    calibration_summary,
-    first_weights,
+from softseg_study.evaluation.method_folders import first_weights, save_table, seed_folders
+from softseg_study.evaluation.resolutions import PAPER_RESOLUTIONS, ThroughGrid, respaced
+from softseg_study.evaluation.soft_measures import (
     resolution_spread,
-    seed_folders,
     treatment_summary,
     unbiased_thresholds,
 )
-from softseg_study.evaluation.soft_wording import (
-    NO_TRUTH,
-    say_losses,
-    say_resolutions,
-    say_threshold,
-    say_uncertainty,
-    say_value,
-)
-from softseg_study.evaluation.truth import true_csa
 from softseg_study.evaluation.uncertainty import (
     evaluate_uncertainty,
     uncertainty_against_error,
@@ -50,6 +41,14 @@ from softseg_study.figures.calibration import (
     area_against_threshold,
     prediction_under_doubt,
     reliability_curve,
+)
+from softseg_study.sentences.soft_values import (
+    NO_TRUTH,
+    say_losses,
+    say_resolutions,
+    say_threshold,
+    say_uncertainty,
+    say_value,
 )
 from softseg_study.statistics.loss_bias import best_prediction
 
@@ -251,7 +250,7 @@ def test_voxel_sizes_of_one_person_are_summed_up_by_their_coefficient_of_variati
 
 
 class Answer:
-    """A mask and its uncertainty, as `segment` gives them."""
+    """A mask and its uncertainty, as `segment_with_findings` gives them."""
 
     def __init__(self, soft, uncertainty):
         self.soft, self.uncertainty = soft, uncertainty

@@ -16,23 +16,19 @@ from softseg.metrics.calibration import pool_calibration
 from softseg.volume import Volume
 from softseg_study.figures.agreement import bland_altman_plot, contrast_pairs
 from softseg_study.figures.atrophy import atrophy_detected, sample_size_curves
-from softseg_study.figures.augmentation import augmentation_effects
 from softseg_study.figures.calibration import (
     area_against_resolution,
     area_against_threshold,
     prediction_under_doubt,
     reliability_curve,
 )
-from softseg_study.figures.explanation import soft_truth_explained
-from softseg_study.figures.gallery import contrast_gallery
+from softseg_study.figures.gallery import Case, case_gallery, contrast_gallery
 from softseg_study.figures.generalisation import condition_heat_map
-from softseg_study.figures.groups import intervals_by_group
-from softseg_study.figures.pictures import Case, case_gallery
+from softseg_study.figures.ground_truth import registration_shifts, soft_truth_explained
 from softseg_study.figures.profile import along_the_cord, area_profile
-from softseg_study.figures.registration import registration_shifts
 from softseg_study.figures.style import contrast_color, contrast_order, method_colors, use_style
-from softseg_study.figures.training import learning_curves, training_cost
-from softseg_study.figures.variability import csa_by_contrast, spread_by_method
+from softseg_study.figures.training import augmentation_effects, learning_curves, training_cost
+from softseg_study.figures.variability import csa_by_contrast, intervals_by_group, spread_by_method
 from softseg_study.statistics.comparison import compare_methods
 from softseg_study.statistics.variability import contrast_variability
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from softseg_study.figures.differences import ablation_forest
+from softseg_study.figures.ablation import ablation_forest
 from softseg_study.figures.variability import (
     contrasts_learnt_curve,
     csa_by_contrast,

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from softseg_study.figures.atrophy import HANDLINGS, contrast_cost_plot, sample_size_curves
-from softseg_study.statistics.components import DESIGNS
+from softseg_study.statistics.studies import DESIGNS
 
 METHODS = ("labels", "soft_all", "blind")
 

@@ -6,12 +6,12 @@ import pytest
 from matplotlib.text import Text
 
 from softseg.volume import Volume
+from softseg_study.figures.gallery import Case, case_gallery
 from softseg_study.figures.generalisation import (
     condition_changes,
     condition_heat_map,
     scores_by_image,
 )
-from softseg_study.figures.pictures import Case, case_gallery
 
 
 def errors(*values):

@@ -10,15 +10,15 @@ from tubes import Tube, sample
 from softseg.contrasts import CONTRASTS
 from softseg.dataset.index import Dataset
 from softseg_study.evaluation.manual import areas_of_slices, evaluate_manual, evaluate_pairs
-from softseg_study.evaluation.real import (
+from softseg_study.evaluation.real_images import (
     cross_validation,
     held_out,
     linked_copy,
     run_real,
-    say_real,
     summarise_real,
     worst_images,
 )
+from softseg_study.sentences.generalisation import say_real
 
 AREA = 70.0
 SPACING_MM = (0.7, 0.7, 3.0)

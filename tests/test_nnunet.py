@@ -12,9 +12,9 @@ import pytest
 from softseg.dataset.index import Dataset
 from softseg.phantom.cohort import write_cohort
 from softseg.volume import Volume
-from softseg_study.competitors import export_nnunet, import_nnunet, nnunet_commands
+from softseg_study.competitors.nnunet import export_nnunet, import_nnunet, nnunet_commands
 from softseg_study.evaluation.areas import evaluate_csa
-from softseg_study.evaluation.masks import evaluate_overlap
+from softseg_study.evaluation.overlap import evaluate_overlap
 
 CONTRASTS = ("DWI", "T2star")
 PARTS = {

@@ -15,7 +15,7 @@ from softseg.phantom.cohort import write_cohort
 from softseg.phantom.subjects import Recipe
 from softseg.phantom.true_areas import true_areas
 from softseg.volume import Grid, Volume
-from softseg_study.evaluation.truth import true_csa
+from softseg_study.evaluation.areas import true_csa
 from softseg_study.phantom import visits
 from softseg_study.phantom.followup import VisitPlan, visited_subject
 from softseg_study.phantom.visits import read_visits, write_visits

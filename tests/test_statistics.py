@@ -15,8 +15,8 @@ from softseg_study.statistics.comparison import (
     paired_test,
     signed_rank_p,
 )
-from softseg_study.statistics.intervals import bootstrap_interval
-from softseg_study.statistics.variability import contrast_variability, csa_error, summarise
+from softseg_study.statistics.summary import bootstrap_interval, summarise
+from softseg_study.statistics.variability import contrast_variability, csa_error
 
 CONTRASTS = ["DWI", "MT-on", "GRE-T1w", "T1w", "T2star", "T2w"]
 

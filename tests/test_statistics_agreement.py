@@ -6,7 +6,7 @@ import pytest
 
 from softseg.paths import SHARED
 from softseg_study.statistics.agreement import bland_altman, concordance, contrast_agreement, icc
-from softseg_study.statistics.models import mixed_model
+from softseg_study.statistics.mixed_model import mixed_model
 
 JUDGES = np.array(
     [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]]

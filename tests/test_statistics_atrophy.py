@@ -5,11 +5,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from softseg_study.sentences.atrophy import say_cost, say_response
 from softseg_study.statistics.atrophy import atrophy_response, measured_atrophy, visit_fits
-from softseg_study.statistics.components import components_of
-from softseg_study.statistics.studies import power, simulated_power
+from softseg_study.statistics.studies import components_of, power, simulated_power
 from softseg_study.statistics.study_table import contrast_cost, sample_size_table
-from softseg_study.statistics.wording import say_cost, say_response
 
 LOSSES = (0, 0, 1, 3, 5)
 BIAS = {"T1w": -4.0, "T2w": 3.0, "DWI": 1.0}

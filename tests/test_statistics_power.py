@@ -7,9 +7,15 @@ from scipy import integrate, stats
 from statsmodels.stats.power import TTestIndPower
 
 from softseg_study.statistics import loss_bias, studies
-from softseg_study.statistics.components import DESIGNS, Components, components_of
 from softseg_study.statistics.loss_bias import area_bias_percent
-from softseg_study.statistics.studies import sample_size, simulated_power, size_of_effect
+from softseg_study.statistics.studies import (
+    DESIGNS,
+    Components,
+    components_of,
+    sample_size,
+    simulated_power,
+    size_of_effect,
+)
 from softseg_study.statistics.study_table import sample_size_table
 
 

@@ -7,7 +7,7 @@ from scipy import stats
 
 from softseg_study.statistics.agreement import bland_altman, contrast_agreement, icc
 from softseg_study.statistics.comparison import adjust, compare_methods, paired_test
-from softseg_study.statistics.models import mixed_model
+from softseg_study.statistics.mixed_model import mixed_model
 from softseg_study.statistics.studies import power, sample_size
 from softseg_study.statistics.study_table import sample_size_table
 

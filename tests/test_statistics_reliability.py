@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from softseg_study.registration_wording import say_published, say_registration
-from softseg_study.statistics.agreement import icc
-from softseg_study.statistics.reliability import contrast_reliability, say_distance, say_reliability
+from softseg_study.sentences.comparison import say_distance, say_reliability
+from softseg_study.sentences.ground_truth import say_published, say_registration
+from softseg_study.statistics.agreement import contrast_reliability, icc
 from softseg_study.statistics.variability import csa_error
 
 CONTRASTS = ("DWI", "T1w", "T2w")

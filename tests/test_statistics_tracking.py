@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from softseg_study.statistics.tracking import area_tracking
+from softseg_study.statistics.variability import area_tracking
 
 CONTRASTS = ("T1w", "T2w")
 

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from softseg_study.sentences.common import say_p
+from softseg_study.sentences.comparison import say_comparison
 from softseg_study.statistics.comparison import compare_methods
-from softseg_study.statistics.wording import say_comparison, say_p
 
 
 def table(difference: float, n: int = 20) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """`softseg csa`."""
 
 import math
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -195,11 +196,11 @@ def _write(
         from softseg.csa.plot import plot_profile
 
         figure = plot_profile(along, sex=sex)
-    with signed(*tables, *([plot] if plot else []), **about) as temporary:
+    # All are written beside their places before the first is moved there.
+    with ExitStack() as stack:
         for path, table in tables.items():
+            temporary = stack.enter_context(signed(path, **about))
             # A file's name may hold bytes that are no text.
-            table.to_csv(
-                temporary[path], index=False, float_format="%.6g", errors="surrogateescape"
-            )
+            table.to_csv(temporary, index=False, float_format="%.6g", errors="surrogateescape")
         if figure is not None:
-            figure.savefig(temporary[plot], dpi=150)
+            figure.savefig(stack.enter_context(signed(plot, **about)), dpi=150)

@@ -1,6 +1,5 @@
 """`softseg fetch`."""
 
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -43,8 +42,9 @@ def fetch(
     from softseg import fetch as fetching
     from softseg.dataset.names import split_commas
     from softseg.events import form, tell
+    from softseg.provenance.records import now
 
-    since = time.time()
+    since = now()
     if dataset == "spine-generic":
         fetched = fetching.fetch_spine_generic(
             out,

@@ -11,12 +11,11 @@ import numpy as np
 import pandas as pd
 
 from softseg.dataset.index import Dataset
-from softseg.dataset.names import EXTENSIONS, sidecar_path, strip_extension
-from softseg.dataset.writing import describe_pipeline
+from softseg.dataset.names import EXTENSIONS, strip_extension
+from softseg.dataset.writing import describe_pipeline, generated_by
 from softseg.errors import InputError
 from softseg.files import remove_leftovers, replacing, write_json
-from softseg.provenance.records import generated_by
-from softseg.segmentation.engine import Model, Segmentation, segment
+from softseg.segmentation.engine import Model, Segmentation, segment_with_findings
 from softseg.volume import Volume
 
 NO_FOLDER = (".gz", ".img", ".hdr", ".mgz", ".mha", ".nrrd", ".csv", ".txt", ".json", ".png")
@@ -70,7 +69,7 @@ class Job:
     @property
     def record(self) -> Path:
         """The JSON file beside the mask."""
-        return sidecar_path(self.mask)
+        return self.mask.with_name(strip_extension(self.mask.name) + ".json")
 
     @property
     def uncertainty(self) -> Path:
@@ -243,7 +242,7 @@ def _status(outcome: object) -> str:
 
 
 def _segment(image: Volume, model: Model, options: Options) -> Segmentation:
-    return segment(
+    return segment_with_findings(
         image,
         weights=model,
         activation=options.activation,
@@ -274,8 +273,8 @@ def _record(job: Job, result: Segmentation, settings: dict) -> dict[str, Any]:
     return {
         "GeneratedBy": generated_by("segment", **settings),
         "Sources": [job.image.name],
-        "CordFound": result.cord_found,
-        "DoubtfulSlices": list(result.uncertain_slices),
+        "CordFound": result.findings.found,
+        "DoubtfulSlices": list(result.findings.doubtful_slices),
         "Note": result.note,
     }
 

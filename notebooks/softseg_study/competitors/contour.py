@@ -6,21 +6,24 @@ closed contour settle on the strongest intensity edge around it, neighbouring sl
 Where that edge lies depends on the contrast, which is the point of the comparison.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy import ndimage, signal
 
+from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.segmentation.locate import interpolate, track
 from softseg.volume import Volume
+from softseg_study.competitors.mask_files import write_masks
 
 POLARITY: dict[str, str] = {
     "DWI": "bright", "MT-on": "dark", "GRE-T1w": "bright", "T1w": "bright", "T2star": "dark",
     "T2w": "dark", "UNIT1": "bright", "STIR": "dark", "PSIR": "bright", "EPI": "dark", "b0": "dark",
 }  # fmt: skip
 """Whether the cord is brighter or darker than the fluid around it."""
-
 ANGLES = 48
 STEP_MM = 0.1
 
@@ -241,3 +244,49 @@ def _fill(
         edge = np.interp(angle, np.linspace(0, 2 * np.pi, ANGLES + 1), closed)
         soft[..., z] = np.clip(0.5 + (edge - np.hypot(away[..., 0], away[..., 1])) / pixel_mm, 0, 1)
     return soft
+
+
+NEAR = ContourSettings(rounds=1)
+"""A contour that starts in the middle of the cord has not far to go."""
+
+
+def follow_contours(
+    dataset: Dataset,
+    *,
+    subjects: list[str] | None = None,
+    method: str = "contour_following",
+    start: str | None = None,
+) -> pd.DataFrame:
+    """Run `follow_contour` on every image, with the polarity of its contrast, as hard masks.
+
+    Images of a contrast whose polarity is not known are left out.
+
+    Args:
+        dataset: Whose images to segment.
+        subjects: Participants; all by default.
+        method: Name of the derivative folder and in every table.
+        start: `FOLDER:ENDING` of masks whose middle the contour starts from (of their size it
+            knows nothing); where there is none the cord is searched in the image.
+
+    Returns:
+        As `write_masks`.
+    """
+    known = dataset.images[dataset.images["contrast"].isin(list(POLARITY))]
+    folder, _, ending = (start or "").partition(":")
+    starts: dict[Path, Path | None] = {}
+    for row in known.itertuples() if start else ():
+        session, run = (v if isinstance(v, str) else None for v in (row.session, row.run))
+        starts[Path(row.path)] = dataset.existing(
+            folder, row.subject, row.contrast, ending, session=session, run=run
+        )
+
+    def segment(image: Volume, contrast: str) -> Volume:
+        path = starts.get(image.path)
+        if path is None:
+            return follow_contour(image, polarity=POLARITY[contrast])
+        middle = Volume.load(path)
+        return follow_contour(image, polarity=POLARITY[contrast], start=middle, settings=NEAR)
+
+    return write_masks(
+        replace(dataset, images=known), method, segment, subjects=subjects, binarise=True
+    )

@@ -23,12 +23,11 @@ import numpy as np
 import pandas as pd
 
 from softseg.dataset.index import Dataset
-from softseg.dataset.names import strip_extension
 from softseg.dataset.writing import describe_pipeline
 from softseg.errors import InputError
 from softseg.files import write_json
 from softseg.volume import Volume
-from softseg_study.competitors.masks import write_mask
+from softseg_study.competitors.mask_files import write_mask
 
 HARD_TRUTHS = {
     "soft_bin": ("labels_softseg_bin", "desc-softseg_label-SC_seg"),
@@ -173,7 +172,7 @@ def import_nnunet(
         raise InputError(f"{predictions}: no predictions; run nnUNetv2_predict first")
     rows = []
     for path in masks:
-        case = strip_extension(path.name)
+        case = path.name.removesuffix(".nii.gz")
         if case not in known:
             raise InputError(f"{path}: no case of {exported}; predict that data set's imagesTs")
         subject, contrast = known[case]
@@ -202,7 +201,7 @@ def _rows(dataset: Dataset, people: Iterable[str], contrast: str | None = None):
 
 def _cases(dataset: Dataset, people: Sequence[str]) -> dict:
     """Case name → row of the data set's images; a name without spaces, as nnU-Net wants it."""
-    return {strip_extension(Path(row.path).name): row for row in _rows(dataset, people)}
+    return {Path(row.path).name.split(".nii")[0]: row for row in _rows(dataset, people)}
 
 
 def _truth(dataset: Dataset, row, truth: str) -> Path:
@@ -220,7 +219,7 @@ def _copy(source: Path | str, target: Path, dtype: type) -> None:
 
 
 def _probability(mask: Path, shape: tuple[int, ...]) -> np.ndarray:
-    path = mask.with_name(strip_extension(mask.name) + ".npz")
+    path = mask.with_name(mask.name.removesuffix(".nii.gz") + ".npz")
     if not path.exists():
         raise InputError(f"{path}: not there; predict with --save_probabilities")
     with np.load(path, allow_pickle=False) as content:

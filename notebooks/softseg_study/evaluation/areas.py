@@ -12,9 +12,44 @@ from softseg.csa.measure import MeasurementWarning, measure
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.volume import Volume
-from softseg_study.evaluation.tasks import Method, Task, find_tasks, read_mask, run_tasks
-from softseg_study.evaluation.treatments import MASKS, VARIANTS, Variant, binarised, zeroed
+from softseg_study.evaluation.image_masks import Method, Task, find_tasks, read_mask, run_tasks
 
+MASKS = ("soft", "binary")
+"""Values of tables' `mask` column: fractions as they are, or whether they exceed 0.5."""
+Variant = tuple[dict, Callable[[Volume], Volume]]
+"""Columns that name a way to treat a mask, and the treatment."""
+
+
+def binarised(mask: Volume, threshold: float = 0.5) -> Volume:
+    """1 where the fraction exceeds the threshold, else 0."""
+    return mask.like((mask.data > threshold).astype("float32"))
+
+
+def zeroed(mask: Volume, threshold: float) -> Volume:
+    """Values below the threshold dropped, the rest kept as they are."""
+    return mask.like(np.where(mask.data < threshold, 0, mask.data))
+
+
+def slice_normalised(mask: Volume) -> Volume:
+    """Every slice stretched to [0, 1], as the Spinal Cord Toolbox does before it sums.
+
+    A slice whose largest value is 0.8 is measured as if it reached 1: faint slices come out too
+    large.
+    """
+    low = mask.data.min(axis=(0, 1), keepdims=True)
+    span = mask.data.max(axis=(0, 1), keepdims=True) - low
+    return mask.like((mask.data - low) / np.where(span > 0, span, 1))
+
+
+def _as_it_is(mask: Volume) -> Volume:
+    return mask
+
+
+VARIANTS: dict[str, Variant] = {
+    "soft": ({"mask": "soft"}, _as_it_is),
+    "binary": ({"mask": "binary"}, binarised),
+    "slice-normalised": ({"mask": "slice-normalised"}, slice_normalised),
+}
 LEVELS = "labels:label-vertebrae_dseg"
 """One level file an image, the same for all methods: areas differ by the masks alone."""
 DISCS = "labels:label-discs_dlabel"
@@ -265,3 +300,40 @@ def _level_slices(task: Task, vertebrae: tuple[int, int] | None) -> int | None:
     with np.errstate(invalid="ignore", divide="ignore"):
         level = np.round(levels.sum(axis=(0, 1)) / marked)
     return int(((level >= vertebrae[0]) & (level <= vertebrae[1])).sum())
+
+
+def true_csa(
+    dataset: Dataset,
+    *,
+    vertebrae: tuple[int, int] | None = (2, 3),
+    subjects: Iterable[str] | None = None,
+    per_slice: bool = False,
+) -> pd.DataFrame:
+    """Exact areas of a phantom cohort, from `derivatives/truth/sub-XX/sub-XX_csa.csv`.
+
+    Args:
+        dataset: A cohort of `softseg.phantom.cohort`; any other gives an empty table.
+        vertebrae: First and last level averaged over; None for all slices.
+        subjects: Only these.
+        per_slice: Every slice instead of means.
+
+    Returns:
+        `subject`, `contrast`, `method` (`truth`), `area_mm2`, `n_slices`; with `per_slice` also
+        `slice`, `level` and no `n_slices`.
+    """
+    wanted = dataset.subjects if subjects is None else sorted(set(subjects))
+    folder = dataset.root / "derivatives" / "truth"
+    files = [p for s in wanted for p in sorted((folder / s).rglob(f"{s}*_csa.csv"))]
+    keys = ["subject", "contrast", "method"]
+    if not files:
+        return pd.DataFrame(columns=[*keys, "area_mm2", "n_slices"])
+    table = pd.concat([pd.read_csv(f) for f in files], ignore_index=True).assign(method="truth")
+    table = table[table["contrast"].isin(dataset.images["contrast"].unique())]
+    if per_slice:
+        return table
+    if "session" in table:
+        keys.insert(1, "session")
+    if vertebrae is not None:
+        table = table[table["level"].between(*vertebrae)]
+    areas = table.groupby(keys, sort=False, dropna=False)["area_mm2"]
+    return areas.agg(area_mm2="mean", n_slices="count").reset_index()

@@ -12,12 +12,12 @@ import pandas as pd
 from softseg.contrasts import CONTRASTS
 from softseg.dataset.index import Dataset
 from softseg.dataset.names import parse_method
-from softseg_study.evaluation.failures import count_failures
+from softseg_study.evaluation.overlap import count_failures
 from softseg_study.statistics.agreement import contrast_agreement, icc
 from softseg_study.statistics.comparison import compare_units
-from softseg_study.statistics.models import mixed_model
-from softseg_study.statistics.tracking import area_tracking
-from softseg_study.statistics.variability import csa_error, participant_means
+from softseg_study.statistics.mixed_model import mixed_model
+from softseg_study.statistics.summary import participant_means
+from softseg_study.statistics.variability import area_tracking, csa_error
 
 PROPOSAL = "soft_all"
 HEADLINE = (
@@ -130,7 +130,7 @@ def area_errors(csa_table: pd.DataFrame, truth: pd.DataFrame) -> tuple[pd.DataFr
         truth: From `true_csa`; empty for real data.
 
     Returns:
-        As `statistics.csa_error`, empty if there is no soft truth either, and the name.
+        As `csa_error`, empty if there is no soft truth either, and the name.
     """
     is_soft = csa_table["method"] == "labels_softseg"
     name = "true area" if len(truth) else "area of the soft truth"
@@ -196,7 +196,7 @@ def units_side_by_side(
     Six errors of one person go together: pooled, as in the paper, one person counts as six.
 
     Args:
-        errors: From `statistics.csa_error`.
+        errors: From `csa_error`.
         methods: Methods compared, those without errors are left out.
         value: Column compared.
         proposal: The method that all others are compared with.

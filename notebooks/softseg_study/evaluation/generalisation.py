@@ -9,9 +9,9 @@ import pandas as pd
 
 from softseg.batch import map_batch
 from softseg.dataset.index import Dataset
-from softseg.dataset.names import method_folder, parse_method
+from softseg.dataset.names import method_folder
 from softseg.volume import Volume
-from softseg_study.evaluation.areas import evaluate_profile
+from softseg_study.evaluation.areas import evaluate_profile, true_csa
 from softseg_study.evaluation.conditions import (
     CONDITIONS,
     REFERENCE_CONTRASTS,
@@ -19,50 +19,13 @@ from softseg_study.evaluation.conditions import (
     choose_conditions,
     write_condition,
 )
-from softseg_study.evaluation.failures import DICE_FLOOR
-from softseg_study.evaluation.folders import separate_seeds
-from softseg_study.evaluation.masks import evaluate_overlap
-from softseg_study.evaluation.truth import true_csa
+from softseg_study.evaluation.method_folders import CONTOUR, separate_seeds
+from softseg_study.evaluation.overlap import DICE_FLOOR, evaluate_overlap
 
-CONTOUR = "contour"
-"""The classical competitor, as a method beside weights."""
 _IMAGE = ["subject", "contrast", "method"]
 _AREAS = [
     "area_mm2", "truth_mm2", "error_percent", "slice_error_percent", "worst_slice", "covered",
 ]  # fmt: skip
-
-
-def method_sources(
-    models: Path | str,
-    names: Iterable[str],
-    *,
-    seeds: int = 0,
-    shipped: Iterable[str] = (),
-    contour: bool = True,
-) -> dict[str, Path | str]:
-    """Which methods can be applied here: models of a run, weights that ship, the contour follower.
-
-    Args:
-        models: Folder of a run's models, one `<name>_seed-<n>` for each training.
-        names: Models wanted.
-        seeds: At most so many trainings of each, the first; 0 for all.
-        shipped: Names of weights of the package; those that are not there are left out.
-        contour: Whether the contour follower takes part.
-
-    Returns:
-        Folder below `derivatives` → weights or `CONTOUR`, as `run_conditions` takes it.
-    """
-    from softseg.network.weights import available_weights
-
-    found: dict[str, Path | str] = {}
-    for name in names:
-        folders = sorted(
-            (f for f in Path(models).glob(f"{name}_seed-*") if f.is_dir()),
-            key=lambda f: int(parse_method(f.name)[1]),
-        )
-        found |= {folder.name: folder for folder in folders[: seeds or None]}
-    found |= {name: name for name in shipped if name in available_weights()}
-    return found | ({CONTOUR: CONTOUR} if contour else {})
 
 
 def apply_method(dataset: Dataset, name: str, source: Path | str) -> None:
@@ -89,7 +52,7 @@ def cord_polarity(contrast: str) -> str:
         ('dark', 'bright')
     """
     from softseg.phantom.signal import tissue_signal
-    from softseg_study.competitors import POLARITY
+    from softseg_study.competitors.contour import POLARITY
 
     if contrast in POLARITY or contrast == "MT-off":  # brighter than MT-on, but as dark in fluid
         return POLARITY.get(contrast, "dark")
@@ -98,7 +61,8 @@ def cord_polarity(contrast: str) -> str:
 
 
 def _follow_contours(dataset: Dataset, name: str) -> None:
-    from softseg_study import competitors
+    from softseg_study.competitors.contour import follow_contour
+    from softseg_study.competitors.mask_files import write_masks
 
     missing = {
         row.subject
@@ -107,12 +71,10 @@ def _follow_contours(dataset: Dataset, name: str) -> None:
         is None
     }
     if missing:
-        competitors.write_masks(
+        write_masks(
             dataset,
             name,
-            lambda image, contrast: competitors.follow_contour(
-                image, polarity=cord_polarity(contrast)
-            ),
+            lambda image, contrast: follow_contour(image, polarity=cord_polarity(contrast)),
             subjects=sorted(missing),
             binarise=True,
         )
@@ -254,7 +216,7 @@ def worst_cases(
 
     Returns:
         Mappings with `title`, `image`, `masks` (the truth's first) and `z`, the slice with the
-        largest error (None where the mask has none), as `softseg_study.figures.Case` takes them. An
+        largest error (None where the mask has none), as `Case` takes them. An
         image without any overlap is worse than any error.
     """
     own = table[table["method"] == method].assign(

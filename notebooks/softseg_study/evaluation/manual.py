@@ -17,7 +17,7 @@ from softseg.dataset.names import strip_extension
 from softseg.masks import FAINT
 from softseg.metrics.volumes import dice
 from softseg.volume import Volume
-from softseg_study.evaluation.tasks import Method, Task, find_tasks, read_mask
+from softseg_study.evaluation.image_masks import Method, Task, find_tasks, read_mask
 
 MANUAL = "labels:label-SC_seg"
 MANUAL_COLUMNS = [

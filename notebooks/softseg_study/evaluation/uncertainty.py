@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -11,11 +11,8 @@ from scipy import stats
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.volume import WORKING, Volume
-from softseg_study.evaluation.tasks import Task, find_tasks, read_mask, run_tasks
-from softseg_study.statistics.variability import summarise
-
-if TYPE_CHECKING:
-    from softseg.segmentation.engine import Segmentation
+from softseg_study.evaluation.image_masks import Task, find_tasks, read_mask, run_tasks
+from softseg_study.statistics.summary import summarise
 
 EDGE = (0.05, 0.95)
 """Predictions between these are soft."""
@@ -29,9 +26,16 @@ MEASURES = (
 )
 
 
+class Uncertain(Protocol):
+    """What `softseg.segmentation.segment_with_findings` returns."""
+
+    soft: Volume
+    uncertainty: Volume | None
+
+
 def evaluate_uncertainty(
     dataset: Dataset,
-    methods: "Mapping[str, Callable[[Volume], Segmentation]]",
+    methods: Mapping[str, Callable[[Volume], Uncertain]],
     truth: str = "truth",
     *,
     subjects: Iterable[str] | None = None,
@@ -44,7 +48,7 @@ def evaluate_uncertainty(
 
     Args:
         dataset: Its images are segmented.
-        methods: Name → a function as `segment` with its weights and `uncertainty=True`.
+        methods: Name → a function from an image to its mask and uncertainty.
         truth: `FOLDER` or `FOLDER:ENDING` of the true fractions.
         subjects: Only these.
         jobs: Processes.
@@ -63,7 +67,7 @@ def evaluate_uncertainty(
     return pd.DataFrame(rows, columns=columns)
 
 
-def _rows(task: Task, *, methods: "Mapping[str, Callable[[Volume], Segmentation]]") -> list[dict]:
+def _rows(task: Task, *, methods: Mapping[str, Callable[[Volume], Uncertain]]) -> list[dict]:
     rows = []
     for method, segment in methods.items():
         row = task.keys | {"method": method}
@@ -74,7 +78,7 @@ def _rows(task: Task, *, methods: "Mapping[str, Callable[[Volume], Segmentation]
     return rows
 
 
-def _compare(segment: "Callable[[Volume], Segmentation]", task: Task) -> dict[str, object]:
+def _compare(segment: Callable[[Volume], Uncertain], task: Task) -> dict[str, object]:
     if task.extra["truth"] is None:
         return {"status": "no reference"}
     truth = read_mask(task.extra["truth"], task.image)

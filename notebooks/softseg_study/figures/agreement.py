@@ -18,8 +18,8 @@ from softseg_study.figures.style import (
     method_title,
     new_figure,
 )
+from softseg_study.sentences.common import say_number
 from softseg_study.statistics.agreement import bland_altman
-from softseg_study.statistics.wording import say_number
 
 AREA = "area (mm²)"
 

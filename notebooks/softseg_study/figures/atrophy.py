@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
-from softseg_study.figures.differences import empty_figure
+from softseg_study.figures.ablation import empty_figure
 from softseg_study.figures.style import (
     GREY,
     method_colors,

@@ -20,7 +20,7 @@ from softseg_study.figures.style import (
     method_title,
     new_figure,
 )
-from softseg_study.statistics.variability import summarise
+from softseg_study.statistics.summary import summarise
 
 
 def reliability_curve(calibration: pd.DataFrame, *, band: str | None = None) -> Figure:

@@ -24,7 +24,7 @@ from softseg.csa.plot import level_name
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.volume import WORKING, Volume
-from softseg_study.evaluation.person import read_person
+from softseg_study.evaluation.participant import read_person
 from softseg_study.figures.style import contrast_color, contrast_order, contrast_title
 
 SOFT, HARD = (0x44, 0xDD, 0x77), (0xEE, 0x88, 0x66)

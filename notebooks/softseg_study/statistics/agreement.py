@@ -219,3 +219,55 @@ def _absolute_interval(
     low = n * (between - upper * error) / (upper * rest + n * between)
     high = n * (lower * between - error) / (rest + n * lower * between)
     return low, high
+
+
+COLUMNS = (
+    "method", "n", "n_contrasts", "icc", "ci_low", "ci_high", "consistency", "widest_gap_mm2",
+    "smallest_in", "largest_in",
+)  # fmt: skip
+
+
+def contrast_reliability(csa_table: pd.DataFrame, *, value: str = "area_mm2") -> pd.DataFrame:
+    """Intraclass correlations over contrasts, and the two contrasts that lie furthest apart.
+
+    `icc` is ICC(2,1) of Shrout and Fleiss 1979 (doi:10.1037/0033-2909.86.2.420), where a bias
+    between contrasts counts; `consistency` is ICC(3,1), where it does not. A large gap between
+    the two says that contrasts rank people alike and differ by a shift.
+
+    Args:
+        csa_table: `subject`, `contrast`, `method` and `value`, one row an image and method.
+        value: Column measured.
+
+    Returns:
+        One row a method: `method`, `n` (people with every contrast), `n_contrasts`, `icc` with
+        `ci_low` and `ci_high`, `consistency`, `widest_gap_mm2` (between the means of two contrasts
+        over those people), `smallest_in`, `largest_in` (which two); `nan` where fewer than two
+        people have two contrasts.
+
+    Example:
+        >>> table = pd.DataFrame({"method": "hard", "subject": ["a", "a", "b", "b", "c", "c"],
+        ...     "contrast": ["T1w", "T2w"] * 3, "area_mm2": [60, 66, 70, 76, 80, 86]})
+        >>> contrast_reliability(table).loc[0, ["consistency", "widest_gap_mm2"]].tolist()
+        [1.0, 6.0]
+    """
+    rows = []
+    for method, part in csa_table.groupby("method", sort=False, observed=True):
+        wide = part.pivot_table(index="subject", columns="contrast", values=value, sort=False)
+        wide = wide.dropna()
+        n, k = wide.shape
+        row = dict.fromkeys(COLUMNS, np.nan) | {"method": method, "n": n, "n_contrasts": k}
+        if n >= 2 and k >= 2:
+            means = wide.mean()
+            tidy = wide.melt(ignore_index=False, value_name=value).reset_index()
+            # Areas may agree to the last digit, and then there is nothing to divide by.
+            with np.errstate(divide="ignore", invalid="ignore"):
+                found = icc(tidy, value).set_index("kind")
+            row |= {name: found.loc["ICC(2,1)", name] for name in ("icc", "ci_low", "ci_high")}
+            row |= {
+                "consistency": found.loc["ICC(3,1)", "icc"],
+                "widest_gap_mm2": float(np.ptp(means)),
+                "smallest_in": means.idxmin(),
+                "largest_in": means.idxmax(),
+            }
+        rows.append(row)
+    return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from softseg_study.statistics.intervals import bootstrap_interval
-from softseg_study.statistics.variability import participant_means
+from softseg_study.statistics.summary import bootstrap_interval, participant_means
 
 ALPHA = 0.05
 CORRECTIONS = ("holm", "bonferroni", "none")

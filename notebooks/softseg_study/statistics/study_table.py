@@ -9,8 +9,14 @@ import pandas as pd
 from scipy import stats
 
 from softseg_study.statistics.atrophy import rescan_share
-from softseg_study.statistics.components import DESIGNS, Components, components_of
-from softseg_study.statistics.studies import MOST_SIMULATED, simulated_power, size_of_effect
+from softseg_study.statistics.studies import (
+    DESIGNS,
+    MOST_SIMULATED,
+    Components,
+    components_of,
+    simulated_power,
+    size_of_effect,
+)
 
 PAIRS = {
     "cross-sectional": tuple(list(DESIGNS)[:3]),

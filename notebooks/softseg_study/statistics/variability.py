@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-
-from softseg_study.statistics.intervals import bootstrap_interval
+from scipy import stats
 
 
 def contrast_variability(
@@ -108,66 +107,6 @@ def csa_error(
     return errors[[*keys, value, *columns]]
 
 
-def summarise(
-    table: pd.DataFrame,
-    value: str,
-    *,
-    by: Sequence[str] = ("method",),
-    unit: str = "subject",
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Mean, SD and interval of a value over participants, for each group.
-
-    Rows of one participant (contrasts) are averaged first: the participant is the unit that was
-    sampled, and the SD and the interval are over participants.
-
-    Args:
-        table: Columns `value`, `unit` and those of `by`.
-        value: Column summarised.
-        by: Columns that form the groups.
-        unit: Column whose values are independent of one another.
-        seed: For the bootstrap.
-
-    Returns:
-        One row a group in order of appearance: the columns of `by`, `n` (participants), `mean`,
-        `sd`, `median`, `ci_low`, `ci_high` (95 % of the mean).
-    """
-    rows = []
-    means = participant_means(table, value, by=by, unit=unit)
-    for key, group in means.groupby(list(by), sort=False, observed=True, dropna=False):
-        values = group[value].to_numpy(float)
-        low, high = bootstrap_interval(values, seed=seed)
-        rows.append(
-            dict(zip(by, key, strict=True))
-            | {
-                "n": values.size,
-                "mean": values.mean(),
-                "sd": values.std(ddof=1) if values.size > 1 else np.nan,
-                "median": np.median(values),
-                "ci_low": low,
-                "ci_high": high,
-            }
-        )
-    columns = [*by, "n", "mean", "sd", "median", "ci_low", "ci_high"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def participant_means(
-    table: pd.DataFrame,
-    value: str,
-    *,
-    by: Sequence[str] = ("method",),
-    unit: str | Sequence[str] = "subject",
-) -> pd.DataFrame:
-    """One value per group and participant: the mean over whatever else the rows differ in."""
-    unit = [unit] if isinstance(unit, str) else list(unit)
-    keys = [*by, *[u for u in unit if u not in by]]
-    known = table.dropna(subset=[value])
-    return known.groupby(keys, sort=False, observed=True, dropna=False, as_index=False)[
-        value
-    ].mean()
-
-
 def complete_cases(
     table: pd.DataFrame, *, value: str = "area_mm2", by: Sequence[str] = ()
 ) -> pd.DataFrame:
@@ -206,3 +145,51 @@ def select_rows(table: pd.DataFrame, keys: Sequence[str], value: str) -> pd.Data
             f"{', '.join(others) or 'none'})"
         )
     return rows
+
+
+def area_tracking(
+    csa_table: pd.DataFrame, truth: pd.DataFrame, *, by: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Slope and correlation of measured areas on true ones, over people.
+
+    Areas of one person are averaged over contrasts (and over whatever else rows differ in), since
+    the person is the unit. A slope of 1 follows the truth; 0 is one area for everybody.
+
+    Args:
+        csa_table: Columns `subject`, `contrast`, `method`, `area_mm2` and those of `by`.
+        truth: True areas as `true_csa` gives them.
+        by: Columns that tell repeated rows of an image apart, for example `("seed",)`; they are
+            averaged over.
+
+    Returns:
+        One row a method: `method`, `n` (people), `slope` with its 95 % interval `ci_low`, `ci_high`
+        (`nan` below three people), `correlation` (Pearson), `sd_mm2` and `true_sd_mm2` between
+        people.
+
+    Example:
+        >>> people = [f"sub-{i}" for i in range(4)]
+        >>> truth = pd.DataFrame({"subject": people, "contrast": "T2w", "method": "truth",
+        ...     "area_mm2": [60.0, 70, 75, 80]})
+        >>> half = truth.assign(method="half", area_mm2=35 + truth["area_mm2"] / 2)
+        >>> area_tracking(half, truth)[["method", "n", "slope", "correlation"]].round(2)
+          method  n  slope  correlation
+        0   half  4    0.5          1.0
+    """
+    errors = csa_error(csa_table, truth, by=list(by))
+    keys = ["method", "subject"]
+    means = errors.groupby(keys, sort=False)[["area_mm2", "truth_mm2"]].mean().reset_index()
+    rows = []
+    for method, people in means.groupby("method", sort=False):
+        n = len(people)
+        row = {"method": method, "n": n} | dict.fromkeys(_FITTED, np.nan)
+        if n > 2:
+            line = stats.linregress(people["truth_mm2"], people["area_mm2"])
+            reach = stats.t.ppf(0.975, n - 2) * line.stderr
+            ends = (line.slope - reach, line.slope + reach)
+            row |= dict(zip(_FITTED, (line.slope, *ends, line.rvalue), strict=True))
+        row |= {"sd_mm2": people["area_mm2"].std(), "true_sd_mm2": people["truth_mm2"].std()}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+_FITTED = ("slope", "ci_low", "ci_high", "correlation")

@@ -1,18 +1,18 @@
-"""The doubt that a prediction leaves one in, and what each loss should make of it."""
+"""What each loss should make of uncertain voxels, and what the networks trained with it do."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from softseg.dataset.index import Dataset
-from softseg.errors import InputError
 from softseg.metrics.calibration import pool_calibration
-from softseg_study.evaluation.folders import separate_seeds
-from softseg_study.evaluation.masks import REFERENCE, evaluate_calibration, read_on_grid
-from softseg_study.evaluation.soft_values import seed_folders
-from softseg_study.evaluation.tasks import Method, Task, find_tasks, read_mask, run_tasks
+from softseg_study.evaluation.calibration import (
+    SCATTER_COLUMNS,
+    evaluate_calibration,
+    evaluate_scatter,
+)
+from softseg_study.evaluation.method_folders import seed_folders, separate_seeds
 from softseg_study.statistics.loss_bias import LOSS_VALUES, best_prediction, best_prediction_for
 
 LOSS_MODELS = {
@@ -23,49 +23,6 @@ LOSS_MODELS = {
     "dice_cross_entropy": "soft_all_dice_cross_entropy",
 }
 """Loss → the model of `notebooks/scales/grid.yml` that differs from the proposal by it alone."""
-
-SCATTER_COLUMNS = [
-    "subject",
-    "session",
-    "contrast",
-    "method",
-    "low",
-    "high",
-    "reference",
-    "n_voxels",
-]
-
-
-def evaluate_scatter(
-    dataset: Dataset,
-    methods: Mapping[str, Method],
-    reference: str = "labels_softseg",
-    *,
-    n_bins: int = 20,
-    subjects: Iterable[str] | None = None,
-    jobs: int = 1,
-) -> pd.DataFrame:
-    """How the reference's values scatter where a method predicts one value.
-
-    That scatter is the doubt in which the method's prediction leaves one, and what
-    `answers_in_doubt` needs.
-
-    Args:
-        dataset: Its images are evaluated.
-        methods: As in `evaluate_overlap`.
-        reference: `FOLDER` or `FOLDER:ENDING` of what a network learnt, or of the truth.
-        n_bins: Bins of equal width, of predictions and of reference values.
-        subjects: Only these.
-        jobs: Processes.
-
-    Returns:
-        `subject`, `session`, `contrast`, `method`, `low` and `high` (of the prediction),
-        `reference` (value in steps of 1 / `n_bins`), `n_voxels`; pairs that do not occur, and
-        images without either mask, have no rows.
-    """
-    tasks = find_tasks(dataset, methods, subjects=subjects, extra={REFERENCE: reference})
-    rows = run_tasks(partial(_scatter_rows, n_bins=n_bins), tasks, jobs=jobs)
-    return pd.DataFrame(rows, columns=SCATTER_COLUMNS)
 
 
 def evaluate_losses(
@@ -119,32 +76,6 @@ def evaluate_doubt(
     return pd.DataFrame(columns=SCATTER_COLUMNS)
 
 
-def _scatter_rows(task: Task, *, n_bins: int) -> list[dict]:
-    path, rows = task.extra[REFERENCE], []
-    for method, source in task.sources.items():
-        if source is None or path is None:
-            continue
-        try:
-            reference = read_mask(path, task.image)
-            mask = read_on_grid(source, task, reference)
-        except InputError:  # `evaluate_calibration` says what was wrong
-            continue
-        counts = _joint_counts(mask.data, reference.data, n_bins)
-        for i, j in np.argwhere(counts):
-            row = task.keys | {"method": method, "low": i / n_bins, "high": (i + 1) / n_bins}
-            rows.append(row | {"reference": j / n_bins, "n_voxels": int(counts[i, j])})
-    return rows
-
-
-def _joint_counts(prediction: np.ndarray, reference: np.ndarray, n_bins: int) -> np.ndarray:
-    """`(n_bins, n_bins + 1)` voxels by predicted bin and nearest reference value."""
-    counted = (prediction > 0) | (reference > 0)
-    predicted = np.minimum((prediction[counted] * n_bins).astype(int), n_bins - 1)
-    nearest = np.rint(reference[counted] * n_bins).astype(int)
-    flat = np.bincount(predicted * (n_bins + 1) + nearest, minlength=n_bins * (n_bins + 1))
-    return flat.reshape(n_bins, n_bins + 1)
-
-
 def answers_in_doubt(
     scatter: pd.DataFrame, loss: str = "adaptive_wing", *, by: Sequence[str] = ("contrast",)
 ) -> pd.DataFrame:
@@ -152,7 +83,7 @@ def answers_in_doubt(
 
     Args:
         scatter: From `evaluate_scatter`, one method.
-        loss: A key of `softseg_study.statistics.loss_bias.LOSS_VALUES`.
+        loss: A key of `LOSS_VALUES`.
         by: Within what the doubt is taken; an image tells its contrast.
 
     Returns:
@@ -210,7 +141,7 @@ def expected_biases(scatter: pd.DataFrame) -> dict[str, float]:
 def answer_curves(
     probability: np.ndarray, doubt: pd.DataFrame, *, loss: str = "adaptive_wing"
 ) -> dict[str, np.ndarray]:
-    """Best answers for `figures.prediction_under_doubt`: in theory, and for measured doubt.
+    """Best answers for `prediction_under_doubt`: in theory, and for measured doubt.
 
     Args:
         probability: `(n,)`, 0 to 1.

@@ -13,10 +13,8 @@ from softseg.volume import WORKING, Volume
 
 Method = str | Callable[[Path], Volume]
 """A folder below `derivatives`, `FOLDER:ENDING`, or a function from an image's path to a mask."""
-
 Source = Path | Callable[[Path], Volume]
 """Where one mask comes from."""
-
 SOFT_ENDING = "label-SC_softseg"
 ENDINGS = (SOFT_ENDING, "desc-softseg_label-SC_seg", "label-SC_seg")
 """What a method's masks may be called, the first that is there counts."""

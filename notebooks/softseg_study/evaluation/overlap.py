@@ -1,17 +1,57 @@
-"""How well every method's masks agree with a reference's, and what their soft values mean."""
+"""How well every method's masks agree with a reference's, and which are no segmentation at all."""
 
-from collections.abc import Iterable, Mapping
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
-from softseg.metrics.calibration import calibration_table
 from softseg.metrics.surfaces import overlap
 from softseg.volume import Volume
-from softseg_study.evaluation.tasks import Method, Source, Task, find_tasks, read_mask, run_tasks
+from softseg_study.evaluation.image_masks import (
+    Method,
+    Source,
+    Task,
+    find_tasks,
+    read_mask,
+    run_tasks,
+)
+
+DICE_FLOOR = 0.5
+"""Below this overlap a mask is somewhere else."""
+
+
+def count_failures(
+    overlap: pd.DataFrame, *, by: Sequence[str] = ("method",), dice_below: float = DICE_FLOOR
+) -> pd.DataFrame:
+    """Images of each group without a usable mask: missing, empty, unreadable or beside the cord.
+
+    Args:
+        overlap: From `evaluate_overlap`; images without a reference are not counted.
+        by: Columns that form the groups.
+        dice_below: A mask with less overlap has failed.
+
+    Returns:
+        The columns of `by`, `images`, `failures`, `missing` (of them without any mask), `share`.
+
+    Example:
+        >>> table = pd.DataFrame({"method": "m", "dice": [0.9, 0.2, None],
+        ...     "status": ["ok", "ok", "no mask"]})
+        >>> count_failures(table)
+          method  images  failures  missing     share
+        0      m       3         2        1  0.666667
+    """
+    known = overlap[overlap["status"] != "no reference"]
+    missing = known["status"] == "no mask"
+    failed = (known["status"] != "ok") | ~(known["dice"] >= dice_below)
+    groups = known.assign(failures=failed, missing=missing).groupby(
+        list(by), sort=False, observed=True, dropna=False
+    )
+    counts = groups.agg(
+        images=("status", "size"), failures=("failures", "sum"), missing=("missing", "sum")
+    ).reset_index()
+    return counts.assign(share=counts["failures"] / counts["images"])
+
 
 REFERENCE = "reference"
 
@@ -50,36 +90,6 @@ def evaluate_overlap(
     return pd.DataFrame(rows, columns=columns)
 
 
-def evaluate_calibration(
-    dataset: Dataset,
-    methods: Mapping[str, Method],
-    truth: str = "truth",
-    *,
-    n_bins: int = 10,
-    subjects: Iterable[str] | None = None,
-    jobs: int = 1,
-) -> pd.DataFrame:
-    """Calibration table of every mask against true fractions, ready for `pool_calibration`.
-
-    Args:
-        dataset: Its images are evaluated.
-        methods: As in `evaluate_overlap`.
-        truth: `FOLDER` or `FOLDER:ENDING` of the true fractions.
-        n_bins: Bins of equal width.
-        subjects: Only these.
-        jobs: Processes; the table does not depend on it.
-
-    Returns:
-        `subject`, `session`, `contrast`, `method`, the columns of `calibration_table` and `status`
-        (`ok`, `no mask`, `no reference`, or what was wrong); an image that is not `ok` keeps its
-        bins, without a voxel.
-    """
-    tasks = find_tasks(dataset, methods, subjects=subjects, extra={REFERENCE: truth})
-    rows = run_tasks(partial(_calibration_rows, n_bins=n_bins), tasks, jobs=jobs)
-    columns = ["subject", "session", "contrast", "method", *_no_voxels(n_bins).columns, "status"]
-    return pd.DataFrame(rows, columns=columns)
-
-
 def _overlap_rows(task: Task) -> list[dict]:
     path = task.extra[REFERENCE]
     reference = None if path is None else read_mask(path, task.image)
@@ -98,31 +108,6 @@ def _overlap_rows(task: Task) -> list[dict]:
         found = overlap(mask.data, reference.data, reference.spacing_mm)
         rows.append(row | found | {"status": status})
     return rows
-
-
-def _calibration_rows(task: Task, *, n_bins: int) -> list[dict]:
-    rows = []
-    for method, source in task.sources.items():
-        try:
-            table, status = _calibrate(source, task, n_bins)
-        except InputError as error:
-            table, status = _no_voxels(n_bins), str(error)
-        named = task.keys | {"method": method}
-        rows += [named | row | {"status": status} for row in table.to_dict("records")]
-    return rows
-
-
-def _calibrate(source: Source | None, task: Task, n_bins: int) -> tuple[pd.DataFrame, str]:
-    path = task.extra[REFERENCE]
-    if source is None or path is None:
-        return _no_voxels(n_bins), "no mask" if source is None else "no reference"
-    truth = read_mask(path, task.image)
-    mask = read_on_grid(source, task, truth)
-    return calibration_table(mask.data, truth.data, n_bins=n_bins), "ok"
-
-
-def _no_voxels(n_bins: int) -> pd.DataFrame:
-    return calibration_table(np.zeros(0), np.zeros(0), n_bins=n_bins)
 
 
 def read_on_grid(source: Source, task: Task, reference: Volume) -> Volume:

@@ -11,9 +11,8 @@ from softseg.contrasts import CONTRASTS
 from softseg.dataset.index import Dataset
 from softseg.dataset.names import method_folder, strip_extension
 from softseg.volume import Volume
-from softseg_study.evaluation.failures import DICE_FLOOR
-from softseg_study.evaluation.folders import separate_seeds
 from softseg_study.evaluation.generalisation import apply_method
+from softseg_study.evaluation.image_masks import find_tasks
 from softseg_study.evaluation.manual import (
     MANUAL,
     MANUAL_COLUMNS,
@@ -21,8 +20,8 @@ from softseg_study.evaluation.manual import (
     evaluate_manual,
     evaluate_pairs,
 )
-from softseg_study.evaluation.tasks import find_tasks
-from softseg_study.statistics.wording import say_count
+from softseg_study.evaluation.method_folders import separate_seeds
+from softseg_study.evaluation.overlap import DICE_FLOOR
 
 DRAWN = ("T1w", "T2w", "T2star")
 """Contrasts whose masks somebody has drawn; those of the other contrasts come from tools."""
@@ -190,29 +189,6 @@ def summarise_real(scores: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=REAL_COLUMNS)
 
 
-def say_real(summary: pd.DataFrame, method: str) -> str:
-    """One or two sentences on a method on real images, or that there are none.
-
-    Args:
-        summary: From `summarise_real`.
-        method: Which method.
-    """
-    rows = summary[summary["method"] == method]
-    if rows.empty or not rows["images"].iloc[0]:
-        return "No real image with a manual mask was at hand."
-    row = rows.iloc[0]
-    text = (
-        f"On {say_count(row['images'], 'real image', 'real images')} of {say_count(row['people'])} "
-        f"{method} reaches a Dice of {row['dice']:.2f} (mean by person; worst image "
-        f"{row['worst_dice']:.2f})"
-    )
-    others = summary[(summary["method"] != method) & (summary["images"] > 0)]
-    if others.empty:
-        return f"{text}."
-    best = others.loc[others["dice"].idxmax()]
-    return f"{text}; the best of the others is {best['method']} with {best['dice']:.2f}."
-
-
 def worst_images(
     scores: pd.DataFrame, folder: Path | str, method: str, *, count: int = 8
 ) -> list[dict]:
@@ -225,7 +201,7 @@ def worst_images(
         count: At most so many.
 
     Returns:
-        Mappings with `title`, `image` and `masks`, as `softseg_study.figures.Case` takes them.
+        Mappings with `title`, `image` and `masks`, as `Case` takes them.
     """
     own = scores[scores["method"] == method].sort_values("dice").head(count)
     found = []

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from softseg_study.evaluation.ablation import EXPECTED, chain
-from softseg_study.statistics.wording import say_count, say_names, say_number, say_p
+from softseg_study.sentences.common import say_count, say_names, say_number, say_p
 
 UNITS = {"sd_mm2": " mm²", "absolute_error_mm2": " mm²", "error_mm2": " mm²", "slope": ""}
 NAMES = {
@@ -136,7 +136,7 @@ def say_answer(comparisons: pd.DataFrame) -> str:
     luck of a training; the largest of its changes is named.
 
     Args:
-        comparisons: From `ablation.compare_factors`.
+        comparisons: From `compare_factors`.
 
     Example:
         >>> rows = {"factor": ["truth", "loss"], "method_a": ["hard_all", "soft_all_dice"],
@@ -194,7 +194,7 @@ def say_budget(budget: pd.DataFrame, *, one: str = "soft_all") -> str:
     Seconds are left to the table of times: they depend on what else the machine did.
 
     Args:
-        budget: From `factors.training_budget`.
+        budget: From `training_budget`.
         one: The method of one model.
 
     Example:
@@ -236,7 +236,7 @@ def say_contrasts(learning: pd.DataFrame) -> str:
     """What happens in contrasts that a network has never seen, by how many it learnt from.
 
     Args:
-        learning: From `ablation.contrasts_learnt`.
+        learning: From `contrasts_learnt`.
     """
     value = "absolute_error_mm2" if "absolute_error_mm2" in learning else "sd_mm2"
     name = "absolute error" if value == "absolute_error_mm2" else "SD over contrasts"

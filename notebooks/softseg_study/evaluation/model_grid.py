@@ -15,7 +15,6 @@ from softseg_study.evaluation.comparison import PROPOSAL
 
 Factors = Mapping[str, Mapping[str, str]]
 """Factor → variant → the method that it differs from in this factor alone."""
-
 _LOSSES = (
     "soft_dice|dice_cross_entropy|dice|mean_squared_error|mean_absolute_error|smooth_l1|"
     "focal|tversky|adaptive_wing_weighted"

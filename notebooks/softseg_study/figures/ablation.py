@@ -26,7 +26,7 @@ def ablation_forest(
     the pair: two trainings of one setting differ as much in one case of twenty.
 
     Args:
-        comparisons: From `evaluation.ablation.compare_factors`.
+        comparisons: From `compare_factors`.
         measures: Measure → axis label; those without rows are left out.
 
     Returns:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from softseg.dataset.index import Dataset
 from softseg.volume import Volume
-from softseg_study.evaluation.tasks import find_tasks, read_mask
+from softseg_study.evaluation.image_masks import find_tasks, read_mask
 
 
 def read_person(

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from softseg_study.evaluation.soft_values import resolution_spread
-from softseg_study.evaluation.treatments import MASKS
+from softseg_study.evaluation.areas import MASKS
+from softseg_study.evaluation.soft_measures import resolution_spread
+from softseg_study.sentences.common import say_count, say_number, say_range
+from softseg_study.sentences.comparison import say_comparison
 from softseg_study.statistics.comparison import compare_methods
-from softseg_study.statistics.variability import summarise
-from softseg_study.statistics.wording import say_comparison, say_count, say_number, say_range
+from softseg_study.statistics.summary import summarise
 
 NO_TRUTH = "These data have no true fractions of cord, so that this cannot be said here."
 
@@ -110,7 +111,7 @@ def say_expected(biases: Mapping[str, float], loss: str = "adaptive_wing") -> st
     """One sentence on the bias that follows from measured doubt.
 
     Args:
-        biases: From `scatter.expected_biases`.
+        biases: From `expected_biases`.
         loss: Which one.
 
     Example:

@@ -1,8 +1,9 @@
-"""The book in one picture: six contrasts, six hard areas, one soft area."""
+"""How the soft ground truth comes about: raters, registration, six masks and their average."""
 
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import MaxNLocator
@@ -16,7 +17,84 @@ from softseg_study.figures.style import (
     contrast_order,
     contrast_title,
     new_figure,
+    spread_points,
 )
+
+
+def raters_against_published(areas: pd.DataFrame, compared: pd.DataFrame) -> Figure:
+    """Areas of the phantom's hard masks by contrast, beside mean ± SD of published ones.
+
+    Args:
+        areas: From `softseg_study.phantom.calibration.rated_areas`.
+        compared: From `softseg_study.phantom.calibration.compare_with_published`.
+    """
+    figure, axes = new_figure(height_in=3.4)
+    ax = axes[0, 0]
+    first = areas[areas["scan"] == 0]
+    names = contrast_order(first["contrast"])
+    for x, name in enumerate(names):
+        values = first.loc[first["contrast"] == name, "area_mm2"].dropna().to_numpy()
+        ax.plot(
+            x - 0.15 + spread_points(values.size, 0.12), values, "o", markersize=3,
+            color=contrast_color(name), alpha=0.6, markeredgewidth=0,
+        )  # fmt: skip
+        ours, theirs = compared.loc[name, ["mean_mm2", "sd_mm2"]], compared.loc[name]
+        ax.errorbar(x - 0.15, ours["mean_mm2"], ours["sd_mm2"], fmt="_", color=DARK, capsize=3)
+        ax.errorbar(
+            x + 0.2, theirs["published_mean_mm2"], theirs["published_sd_mm2"], fmt="D",
+            markersize=5, color=GREY, capsize=3, label="published mean ± SD" if x == 0 else None,
+        )  # fmt: skip
+    truth = first.drop_duplicates("subject")["true_mm2"].mean()
+    ax.axhline(truth, color=DARK, linestyle=(0, (4, 3)), linewidth=1, label="true mean (phantom)")
+    ax.set_xticks(np.arange(len(names)), [contrast_title(name) for name in names])
+    count = first["subject"].nunique()
+    ax.set_ylabel(f"area of hard masks, C2–C3 (mm²), n = {count}")
+    ax.legend(loc="upper center", ncols=2, bbox_to_anchor=(0.5, 1.16))
+    ax.grid(axis="y")
+    return figure
+
+
+def registration_shifts(slices: pd.DataFrame) -> Figure:
+    """Shift of every slice along the cord, right-left and back-front, and its size per contrast.
+
+    Args:
+        slices: Slice-wise report of the soft truth: `contrast`, `z_mm`, `shift_x_mm`,
+            `shift_y_mm`, `registered`, and `subject` where there are several people.
+    """
+    known = slices[slices["registered"].astype(bool)] if "registered" in slices else slices
+    if "subject" not in known:
+        known = known.assign(subject="one")
+    contrasts = contrast_order(known["contrast"])
+    figure, axes = new_figure(1, 3, height_in=3.9, gridspec_kw={"width_ratios": [1, 1, 1.5]})
+    for ax, column, title in zip(
+        axes[0], ("shift_x_mm", "shift_y_mm"), ("right–left", "back–front"), strict=False
+    ):
+        for (contrast, _), part in known.groupby(["contrast", "subject"], sort=False):
+            part = part.sort_values("z_mm")
+            z = part["z_mm"] - slices["z_mm"].min()
+            ax.plot(part[column], z, color=contrast_color(contrast), linewidth=1, alpha=0.7)
+        ax.axvline(0, color=GREY, linewidth=0.8, zorder=0)
+        ax.set(xlabel="shift (mm)", title=title)
+        ax.grid()
+    axes[0, 0].set_ylabel("height along the cord (mm)")
+    axes[0, 1].sharey(axes[0, 0])
+    axes[0, 1].tick_params(labelleft=False)
+    size = (known["shift_x_mm"] ** 2 + known["shift_y_mm"] ** 2) ** 0.5
+    of_people = size.groupby([known["contrast"], known["subject"]]).median()
+    ax = axes[0, 2]
+    for i, contrast in enumerate(contrasts):
+        values = of_people[contrast].to_numpy()
+        ax.plot(
+            values, i + spread_points(values.size, 0.25), "o", color=contrast_color(contrast),
+            markersize=5, alpha=0.8, markeredgewidth=0,
+        )  # fmt: skip
+    ax.set_yticks(range(len(contrasts)), [contrast_title(c) for c in contrasts])
+    ax.set(ylim=(len(contrasts) - 0.5, -0.5), xlabel="median distance moved (mm)")
+    ax.set_xlim(left=0)
+    ax.set_title(f"per person (n = {known['subject'].nunique()})")
+    ax.grid(axis="x")
+    return figure
+
 
 SIZE_MM = 22.0
 

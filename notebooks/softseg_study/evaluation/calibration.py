@@ -1,0 +1,231 @@
+"""What soft values mean: predicted against reference fractions, by voxel and by participant."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from softseg.dataset.index import Dataset
+from softseg.errors import InputError
+from softseg.metrics.calibration import calibration_error, calibration_table, pool_calibration
+from softseg_study.evaluation.image_masks import (
+    Method,
+    Source,
+    Task,
+    find_tasks,
+    read_mask,
+    run_tasks,
+)
+from softseg_study.evaluation.overlap import REFERENCE, read_on_grid
+from softseg_study.statistics.summary import summarise
+
+
+def evaluate_calibration(
+    dataset: Dataset,
+    methods: Mapping[str, Method],
+    truth: str = "truth",
+    *,
+    n_bins: int = 10,
+    subjects: Iterable[str] | None = None,
+    jobs: int = 1,
+) -> pd.DataFrame:
+    """Calibration table of every mask against true fractions, ready for `pool_calibration`.
+
+    Args:
+        dataset: Its images are evaluated.
+        methods: As in `evaluate_overlap`.
+        truth: `FOLDER` or `FOLDER:ENDING` of the true fractions.
+        n_bins: Bins of equal width.
+        subjects: Only these.
+        jobs: Processes; the table does not depend on it.
+
+    Returns:
+        `subject`, `session`, `contrast`, `method`, the columns of `calibration_table` and `status`
+        (`ok`, `no mask`, `no reference`, or what was wrong); an image that is not `ok` keeps its
+        bins, without a voxel.
+    """
+    tasks = find_tasks(dataset, methods, subjects=subjects, extra={REFERENCE: truth})
+    rows = run_tasks(partial(_calibration_rows, n_bins=n_bins), tasks, jobs=jobs)
+    columns = ["subject", "session", "contrast", "method", *_no_voxels(n_bins).columns, "status"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _calibration_rows(task: Task, *, n_bins: int) -> list[dict]:
+    rows = []
+    for method, source in task.sources.items():
+        try:
+            table, status = _calibrate(source, task, n_bins)
+        except InputError as error:
+            table, status = _no_voxels(n_bins), str(error)
+        named = task.keys | {"method": method}
+        rows += [named | row | {"status": status} for row in table.to_dict("records")]
+    return rows
+
+
+def _calibrate(source: Source | None, task: Task, n_bins: int) -> tuple[pd.DataFrame, str]:
+    path = task.extra[REFERENCE]
+    if source is None or path is None:
+        return _no_voxels(n_bins), "no mask" if source is None else "no reference"
+    truth = read_mask(path, task.image)
+    mask = read_on_grid(source, task, truth)
+    return calibration_table(mask.data, truth.data, n_bins=n_bins), "ok"
+
+
+def _no_voxels(n_bins: int) -> pd.DataFrame:
+    return calibration_table(np.zeros(0), np.zeros(0), n_bins=n_bins)
+
+
+SCATTER_COLUMNS = [
+    "subject",
+    "session",
+    "contrast",
+    "method",
+    "low",
+    "high",
+    "reference",
+    "n_voxels",
+]
+
+
+def evaluate_scatter(
+    dataset: Dataset,
+    methods: Mapping[str, Method],
+    reference: str = "labels_softseg",
+    *,
+    n_bins: int = 20,
+    subjects: Iterable[str] | None = None,
+    jobs: int = 1,
+) -> pd.DataFrame:
+    """How the reference's values scatter where a method predicts one value.
+
+    That scatter is the doubt in which the method's prediction leaves one, and what
+    `answers_in_doubt` needs.
+
+    Args:
+        dataset: Its images are evaluated.
+        methods: As in `evaluate_overlap`.
+        reference: `FOLDER` or `FOLDER:ENDING` of what a network learnt, or of the truth.
+        n_bins: Bins of equal width, of predictions and of reference values.
+        subjects: Only these.
+        jobs: Processes.
+
+    Returns:
+        `subject`, `session`, `contrast`, `method`, `low` and `high` (of the prediction),
+        `reference` (value in steps of 1 / `n_bins`), `n_voxels`; pairs that do not occur, and
+        images without either mask, have no rows.
+    """
+    tasks = find_tasks(dataset, methods, subjects=subjects, extra={REFERENCE: reference})
+    rows = run_tasks(partial(_scatter_rows, n_bins=n_bins), tasks, jobs=jobs)
+    return pd.DataFrame(rows, columns=SCATTER_COLUMNS)
+
+
+def _scatter_rows(task: Task, *, n_bins: int) -> list[dict]:
+    path, rows = task.extra[REFERENCE], []
+    for method, source in task.sources.items():
+        if source is None or path is None:
+            continue
+        try:
+            reference = read_mask(path, task.image)
+            mask = read_on_grid(source, task, reference)
+        except InputError:  # `evaluate_calibration` says what was wrong
+            continue
+        counts = _joint_counts(mask.data, reference.data, n_bins)
+        for i, j in np.argwhere(counts):
+            row = task.keys | {"method": method, "low": i / n_bins, "high": (i + 1) / n_bins}
+            rows.append(row | {"reference": j / n_bins, "n_voxels": int(counts[i, j])})
+    return rows
+
+
+def _joint_counts(prediction: np.ndarray, reference: np.ndarray, n_bins: int) -> np.ndarray:
+    """`(n_bins, n_bins + 1)` voxels by predicted bin and nearest reference value."""
+    counted = (prediction > 0) | (reference > 0)
+    predicted = np.minimum((prediction[counted] * n_bins).astype(int), n_bins - 1)
+    nearest = np.rint(reference[counted] * n_bins).astype(int)
+    flat = np.bincount(predicted * (n_bins + 1) + nearest, minlength=n_bins * (n_bins + 1))
+    return flat.reshape(n_bins, n_bins + 1)
+
+
+EDGE = (0.1, 0.9)
+"""Predictions between these are soft; below and above them is nearly all of the background and of
+the cord's inside, where every method is right."""
+
+
+def calibration_by_person(
+    calibration: pd.DataFrame,
+    *,
+    by: Sequence[str] = ("method",),
+    edge: tuple[float, float] = EDGE,
+) -> pd.DataFrame:
+    """Calibration error of every person, whose images' voxels are counted together.
+
+    Args:
+        calibration: From `evaluate_calibration`.
+        by: Columns that keep masks of one person apart, for example `("method", "seed")`.
+        edge: Predictions that count as soft; ends should be ends of bins.
+
+    Returns:
+        One row a person and group: `subject`, the columns of `by`, `n_voxels`,
+        `calibration_error` and `edge_error` (0 to 1: all voxels, soft ones alone),
+        `edge_bias` (mean of predicted minus true among soft ones), `volume_error_percent`.
+
+    Example:
+        >>> image = {"subject": "a", "method": "m", "bin": [0, 1], "low": [0.0, 0.5],
+        ...     "high": [0.5, 1.0], "n_voxels": [1, 3], "predicted": [0.2, 0.8],
+        ...     "truth": [0.4, 0.8], "truth_sd": 0.0}
+        >>> row = calibration_by_person(pd.DataFrame(image), edge=(0, 1)).loc[0]
+        >>> print(f"{row['calibration_error']:.2f} {row['edge_bias']:.2f}")
+        0.05 -0.05
+    """
+    keys = ["subject", *by]
+    columns = ["bin", "low", "high", "n_voxels", "predicted", "truth", "truth_sd"]
+    pooled = pool_calibration(calibration[[*keys, *columns]], by=tuple(keys))
+    # Bins are tenths or twentieths of one: their ends are only nearly what they are called.
+    soft = (pooled["low"] > edge[0] - 1e-9) & (pooled["high"] < edge[1] + 1e-9)
+    groups = pooled.assign(soft=soft).groupby(keys, sort=False, as_index=False)
+    rows = [
+        dict(zip(keys, key, strict=True)) | _errors(bins, bins[bins["soft"]])
+        for key, bins in groups
+        if bins["n_voxels"].sum() > 0
+    ]
+    return pd.DataFrame(rows, columns=[*keys, *_ERRORS])
+
+
+_ERRORS = ("n_voxels", "calibration_error", "edge_error", "edge_bias", "volume_error_percent")
+
+
+def _errors(bins: pd.DataFrame, soft: pd.DataFrame) -> dict[str, float]:
+    excess, _ = _excess(bins)
+    edge_excess, edge_voxels = _excess(soft)
+    true = (bins["truth"] * bins["n_voxels"]).sum()
+    return {
+        "n_voxels": int(bins["n_voxels"].sum()),
+        "calibration_error": calibration_error(bins),
+        "edge_error": calibration_error(soft),
+        "edge_bias": edge_excess / edge_voxels if edge_voxels else np.nan,
+        "volume_error_percent": 100 * excess / true if true else np.nan,
+    }
+
+
+def _excess(bins: pd.DataFrame) -> tuple[float, int]:
+    """Predicted minus true, summed over voxels, and how many there are."""
+    excess = ((bins["predicted"] - bins["truth"]) * bins["n_voxels"]).sum()
+    return float(excess), int(bins["n_voxels"].sum())
+
+
+def calibration_summary(people: pd.DataFrame) -> pd.DataFrame:
+    """Calibration of every method, with intervals over people.
+
+    Args:
+        people: From `calibration_by_person`; a `seed` is averaged over within each person.
+
+    Returns:
+        One row a method: `method`, `n` (people), `calibration_error` with `ci_low` and `ci_high`,
+        `edge_error`, `edge_bias`, `volume_error_percent`.
+    """
+    table = summarise(people, "calibration_error")[["method", "n", "mean", "ci_low", "ci_high"]]
+    table = table.rename(columns={"mean": "calibration_error"})
+    for value in ("edge_error", "edge_bias", "volume_error_percent"):
+        means = summarise(people, value).set_index("method")["mean"]
+        table[value] = table["method"].map(means)
+    return table

@@ -1,0 +1,81 @@
+"""Numbers, ranges, counts and p-values as a sentence writes them."""
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+
+def say_number(value: float, places: int = 1, *, signed: bool = False) -> str:
+    """A number in a sentence: with a true minus sign, and no sign on what rounds to nothing.
+
+    Args:
+        value: The number.
+        places: Decimals.
+        signed: Whether a positive number has a plus sign.
+
+    Example:
+        >>> say_number(-4.71), say_number(2.2, signed=True), say_number(-0.001)
+        ('−4.7', '+2.2', '0.0')
+    """
+    text = f"{abs(value):,.{places}f}"
+    if not text.strip("0.,"):
+        return text
+    return f"−{text}" if value < 0 else f"{'+' if signed else ''}{text}"
+
+
+def say_range(low: float, high: float, places: int = 1) -> str:
+    """Both ends of an interval.
+
+    Example:
+        >>> say_range(-0.52, 1.25, 2)
+        '−0.52 to 1.25'
+    """
+    return f"{say_number(low, places)} to {say_number(high, places)}"
+
+
+def say_count(number: float, one: str = "person", more: str = "people") -> str:
+    """How many of something there are.
+
+    Example:
+        >>> say_count(1), say_count(24), say_count(1, "image", "images")
+        ('1 person', '24 people', '1 image')
+    """
+    return f"{number:,.0f} {one if number == 1 else more}"
+
+
+def say_names(names: Iterable[str], *, most: int = 3) -> str:
+    """A list of names as long as a reader follows it, and how many more there are.
+
+    Args:
+        names: The first ones are named.
+        most: How many of them.
+
+    Example:
+        >>> say_names(["a", "b", "c"]), say_names("abcde")
+        ('a, b, c', 'a, b, c and 2 more')
+    """
+    names = [str(name) for name in names]
+    more = len(names) - most
+    return f"{', '.join(names[:most])} and {more} more" if more > 0 else ", ".join(names)
+
+
+def say_values(values: pd.Series) -> str:
+    """How often each value is there.
+
+    Example:
+        >>> say_values(pd.Series(["GE", "Siemens", "GE"]))
+        'GE 2, Siemens 1'
+    """
+    return ", ".join(f"{value} {n}" for value, n in values.value_counts().sort_index().items())
+
+
+def say_p(p: float) -> str:
+    """A p-value as one writes it.
+
+    Example:
+        >>> say_p(0.0004), say_p(0.0312), say_p(0.4)
+        ('p < 0.001', 'p = 0.031', 'p = 0.40')
+    """
+    if p < 0.001:
+        return "p < 0.001"
+    return f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
