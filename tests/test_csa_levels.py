@@ -194,6 +194,11 @@ def test_means_spread_median_and_weights_are_those_of_the_definition():
     assert row["length_mm"] == 6.0
 
 
+def test_each_level_has_the_flags_of_its_own_slices():
+    table = slices_of([35.0, 70.0, np.nan, 72.0], [3, 3, 3, 2], flags=["partial", "", "gap", "cut"])
+    assert aggregate(table, per_level=True)["flag"].tolist() == ["cut", "gap;partial"]
+
+
 def test_rows_per_level_and_chosen_slices():
     table = slices_of([60.0, 70.0, 80.0, 100.0], [4, 3, 2, 2])
     per_level = aggregate(table, per_level=True)

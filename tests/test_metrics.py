@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from softseg.metrics import surfaces
 from softseg.metrics.calibration import calibration_error, calibration_table, pool_calibration
-from softseg.metrics.surfaces import hausdorff95_mm, mean_surface_distance_mm, surface_distances_mm
+from softseg.metrics.surfaces import hausdorff95_mm, mean_surface_distance_mm, surface_distances
 from softseg.metrics.volumes import dice, relative_volume_error, soft_dice
 
 SPACING = (0.5, 0.8, 5.0)
@@ -97,9 +97,9 @@ def test_distances_and_dice_agree_with_simpleitk(seed):
     ]
     edges = [sitk.GetArrayFromImage(c).T > 0 for c in contours]
     forth, back = maps[1][edges[0]], maps[0][edges[1]]
-    ours = surface_distances_mm(a, b, SPACING)
-    assert ours[0].mean() == pytest.approx(forth.mean(), rel=1e-5)
-    assert ours[1].mean() == pytest.approx(back.mean(), rel=1e-5)
+    ours = surface_distances(a, b, SPACING)
+    assert ours[0].distance_mm.mean() == pytest.approx(forth.mean(), rel=1e-5)
+    assert ours[1].distance_mm.mean() == pytest.approx(back.mean(), rel=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore:monai")
@@ -113,8 +113,53 @@ def test_distances_agree_with_monai(seed):
     options = {"include_background": True, "spacing": list(SPACING)}
     mean = monai_metrics.compute_average_surface_distance(*tensors, symmetric=True, **options)
     tail = monai_metrics.compute_hausdorff_distance(*tensors, percentile=95, **options)
-    assert mean_surface_distance_mm(a, b, SPACING) == pytest.approx(float(mean), rel=1e-5)
-    assert hausdorff95_mm(a, b, SPACING) == pytest.approx(float(tail), rel=1e-5)
+    forth, back = (way.distance_mm for way in surface_distances(a, b, SPACING))
+    assert np.concatenate([forth, back]).mean() == pytest.approx(float(mean), rel=1e-5)
+    both = max(np.percentile(forth, 95), np.percentile(back, 95))
+    assert both == pytest.approx(float(tail), rel=1e-5)
+
+
+def test_surfaces_that_run_along_the_grid_are_measured_exactly():
+    """A plate through the whole image shows its two sides, but for the rim at the image's edge."""
+    for axis in range(3):
+        plate = np.zeros((9, 9, 9), bool)
+        plate.swapaxes(0, axis)[4] = True
+        surface, _ = surface_distances(plate, plate, SPACING)
+        face = np.prod(SPACING) / SPACING[axis]
+        assert np.isclose(surface.area_mm2, 2 * face).sum() == 7 * 7
+
+
+def test_a_spheres_surface_is_estimated_to_15_per_cent_whatever_the_voxel():
+    # The sum of open faces would be 50 % too large.
+    for spacing in ((1.0, 1.0, 1.0), (0.5, 0.5, 2.0), (0.8, 0.5, 0.4)):
+        axes = [np.arange(-12, 12 + s, s) for s in spacing]
+        x, y, z = np.meshgrid(*axes, indexing="ij")
+        sphere = x**2 + y**2 + z**2 < 10**2
+        surface, _ = surface_distances(sphere, sphere, spacing)
+        assert surface.area_mm2.sum() == pytest.approx(4 * np.pi * 10**2, rel=0.15)
+
+
+def test_surfaces_weigh_by_their_area_not_by_their_voxels():
+    """A plate across Z moved by 10 mm and one across X moved by 1 mm: 10 and 1 by their areas."""
+    n, spacing = 21, (0.5, 0.5, 5.0)
+    a = np.zeros((60, n, 80), bool)
+    b = a.copy()
+    a[:n, :, 60], b[:n, :, 62] = True, True
+    a[50, :, :n], b[52, :, :n] = True, True
+
+    def area(spacing_across, first, second):
+        flat, sides = 2 * first * second, (first * spacing_across, second * spacing_across)
+        edges = sum(2 * (n - 2) * np.hypot(flat, side) for side in sides)
+        return (n - 2) ** 2 * flat + edges + 4 * np.sqrt(flat**2 + sides[0] ** 2 + sides[1] ** 2)
+
+    across_z, across_x = area(5.0, 0.5, 0.5), area(0.5, 0.5, 5.0)
+    expected = (10 * across_z + 1 * across_x) / (across_z + across_x)
+    assert mean_surface_distance_mm(a, b, spacing) == pytest.approx(expected)
+    assert hausdorff95_mm(a, b, spacing) == 10
+    # Of a smaller plate across Z the voxels are a tenth, the area is a thirtieth.
+    a[:n, :, 60] = b[:n, :, 62] = False
+    a[:7, :7, 60], b[:7, :7, 62] = True, True
+    assert hausdorff95_mm(a, b, spacing) == 1
 
 
 def test_an_empty_field_of_view_changes_no_metric():

@@ -70,13 +70,13 @@ def csa(
     Example: `softseg csa sub-01_softseg.nii.gz -o csa.csv --disc 3:0,-12,40 --per-level`
     """
     from softseg.csa.batch import Choice, measure_many, with_adjusted_area
-    from softseg.csa.norm import adjust_area
+    from softseg.csa.norm import check_sex_and_height
     from softseg.events import tell
     from softseg.files import check_writable
 
     check_outputs(output, profile, plot)
     one_source(levels, discs, disc)
-    adjust_area(0.0, sex=sex, height_cm=height)  # refuses a wrong sex or height before any work
+    check_sex_and_height(sex, height)
     choice = Choice(
         vertebrae=parse_range(vertebrae, "--vertebrae"),
         slices=parse_range(slices, "--slices"),

@@ -55,8 +55,12 @@ def aggregate(
         usable = _usable(chosen, partial)
         if usable.empty:
             raise InputError(f"{file}: no whole slice is left to average of those chosen")
-        groups = usable.groupby("level", sort=True) if per_level else [(label, usable)]
-        rows += [_row(str(file), level, group, chosen) for level, group in groups]
+        if per_level:
+            own = dict(iter(chosen.groupby("level")))
+            groups = [(k, one, own[k]) for k, one in usable.groupby("level", sort=True)]
+        else:
+            groups = [(label, usable, chosen)]
+        rows += [_row(str(file), *group) for group in groups]
     return pd.DataFrame(rows)
 
 
@@ -114,6 +118,7 @@ def _usable(chosen: pd.DataFrame, partial: bool) -> pd.DataFrame:
 
 
 def _row(file: str, level: object, group: pd.DataFrame, chosen: pd.DataFrame) -> dict[str, object]:
+    """Figures of the usable slices of a group, and the flags of all slices chosen for it."""
     row: dict[str, object] = {
         "file": file,
         "level": level,

@@ -175,6 +175,18 @@ def against_norm(profile: pd.DataFrame, *, sex: str = "all") -> pd.DataFrame:
     return result
 
 
+def check_sex_and_height(sex: str | None, height_cm: float | None) -> None:
+    """Refuse what no area can be adjusted for.
+
+    Raises:
+        InputError: If sex is given and not `F` or `M`, or the height not that of a person.
+    """
+    if sex not in (None, "F", "M"):
+        raise InputError(f"sex must be F or M, found {sex!r}")
+    if height_cm is not None and not 50 <= height_cm <= 250:
+        raise InputError(f"height must be in centimetres, 50 to 250, found {height_cm}")
+
+
 def adjust_area(
     area_mm2: float | np.ndarray,
     *,
@@ -203,17 +215,14 @@ def adjust_area(
         >>> float(adjust_area(72.0, sex="M"))
         69.65
     """
+    check_sex_and_height(sex, height_cm)
     effect = 0.0
     if sex is not None:
-        if sex not in ("F", "M"):
-            raise InputError(f"sex must be F or M, found {sex!r}")
         sign = 0.5 if sex == "M" else -0.5
         effect += sign * (
             reference.sex_mm2 if height_cm is None else reference.sex_at_equal_height_mm2
         )
     if height_cm is not None:
-        if not 50 <= height_cm <= 250:
-            raise InputError(f"height must be in centimetres, 50 to 250, found {height_cm}")
         slope = reference.height_slope if sex is None else reference.height_slope_within_sex
         effect += slope * (height_cm - reference.height_cm)
     share = 1.0 if level_area_mm2 is None else level_area_mm2 / reference.area_mm2
