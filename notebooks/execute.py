@@ -32,7 +32,7 @@ import yaml
 from softseg.errors import InputError
 from softseg.events import FILE_VARIABLE
 from softseg.files import replacing, write_json
-from softseg.provenance.records import MANIFEST, record_step, sign
+from softseg.provenance.records import MANIFEST, record_of, write_record
 
 ROOT = Path(__file__).resolve().parents[1]
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -138,14 +138,14 @@ def record(products: list[Path], options: argparse.Namespace) -> None:
     mine = {"step": step, "parameters": about, "sources": dict.fromkeys(sources)}
     for table in tables:
         if table.parent.name == "tables":
-            sign(table, **mine)
+            write_record(record_of(table), [table], **mine)
     if options.record:
         rest = [
             path for path in products
             if path.parent.name != "tables" and path.is_relative_to((ROOT / run).absolute())
             and path.name not in CHANGING
         ]  # fmt: skip
-        record_step(options.record, [options.chapter, *rest], **mine)
+        write_record(options.record, [options.chapter, *rest], **mine)
 
 
 def main() -> None:

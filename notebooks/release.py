@@ -67,7 +67,7 @@ def find_temperature(run: Path, people: list[str]) -> float:
     dataset = Dataset.index(run / "data", subjects=people)
     for task in find_tasks(dataset, {}, extra={"truth": "truth"}):
         image = Volume.load(task.image)
-        soft = segment(image, weights=model).oriented().data
+        soft = segment(image, weights=model).soft.oriented().data
         true = read_mask(task.extra["truth"], task.image).data
         near = (soft > 0) | (true > 0)
         values.append(soft[near])
@@ -82,7 +82,7 @@ def crossvalidate(run: Path, temperature: float) -> pd.DataFrame:
 
     def predict(path: Path) -> Volume:
         subject = next(part for part in path.parts if part.startswith("sub-"))
-        return segment(Volume.load(path), weights=models[folds[subject]])
+        return segment(Volume.load(path), weights=models[folds[subject]]).soft
 
     real = Dataset.index(SHARED / "real", contrasts="all", subjects=folds)
     methods = {NAME: predict, PROPSEG: "propseg-centreline:label-SC_seg"}
@@ -119,7 +119,7 @@ def phantom_scores(run: Path, people: list[str], model: Model) -> dict[str, floa
 
     @cache
     def predict(path: Path) -> Volume:
-        return segment(Volume.load(path), weights=model)
+        return segment(Volume.load(path), weights=model).soft
 
     methods = {NAME: predict}
     csa = evaluate_csa(data, methods, subjects=people, masks=("soft",))

@@ -12,6 +12,7 @@ RENAMED = {
     "softseg.preprocessing": "softseg.volume; Volume.load(path, average=…) averages a series",
     "softseg.segmentation.cohort": "softseg.segmentation.batch",
     "softseg.processes": "softseg.batch",
+    "softseg.provenance.software": "softseg.provenance.records",
     "softseg.statistics": f"softseg_study.statistics; {STUDY}",
 }
 """Module of an earlier version → what to import since 0.2.0."""

@@ -5,7 +5,6 @@ what is there already is kept, and contents are checked: by git-annex against th
 part of each file's key, by pooch against SHA-256.
 """
 
-import glob
 import os
 import re
 import shutil
@@ -21,7 +20,7 @@ from softseg.archives import unpack
 from softseg.dataset.names import match_contrast, parse_contrasts
 from softseg.errors import InputError, brief
 from softseg.files import remove_empty, replacing, sha256
-from softseg.provenance.records import MANIFEST, read_record, record_folder
+from softseg.provenance.records import MANIFEST, read_record, write_record
 
 SPINE_GENERIC = "https://github.com/spine-generic/data-multi-subject"
 RELEASE = "r20250310"
@@ -92,18 +91,18 @@ class Fetched:
         What came earlier keeps the checksum of then. Another release or archive begins a new list.
 
         Args:
-            since: When the fetching began, as of `softseg.provenance.now`.
+            since: When the fetching began, as of `time.time`.
             **parameters: What was asked for.
         """
         path = self.path / MANIFEST
         if path.exists() and _origin(path) != self.origin:
             path.unlink()
-        return record_folder(
-            self.path,
+        return write_record(
+            path,
+            [self.path / name for name in (*self.new, *self.there)],
             step="fetch",
             parameters=parameters | {"origin": self.origin},
             since=since,
-            within=[glob.escape(name) for name in (*self.new, *self.there)],
         )
 
 

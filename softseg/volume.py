@@ -50,6 +50,26 @@ class Grid:
         return float(np.abs(apart).max())
 
 
+def samples_within(step: float) -> np.ndarray:
+    """Where along one axis a voxel reads what it covers: thicker voxels average it.
+
+    As many samples, evenly spread, as voxels of the source fit into one of the target; averaged,
+    they keep the volume of a mask that is taken to thick slices.
+
+    Args:
+        step: Source voxels per target voxel.
+
+    Returns:
+        Offsets from the target voxel's centre, in target voxels.
+
+    Example:
+        >>> samples_within(0.5), samples_within(2.0)
+        (array([0.]), array([-0.25,  0.25]))
+    """
+    count = max(1, int(np.ceil(step - 1e-3)))
+    return (np.arange(count) + 0.5) / count - 0.5
+
+
 @dataclass(frozen=True, eq=False)
 class Volume:
     """A three-dimensional image or mask and where it lies.
@@ -121,9 +141,7 @@ class Volume:
     ) -> "Volume":
         """Interpolate on another grid; thicker target voxels average what lies inside them.
 
-        A voxel of the target is sampled at as many points along each of its axes as source voxels
-        fit into it, and the samples are averaged, so that a mask's volume survives the move to
-        thick slices.
+        Each voxel of the target is the mean of its samples (`samples_within`).
 
         Args:
             grid: The target.
@@ -132,11 +150,11 @@ class Volume:
             fill: Value outside for `constant`.
         """
         to_source = np.linalg.inv(self.affine) @ grid.affine
-        step = np.abs(to_source[:3, :3]).max(axis=0)  # source voxels per target voxel
-        points = np.maximum(1, np.ceil(step - 1e-3)).astype(int)
+        samples = [samples_within(step) for step in np.abs(to_source[:3, :3]).max(axis=0)]
+        points = np.array([len(each) for each in samples])
         fine = to_source.copy()
         fine[:3, :3] = to_source[:3, :3] / points
-        offset = to_source[:3, 3] + to_source[:3, :3] @ ((1 / points - 1) / 2)
+        offset = to_source[:3, 3] + to_source[:3, :3] @ [each[0] for each in samples]
         data = ndimage.affine_transform(
             self.data.astype(np.float32, copy=False),
             fine[:3, :3],

@@ -56,13 +56,13 @@ def test_one_image_becomes_one_soft_mask_on_its_own_grid(softseg, image, tmp_pat
     for key in ("qform_code", "sform_code", "xyzt_units"):
         assert mask.header[key] == source.header[key]
     assert mask.get_data_dtype() == np.float32
-    expected = segment(Volume.load(image), weights=weights)
+    expected = segment(Volume.load(image), weights=weights).soft
     np.testing.assert_array_equal(mask.get_fdata(), expected.data)
     assert ((mask.get_fdata() > 0.01) & (mask.get_fdata() < 0.99)).any()
 
 
 def test_a_binary_mask_holds_what_reaches_the_threshold(softseg, image, tmp_path, weights):
-    soft = segment(Volume.load(image), weights=weights).data
+    soft = segment(Volume.load(image), weights=weights).soft.data
     for arguments, threshold in ((), 0.5), (("--threshold", "0.2"), 0.2):
         out = tmp_path / f"{threshold}.nii"
         assert softseg(image, "-o", out, "--binary", *arguments)[0] == 0

@@ -250,7 +250,7 @@ def test_voxel_sizes_of_one_person_are_summed_up_by_their_coefficient_of_variati
 
 
 class Answer:
-    """A mask and its uncertainty, as `segment_with_findings` gives them."""
+    """A mask and its uncertainty, as `segment` gives them."""
 
     def __init__(self, soft, uncertainty):
         self.soft, self.uncertainty = soft, uncertainty

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -20,7 +21,7 @@ from softseg.cli import main
 from softseg.errors import InputError
 from softseg.fetch import ARCHIVES, RELEASE, fetch_archive, fetch_spine_generic
 from softseg.provenance.checking import verify
-from softseg.provenance.records import MANIFEST, now
+from softseg.provenance.records import MANIFEST
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -132,8 +133,8 @@ def test_what_came_is_verified_and_a_second_run_hides_no_damage(server, tmp_path
     assert entry["Name"] == "softseg fetch"
     origin = {"source": f"{url}/small.zip", "sha256": hashlib.sha256(archive_bytes()).hexdigest()}
     assert entry["Parameters"]["origin"] == origin
-    assert set(record["Files"]) == {"data/t2/t2.txt", "data/README"}
-    victim, long_ago = out / "data/t2/t2.txt", now() - 3600
+    assert set(record["SHA256"]) == {"../data/t2/t2.txt", "../data/README"}
+    victim, long_ago = out / "data/t2/t2.txt", time.time() - 3600
     victim.write_text("damaged")
     os.utime(victim, (long_ago, long_ago))
     with pytest.raises(SystemExit):
@@ -214,11 +215,11 @@ def test_a_second_run_goes_on_where_the_first_stopped(published, tmp_path):
     first = fetch_spine_generic(
         out, subjects=["sub-amu01"], contrasts=["T2w"], source=str(published)
     )
-    first.record(since=now())
+    first.record(since=time.time())
     assert verify(out).findings == []
     more = fetch_spine_generic(out, contrasts=["T2w"], source=str(published))
     assert more.origin["release"] == RELEASE
-    more.record(since=now())
+    more.record(since=time.time())
     checked = verify(out)
     assert (checked.files, checked.findings) == (10, [])
     assert len(more.there) == 5

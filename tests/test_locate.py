@@ -6,7 +6,7 @@ import torch
 from segmentation_network import CONFIG, discs, overlap, trained, tube
 
 from softseg.segmentation import engine, predict
-from softseg.segmentation.engine import Model, segment, segment_with_findings
+from softseg.segmentation.engine import Model, segment
 from softseg.segmentation.locate import (
     LOOKS,
     confirmed,
@@ -115,7 +115,7 @@ def test_what_only_whole_slices_answer_is_not_followed():
         raw[:, :, 120:150, 100:140] = 1.0
         return raw
 
-    assert overlap(segment(image, weights=two_faced(answer)), truth) > 0.85
+    assert overlap(segment(image, weights=two_faced(answer)).soft, truth) > 0.85
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_an_answer_on_one_slice_among_many_is_no_cord(one_batch):
         raw[0, :, 74:86, 74:86] = 1.0
         return raw
 
-    assert not segment_with_findings(image, weights=two_faced(answer)).findings.found
+    assert not segment(image, weights=two_faced(answer)).cord_found
 
 
 def test_a_cord_seen_on_fifteen_millimetres_is_enough(one_batch):
@@ -144,4 +144,4 @@ def test_a_cord_seen_on_fifteen_millimetres_is_enough(one_batch):
         raw[5:] = 0
         return raw
 
-    assert overlap(segment(image, weights=two_faced(answer)), truth) > 0.85
+    assert overlap(segment(image, weights=two_faced(answer)).soft, truth) > 0.85

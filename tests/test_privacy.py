@@ -14,6 +14,7 @@ from scipy import ndimage
 from tubes import grid_of, rater_mask
 
 from softseg.contrasts import CONTRASTS
+from softseg.dataset.names import sidecar_path
 from softseg.quality_control.drawing import draw
 from softseg.quality_control.page import Item, write_page
 from softseg.volume import Volume
@@ -38,7 +39,7 @@ def named(path: Path, volume: Volume) -> Path:
     image.header.extensions.append(nib.nifti1.Nifti1Extension(44, dicom))
     path.parent.mkdir(parents=True, exist_ok=True)
     nib.save(image, path)
-    beside = path.with_name(path.name.removesuffix(".nii.gz") + ".json")
+    beside = sidecar_path(path)
     beside.write_text(json.dumps({"PatientName": NAME.decode(), "EchoTime": 0.1}))
     return path
 

@@ -15,14 +15,23 @@ from softseg.contrasts import CONTRASTS
 from softseg.errors import InputError
 from softseg.files import sha256
 from softseg.provenance.checking import verify
-from softseg.provenance.records import MANIFEST, sign
-from softseg.provenance.software import PACKAGE, _checked_out
+from softseg.provenance.records import (
+    MANIFEST,
+    PACKAGE,
+    checked_out_commit,
+    record_of,
+    write_record,
+)
 
 
 def softseg(capsys, *arguments) -> tuple[int, str]:
     with pytest.raises(SystemExit) as left:
         main([str(a) for a in arguments])
     return int(left.value.code or 0), capsys.readouterr().out
+
+
+def sign(product: Path, **about) -> Path:
+    return write_record(record_of(product), [product], **about)
 
 
 @pytest.fixture
@@ -141,7 +150,7 @@ def test_a_soft_truth_is_verified_with_its_sources_and_a_second_run_hides_no_dam
     made = dataset / "derivatives/labels_softseg"
     manifest = json.loads((made / MANIFEST).read_text())
     assert manifest["GeneratedBy"][0]["Parameters"]["reference"] == "T2w"
-    assert "report.csv" in manifest["Files"]
+    assert "../report.csv" in manifest["SHA256"]
     assert softseg(capsys, "verify", made)[0] == 0
     # In the lab's own data set only what softseg made is asked for its record.
     assert softseg(capsys, "verify", dataset)[0] == 0
@@ -167,8 +176,8 @@ def test_a_phantom_cohort_is_verified(tmp_path, capsys):
     assert softseg(capsys, *words)[0] == 0
     assert softseg(capsys, "verify", out)[0] == 0
     assert softseg(capsys, "verify", out / "derivatives/truth")[0] == 0
-    files = json.loads((out / MANIFEST).read_text())["Files"]
-    assert {"participants.tsv", "README", "dataset_description.json"} <= set(files)
+    files = json.loads((out / MANIFEST).read_text())["SHA256"]
+    assert {"../participants.tsv", "../README", "../dataset_description.json"} <= set(files)
     table = next((out / "derivatives/truth").rglob("*_csa.csv"))
     table.write_text(table.read_text().replace("T1w", "T2w", 1))
     assert softseg(capsys, "verify", out)[0] == 1
@@ -197,20 +206,20 @@ def test_equal_runs_leave_equal_records(tmp_path):
 def test_the_commit_is_read_in_every_form_that_git_keeps_it(tmp_path):
     commit = "ab" * 20
     git = tmp_path / ".git"
-    assert _checked_out(tmp_path) is None
+    assert checked_out_commit(tmp_path) is None
     git.mkdir()
     (git / "HEAD").write_text(f"{commit}\n")
-    assert _checked_out(tmp_path) == commit
+    assert checked_out_commit(tmp_path) == commit
     (git / "HEAD").write_text("ref: refs/heads/main\n")
-    assert _checked_out(tmp_path) is None
+    assert checked_out_commit(tmp_path) is None
     (git / "packed-refs").write_text(f"# pack-refs\n{'cd' * 20} refs/heads/main\n")
-    assert _checked_out(tmp_path) == "cd" * 20
+    assert checked_out_commit(tmp_path) == "cd" * 20
     (git / "refs/heads").mkdir(parents=True)
     (git / "refs/heads/main").write_text(f"{commit}\n")
-    assert _checked_out(tmp_path) == commit
+    assert checked_out_commit(tmp_path) == commit
     git.rename(tmp_path / "real")
     git.write_text(f"gitdir: {tmp_path / 'real'}\n")
-    assert _checked_out(tmp_path) == commit
+    assert checked_out_commit(tmp_path) == commit
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"GeneratedBy": 3}', '{"Files": {"a": 1}}', "["])

@@ -16,8 +16,13 @@ from softseg.errors import InputError
 from softseg.network.config import NetworkConfig
 from softseg.network.unet import build_network
 from softseg.network.weights import save_weights
-from softseg.segmentation.components import examine, fill_gaps, largest_component
-from softseg.segmentation.engine import Model, segment, segment_with_findings
+from softseg.segmentation.components import (
+    fill_gaps,
+    is_cord,
+    largest_component,
+    uncertain_slices,
+)
+from softseg.segmentation.engine import Model, segment
 from softseg.segmentation.predict import predict_volume
 from softseg.volume import Volume
 
@@ -44,8 +49,8 @@ def model() -> Model:
 )
 def test_a_tube_is_found_at_any_field_and_voxel_size(model, settings):
     image, truth = tube(**settings)
-    result = segment_with_findings(image, weights=model)
-    assert result.findings.found
+    result = segment(image, weights=model)
+    assert result.cord_found
     assert result.soft.grid.matches(image.grid)
     assert 0 <= result.soft.data.min() <= result.soft.data.max() <= 1
     assert overlap(result.soft, truth) > 0.8
@@ -59,7 +64,7 @@ def test_blank_slices_hold_no_cord_behind_any_activation(model, activation):
     data = image.data.copy()
     data[:, :, :2] = 0
     data[:, :, -1] = 7
-    soft = segment(image.like(data), weights=model, activation=activation).data
+    soft = segment(image.like(data), weights=model, activation=activation).soft.data
     assert not soft[:, :, :2].any()
     assert not soft[:, :, -1].any()
     assert soft[:, :, 2:-1].any()
@@ -68,8 +73,8 @@ def test_blank_slices_hold_no_cord_behind_any_activation(model, activation):
 @pytest.mark.parametrize("codes", ORIENTATIONS)
 def test_all_48_orientations_get_the_same_mask(model, codes):
     image, _ = tube(shape=(30, 28, 6), spacing_mm=(1.1, 1.3, 3.0))
-    expected = segment(image, weights=model)
-    turned = segment(image.oriented(codes), weights=model)
+    expected = segment(image, weights=model).soft
+    turned = segment(image.oriented(codes), weights=model).soft
     assert turned.orientation == codes
     np.testing.assert_allclose(turned.oriented("LAS").data, expected.data, atol=1e-6)
 
@@ -78,22 +83,22 @@ def test_all_48_orientations_get_the_same_mask(model, codes):
 def test_gain_and_offset_of_the_scanner_change_nothing(model, gain, offset):
     image, _ = tube()
     other = image.like((image.data * gain + offset).astype(np.float32))
-    expected = segment(image, weights=model)
-    np.testing.assert_allclose(segment(other, weights=model).data, expected.data, atol=0.02)
+    expected = segment(image, weights=model).soft
+    np.testing.assert_allclose(segment(other, weights=model).soft.data, expected.data, atol=0.02)
 
 
 def test_shifting_the_image_in_its_field_shifts_the_mask(model):
     image, _ = tube(shape=(90, 90, 8))
     shifted = image.like(np.roll(image.data, (4, -8), axis=(0, 1)))
-    expected = np.roll(segment(image, weights=model).data, (4, -8), axis=(0, 1))
-    assert np.abs(segment(shifted, weights=model).data - expected).max() < 0.02
+    expected = np.roll(segment(image, weights=model).soft.data, (4, -8), axis=(0, 1))
+    assert np.abs(segment(shifted, weights=model).soft.data - expected).max() < 0.02
 
 
 def test_a_brighter_body_far_from_the_cord_is_left_alone(model):
     image, truth = tube(shape=(160, 160, 16))
     image.data[120:150, 110:150, 3:6] += 300
     image.data[10:20, 120:130, 8] += 100  # as bright and large as the tube, on one slice
-    result = segment(image, weights=model)
+    result = segment(image, weights=model).soft
     assert overlap(result, truth) > 0.85
     assert result.data[100:].sum() + result.data[:, 100:].sum() == 0
 
@@ -113,8 +118,8 @@ def test_a_brighter_body_far_from_the_cord_is_left_alone(model):
 )
 def test_an_image_without_a_cord_gets_an_empty_mask_that_says_so(model, data):
     image = Volume(data.astype(np.float32), np.diag([-1.0, 1.0, 3.0, 1.0]))
-    result = segment_with_findings(image, weights=model)
-    assert not result.findings.found
+    result = segment(image, weights=model)
+    assert not result.cord_found
     assert result.soft.data.shape == data.shape
     assert (result.soft.data == 0).all()
     assert "no spinal cord found" in result.note
@@ -124,7 +129,7 @@ def test_an_image_without_a_cord_gets_an_empty_mask_that_says_so(model, data):
 def test_haze_that_is_next_to_nothing_is_nothing(keep_one):
     image, truth = tube()
     steep = Model(trained(), CONFIG, {"temperature": 0.1})
-    mask = segment(image, weights=steep, largest_component=keep_one)
+    mask = segment(image, weights=steep, largest_component=keep_one).soft
     assert mask.data[mask.data > 0].min() >= 1e-4
     assert overlap(mask, truth) > 0.85
 
@@ -133,18 +138,18 @@ def test_nan_in_the_background_hurts_nobody(model):
     image, truth = tube()
     image.data[:6] = np.nan
     image.data[:, :5, 3] = np.inf
-    assert overlap(segment(image, weights=model), truth) > 0.85
+    assert overlap(segment(image, weights=model).soft, truth) > 0.85
 
 
 def test_mirroring_and_shifting_variants_keep_the_mask_and_say_how_sure_it_is(model):
     image, truth = tube(shape=(60, 60, 10))
-    plain = segment(image, weights=model)
-    averaged = segment_with_findings(image, weights=model, tta=True, uncertainty=True)
+    plain = segment(image, weights=model).soft
+    averaged = segment(image, weights=model, tta=True, uncertainty=True)
     assert overlap(averaged.soft, plain) > 0.95
     assert averaged.uncertainty.data.shape == image.data.shape
     edge = (truth.data > 0.2) & (truth.data < 0.8)
     assert averaged.uncertainty.data[edge].mean() > 3 * averaged.uncertainty.data[~edge].mean()
-    alone = segment_with_findings(image, weights=model, uncertainty=True)
+    alone = segment(image, weights=model, uncertainty=True)
     np.testing.assert_array_equal(alone.soft.data, plain.data)
 
 
@@ -152,8 +157,8 @@ def test_an_averaged_symmetric_image_gets_a_symmetric_mask(model):
     image, _ = tube(shape=(31, 31, 4), slope=0.0)
     image = image.like((image.data + image.data[::-1]) / 2)
     wide = replace(CONFIG, patch_size=(32, 32))
-    mask = segment(image, weights=(model.network, wide), tta=True).data
-    plain = segment(image, weights=(model.network, wide)).data
+    mask = segment(image, weights=(model.network, wide), tta=True).soft.data
+    plain = segment(image, weights=(model.network, wide)).soft.data
     apart, apart_plain = (np.abs(m - m[::-1]).mean() for m in (mask, plain))
     assert apart < apart_plain
 
@@ -161,7 +166,7 @@ def test_an_averaged_symmetric_image_gets_a_symmetric_mask(model):
 def test_segmenting_leaves_the_network_as_it_was_and_needs_no_gradient():
     network = build_network(replace(CONFIG, deep_supervision=True)).train()
     image, _ = tube(shape=(20, 20, 2))
-    mask = segment(image, weights=(network, CONFIG), largest_component=False)
+    mask = segment(image, weights=(network, CONFIG), largest_component=False).soft
     assert network.training
     assert network.decoder.deep_supervision
     assert isinstance(mask.data, np.ndarray)
@@ -170,14 +175,14 @@ def test_segmenting_leaves_the_network_as_it_was_and_needs_no_gradient():
 @pytest.mark.parametrize("activation", ["clamp", "sigmoid", "normalised_relu"])
 def test_every_activation_ends_in_the_unit_interval(model, activation):
     image, _ = tube()
-    mask = segment(image, weights=model, activation=activation, largest_component=False)
+    mask = segment(image, weights=model, activation=activation, largest_component=False).soft
     assert 0 <= mask.data.min() <= mask.data.max() <= 1
 
 
 def test_sixteen_bit_products_hardly_change_the_mask(model):
     image, _ = tube(shape=(90, 80, 12))
-    exact = segment(image, weights=Model(model.network, CONFIG, precision="float32")).data
-    fast = segment(image, weights=Model(model.network, CONFIG, precision="auto")).data
+    exact = segment(image, weights=Model(model.network, CONFIG, precision="float32")).soft.data
+    fast = segment(image, weights=Model(model.network, CONFIG, precision="auto")).soft.data
     assert np.abs(fast - exact).max() < 0.1
     assert fast.sum() == pytest.approx(exact.sum(), rel=5e-3)
 
@@ -186,7 +191,7 @@ def test_weights_on_disk_segment_as_those_in_memory(model, tmp_path):
     save_weights(tmp_path / "model.safetensors", model.network, CONFIG)
     image, _ = tube()
     np.testing.assert_array_equal(
-        segment(image, weights=tmp_path).data, segment(image, weights=model).data
+        segment(image, weights=tmp_path).soft.data, segment(image, weights=model).soft.data
     )
 
 
@@ -194,6 +199,17 @@ def test_an_absent_device_is_wrong_input(model):
     image, _ = tube(shape=(20, 20, 2))
     with pytest.raises(InputError, match="--device"):
         segment(image, weights=(model.network, CONFIG), device="cuda:99")
+
+
+def test_a_model_goes_to_the_device_and_precision_asked_for_and_keeps_its_own_otherwise(model):
+    exact = replace(model, precision="float32")
+    assert Model.load(exact).precision == "float32"
+    assert Model.load(exact).network is model.network
+    assert Model.load(exact, device="cpu", precision="auto").precision == "auto"
+    with pytest.raises(InputError, match="--device"):
+        Model.load(model, device="cuda:99")
+    moved = Model.load(Model(build_network(CONFIG), CONFIG), device="meta")
+    assert {value.device.type for value in moved.network.parameters()} == {"meta"}
 
 
 class Blur(torch.nn.Module):
@@ -235,15 +251,15 @@ def test_overlapping_windows_give_the_answer_of_the_whole_volume(shape):
 @pytest.mark.parametrize("tta", [False, True])
 def test_a_three_dimensional_network_takes_the_same_path(tta):
     image, truth = tube(shape=(30, 28, 15), spacing_mm=(1.0, 1.2, 2.0))
-    mask = segment(image, weights=(Blur(), VOLUME), activation="sigmoid", tta=tta)
+    mask = segment(image, weights=(Blur(), VOLUME), activation="sigmoid", tta=tta).soft
     assert mask.grid.matches(image.grid)
-    assert overlap(segment(image, weights=(Blur(), VOLUME), tta=tta), truth) > 0.5
+    assert overlap(segment(image, weights=(Blur(), VOLUME), tta=tta).soft, truth) > 0.5
 
 
 def test_a_freshly_built_volume_network_segments_something_of_the_right_shape():
     image, _ = tube(shape=(20, 22, 7))
     network = build_network(replace(VOLUME, deep_supervision=True))
-    assert segment(image, weights=(network, VOLUME)).data.shape == (20, 22, 7)
+    assert segment(image, weights=(network, VOLUME)).soft.data.shape == (20, 22, 7)
 
 
 # Components
@@ -295,7 +311,7 @@ def test_dropped_slices_are_filled_between_their_neighbours_and_flagged():
     whole, soft = cord(), cord((12, 13))
     filled = fill_gaps(soft, (1, 1, 1))
     np.testing.assert_allclose(filled, whole, atol=1e-6)
-    assert examine(soft, (1, 1, 1)).doubtful_slices == (12, 13)
+    assert uncertain_slices(soft, (1, 1, 1)) == (12, 13)
 
 
 def test_long_gaps_and_open_ends_are_not_invented():
@@ -306,7 +322,7 @@ def test_long_gaps_and_open_ends_are_not_invented():
 def test_a_slice_unlike_its_neighbours_is_doubtful():
     soft = cord()
     soft[20:, :, 15] = 0
-    assert examine(soft, (1, 1, 1)).doubtful_slices == (15,)
+    assert uncertain_slices(soft, (1, 1, 1)) == (15,)
 
 
 @pytest.mark.parametrize(
@@ -319,7 +335,7 @@ def test_a_slice_unlike_its_neighbours_is_doubtful():
     ids=["faint", "thin", "short"],
 )
 def test_what_is_too_faint_thin_or_short_is_no_cord(soft, spacing):
-    assert not examine(soft, spacing).found
+    assert not is_cord(soft, spacing)
 
 
 @pytest.mark.parametrize("spacing_mm", [0.2, 1.0, 5.0])
@@ -327,9 +343,9 @@ def test_what_jumps_about_is_no_cord_and_what_bends_is(spacing_mm):
     z = np.arange(60 if spacing_mm < 1 else 20)
     spacing, rng = (1.0, 1.0, spacing_mm), np.random.default_rng(0)
     bent = np.stack([0 * z, 0.6 * spacing_mm * (z - z.mean())], axis=1).clip(-25, 25)
-    assert examine(discs(bent, (70, 70), (1.0, 1.0)), spacing).found
+    assert is_cord(discs(bent, (70, 70), (1.0, 1.0)), spacing)
     unsteady = np.repeat(rng.uniform(-25, 25, (len(z), 2)), round(max(1, 4 / spacing_mm)), axis=0)
-    assert not examine(discs(unsteady[: len(z)], (70, 70), (1.0, 1.0)), spacing).found
+    assert not is_cord(discs(unsteady[: len(z)], (70, 70), (1.0, 1.0)), spacing)
 
 
 def round_sections(radii_mm) -> np.ndarray:
@@ -341,15 +357,15 @@ def round_sections(radii_mm) -> np.ndarray:
 def test_what_swells_and_shrinks_from_slice_to_slice_is_no_cord(spacing_mm):
     rng = np.random.default_rng(0)
     spacing = (1.0, 1.0, spacing_mm)
-    assert not examine(round_sections(rng.uniform(3, 8, 20)), spacing).found
+    assert not is_cord(round_sections(rng.uniform(3, 8, 20)), spacing)
     steady = round_sections(5 * rng.normal(1, 0.02, 20))
-    assert examine(steady, spacing).found
+    assert is_cord(steady, spacing)
     compressed = round_sections([5.0] * 8 + [3.0, 2.5, 3.2] + [5.5] * 9)
-    assert examine(compressed, spacing).found
+    assert is_cord(compressed, spacing)
 
 
 def test_a_few_slices_are_too_few_to_be_called_unsteady():
-    assert examine(round_sections([3.0, 6.0, 6.5, 4.0]), (1.0, 1.0, 5.0)).found
+    assert is_cord(round_sections([3.0, 6.0, 6.5, 4.0]), (1.0, 1.0, 5.0))
 
 
 def test_an_oblique_image_keeps_its_affine_to_the_last_bit(model):
@@ -357,6 +373,6 @@ def test_an_oblique_image_keeps_its_affine_to_the_last_bit(model):
     turn = np.eye(4)
     turn[:3, :3] = nib.eulerangles.euler2mat(0.3, 0.2, 0.1)
     oblique = replace(image, affine=turn @ image.affine)
-    mask = segment(oblique, weights=model)
+    mask = segment(oblique, weights=model).soft
     np.testing.assert_array_equal(mask.affine, oblique.affine)
-    np.testing.assert_allclose(mask.data, segment(image, weights=model).data, atol=1e-6)
+    np.testing.assert_allclose(mask.data, segment(image, weights=model).soft.data, atol=1e-6)

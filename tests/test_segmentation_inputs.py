@@ -19,7 +19,7 @@ from softseg.metrics.volumes import dice
 from softseg.network.weights import available_weights, save_weights
 from softseg.phantom.acquisition import acquire
 from softseg.phantom.anatomy import random_anatomy
-from softseg.segmentation.engine import Model, segment, segment_with_findings
+from softseg.segmentation.engine import Model, segment
 from softseg.volume import Volume
 
 ORIENTATIONS = [
@@ -117,7 +117,7 @@ def check_mask(path: Path, image: Path) -> np.ndarray:
 
 
 def test_the_cord_of_the_case_is_found(case):
-    mask = segment(case.image, weights=case.model)
+    mask = segment(case.image, weights=case.model).soft
     assert overlap(mask, case.truth) > 0.85
 
 
@@ -133,7 +133,7 @@ def test_a_series_of_volumes_is_refused_unless_it_is_averaged(case, softseg, tmp
     code, _ = softseg(image, tmp_path / "out" / "mask.nii.gz", "--average", "mean")
     assert code == 0
     mask = check_mask(tmp_path / "out" / "mask.nii.gz", image)
-    expected = segment(case.image, weights=case.model).data
+    expected = segment(case.image, weights=case.model).soft.data
     np.testing.assert_allclose(mask, expected, atol=1e-3)
 
 
@@ -246,7 +246,7 @@ def test_the_voxel_size_hardly_changes_the_area(case, softseg, tmp_path, spacing
         # A cord is two voxels wide here: found or not, but never silently empty.
         assert mask.any() or "no spinal cord found" in said
         return
-    expected = area_mm2(segment(volume, weights=case.model))
+    expected = area_mm2(segment(volume, weights=case.model).soft)
     assert area_mm2(fine.like(mask)) == pytest.approx(expected, rel=tolerance)
     assert area_mm2(fine.like(mask)) == pytest.approx(area_mm2(truth), rel=0.25)
 
@@ -256,11 +256,12 @@ def test_all_48_orientations_of_the_file_get_the_same_mask(case, softseg, tmp_pa
     middle = case.image.data.shape[2] // 2
     image = part(case.image, slice(middle - 4, middle + 4))
     model = case.model
-    expected = segment_with_findings(image, weights=model)
+    expected = segment(image, weights=model)
     for codes in ORIENTATIONS:
-        found = segment_with_findings(image.oriented(codes), weights=model)
+        found = segment(image.oriented(codes), weights=model)
         assert found.soft.orientation == codes
-        assert found.findings == expected.findings
+        assert found.cord_found == expected.cord_found
+        assert found.uncertain_slices == expected.uncertain_slices
         back = found.soft.oriented(image.orientation)
         np.testing.assert_allclose(back.data, expected.soft.data, atol=1e-6, err_msg=codes)
     # One of them through a file.
@@ -320,9 +321,9 @@ FULL_FIELDS = (
 def test_the_cord_is_found_in_a_field_that_nobody_cropped(real_data, name):
     (path,) = real_data.glob(f"sub-*/**/{name}.nii.gz")
     (drawn,) = real_data.glob(f"derivatives/labels/**/{name}_label-SC_seg.nii.gz")
-    result = segment_with_findings(Volume.load(path), weights="axial")
+    result = segment(Volume.load(path), weights="axial")
     manual = Volume.load(drawn).oriented().data > 0.5
     mask = result.soft.oriented().data > 0.5
-    assert result.findings.found
+    assert result.cord_found
     assert dice(mask & manual.any(axis=(0, 1)), manual) > 0.88
     assert mask.sum() < 1.3 * manual.sum()

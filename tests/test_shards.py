@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from threading import Thread
 
 import pytest
@@ -16,7 +17,7 @@ from softseg.files import one_at_a_time
 from softseg.ground_truth.batch import make_ground_truth
 from softseg.ground_truth.soft import GroundTruthOptions
 from softseg.provenance.checking import verify
-from softseg.provenance.records import MANIFEST, now, read_record, record_folder
+from softseg.provenance.records import MANIFEST, read_record, write_record
 
 SUBJECTS = ["sub-a", "sub-b", "sub-c"]
 CHANGED = {"trim_mm": 5.0, "average": "median", "contrasts": ["T2w", "T2star"]}
@@ -71,14 +72,14 @@ def test_what_the_shards_have_made_is_as_recorded(shared_out):
 
 
 def test_shards_list_what_they_made_in_turns(tmp_path):
-    step = {"step": "ground-truth", "parameters": {}, "since": now()}
-    second = Thread(target=record_folder, args=[tmp_path], kwargs=step)
+    step = {"step": "ground-truth", "since": time.time()}
+    second = Thread(target=write_record, args=[tmp_path / MANIFEST, [tmp_path]], kwargs=step)
     with one_at_a_time((tmp_path / MANIFEST).parent):
         second.start()
         second.join(0.2)
         (tmp_path / "late.csv").write_text("a\n1\n")
     second.join(10)
-    assert list(read_record(tmp_path / MANIFEST)["Files"]) == ["late.csv"]
+    assert list(read_record(tmp_path / MANIFEST)["SHA256"]) == ["../late.csv"]
 
 
 def test_the_workflow_has_a_job_for_every_shard(project_root):

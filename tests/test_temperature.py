@@ -11,7 +11,7 @@ from softseg.errors import InputError
 from softseg.network.config import PRESETS
 from softseg.network.unet import build_network
 from softseg.network.weights import save_weights
-from softseg.segmentation.engine import Model, segment_with_findings
+from softseg.segmentation.engine import Model, Segmentation, segment
 from softseg.segmentation.temperature import at_temperature, fit_temperature
 from softseg.volume import Volume
 
@@ -77,13 +77,13 @@ def test_a_model_applies_the_temperature_of_its_card(tmp_path, monkeypatch, pict
     # Whatever an untrained network calls cord is kept, so that there are values to compare.
     import softseg.segmentation.engine as engine
 
-    monkeypatch.setattr(engine, "_clean", lambda soft, keep_one: (soft, None))
+    monkeypatch.setattr(engine, "_clean", lambda soft, keep_one: Segmentation(soft, True))
     monkeypatch.setattr(engine, "_find_cord", lambda model, prepared, kind: np.full((6, 2), 40.0))
     model = Model.load(with_temperature(tmp_path, temperature=0.5))
     plain = dataclasses.replace(model, card={})
-    soft = segment_with_findings(picture, weights=plain).soft.data
+    soft = segment(picture, weights=plain).soft.data
     assert ((soft > 0.01) & (soft < 0.99)).any()
-    sharp = segment_with_findings(picture, weights=model).soft.data
+    sharp = segment(picture, weights=model).soft.data
     np.testing.assert_allclose(sharp, at_temperature(soft, 0.5), atol=1e-6)
 
 

@@ -1,7 +1,6 @@
 """`softseg csa`."""
 
 import math
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -196,11 +195,11 @@ def _write(
         from softseg.csa.plot import plot_profile
 
         figure = plot_profile(along, sex=sex)
-    # All are written beside their places before the first is moved there.
-    with ExitStack() as stack:
+    with signed(*tables, *([plot] if plot else []), **about) as temporary:
         for path, table in tables.items():
-            temporary = stack.enter_context(signed(path, **about))
             # A file's name may hold bytes that are no text.
-            table.to_csv(temporary, index=False, float_format="%.6g", errors="surrogateescape")
+            table.to_csv(
+                temporary[path], index=False, float_format="%.6g", errors="surrogateescape"
+            )
         if figure is not None:
-            figure.savefig(stack.enter_context(signed(plot, **about)), dpi=150)
+            figure.savefig(temporary[plot], dpi=150)

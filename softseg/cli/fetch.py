@@ -1,5 +1,6 @@
 """`softseg fetch`."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -42,9 +43,8 @@ def fetch(
     from softseg import fetch as fetching
     from softseg.dataset.names import split_commas
     from softseg.events import form, tell
-    from softseg.provenance.records import now
 
-    since = now()
+    since = time.time()
     if dataset == "spine-generic":
         fetched = fetching.fetch_spine_generic(
             out,

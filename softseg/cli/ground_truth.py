@@ -1,6 +1,7 @@
 """`softseg ground-truth`."""
 
 import shutil
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,9 @@ import typer
 
 from softseg.cli.links import check_inside, check_name
 from softseg.cli.settings import check_crop, settings
+
+NOT_RECORDED = ("quality_control", "exclude.yml", "code")
+"""What lies in the folder beside the soft truths: pages, and what people write."""
 
 
 def ground_truth(
@@ -89,7 +93,7 @@ def ground_truth(
     from softseg.events import form
     from softseg.ground_truth.batch import make_ground_truth
     from softseg.ground_truth.soft import GroundTruthOptions
-    from softseg.provenance.records import now, record_folder
+    from softseg.provenance.records import MANIFEST, write_record
 
     if jobs < 1:
         raise InputError(f"--jobs: at least 1, found {jobs}")
@@ -109,7 +113,7 @@ def ground_truth(
     read = [*dataset.images["path"], *hard.rglob("*.nii*"), *folders]
     check_inside(dataset.root, map(Path, read), follow_links=follow_links)
     new = [folder for folder in folders if not folder.exists()]
-    since = now()
+    since = time.time()
     options = GroundTruthOptions(
         reference=reference,
         trim_mm=_trim(trim),
@@ -134,12 +138,12 @@ def ground_truth(
             shutil.rmtree(folder, ignore_errors=True)
         _tell(table, dataset)
     for folder in folders:
-        record_folder(
-            folder,
+        write_record(
+            folder / MANIFEST,
+            (path for path in folder.glob("[!.]*") if path.name not in NOT_RECORDED),
             step="ground-truth",
             parameters=settings(context),
             since=since,
-            leave_out=("quality_control", "exclude.yml"),
         )
     if page and (folders[0] / "report.csv").is_file():
         from softseg.quality_control.page import write_ground_truth_page

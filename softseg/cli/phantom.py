@@ -1,5 +1,6 @@
 """`softseg phantom`."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -40,9 +41,9 @@ def phantom(
     """
     from softseg.events import form
     from softseg.phantom.cohort import RECIPE_FILE, write_cohort
-    from softseg.provenance.records import now, record_folder
+    from softseg.provenance.records import MANIFEST, write_record
 
-    since = now()
+    since = time.time()
     folder = write_cohort(
         out,
         subjects=subjects,
@@ -56,20 +57,16 @@ def phantom(
         jobs=jobs,
         progress=form() != "json",
     )
-    record_folder(
-        folder,
+    # Not the derivatives of others.
+    made = (
+        "dataset_description.json", "participants.*", "README", RECIPE_FILE, "sub-*", "sourcedata",
+        "derivatives/labels", "derivatives/truth",
+    )  # fmt: skip
+    write_record(
+        folder / MANIFEST,
+        [path for pattern in made for path in sorted(folder.glob(pattern))],
         step="phantom",
         parameters=settings(context),
         since=since,
-        within=(
-            "dataset_description.json",
-            "participants.*",
-            "README",
-            RECIPE_FILE,
-            "sub-*",
-            "sourcedata",
-            "derivatives/labels",
-            "derivatives/truth",
-        ),
     )
     typer.echo(f"{folder}: {subjects} people")

@@ -156,7 +156,7 @@ def _beside(mask: Path) -> Path:
 
 def _signed(outcomes: Iterable, used: dict, describe: Callable[[], None]) -> Iterator:
     """Say beside each mask where it comes from; describe the folder with the first."""
-    from softseg.provenance.records import complete, sign
+    from softseg.provenance.records import complete, record_of, write_record
 
     described = False
     for outcome in outcomes:
@@ -165,7 +165,10 @@ def _signed(outcomes: Iterable, used: dict, describe: Callable[[], None]) -> Ite
             products = [path for path in (job.mask, job.uncertainty) if path.is_file()]
             if not job.recorded:
                 for path in products:
-                    sign(path, step="segment", parameters=used, sources=[job.image])
+                    write_record(
+                        record_of(path), [path], step="segment", parameters=used,
+                        sources=[job.image],
+                    )  # fmt: skip
             else:
                 complete(job.record, products, [job.image])
                 if not described:
@@ -250,7 +253,7 @@ def _write_table(tables: list, path: Path, used: dict) -> None:
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
     sources = sorted({Path(file) for file in table["file"]})
     with signed(path, step="segment", parameters=used, sources=sources) as temporary:
-        table.to_csv(temporary, index=False, errors="surrogateescape")
+        table.to_csv(temporary[path], index=False, errors="surrogateescape")
 
 
 def _check_choice(option: str, value: str | None, choices: tuple[str, ...]) -> None:

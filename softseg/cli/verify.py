@@ -20,12 +20,20 @@ def verify(
     Example: `softseg verify my-dataset/derivatives/labels_softseg`
     """
     from softseg.events import event
-    from softseg.provenance import checking
+    from softseg.provenance.checking import verify as compare
 
-    checked = checking.verify(folder)
+    checked = compare(folder)
     for finding in checked.findings:
         event("finding", file=finding.file, status=finding.status, record=finding.record)
-    for line in checking.lines(checked):
-        typer.echo(line)
+        where = f" (recorded in {finding.record})" if finding.record else ""
+        typer.echo(f"{finding.status}: {finding.file}{where}")
+    if checked.unsigned:
+        count = len(checked.unsigned)
+        typer.echo(
+            f"{count} files whose record holds no checksum of theirs, as {checked.unsigned[0]}"
+        )
+    compared = f"{checked.files} files and {checked.sources} sources"
     if checked.findings:
+        typer.echo(f"{len(checked.findings)} findings in {compared}")
         raise typer.Exit(1)
+    typer.echo(f"{compared} as in {checked.records} records")

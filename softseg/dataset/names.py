@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from bids2table import parse_bids_entities
-
 from softseg.contrasts import CONTRASTS, UNSEEN_CONTRASTS, Contrast
 from softseg.errors import InputError
 
@@ -119,6 +117,8 @@ def _looseness(entities: dict[str, str], words: str, contrast: Contrast) -> int 
 
 
 def _entities(path: str) -> dict[str, str]:
+    from bids2table import parse_bids_entities  # brings Arrow: a quarter of a second
+
     entities = parse_bids_entities(Path(path).name)
     return {key: value for key, value in entities.items() if key not in _SPECIAL}
 
@@ -139,6 +139,16 @@ def strip_extension(name: str) -> str:
     for extension in EXTENSIONS:
         name = name.removesuffix(extension)
     return name
+
+
+def sidecar_path(image: Path | str) -> Path:
+    """The JSON file that says what an image is.
+
+    Example:
+        >>> sidecar_path("anat/sub-01_T2w.nii.gz").as_posix()
+        'anat/sub-01_T2w.json'
+    """
+    return Path(image).with_name(f"{strip_extension(Path(image).name)}.json")
 
 
 def candidate_stems(

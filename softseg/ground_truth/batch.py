@@ -15,7 +15,8 @@ import pandas as pd
 
 from softseg.batch import end_with_parent
 from softseg.dataset.index import Dataset
-from softseg.dataset.writing import describe_pipeline, generated_by
+from softseg.dataset.names import sidecar_path
+from softseg.dataset.writing import describe_pipeline
 from softseg.errors import InputError
 from softseg.files import (
     check_writable,
@@ -28,6 +29,7 @@ from softseg.files import (
 from softseg.ground_truth.masks import load_mask
 from softseg.ground_truth.report import PIPELINE, Bounds, summarise, write_report
 from softseg.ground_truth.soft import GroundTruthOptions, SoftTruth, soft_ground_truth
+from softseg.provenance.records import generated_by
 from softseg.volume import Volume
 
 HARD, SOFT, BINARY = "label-SC_seg", "label-SC_softseg", "desc-softseg_label-SC_seg"
@@ -356,7 +358,7 @@ def _up_to_date(task: Task, sidecars: dict[str, dict[str, Any]]) -> pd.DataFrame
         for pipeline, ending in _endings(task):
             path = task.path(pipeline, contrast, ending)
             try:
-                found = json.loads(_sidecar_path(path).read_text("utf-8"))
+                found = json.loads(sidecar_path(path).read_text("utf-8"))
             except (OSError, ValueError):
                 return None
             found.pop("Warnings", None)
@@ -370,7 +372,7 @@ def _up_to_date(task: Task, sidecars: dict[str, dict[str, Any]]) -> pd.DataFrame
 
 
 def _warnings_of(task: Task) -> str:
-    path = _sidecar_path(task.path(task.pipeline, task.options.reference, SOFT))
+    path = sidecar_path(task.path(task.pipeline, task.options.reference, SOFT))
     return "; ".join(json.loads(path.read_text("utf-8")).get("Warnings", []))
 
 
@@ -382,7 +384,7 @@ def _write(task: Task, truth: SoftTruth, sidecars: dict[str, dict[str, Any]]) ->
     """
     report = truth.report.assign(subject=task.subject, session=task.session)
     report = report[["subject", "session", *truth.report.columns]]
-    notes = [_sidecar_path(task.path(p, c, e)) for c in sidecars for p, e in _endings(task)]
+    notes = [sidecar_path(task.path(p, c, e)) for c in sidecars for p, e in _endings(task)]
     with ExitStack() as stack:
         # What is entered first is moved last.
         places = [stack.enter_context(replacing(path)) for path in notes]
@@ -393,7 +395,7 @@ def _write(task: Task, truth: SoftTruth, sidecars: dict[str, dict[str, Any]]) ->
             content = sidecars[contrast]
             if truth.warnings:
                 content = content | {"Warnings": list(truth.warnings)}
-            write_json(places[notes.index(_sidecar_path(path))], content)
+            write_json(places[notes.index(sidecar_path(path))], content)
         for path in notes:
             path.unlink(missing_ok=True)
     return report
@@ -411,7 +413,3 @@ def _masks(task: Task, truth: SoftTruth) -> Iterator[tuple[str, Volume, type, Pa
 
 def _endings(task: Task) -> tuple[tuple[str, str], tuple[str, str]]:
     return (task.pipeline, SOFT), (f"{task.pipeline}_bin", BINARY)
-
-
-def _sidecar_path(path: Path) -> Path:
-    return path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json")

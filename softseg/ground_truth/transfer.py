@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from softseg.ground_truth.alignment import Placed, SliceCentres, centre_by_height, interpolate
-from softseg.volume import Volume
+from softseg.volume import Volume, samples_within
 
 CHUNK = 100_000
 """Points read at once: bounds the memory."""
@@ -79,7 +79,7 @@ def onto_reference(
         whole_field: Slices without any of the mask say "no cord" instead of nothing.
     """
     usable = np.ones_like(placed.line.segmented) if whole_field else None
-    offsets = subpoints(placed.to_native[:3, :3])
+    offsets = _samples_within(placed.to_native[:3, :3])
     values, share = np.zeros(len(grid.points)), np.zeros(len(grid.points))
     for start in range(0, len(values), CHUNK):
         part = slice(start, start + CHUNK)
@@ -114,7 +114,7 @@ def onto_native(
         data[inside] = dense[box]
     else:
         voxels = _near(placed, grid)
-        offsets = subpoints(np.linalg.inv(placed.to_native)[:3, :3])
+        offsets = _samples_within(np.linalg.inv(placed.to_native)[:3, :3])
         for start in range(0, len(voxels), CHUNK):
             part = voxels[start : start + CHUNK]
             total, share = np.zeros(len(part)), np.zeros(len(part))
@@ -170,25 +170,13 @@ def sample(
     return np.where(covered, total / np.where(weight > 0, weight, 1), 0), covered
 
 
-def subpoints(matrix: np.ndarray) -> np.ndarray:
-    """Where within a target voxel to read the source, so that thicker voxels average it.
-
-    As many points along each axis of the target as source voxels fit into its voxel.
+def _samples_within(matrix: np.ndarray) -> np.ndarray:
+    """Where within a target voxel to read the source, `(P, 3)` from its centre in target voxels.
 
     Args:
         matrix: `(3, 3)` source voxels per target voxel.
-
-    Returns:
-        `(P, 3)` offsets from the target voxel's centre, in target voxels.
-
-    Example:
-        >>> subpoints(np.diag([1.0, 1.0, 2.0]))
-        array([[ 0.  ,  0.  , -0.25],
-               [ 0.  ,  0.  ,  0.25]])
     """
-    step = np.abs(matrix).max(axis=0)
-    counts = np.maximum(1, np.ceil(step - 1e-3)).astype(int)
-    axes = [(np.arange(n) + 0.5) / n - 0.5 for n in counts]
+    axes = [samples_within(step) for step in np.abs(matrix).max(axis=0)]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
 
 

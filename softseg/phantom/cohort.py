@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from softseg.batch import map_batch
 from softseg.contrasts import CONTRASTS
-from softseg.dataset.writing import describe_pipeline, generated_by
+from softseg.dataset.writing import describe_pipeline
 from softseg.errors import InputError
 from softseg.events import event
 from softseg.files import remove_leftovers, replacing, scratch_folder, write_json
@@ -30,6 +30,7 @@ from softseg.phantom.placement import FIELDS_OF_VIEW, check_voxel_scale
 from softseg.phantom.protocols import PROTOCOLS, VENDORS
 from softseg.phantom.subjects import Recipe, draw_subject, subject_label, write_subject
 from softseg.phantom.tissues import FIELDS_T
+from softseg.provenance.records import generated_by
 
 RECIPE_FILE = "code/softseg_phantom.json"
 """What made the cohort; by it a folder is known as ours."""

@@ -15,7 +15,7 @@ from softseg.phantom.anatomy import Anatomy, random_anatomy
 from softseg.phantom.partial_volume import blend
 from softseg.phantom.random_acquisition import Scene, degrade, grain_strengths, random_contrast
 from softseg.phantom.tissues import CORD_TISSUES, TISSUES
-from softseg.volume import Grid
+from softseg.volume import Grid, samples_within
 
 FLUID = np.array([name == "csf" for name in TISSUES], np.float32)
 CORD = np.array([name in CORD_TISSUES for name in TISSUES], np.float32)
@@ -250,15 +250,14 @@ def _resampled(data: np.ndarray, native: Grid, working: Grid) -> np.ndarray:
         if few == 1 and many == 1:
             continue
         ratio = working.spacing_mm[axis] / native.spacing_mm[axis]
-        points = max(1, int(np.ceil(ratio - 1e-3)))
-        inside = (np.arange(points) + 0.5) / points - 0.5
+        inside = samples_within(ratio)
         at = (np.arange(many)[:, None] - (many - 1) / 2 + inside) * ratio + (few - 1) / 2
         at = np.clip(at, 0, few - 1)
         low = np.minimum(at.astype(int), max(few - 2, 0))
-        weight = (at - low).astype(np.float32) / points
+        weight = (at - low).astype(np.float32) / len(inside)
         matrix = np.zeros((many, few), np.float32)
         rows = np.broadcast_to(np.arange(many)[:, None], low.shape)
-        np.add.at(matrix, (rows, low), 1 / points - weight)
+        np.add.at(matrix, (rows, low), 1 / len(inside) - weight)
         np.add.at(matrix, (rows, np.minimum(low + 1, few - 1)), weight)
         data = np.moveaxis(np.tensordot(matrix, data, axes=(1, axis)), 0, axis)
     return data.astype(np.float32, copy=False)

@@ -1,27 +1,91 @@
-"""Records: a JSON file beside each product, and one list for a data set.
+"""Records: a JSON file beside each product, or one for all files of a step or a data set.
 
 A record names the step, the version and commit of the code, the parameters (the weights' checksum
-among them), the checksums of the sources and that of the product itself. Paths are relative to the
-record, so that a folder may move with its sources, and hold nobody's home.
+among them), the checksums of the sources and of the products. Paths are relative to the record, so
+that a folder may move with its sources, and hold nobody's home.
 """
 
+import hashlib
 import json
 import os
-import time
+import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
+import softseg
+from softseg.batch import commit
 from softseg.errors import InputError
-from softseg.files import one_at_a_time, replacing, sha256, write_json
-from softseg.provenance.software import made_by, software
+from softseg.files import one_at_a_time, sha256, write_json
 
 MANIFEST = "code/provenance.json"
-"""Below a data set's root, where BIDS lets programs leave what they like."""
+"""The record of a data set, where BIDS lets programs leave what they like."""
+PACKAGE = Path(softseg.__file__).resolve().parent
 _IMAGES = (".nii.gz", ".nii")
 _CLOCK_NS = 2 * 10**9
 """Times of files lag behind the clock by a moment."""
+
+
+def generated_by(step: str, **parameters: Any) -> list[dict[str, Any]]:
+    """The `GeneratedBy` entry of a sidecar or of a `dataset_description.json`.
+
+    Example:
+        >>> generated_by("ground-truth")[0]["Name"]
+        'softseg ground-truth'
+    """
+    entry = {"Name": f"softseg {step}", "Version": softseg.__version__}
+    return [entry | ({"Parameters": parameters} if parameters else {})]
+
+
+@cache
+def code_version() -> dict[str, str]:
+    """A checksum of the package's code and, where one is known, its commit.
+
+    The checksum also tells code apart that was changed after its commit.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        digest.update(f"{path.relative_to(PACKAGE).as_posix()}\n".encode())
+        digest.update(path.read_bytes())
+    commit = checked_out_commit(PACKAGE.parent) or _installed_commit()
+    return {"CodeSHA256": digest.hexdigest()} | ({"Commit": commit} if commit else {})
+
+
+def checked_out_commit(root: Path) -> str | None:
+    """The commit of a git checkout, read from its files: no program is started for it."""
+    try:
+        git = root / ".git"
+        if git.is_file():  # of a worktree, whose branches are in the main checkout
+            git = root / git.read_text("utf-8").removeprefix("gitdir:").strip()
+        head = (git / "HEAD").read_text("utf-8").strip()
+        branch = head.removeprefix("ref: ")
+        if branch == head:
+            return _commit(head)
+        common = git / "commondir"
+        shared = git / common.read_text("utf-8").strip() if common.is_file() else git
+        if (shared / branch).is_file():
+            return _commit((shared / branch).read_text("utf-8"))
+        packed = (shared / "packed-refs").read_text("utf-8")
+        found = re.search(rf"^(\w+) {re.escape(branch)}$", packed, re.MULTILINE)
+        return _commit(found[1]) if found else None
+    except (OSError, ValueError):
+        return None
+
+
+def _installed_commit() -> str | None:
+    """The commit from which pip installed the package, if it did."""
+    try:
+        text = distribution("softseg").read_text("direct_url.json")
+        return _commit(json.loads(text or "{}")["vcs_info"]["commit_id"])
+    except (PackageNotFoundError, OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _commit(text: str) -> str | None:
+    return text.strip() if re.fullmatch(r"[0-9a-f]{40,64}", text.strip()) else None
 
 
 def record_of(product: Path | str) -> Path:
@@ -40,103 +104,81 @@ def record_of(product: Path | str) -> Path:
     return product.with_name(product.name + ".json")
 
 
-def sign(
-    product: Path | str,
-    *,
-    step: str,
-    parameters: Mapping[str, Any] | None = None,
-    sources: Iterable[Path | str] = (),
-    **more: Any,
-) -> Path:
-    """Write the record of a finished file.
-
-    Args:
-        product: The file.
-        step: What made it, such as `csa`.
-        parameters: With which settings.
-        sources: Files it was made from.
-        **more: Further entries, in the names of BIDS.
-
-    Returns:
-        The record's path.
-
-    Example:
-        >>> import tempfile
-        >>> table = Path(tempfile.mkdtemp()) / "areas.csv"
-        >>> _ = table.write_text("area_mm2\\n80\\n")
-        >>> record = sign(table, step="csa", parameters={"threshold": 0.5})
-        >>> json.loads(record.read_text())["GeneratedBy"][0]["Name"]
-        'softseg csa'
-    """
-    product = Path(product)
-    record = record_of(product)
-    made = [made_by(step, **_plain(dict(parameters or {})))]
-    checksums = _checksums(record, [product], sources)
-    try:
-        write_json(record, {"GeneratedBy": made, **checksums, **_plain(more)})
-    except InputError:
-        record.unlink(missing_ok=True)  # it speaks of what the product was before
-        raise
-    return record
-
-
-@contextmanager
-def signed(
-    product: Path | str,
-    *,
-    step: str,
-    parameters: Mapping[str, Any] | None = None,
-    sources: Iterable[Path | str] = (),
-) -> Iterator[Path]:
-    """`softseg.files.replacing` with a record: where either cannot be written, both stay.
-
-    Example:
-        >>> import tempfile
-        >>> table = Path(tempfile.mkdtemp()) / "areas.csv"
-        >>> with signed(table, step="csa") as temporary:
-        ...     _ = temporary.write_text("area_mm2\\n80\\n")
-        >>> sorted(path.name for path in table.parent.iterdir())
-        ['areas.csv', 'areas.csv.json']
-    """
-    product = Path(product)
-    record = record_of(product)
-    made = [made_by(step, **_plain(dict(parameters or {})))]
-    with replacing(record) as note, replacing(product) as temporary:
-        yield temporary
-        write_json(note, {"GeneratedBy": made, **_checksums(record, [temporary], sources)})
-
-
-def record_step(
+def write_record(
     record: Path | str,
     products: Iterable[Path | str],
     *,
     step: str,
     parameters: Mapping[str, Any] | None = None,
     sources: Iterable[Path | str] = (),
+    since: float | None = None,
 ) -> Path:
-    """One record for all files of a step that was perhaps stopped and gone on with.
+    """Write the record of finished files.
 
-    What an earlier run of the step made, and this one found finished, keeps its checksum.
+    A step may have been stopped and gone on with: what an earlier run of it made, and this one
+    found finished, keeps its checksum.
 
     Args:
         record: The record's file.
-        products: What was written this time, anywhere; folders stand for all their files.
-        step: What made it.
-        parameters: With which settings.
+        products: What was made, anywhere; folders stand for all their files.
+        step: What made it, such as `csa`.
+        parameters: With which settings; of paths the names only.
         sources: Files it was made from.
+        since: Where `products` may be older than this run, when it began (`time.time`): a file
+            that has not been written since keeps its checksum, so that one that was damaged
+            between two runs is not declared sound by the second. Processes that share out the work
+            (shards of a step) list it in turns, so that the last of them has seen everything.
 
     Returns:
         The record's path.
+
+    Raises:
+        InputError: If it cannot be written; an older one is removed, since it would speak of what
+            the products were before.
+
+    Example:
+        >>> import tempfile
+        >>> table = Path(tempfile.mkdtemp()) / "areas.csv"
+        >>> _ = table.write_text("area_mm2\\n80\\n")
+        >>> record = write_record(record_of(table), [table], step="csa", parameters={"disc": 3})
+        >>> json.loads(record.read_text())["GeneratedBy"][0]["Name"]
+        'softseg csa'
     """
     record = Path(record)
-    old = read_record(record).get("SHA256", {})
-    old = old if isinstance(old, dict) else {}
-    found = {_relative(path, record.parent): sha256(path) for path in _each_file(products)}
-    kept = {name: known for name, known in old.items() if (record.parent / name).is_file()}
-    made = [made_by(step, **_plain(dict(parameters or {})))]
-    checksums = _checksums(record, [], sources) | {"SHA256": kept | found}
-    write_json(record, {"GeneratedBy": made, **checksums})
+    with one_at_a_time(record.parent) if since is not None else nullcontext():
+        made = _made(record, products, since)
+        try:
+            write_json(record, _content(record, made, step, parameters, sources))
+        except InputError:
+            record.unlink(missing_ok=True)
+            raise
     return record
+
+
+@contextmanager
+def signed(
+    *products: Path | str,
+    step: str,
+    parameters: Mapping[str, Any] | None = None,
+    sources: Iterable[Path | str] = (),
+) -> Iterator[dict[Path, Path]]:
+    """`softseg.batch.commit` with a record beside each file, all of them or none.
+
+    Example:
+        >>> import tempfile
+        >>> table = Path(tempfile.mkdtemp()) / "areas.csv"
+        >>> with signed(table, step="csa") as temporary:
+        ...     _ = temporary[table].write_text("area_mm2\\n80\\n")
+        >>> sorted(path.name for path in table.parent.iterdir())
+        ['areas.csv', 'areas.csv.json']
+    """
+    records = {Path(product): record_of(product) for product in products}
+    sources = list(sources)
+    with commit(records, records=records.values()) as temporary:
+        yield temporary
+        for product, record in records.items():
+            made = {product.name: sha256(temporary[product])}
+            write_json(temporary[record], _content(record, made, step, parameters, sources))
 
 
 def complete(record: Path, products: Iterable[Path], sources: Iterable[Path]) -> None:
@@ -147,55 +189,23 @@ def complete(record: Path, products: Iterable[Path], sources: Iterable[Path]) ->
     content = read_record(record)
     if not is_ours(content) or "SHA256" in content:
         return
-    content["GeneratedBy"][0] |= software()
-    write_json(record, content | _checksums(record, products, sources))
-
-
-def record_folder(
-    root: Path,
-    *,
-    step: str,
-    parameters: Mapping[str, Any],
-    since: float,
-    within: Iterable[str] = (".",),
-    leave_out: Iterable[str] = (),
-) -> Path:
-    """List the files of a data set with their checksums.
-
-    What was listed before and has not been written since keeps its checksum: a file that was
-    damaged between two runs is not declared sound by the second. Processes that share out the work
-    (shards of a step) list it in turns, so that the last of them has seen everything.
-
-    Args:
-        root: The data set's folder.
-        step: What made it.
-        parameters: With which settings.
-        since: When the run began, in seconds as of `time.time`.
-        within: Folders, files or patterns below `root` that belong to it.
-        leave_out: Names of folders that do not.
-    """
-    path = root / MANIFEST
-    made = [made_by(step, **_plain(dict(parameters)))]
-    newest = since * 10**9 - _CLOCK_NS
-    with one_at_a_time(path.parent):
-        old = read_record(path).get("Files", {})
-        old = old if isinstance(old, dict) else {}
-        found = {}
-        for file in sorted(_files(root, within, {*leave_out, path.name})):
-            name = file.relative_to(root).as_posix()
-            keep = name in old and file.stat().st_mtime_ns < newest
-            found[name] = old[name] if keep else sha256(file)
-        write_json(path, {"GeneratedBy": made, "Files": old | found})
-    return path
+    content["GeneratedBy"][0] |= code_version()
+    made = {path.name: sha256(path) for path in products}
+    write_json(record, content | _checksums(record, made, sources))
 
 
 def read_record(path: Path) -> dict[str, Any]:
     """A JSON object, empty if the file holds none."""
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
+    content = read_json(path)
     return content if isinstance(content, dict) else {}
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds, None if it cannot be read."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def is_ours(content: Mapping[str, Any]) -> bool:
@@ -206,37 +216,46 @@ def is_ours(content: Mapping[str, Any]) -> bool:
         return False
 
 
-def now() -> float:
-    """For `since`."""
-    return time.time()
+def _made(record: Path, products: Iterable[Path | str], since: float | None) -> dict[str, str]:
+    """Checksums of what is there and of what was listed before."""
+    old = read_record(record).get("SHA256")
+    old = old if isinstance(old, dict) else {}
+    before_ns = float("-inf") if since is None else since * 10**9 - _CLOCK_NS
+    # A data set misses what is gone; a step may no longer make what it made.
+    made = {n: s for n, s in old.items() if since is not None or (record.parent / n).is_file()}
+    for path in _files(products):
+        name = _relative(path, record.parent)
+        if path != record and not (name in old and path.stat().st_mtime_ns < before_ns):
+            made[name] = sha256(path)
+    return made
 
 
-def _files(root: Path, within: Iterable[str], leave_out: set[str]) -> Iterable[Path]:
-    for pattern in within:
-        for start in [root] if pattern == "." else root.glob(pattern):
-            inside = start.rglob("*") if start.is_dir() else [start]
-            for path in inside:
-                parts = path.relative_to(root).parts
-                hidden = any(part.startswith(".") for part in parts)
-                if path.is_file() and not hidden and not leave_out.intersection(parts):
-                    yield path
+def _content(
+    record: Path,
+    made: Mapping[str, str],
+    step: str,
+    parameters: Mapping[str, Any] | None,
+    sources: Iterable[Path | str],
+) -> dict[str, Any]:
+    plain = json.loads(json.dumps(dict(parameters or {}), default=_plain))
+    (entry,) = generated_by(step, **plain)
+    return {"GeneratedBy": [entry | code_version()], **_checksums(record, made, sources)}
 
 
-def _each_file(paths: Iterable[Path | str]) -> Iterator[Path]:
+def _checksums(
+    record: Path, made: Mapping[str, str], sources: Iterable[Path | str]
+) -> dict[str, Any]:
+    named = {_relative(path, record.parent): sha256(path) for path in sources}
+    return {"SHA256": dict(made), "Sources": sorted(named), "SourcesSHA256": named}
+
+
+def _files(paths: Iterable[Path | str]) -> Iterator[Path]:
+    """The files among `paths` and in its folders, but for hidden ones."""
     for path in map(Path, paths):
         for found in path.rglob("*") if path.is_dir() else [path]:
             hidden = any(part.startswith(".") for part in found.relative_to(path).parts)
             if found.is_file() and not hidden:
                 yield found
-
-
-def _checksums(record: Path, products: Iterable, sources: Iterable) -> dict[str, Any]:
-    named = {_relative(path, record.parent): Path(path) for path in sources}
-    return {
-        "SHA256": {Path(p).name: sha256(p) for p in products},
-        "Sources": sorted(named),
-        "SourcesSHA256": {name: sha256(path) for name, path in sorted(named.items())},
-    }
 
 
 def _relative(path: Path | str, folder: Path) -> str:
@@ -246,12 +265,7 @@ def _relative(path: Path | str, folder: Path) -> str:
         return Path(path).name
 
 
-def _plain(content: Any) -> Any:
-    """What JSON can hold: paths by their name only, tuples as lists."""
-    if isinstance(content, Mapping):
-        return {str(key): _plain(value) for key, value in content.items()}
-    if isinstance(content, list | tuple | set | frozenset):
-        return [_plain(value) for value in content]
-    if isinstance(content, Path):
-        return content.name
-    return content if isinstance(content, str | int | float | bool | None) else str(content)
+def _plain(value: Any) -> Any:
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    return value.name if isinstance(value, Path) else str(value)

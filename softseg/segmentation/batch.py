@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 
 from softseg.dataset.index import Dataset
-from softseg.dataset.names import EXTENSIONS, strip_extension
-from softseg.dataset.writing import describe_pipeline, generated_by
+from softseg.dataset.names import EXTENSIONS, sidecar_path, strip_extension
+from softseg.dataset.writing import describe_pipeline
 from softseg.errors import InputError
 from softseg.files import remove_leftovers, replacing, write_json
-from softseg.segmentation.engine import Model, Segmentation, segment_with_findings
+from softseg.provenance.records import generated_by
+from softseg.segmentation.engine import Model, Segmentation, segment
 from softseg.volume import Volume
 
 NO_FOLDER = (".gz", ".img", ".hdr", ".mgz", ".mha", ".nrrd", ".csv", ".txt", ".json", ".png")
@@ -69,7 +70,7 @@ class Job:
     @property
     def record(self) -> Path:
         """The JSON file beside the mask."""
-        return self.mask.with_name(strip_extension(self.mask.name) + ".json")
+        return sidecar_path(self.mask)
 
     @property
     def uncertainty(self) -> Path:
@@ -242,7 +243,7 @@ def _status(outcome: object) -> str:
 
 
 def _segment(image: Volume, model: Model, options: Options) -> Segmentation:
-    return segment_with_findings(
+    return segment(
         image,
         weights=model,
         activation=options.activation,
@@ -273,8 +274,8 @@ def _record(job: Job, result: Segmentation, settings: dict) -> dict[str, Any]:
     return {
         "GeneratedBy": generated_by("segment", **settings),
         "Sources": [job.image.name],
-        "CordFound": result.findings.found,
-        "DoubtfulSlices": list(result.findings.doubtful_slices),
+        "CordFound": result.cord_found,
+        "DoubtfulSlices": list(result.uncertain_slices),
         "Note": result.note,
     }
 

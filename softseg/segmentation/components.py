@@ -1,6 +1,5 @@
-"""What of a soft mask is one cord: its component, its gaps, its doubtful slices."""
+"""What of a soft mask is one cord: its component, its gaps, its uncertain slices."""
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -97,22 +96,8 @@ CORD_OVERLAP_MM = 6.0
 """Sections this far apart still overlap, so that nothing need grow sideways."""
 
 
-@dataclass(frozen=True)
-class Findings:
-    """What can be said about a mask without knowing the truth.
-
-    Attributes:
-        found: Whether there is a cord at all.
-        doubtful_slices: Slices along Z (0 most inferior) within the cord's extent that are empty,
-            filled in, faint, or of a size unlike their neighbours'.
-    """
-
-    found: bool
-    doubtful_slices: tuple[int, ...] = ()
-
-
-def examine(soft: np.ndarray, spacing_mm: Spacing) -> Findings:
-    """Whether a soft mask shows a cord, and where not to trust it.
+def is_cord(soft: np.ndarray, spacing_mm: Spacing) -> bool:
+    """Whether a component is a cord.
 
     A cord has at least `SMALLEST_MM2` of values above one half in its section, neither jumps about
     nor swells and shrinks from slice to slice, and is at least as long as `shortest_mm`.
@@ -124,22 +109,40 @@ def examine(soft: np.ndarray, spacing_mm: Spacing) -> Findings:
     Example:
         >>> soft = np.zeros((20, 20, 12), np.float32)
         >>> soft[5:13, 5:13] = 1.0
-        >>> soft[:, :, 4] = 0.0
-        >>> examine(soft, (1.0, 1.0, 1.0))
-        Findings(found=True, doubtful_slices=(4,))
-        >>> examine(np.zeros((5, 5, 5)), (1.0, 1.0, 1.0)).found
-        False
+        >>> is_cord(soft, (1.0, 1.0, 1.0)), is_cord(soft, (0.2, 0.2, 1.0))
+        (True, False)
     """
     areas, cord = _sections(soft, spacing_mm)
     if len(cord) * spacing_mm[2] < shortest_mm(soft.shape[2] * spacing_mm[2]) - 1e-6:
-        return Findings(False)
-    if _jumps(soft, spacing_mm, cord) or _unsteady(areas, spacing_mm[2], cord):
-        return Findings(False)
+        return False
+    return not (_jumps(soft, spacing_mm, cord) or _unsteady(areas, spacing_mm[2], cord))
+
+
+def uncertain_slices(soft: np.ndarray, spacing_mm: Spacing) -> tuple[int, ...]:
+    """Slices within a cord's extent that are empty, faint, or of a size unlike their neighbours'.
+
+    Args:
+        soft: `(X, Y, Z)` in working orientation, before gaps are filled.
+        spacing_mm: Voxel size.
+
+    Returns:
+        Indices along Z, ascending.
+
+    Example:
+        >>> soft = np.zeros((20, 20, 12), np.float32)
+        >>> soft[5:13, 5:13] = 1.0
+        >>> soft[:, :, 4] = 0.0
+        >>> uncertain_slices(soft, (1.0, 1.0, 1.0))
+        (4,)
+    """
+    areas, cord = _sections(soft, spacing_mm)
+    if not len(cord):
+        return ()
     extent = np.arange(cord[0], cord[-1] + 1)
     width = max(3, 2 * round(10 / spacing_mm[2]) + 1)
     usual = ndimage.median_filter(areas[extent], size=min(width, len(extent)), mode="nearest")
     odd = ~np.isin(extent, cord) | (np.abs(areas[extent] - usual) > 0.35 * usual)
-    return Findings(True, tuple(int(z) for z in extent[odd]))
+    return tuple(int(z) for z in extent[odd])
 
 
 def shortest_mm(height_mm: float) -> float:

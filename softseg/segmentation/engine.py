@@ -1,6 +1,6 @@
 """One image to one soft mask."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ from softseg.network.config import NetworkConfig
 from softseg.network.unet import activate
 from softseg.network.weights import load_weights
 from softseg.segmentation.components import (
-    Findings,
-    examine,
     fill_gaps,
+    is_cord,
     largest_component,
     shortest_mm,
+    uncertain_slices,
 )
 from softseg.segmentation.locate import confirmed, interpolate, places_of_answers, track
 from softseg.segmentation.predict import inference, predict_slices, predict_volume
@@ -50,16 +50,27 @@ class Model:
     precision: str = "auto"
 
     @classmethod
-    def load(cls, weights: "Weights", *, device: str = "auto", precision: str = "auto") -> "Model":
-        """From a file, a folder, a shipped name, or `(network, config)`.
+    def load(
+        cls, weights: "Weights", *, device: str | None = None, precision: str | None = None
+    ) -> "Model":
+        """From a file, a folder, a shipped name, `(network, config)` or a model.
+
+        Args:
+            weights: Where the network comes from; a network in memory is moved, not copied.
+            device: As PyTorch names it; `auto` takes a GPU where there is one, None too, unless
+                `weights` is a model: that stays where it is.
+            precision: `auto` or `float32`; None is `auto`, or what the model has.
 
         Raises:
             InputError: If the weights or the device cannot be had.
         """
         if isinstance(weights, Model):
-            return weights
+            if device is not None:
+                weights.network.to(choose_device(device))
+            return replace(weights, precision=precision or weights.precision)
         network, config, *card = weights if isinstance(weights, tuple) else load_weights(weights)
-        model = cls(network.to(choose_device(device)), config, *card, precision=precision)
+        network = network.to(choose_device(device or "auto"))
+        model = cls(network, config, *card, precision=precision or "auto")
         if not (isinstance(model.temperature, int | float) and 0 < model.temperature < np.inf):
             raise InputError(
                 f"{weights}: temperature in its card: must be a number above 0, found "
@@ -82,16 +93,19 @@ Weights = str | Path | tuple | Model
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    """A soft mask and what is to be said about it.
+    """A soft mask and what can be said about it without knowing the truth.
 
     Attributes:
         soft: On the image's own grid, values in [0, 1]; zeros if no cord was found.
-        findings: Whether there is a cord and which slices are doubtful.
+        cord_found: Whether there is a cord at all.
+        uncertain_slices: Where not to trust the mask: slices along Z in working orientation, 0
+            the most inferior.
         uncertainty: Standard deviation between variants of the image, if asked for.
     """
 
     soft: Volume
-    findings: Findings
+    cord_found: bool
+    uncertain_slices: tuple[int, ...] = ()
     uncertainty: Volume | None = None
 
     @property
@@ -100,71 +114,41 @@ class Segmentation:
 
         Example:
             >>> volume = Volume(np.zeros((2, 2, 2)), np.eye(4))
-            >>> Segmentation(volume, Findings(True, (3, 4, 5, 9))).note
-            'doubtful slices 3-5, 9'
+            >>> Segmentation(volume, True, (3, 4, 5, 9)).note
+            'uncertain slices 3-5, 9'
         """
-        if not self.findings.found:
+        if not self.cord_found:
             return "no spinal cord found, the mask is empty"
-        slices = self.findings.doubtful_slices
-        return f"doubtful slices {_ranges(slices)}" if slices else ""
+        slices = self.uncertain_slices
+        return f"uncertain slices {_ranges(slices)}" if slices else ""
 
 
 def segment(
     image: Volume,
     *,
     weights: Weights,
-    device: str = "auto",
-    activation: str | None = None,
-    largest_component: bool = True,
-    tta: bool = False,
-) -> Volume:
-    """A soft mask of the spinal cord on the image's own grid.
-
-    Args:
-        image: Any orientation, voxel size and contrast.
-        weights: A file, a model's folder, a shipped name, `(network, config)` or a `Model`.
-        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
-        activation: Instead of the network's own: `clamp`, `normalised_relu` or `sigmoid`.
-        largest_component: Keep one cord and fill its gaps of up to 5 mm.
-        tta: Average over mirrored and shifted variants.
-
-    Returns:
-        Values in [0, 1], linear in the part of each voxel that is cord; zeros if no cord is
-        found.
-
-    Raises:
-        InputError: If the weights or the device cannot be had.
-    """
-    return segment_with_findings(
-        image,
-        weights=weights,
-        device=device,
-        activation=activation,
-        largest_component=largest_component,
-        tta=tta,
-    ).soft
-
-
-def segment_with_findings(
-    image: Volume,
-    *,
-    weights: Weights,
-    device: str = "auto",
+    device: str | None = None,
     activation: str | None = None,
     largest_component: bool = True,
     tta: bool = False,
     uncertainty: bool = False,
 ) -> Segmentation:
-    """As `segment`, with what is to be said about the mask.
+    """A soft mask of the spinal cord on the image's own grid, and how far to trust it.
 
     Args:
-        image: As `segment`.
-        weights: As `segment`.
-        device: As `segment`.
-        activation: As `segment`.
-        largest_component: As `segment`.
-        tta: As `segment`.
-        uncertainty: Also the standard deviation over the variants that `tta` averages.
+        image: Any orientation, voxel size and contrast.
+        weights: A file, a model's folder, a shipped name, `(network, config)` or a `Model`.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`; None as in `Model.load`.
+        activation: Instead of the network's own: `clamp`, `normalised_relu` or `sigmoid`.
+        largest_component: Keep one cord and fill its gaps of up to 5 mm.
+        tta: Average over mirrored and shifted variants.
+        uncertainty: Also the standard deviation over these variants.
+
+    Returns:
+        The mask, its values linear in the part of each voxel that is cord, with what is uncertain.
+
+    Raises:
+        InputError: If the weights or the device cannot be had.
     """
     model = Model.load(weights, device=device)
     prepared = prepare(image, model.config)
@@ -172,13 +156,13 @@ def segment_with_findings(
     variants = VARIANTS if tta or uncertainty else VARIANTS[:1]
     predict = _predict_2d if model.config.dimension == 2 else _predict_3d
     with inference(model.network, precision=model.precision):
-        answers = predict(model, prepared, kind, variants)
-    soft = np.mean([answer.data for answer in answers], axis=0) if tta else answers[0].data
-    mask, findings = _clean(image.like(model.calibrated(soft)), keep_one=largest_component)
-    spread = None
-    if uncertainty:
-        spread = image.like(np.std([model.calibrated(each.data) for each in answers], axis=0))
-    return Segmentation(mask, findings, spread)
+        predictions = predict(model, prepared, kind, variants)
+    soft = np.mean([each.data for each in predictions], axis=0) if tta else predictions[0].data
+    result = _clean(image.like(model.calibrated(soft)), keep_one=largest_component)
+    if not uncertainty:
+        return result
+    spread = np.std([model.calibrated(each.data) for each in predictions], axis=0)
+    return replace(result, uncertainty=image.like(spread))
 
 
 VARIANTS: tuple[tuple[bool, int], ...] = ((False, 0), (True, 0), (False, 3), (True, -3))
@@ -259,18 +243,18 @@ def _predict_3d(
     return answers
 
 
-def _clean(soft: Volume, *, keep_one: bool) -> tuple[Volume, Findings]:
+def _clean(soft: Volume, *, keep_one: bool) -> Segmentation:
     soft = soft.like(np.where(soft.data < HAZE, 0, soft.data).astype(np.float32, copy=False))
     working = soft.oriented()
     one = largest_component(working.data, working.spacing_mm)
-    findings = examine(one, working.spacing_mm)
-    if not findings.found:
-        return soft.like(np.zeros(soft.data.shape, np.float32)), findings
-    if not keep_one:
-        return soft, findings
-    filled = fill_gaps(one, working.spacing_mm)
-    back = working.like(filled).oriented(soft.orientation)
-    return soft.like(np.ascontiguousarray(back.data)), findings
+    if not is_cord(one, working.spacing_mm):
+        return Segmentation(soft.like(np.zeros(soft.data.shape, np.float32)), False)
+    uncertain = uncertain_slices(one, working.spacing_mm)
+    if keep_one:
+        filled = fill_gaps(one, working.spacing_mm)
+        back = working.like(filled).oriented(soft.orientation)
+        soft = soft.like(np.ascontiguousarray(back.data))
+    return Segmentation(soft, True, uncertain)
 
 
 def choose_device(name: str) -> torch.device:

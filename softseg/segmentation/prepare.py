@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from softseg.network.config import NetworkConfig
-from softseg.volume import Grid, Volume
+from softseg.volume import Grid, Volume, samples_within
 
 BACKGROUND = 0.1
 """Voxels darker than this share of the bright tissue are air."""
@@ -201,8 +201,7 @@ def interpolation_matrix(
                [0.  , 1.  ]], dtype=float32)
     """
     ratio = new_spacing_mm / spacing_mm
-    points = max(1, int(np.ceil(ratio - 1e-3)))
-    inside = (np.arange(points) + 0.5) / points - 0.5
+    inside = samples_within(ratio)
     centre = np.arange(new_count) - (new_count - 1) / 2
     position = (centre[:, None] + inside) * ratio + (count - 1) / 2  # (new, points)
     position = np.clip(position, 0, count - 1)
@@ -210,8 +209,8 @@ def interpolation_matrix(
     share = position - lower
     matrix = np.zeros((new_count, count))
     rows = np.broadcast_to(np.arange(new_count)[:, None], lower.shape)
-    np.add.at(matrix, (rows, lower), (1 - share) / points)
-    np.add.at(matrix, (rows, np.minimum(lower + 1, count - 1)), share / points)
+    np.add.at(matrix, (rows, lower), (1 - share) / len(inside))
+    np.add.at(matrix, (rows, np.minimum(lower + 1, count - 1)), share / len(inside))
     return matrix.astype(np.float32)
 
 

@@ -38,8 +38,8 @@ def measure_weights(
     *,
     subjects: Iterable[str] | None = None,
     levels: str = LEVELS,
-    device: str = "auto",
-    precision: str = "auto",
+    device: str | None = None,
+    precision: str | None = None,
     advance: Callable[[str], None] = lambda name: None,
 ) -> pd.DataFrame:
     """Areas of every slice of every image, segmented with each of several weights.
@@ -53,8 +53,8 @@ def measure_weights(
         subjects: Only these.
         levels: `FOLDER:ENDING` of level files; where there is none, disc points of
             `derivatives/labels` tell the levels.
-        device: As PyTorch names it; `auto` takes a GPU where there is one.
-        precision: `auto`, or `float32` for numbers that hold on every machine.
+        device: As in `Model.load`.
+        precision: As in `Model.load`; `float32` gives numbers that hold on every machine.
         advance: Called with the name of each image that is done.
 
     Returns:
@@ -66,12 +66,12 @@ def measure_weights(
     Raises:
         InputError: If weights cannot be loaded or a subject is unknown.
     """
-    from softseg.segmentation.engine import Model, choose_device
+    from softseg.segmentation.engine import Model
 
-    place = choose_device(device)
-    models = {}
-    for name, source in weights.items():
-        models[name] = Model.load(source, device=str(place), precision=precision)
+    models = {
+        name: Model.load(source, device=device, precision=precision)
+        for name, source in weights.items()
+    }
     wanted = dataset.subjects if subjects is None else sorted(set(subjects))
     unknown = set(wanted) - set(dataset.subjects)
     if unknown:
@@ -112,7 +112,7 @@ def _measure_image(
     for name, model in models.items():
         row = keys | {"weights": name}
         try:
-            mask = segment(volume, weights=model)
+            mask = segment(volume, weights=model).soft
             found = _slices(mask, landmarks) if mask.data.any() else "no cord"
         except (ValueError, MemoryError, RuntimeError) as error:
             found = brief(error)

@@ -33,7 +33,7 @@ class Scorer:
         device = next(network.parameters()).device
         # Reduced precision is for gradients; a mask's third digit matters.
         with torch.autocast(device.type, enabled=False):
-            predicted = segment(image, weights=(network, self.network), device=str(device))
+            predicted = segment(image, weights=(network, self.network), device=str(device)).soft
         return {
             "soft_dice": soft_dice(predicted.data, truth.data),
             "csa_error_mm2": csa_error_mm2(predicted, truth),

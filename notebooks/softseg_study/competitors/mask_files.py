@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from softseg.dataset.index import Dataset
+from softseg.dataset.names import sidecar_path
 from softseg.dataset.writing import describe_pipeline
 from softseg.errors import InputError
 from softseg.files import write_json
@@ -83,7 +84,7 @@ def write_mask(
     where[1].unlink(missing_ok=True)
     mask.save(where[0], dtype=np.uint8 if hard else np.float32)
     sidecar = {"Method": method} | ({"Source": source.name} if source else {})
-    write_json(where[0].with_name(where[0].name.removesuffix(".nii.gz") + ".json"), sidecar)
+    write_json(sidecar_path(where[0]), sidecar)
     return where[0], "hard" if hard else "soft"
 
 

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from softseg.dataset.index import Dataset
+from softseg.dataset.names import strip_extension
 from softseg.dataset.writing import describe_pipeline
 from softseg.errors import InputError
 from softseg.files import write_json
@@ -172,7 +173,7 @@ def import_nnunet(
         raise InputError(f"{predictions}: no predictions; run nnUNetv2_predict first")
     rows = []
     for path in masks:
-        case = path.name.removesuffix(".nii.gz")
+        case = strip_extension(path.name)
         if case not in known:
             raise InputError(f"{path}: no case of {exported}; predict that data set's imagesTs")
         subject, contrast = known[case]
@@ -201,7 +202,7 @@ def _rows(dataset: Dataset, people: Iterable[str], contrast: str | None = None):
 
 def _cases(dataset: Dataset, people: Sequence[str]) -> dict:
     """Case name → row of the data set's images; a name without spaces, as nnU-Net wants it."""
-    return {Path(row.path).name.split(".nii")[0]: row for row in _rows(dataset, people)}
+    return {strip_extension(Path(row.path).name): row for row in _rows(dataset, people)}
 
 
 def _truth(dataset: Dataset, row, truth: str) -> Path:
@@ -219,7 +220,7 @@ def _copy(source: Path | str, target: Path, dtype: type) -> None:
 
 
 def _probability(mask: Path, shape: tuple[int, ...]) -> np.ndarray:
-    path = mask.with_name(mask.name.removesuffix(".nii.gz") + ".npz")
+    path = mask.with_name(strip_extension(mask.name) + ".npz")
     if not path.exists():
         raise InputError(f"{path}: not there; predict with --save_probabilities")
     with np.load(path, allow_pickle=False) as content:

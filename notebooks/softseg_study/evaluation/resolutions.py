@@ -4,14 +4,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from softseg.dataset.index import Dataset
-from softseg.volume import WORKING, Spacing, Volume
+from softseg.dataset.names import strip_extension
+from softseg.volume import WORKING, Spacing, Volume, samples_within
 from softseg_study.evaluation.areas import LEVELS, MASKS, VARIANTS, evaluate_csa, evaluate_variants
 from softseg_study.evaluation.image_masks import SOFT_ENDING
+
+if TYPE_CHECKING:
+    from softseg.segmentation.engine import Segmentation
 
 PAPER_RESOLUTIONS: dict[str, Spacing] = {
     "1×1×1 mm": (1.0, 1.0, 1.0),
@@ -28,16 +33,16 @@ class Respaced:
     """A method that sees the image at another resolution, as `evaluate_csa` takes it.
 
     Attributes:
-        segment: From an image to its mask, on the same grid.
+        segment: From an image to its segmentation, on the same grid.
         spacing_mm: Voxel size in working orientation.
     """
 
-    segment: Callable[[Volume], Volume]
+    segment: "Callable[[Volume], Segmentation]"
     spacing_mm: Spacing
 
     def __call__(self, image: Path) -> Volume:
         """The mask of the image resampled to `spacing_mm`."""
-        return self.segment(respaced(Volume.load(image), self.spacing_mm, mode="nearest"))
+        return self.segment(respaced(Volume.load(image), self.spacing_mm, mode="nearest")).soft
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +74,7 @@ class ThroughGrid:
             / self.pipeline
             / image.resolve().relative_to(self.dataset.root.resolve())
         )
-        name = f"{source.name.removesuffix('.gz').removesuffix('.nii')}_{SOFT_ENDING}.nii.gz"
+        name = f"{strip_extension(source.name)}_{SOFT_ENDING}.nii.gz"
         mask = Volume.load(source.with_name(name)).oriented(WORKING)
         between = respaced(mask, (self.spacing_mm, self.spacing_mm, mask.spacing_mm[2]))
         return between.resampled(mask.grid)
@@ -98,8 +103,7 @@ def respaced(volume: Volume, spacing_mm: Spacing, mode: str = "constant") -> Vol
 
 def _axis_weights(n_old: int, n_new: int, step: float, mode: str) -> np.ndarray:
     """`(n_new, n_old)` weights of linear interpolation, averaged over each new voxel."""
-    points = max(1, int(np.ceil(step - 1e-3)))
-    inside = (np.arange(points) + 0.5) / points - 0.5
+    inside = samples_within(step)
     at = (n_old - 1) / 2 + step * (np.arange(n_new)[:, None] - (n_new - 1) / 2 + inside)
     if mode == "nearest":
         at = at.clip(0, n_old - 1)
@@ -108,13 +112,13 @@ def _axis_weights(n_old: int, n_new: int, step: float, mode: str) -> np.ndarray:
     rows = np.broadcast_to(np.arange(n_new)[:, None], at.shape)
     for neighbour, share in ((below, 1 - (at - below)), (below + 1, at - below)):
         known = (neighbour >= 0) & (neighbour < n_old)
-        np.add.at(weights, (rows[known], neighbour[known]), share[known] / points)
+        np.add.at(weights, (rows[known], neighbour[known]), share[known] / len(inside))
     return weights
 
 
 def evaluate_resolutions(
     dataset: Dataset,
-    methods: Mapping[str, str | Callable[[Volume], Volume]],
+    methods: "Mapping[str, str | Callable[[Volume], Segmentation]]",
     *,
     resolutions: Mapping[str, Spacing] = PAPER_RESOLUTIONS,
     vertebrae: tuple[int, int] | None = (2, 3),
@@ -130,7 +134,7 @@ def evaluate_resolutions(
 
     Args:
         dataset: Its images are resampled; index one contrast (the paper takes T2w).
-        methods: Name → a function from a volume to its soft mask, or a folder below `derivatives`
+        methods: Name → a function as `segment` with its weights, or a folder below `derivatives`
             whose masks are resampled instead (`truth` shows what the voxel alone does).
         resolutions: Name → voxel size in working orientation.
         vertebrae: As in `evaluate_csa`.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,9 @@ from softseg.errors import InputError
 from softseg.volume import WORKING, Volume
 from softseg_study.evaluation.image_masks import Task, find_tasks, read_mask, run_tasks
 from softseg_study.statistics.summary import summarise
+
+if TYPE_CHECKING:
+    from softseg.segmentation.engine import Segmentation
 
 EDGE = (0.05, 0.95)
 """Predictions between these are soft."""
@@ -26,16 +29,9 @@ MEASURES = (
 )
 
 
-class Uncertain(Protocol):
-    """What `softseg.segmentation.segment_with_findings` returns."""
-
-    soft: Volume
-    uncertainty: Volume | None
-
-
 def evaluate_uncertainty(
     dataset: Dataset,
-    methods: Mapping[str, Callable[[Volume], Uncertain]],
+    methods: "Mapping[str, Callable[[Volume], Segmentation]]",
     truth: str = "truth",
     *,
     subjects: Iterable[str] | None = None,
@@ -48,7 +44,7 @@ def evaluate_uncertainty(
 
     Args:
         dataset: Its images are segmented.
-        methods: Name → a function from an image to its mask and uncertainty.
+        methods: Name → a function as `segment` with its weights and `uncertainty=True`.
         truth: `FOLDER` or `FOLDER:ENDING` of the true fractions.
         subjects: Only these.
         jobs: Processes.
@@ -67,7 +63,7 @@ def evaluate_uncertainty(
     return pd.DataFrame(rows, columns=columns)
 
 
-def _rows(task: Task, *, methods: Mapping[str, Callable[[Volume], Uncertain]]) -> list[dict]:
+def _rows(task: Task, *, methods: "Mapping[str, Callable[[Volume], Segmentation]]") -> list[dict]:
     rows = []
     for method, segment in methods.items():
         row = task.keys | {"method": method}
@@ -78,7 +74,7 @@ def _rows(task: Task, *, methods: Mapping[str, Callable[[Volume], Uncertain]]) -
     return rows
 
 
-def _compare(segment: Callable[[Volume], Uncertain], task: Task) -> dict[str, object]:
+def _compare(segment: "Callable[[Volume], Segmentation]", task: Task) -> dict[str, object]:
     if task.extra["truth"] is None:
         return {"status": "no reference"}
     truth = read_mask(task.extra["truth"], task.image)

@@ -15,11 +15,12 @@ import pandas as pd
 
 from softseg.batch import map_batch
 from softseg.contrasts import CONTRASTS
-from softseg.dataset.writing import describe_pipeline, generated_by
+from softseg.dataset.writing import describe_pipeline
 from softseg.errors import InputError
 from softseg.events import event
 from softseg.files import replacing, write_json
 from softseg.phantom.subjects import Recipe, draw_subject, subject_label
+from softseg.provenance.records import generated_by
 from softseg_study.phantom.followup import VisitPlan, session_label, write_visit
 
 PLAN_FILE = "code/softseg_visits.json"
