@@ -2,9 +2,11 @@
 
 import fcntl
 import json
+import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import nbformat
@@ -30,7 +32,8 @@ def source(tmp_path):
     cells = [
         v4.new_code_cell("number: int = 1", metadata={"tags": ["parameters"]}),
         v4.new_code_cell("import warnings\nwarnings.warn('mind the step')"),
-        v4.new_code_cell("assert number > 0, 'too small'\nprint(number * 2)"),
+        v4.new_code_cell("import softseg_study.statistics\nassert number > 0, 'too small'"),
+        v4.new_code_cell("print(number * 2)"),
     ]
     path = tmp_path / "01_small.ipynb"
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -45,6 +48,11 @@ def scale(tmp_path):
     return path
 
 
+def elsewhere() -> dict[str, str]:
+    """The environment of a process that knows of the checkout by the installation alone."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
 def run(project_root, source, chapter, scale, **parameters):
     return subprocess.run(
         [
@@ -52,7 +60,7 @@ def run(project_root, source, chapter, scale, **parameters):
             "--scale", scale, "--parameters", json.dumps(parameters),
             "--times", chapter.with_suffix(".json"),
         ],
-        capture_output=True, text=True, check=False,
+        cwd=chapter.parents[1], capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
@@ -89,6 +97,35 @@ def test_a_failed_cell_shows_its_traceback_and_leaves_no_chapter(
     assert not (tmp_path / "c.ipynb").exists()
 
 
+@pytest.fixture(scope="module")
+def installed():
+    try:
+        distribution("softseg-study")
+    except PackageNotFoundError:
+        pytest.skip("the study is not installed here; `make env` does it")
+
+
+@pytest.mark.usefixtures("installed")
+def test_package_and_study_are_found_from_any_folder(tmp_path):
+    """On a cluster's node and in a pod nothing but the environment's Python is known."""
+    code = "import softseg.volume, softseg_study.statistics.wording as w; print(w.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=elsewhere(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).parts[-4:-2] == ("notebooks", "softseg_study")
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_kernel_that_nbval_starts_in_any_folder_finds_package_and_study(source):
+    words = ["--nbval-lax", "-o", "addopts=", "-p", "no:cacheprovider", source.name]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *words],
+        cwd=source.parent, env=elsewhere(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+
+
 def test_a_scales_comments_do_not_count_but_its_values_do(tools, tmp_path):
     _, execute = tools
     first, second, third = (tmp_path / f"{name}.yml" for name in "abc")
@@ -108,9 +145,7 @@ def test_imports_are_followed_into_functions_and_through_packages(tools, tmp_pat
         "softseg/pack/inner.py": "import numpy\nthing = 1\n",
         "softseg/unused.py": "",
     }
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
+    write_files(tmp_path, files)
     found = dependencies.closure({tmp_path / "softseg/a.py"}, tmp_path)
     names = {str(path.relative_to(tmp_path)) for path in found}
     assert names == set(files) - {"softseg/unused.py"}
@@ -125,6 +160,56 @@ def test_only_the_training_notebook_depends_on_the_training(tools, project_root)
         if training in dependencies.notebook_modules(path)
     }
     assert users == {"03_training"}
+
+
+def write_files(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("line", "used"),
+    [
+        ("from softseg_study import wording", {"wording.py"}),
+        ("from softseg_study.figures.bars import plot", {"figures/__init__.py", "figures/bars.py"}),
+        ("import softseg_study.wording as w", {"wording.py"}),
+        ("import numpy", None),
+    ],
+)
+def test_a_notebook_depends_on_the_modules_of_the_study_that_it_imports(
+    tools, tmp_path, line, used
+):
+    study = "notebooks/softseg_study"
+    files = {
+        "softseg/__init__.py": "", "softseg/volume.py": "", "softseg/network.py": "",
+        f"{study}/__init__.py": "", f"{study}/wording.py": "",
+        f"{study}/figures/__init__.py": "",
+        f"{study}/figures/bars.py": "def plot():\n    from softseg import volume\n",
+        f"{study}/figures/lines.py": "from softseg import network\n",
+    }  # fmt: skip
+    write_files(tmp_path, files)
+    nbformat.write(v4.new_notebook(cells=[v4.new_code_cell(line)]), tmp_path / "01_a.ipynb")
+    found = tools[0].notebook_modules(tmp_path / "01_a.ipynb", tmp_path)
+    names = {str(path.relative_to(tmp_path)) for path in found}
+    expected = {f"{study}/{name}" for name in used or ()} | (
+        {f"{study}/__init__.py"} if used else set()
+    )
+    if "bars" in line:  # what the study imports of the package counts, too
+        expected |= {"softseg/__init__.py", "softseg/volume.py"}
+    assert names == expected
+
+
+def test_every_module_of_the_study_is_used_by_a_chapter_and_not_every_one_by_all(
+    tools, project_root
+):
+    """So that a change of it executes the chapters that it changes, and no others."""
+    study = project_root / "notebooks" / "softseg_study"
+    notebooks = sorted((project_root / "notebooks").glob("[0-9]*.ipynb"))
+    used = [{p for p in tools[0].notebook_modules(n) if study in p.parents} for n in notebooks]
+    assert set.union(*used) == set(study.rglob("*.py"))
+    alone = [path for path in set.union(*used) if sum(path in some for some in used) == 1]
+    assert len(alone) > 10
 
 
 def test_a_command_depends_on_what_it_runs_on_and_not_on_other_commands(tools, project_root):
