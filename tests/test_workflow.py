@@ -108,7 +108,7 @@ def installed():
 @pytest.mark.usefixtures("installed")
 def test_package_and_study_are_found_from_any_folder(tmp_path):
     """On a cluster's node and in a pod nothing but the environment's Python is known."""
-    code = "import softseg.volume, softseg_study.statistics.wording as w; print(w.__file__)"
+    code = "import softseg.volume, softseg_study.statistics as s; print(s.__file__)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=elsewhere(), capture_output=True, text=True
     )
