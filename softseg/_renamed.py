@@ -7,7 +7,7 @@ RENAMED = {
     "softseg.figures": f"softseg_study.figures; {STUDY}",
     "softseg.phantom.calibration": f"softseg_study.phantom.calibration; {STUDY}",
     "softseg.phantom.drawn": "softseg.phantom.section_stream",
-    "softseg.phantom.followup": f"softseg_study.phantom.followup; {STUDY}",
+    "softseg.phantom.followup": f"softseg_study.phantom.visits; {STUDY}",
     "softseg.phantom.visits": f"softseg_study.phantom.visits; {STUDY}",
     "softseg.preprocessing": "softseg.volume; Volume.load(path, average=…) averages a series",
     "softseg.segmentation.cohort": "softseg.segmentation.batch",

@@ -186,7 +186,9 @@ def test_a_whole_cohort_can_be_extended_and_is_not_made_twice(tmp_path, monkeypa
     made = []
     real = cohort.write_subject
     monkeypatch.setattr(
-        cohort, "write_subject", lambda root, recipe, i: made.append(i) or real(root, recipe, i)
+        cohort,
+        "write_subject",
+        lambda root, subject, recipe: made.append(subject.index) or real(root, subject, recipe),
     )
     write_cohort(out, subjects=2, seed=9, contrasts="EPI", jobs=1, progress=False)
     assert made == [1]

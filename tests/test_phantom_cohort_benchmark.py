@@ -5,7 +5,7 @@ import time
 import pytest
 
 from softseg.contrasts import CONTRASTS
-from softseg.phantom.subjects import Recipe, write_subject
+from softseg.phantom.subjects import Recipe, draw_subject, write_subject
 from softseg_study.phantom.calibration import rated_areas
 
 SECONDS_A_PERSON = 3 * 60 * 2 / 54
@@ -18,7 +18,7 @@ def test_a_person_of_the_demo_cohort(benchmark, tmp_path):
 
     def write():
         before = time.process_time()
-        write_subject(tmp_path, recipe, 0)
+        write_subject(tmp_path, draw_subject(recipe, 0), recipe)
         spent.append(time.process_time() - before)
 
     benchmark.pedantic(write, rounds=3, warmup_rounds=1)

@@ -17,8 +17,7 @@ from softseg.phantom.true_areas import true_areas
 from softseg.volume import Grid, Volume
 from softseg_study.evaluation.areas import true_csa
 from softseg_study.phantom import visits
-from softseg_study.phantom.followup import VisitPlan, visited_subject
-from softseg_study.phantom.visits import read_visits, write_visits
+from softseg_study.phantom.visits import VisitPlan, read_visits, visited_subject, write_visits
 
 LOSSES = (0.0, 0.0, 5.0)
 
@@ -116,15 +115,15 @@ def test_a_stopped_set_goes_on_and_more_people_may_come_whatever_the_processes(
     options = {"seed": 4, "atrophies_percent": (0.0, 5.0), "contrasts": ["T2star"]}
     whole = write_visits(tmp_path / "whole", subjects=2, jobs=2, **options)
     made = []
-    plain = visits.make_person
+    plain = visits.write_all_visits
 
-    def stopping(out, plan, index):
+    def stopping(root, plan, index):
         if index == 1 and not made:
             made.append(index)
             raise KeyboardInterrupt
-        plain(out, plan, index)
+        plain(root, plan, index)
 
-    monkeypatch.setattr(visits, "make_person", stopping)
+    monkeypatch.setattr(visits, "write_all_visits", stopping)
     with pytest.raises(KeyboardInterrupt):
         write_visits(tmp_path / "again", subjects=2, jobs=1, **options)
     assert not (tmp_path / "again/sub-002").exists()
@@ -134,11 +133,11 @@ def test_a_stopped_set_goes_on_and_more_people_may_come_whatever_the_processes(
 
 def test_another_plan_or_a_foreign_folder_is_refused_and_left_alone(one, tmp_path):
     before = contents(one)
-    with pytest.raises(InputError, match="another plan"):
+    with pytest.raises(InputError, match="seed"):
         write_visits(one, subjects=1, seed=5, atrophies_percent=LOSSES, contrasts=["T2star"])
     assert contents(one) == before
     (tmp_path / "mine.txt").write_text("x")
-    with pytest.raises(InputError, match="no set of visits"):
+    with pytest.raises(InputError, match="not a phantom cohort"):
         write_visits(tmp_path, subjects=1, seed=4)
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
 

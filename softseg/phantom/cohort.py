@@ -9,7 +9,7 @@ import errno
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -103,23 +103,35 @@ def write_cohort(
         seed, _names(contrasts), pathology, vendor, field_of_view, severity, series,
         float(field_t), float(voxel_scale), same_people,
     )  # fmt: skip
-    _check(recipe, subjects)
+    check_recipe(recipe, subjects)
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs must be at least 1, found {jobs}")
     out = Path(out)
-    _check_folder(out, recipe, subjects)
-    _describe(out, recipe)
+    content = json.loads(json.dumps(recipe.settings))
+    check_folder(out, RECIPE_FILE, content, subjects)
+    readme = _README.format(recipe=RECIPE_FILE)
+    describe(out, RECIPE_FILE, content, title="Digital spinal cords", readme=readme)
     remove_leftovers(out)
     missing = [i for i in range(subjects) if not (out / subject_label(i)).exists()]
     with _bar(progress, subjects, subjects - len(missing)) as advance:
-        map_batch(partial(make_subject, out, recipe), missing, jobs=jobs, progress=advance)
-    _write_participants(out, recipe, subjects)
+        map_batch(partial(_make_subject, out, recipe), missing, jobs=jobs, progress=advance)
+    write_participants(out, recipe, subjects)
     return out
 
 
-def _check(recipe: Recipe, subjects: int) -> None:
+def check_recipe(recipe: Recipe, subjects: int) -> None:
+    """Refuse what cannot be made.
+
+    Raises:
+        InputError: If a setting is unknown or out of range.
+    """
     if not 1 <= subjects <= MOST_SUBJECTS:
         raise InputError(f"subjects must be 1 to {MOST_SUBJECTS}, found {subjects}")
+    unknown = [name for name in recipe.contrasts if name not in PROTOCOLS]
+    if unknown or not recipe.contrasts:
+        raise InputError(
+            f"unknown contrast {(unknown or [''])[0]!r}; known are {', '.join(PROTOCOLS)}"
+        )
     if not 0 <= recipe.seed < 2**32:
         raise InputError(f"seed must be 0 to {2**32 - 1}, found {recipe.seed}")
     if recipe.vendor is not None and recipe.vendor not in VENDORS:
@@ -144,27 +156,39 @@ def _names(contrasts: Sequence[str] | str | None) -> tuple[str, ...]:
         return tuple(PROTOCOLS)
     names = contrasts.split(",") if isinstance(contrasts, str) else list(contrasts)
     names = [name.strip() for name in names]
-    unknown = [name for name in names if name not in PROTOCOLS]
-    if unknown or not names:
-        raise InputError(
-            f"unknown contrast {(unknown or [''])[0]!r}; known are {', '.join(PROTOCOLS)}"
-        )
-    return tuple(name for name in PROTOCOLS if name in names)
+    known = [name for name in PROTOCOLS if name in names]
+    return tuple(known + [name for name in names if name not in known])
 
 
-def _check_folder(out: Path, recipe: Recipe, subjects: int) -> None:
+def _make_subject(out: Path, recipe: Recipe, index: int) -> None:
+    subject = draw_subject(recipe, index)
+    make_subject(out, subject.label, partial(write_subject, subject=subject, recipe=recipe))
+
+
+def check_folder(out: Path, file: str, content: dict, subjects: int) -> None:
+    """Refuse a folder that holds something else than a cohort of these settings.
+
+    Args:
+        out: The folder.
+        file: What made the cohort, below it; by it a folder is known as ours.
+        content: What that file should say.
+        subjects: How many people are wanted.
+
+    Raises:
+        InputError: If it is a file, holds other things, other settings or more people.
+    """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; choose a folder")
     if not out.exists() or not any(out.iterdir()):
         return
-    path = out / RECIPE_FILE
+    path = out / file
     if not path.is_file():
         raise InputError(f"{out}: holds something that is not a phantom cohort; choose another")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); choose another folder") from error
-    for name, value in _content(recipe).items():
+    for name, value in content.items():
         if found.get(name) != value:
             raise InputError(
                 f"{out}: holds a cohort with {name} {found.get(name)!r} instead of {value!r}; "
@@ -177,40 +201,41 @@ def _check_folder(out: Path, recipe: Recipe, subjects: int) -> None:
         )
 
 
-def _content(recipe: Recipe) -> dict:
-    return json.loads(json.dumps(recipe.settings))
-
-
-def _describe(out: Path, recipe: Recipe) -> None:
-    if (out / RECIPE_FILE).exists():
+def describe(out: Path, file: str, content: dict, *, title: str, readme: str) -> None:
+    """Write what a data set says about itself, once: what made it, its name, its derivatives."""
+    if (out / file).exists():
         return
-    write_json(out / RECIPE_FILE, _content(recipe))
+    write_json(out / file, content)
     write_json(
         out / "dataset_description.json",
         {
-            "Name": "Digital spinal cords",
+            "Name": title,
             "BIDSVersion": "1.9.0",
             "DatasetType": "raw",
             "License": "CC0",
             "Authors": ["softseg phantom"],
-            "GeneratedBy": generated_by("phantom", **_content(recipe)),
+            "GeneratedBy": generated_by("phantom", **content),
         },
     )
     with replacing(out / "README") as temporary:
-        temporary.write_text(_README.format(recipe=RECIPE_FILE), encoding="utf-8")
-    write_json(out / "participants.json", _COLUMNS)
+        temporary.write_text(readme, encoding="utf-8")
     labels, truth = out / "derivatives" / "labels", out / "derivatives" / "truth"
     describe_pipeline(labels, "Masks and labels of simulated raters", "phantom")
     describe_pipeline(truth, "Exact cord fractions and areas", "phantom")
 
 
-def make_subject(out: Path, recipe: Recipe, index: int) -> None:
-    """Write one person beside the data set and move it in, raw images last."""
-    label = subject_label(index)
+def make_subject(out: Path, label: str, write: Callable[[Path], None]) -> None:
+    """Write one person beside the data set and move them in, raw images last.
+
+    Args:
+        out: Folder of the data set.
+        label: Name of the person's folders.
+        write: Writes all of the person's files below the folder that it is given.
+    """
     if (out / label).exists():  # another process has made this person meanwhile
         return
     with scratch_folder(out, f"{label}-") as scratch:
-        write_subject(scratch, recipe, index)
+        write(scratch)
         for part in ("sourcedata", "derivatives/labels", "derivatives/truth", "."):
             if (scratch / part / label).exists():  # not every cohort has a series
                 _move_in(scratch / part / label, out / part / label, scratch)
@@ -231,7 +256,9 @@ def _move_in(folder: Path, target: Path, scratch: Path) -> None:
             os.replace(target, tempfile.mkdtemp(dir=scratch))
 
 
-def _write_participants(out: Path, recipe: Recipe, subjects: int) -> None:
+def write_participants(out: Path, recipe: Recipe, subjects: int) -> None:
+    """Write `participants.tsv` and what its columns mean."""
+    write_json(out / "participants.json", _COLUMNS)
     rows = pd.DataFrame([draw_subject(recipe, index).row for index in range(subjects)])
     with replacing(out / "participants.tsv") as temporary:
         rows.to_csv(temporary, sep="\t", index=False, na_rep="n/a", lineterminator="\n")

@@ -1,7 +1,6 @@
 """One person of a cohort: who they are, where they are scanned, and the files of their scans."""
 
 import zlib
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -9,13 +8,11 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from softseg.contrasts import Contrast, get_contrast
 from softseg.files import replacing, write_json
 from softseg.phantom.acquisition import Acquired, acquire
 from softseg.phantom.anatomy import Anatomy, random_anatomy
 from softseg.phantom.artefacts import Severity
 from softseg.phantom.pathology import Pathology, parse_pathology
-from softseg.phantom.protocols import Protocol
 from softseg.phantom.raters import SITES, VENDOR_SHARES, rate
 from softseg.volume import Volume
 
@@ -128,83 +125,97 @@ def size_at_c2_c3(areas: pd.DataFrame) -> float | None:
     return float(here["area_mm2"].mean()) if len(here) else None
 
 
-def write_subject(root: Path, recipe: Recipe, index: int) -> None:
-    """Write every file of one person below `root`, which holds only this person."""
-    subject = draw_subject(recipe, index)
+def scan_and_rate(
+    subject: Subject, recipe: Recipe, contrast: str, *, visit: int = 0
+) -> tuple[Acquired, Volume]:
+    """One scan and the mask that a rater draws on it that day.
+
+    Args:
+        subject: Who is scanned.
+        recipe: How.
+        contrast: Key of `softseg.contrasts`.
+        visit: Another number is another position, other noise and another day of the rater.
+    """
+    scan = acquire(
+        subject.anatomy,
+        contrast,
+        rng=contrast_rng(recipe, subject.index, contrast, 2 * visit),
+        vendor=subject.vendor,
+        severity=recipe.severity,
+        field_of_view=recipe.field_of_view,
+        field_t=recipe.field_t,
+        voxel_scale=recipe.voxel_scale,
+        series=recipe.series,
+    )
+    mask = rate(
+        scan.truth,
+        contrast,
+        rng=contrast_rng(recipe, subject.index, contrast, 2 * visit + 1),
+        vendor=subject.vendor,
+        site=subject.site,
+        size_mm2=size_at_c2_c3(scan.areas),
+        outlines=scan.scene.outlines(),
+    )
+    return scan, mask
+
+
+def session_label(visit: int) -> str:
+    """The name of a visit, counted from 0.
+
+    Example:
+        >>> session_label(0)
+        'ses-1'
+    """
+    return f"ses-{visit + 1}"
+
+
+def write_subject(
+    root: Path, subject: Subject, recipe: Recipe, *, visit: int | None = None
+) -> None:
+    """Write every file of one person, or of one session of theirs, below `root`."""
+    keys = {"subject": subject.label}
+    if visit is not None:
+        keys["session"] = session_label(visit)
+    labels, truth = root / "derivatives" / "labels", root / "derivatives" / "truth"
     tables = []
     for name in recipe.contrasts:
-        scan = acquire(
-            subject.anatomy,
-            name,
-            rng=contrast_rng(recipe, index, name, 0),
-            vendor=subject.vendor,
-            severity=recipe.severity,
-            field_of_view=recipe.field_of_view,
-            field_t=recipe.field_t,
-            voxel_scale=recipe.voxel_scale,
-            series=recipe.series,
-        )
-        mask = rate(
-            scan.truth,
-            name,
-            rng=contrast_rng(recipe, index, name, 1),
-            vendor=subject.vendor,
-            site=subject.site,
-            size_mm2=size_at_c2_c3(scan.areas),
-            outlines=scan.scene.outlines(),
-        )
-        contrast = get_contrast(name)
-        _write_raw(root, subject, contrast, scan, recipe.field_t)
+        scan, mask = scan_and_rate(subject, recipe, name, visit=visit or 0)
+        stem = scan.scene.contrast.stem(*keys.values())
+        sidecar = _sidecar(subject, scan, recipe.field_t)
+        _write_raw(root / stem, scan, sidecar)
         if scan.series is not None:
-            _write_series(root / "sourcedata", subject, contrast, scan, recipe.field_t)
-        _write_labels(root / "derivatives" / "labels", subject, contrast, scan, mask)
-        truth = root / "derivatives" / "truth"
-        stem = contrast.stem(subject.label)
+            series = _SERIES_STEM[name].format(subject.label)
+            _write_series(root / "sourcedata" / subject.label / series, scan, sidecar)
+        _write_labels(labels / stem, scan, mask)
         scan.truth.save(truth / f"{stem}_label-SC_softseg.nii.gz", np.float32)
-        table = scan.areas.assign(subject=subject.label, contrast=name)
-        tables.append(table[["subject", "contrast", "slice", "level", "area_mm2"]])
-    _write_areas(root / "derivatives" / "truth", subject, tables)
-
-
-def _write_areas(truth: Path, subject: Subject, tables: Sequence[pd.DataFrame]) -> None:
+        table = scan.areas.assign(**keys, contrast=name)
+        tables.append(table[[*keys, "contrast", "slice", "level", "area_mm2"]])
     table = pd.concat(tables, ignore_index=True)
-    with replacing(truth / subject.label / f"{subject.label}_csa.csv") as temporary:
-        table.to_csv(temporary, index=False, float_format="%.5f", lineterminator="\n")
+    with replacing(truth.joinpath(*keys.values(), f"{'_'.join(keys.values())}_csa.csv")) as file:
+        table.to_csv(file, index=False, float_format="%.5f", lineterminator="\n")
 
 
-def _write_raw(
-    root: Path, subject: Subject, contrast: Contrast, scan: Acquired, field_t: float
-) -> None:
-    path = root / contrast.stem(subject.label)
-    name = path.with_name(path.name + ".nii.gz")
-    if contrast.datatype == "func":
-        data = scan.image.data[..., None]
-        _save_series(data, scan.image.affine, name, scan.protocol.tr_s)
+def _beside(stem: Path, ending: str) -> Path:
+    return stem.with_name(stem.name + ending)
+
+
+def _write_raw(stem: Path, scan: Acquired, sidecar: dict) -> None:
+    datatype = scan.scene.contrast.datatype
+    if datatype == "func":
+        _save_volumes(scan.image.data[..., None], scan, _beside(stem, ".nii.gz"))
     else:
-        scan.image.save(name, np.int16)
-    content = _sidecar_of(subject, scan, field_t)
-    write_json(path.with_name(path.name + ".json"), content)
-    if contrast.datatype == "dwi":
+        scan.image.save(_beside(stem, ".nii.gz"), np.int16)
+    write_json(_beside(stem, ".json"), sidecar)
+    if datatype == "dwi":
         b_value = scan.protocol.b_value
-        _write_gradients(path, np.array([b_value]), np.array([[float(b_value > 0), 0.0, 0.0]]))
+        _write_gradients(stem, np.array([b_value]), np.array([[float(b_value > 0), 0.0, 0.0]]))
 
 
-def _sidecar_of(subject: Subject, scan: Acquired, field_t: float) -> dict:
-    contrast = scan.scene.contrast
-    content = sidecar(scan.protocol, vendor=subject.vendor, field_t=field_t)
-    if contrast.datatype == "func":
-        content["TaskName"] = "rest"
-    if contrast.suffix.endswith("MTS"):
-        content["RepetitionTimeExcitation"] = content["RepetitionTime"]
-    content["SliceThickness"] = contrast.spacing_mm[2 if contrast.plane == "axial" else 0]
-    content["InstitutionName"] = subject.site
-    return content
-
-
-def sidecar(protocol: Protocol, *, vendor: str, field_t: float = 3.0) -> dict:
+def _sidecar(subject: Subject, scan: Acquired, field_t: float) -> dict:
     """A protocol in the words of BIDS, for the JSON file beside an image."""
+    protocol, contrast = scan.protocol, scan.scene.contrast
     content = {
-        "Manufacturer": vendor,
+        "Manufacturer": subject.vendor,
         "ManufacturersModelName": "simulated",
         "MagneticFieldStrength": field_t,
         "EchoTime": protocol.te_s[0] if len(protocol.te_s) == 1 else float(np.mean(protocol.te_s)),
@@ -215,57 +226,53 @@ def sidecar(protocol: Protocol, *, vendor: str, field_t: float = 3.0) -> dict:
     }
     if protocol.ti_s:
         content["InversionTime"] = protocol.ti_s[0]
+    if contrast.datatype == "func":
+        content["TaskName"] = "rest"
+    if contrast.suffix.endswith("MTS"):
+        content["RepetitionTimeExcitation"] = content["RepetitionTime"]
+    content["SliceThickness"] = contrast.spacing_mm[2 if contrast.plane == "axial" else 0]
+    content["InstitutionName"] = subject.site
     return content
 
 
-def _save_series(data: np.ndarray, affine: np.ndarray, path: Path, tr_s: float) -> None:
+def _save_volumes(data: np.ndarray, scan: Acquired, path: Path) -> None:
     """Volumes over time, `(X, Y, Z, V)`; the mean that motion correction leaves is one of them."""
-    picture = nib.Nifti1Image(data.astype(np.int16), affine)
-    picture.set_qform(affine, 1)
-    picture.set_sform(affine, 1)
+    picture = nib.Nifti1Image(data.astype(np.int16), scan.image.affine)
+    picture.set_qform(scan.image.affine, 1)
+    picture.set_sform(scan.image.affine, 1)
     picture.header.set_xyzt_units("mm", "sec")
-    picture.header["pixdim"][4] = tr_s
+    picture.header["pixdim"][4] = scan.protocol.tr_s
     with replacing(path) as temporary:
         nib.save(picture, temporary)
 
 
-def _write_gradients(path: Path, b_values: np.ndarray, directions: np.ndarray) -> None:
+def _write_gradients(stem: Path, b_values: np.ndarray, directions: np.ndarray) -> None:
     """The `.bval` and `.bvec` beside a diffusion scan, one column a volume."""
     weighting = " ".join(f"{b:g}" for b in b_values)
     vectors = "\n".join(" ".join(f"{x:.6g}" for x in row) for row in directions.T)
     for ending, text in ((".bval", weighting), (".bvec", vectors)):
-        with replacing(path.with_name(path.name + ending)) as temporary:
+        with replacing(_beside(stem, ending)) as temporary:
             temporary.write_text(text + "\n", encoding="ascii")
 
 
 _SERIES_STEM = {"DWI": "dwi/{0}_dwi", "EPI": "func/{0}_task-rest_bold", "T2star": "anat/{0}_T2star"}
 
 
-def _write_series(
-    sourcedata: Path, subject: Subject, contrast: Contrast, scan: Acquired, field_t: float
-) -> None:
+def _write_series(stem: Path, scan: Acquired, sidecar: dict) -> None:
     """The scan before averaging, where Spine Generic keeps it."""
     series = scan.series
-    stem = _SERIES_STEM[contrast.name].format(subject.label)
-    path = sourcedata / subject.label / stem
-    name = path.with_name(path.name + ".nii.gz")
-    _save_series(series.data, scan.image.affine, name, scan.protocol.tr_s)
-    content = _sidecar_of(subject, scan, field_t)
-    content["EchoTimes"] = list(scan.protocol.te_s)
-    write_json(path.with_name(path.name + ".json"), content)
+    _save_volumes(series.data, scan, _beside(stem, ".nii.gz"))
+    write_json(_beside(stem, ".json"), sidecar | {"EchoTimes": list(scan.protocol.te_s)})
     if series.b_values is not None:
-        _write_gradients(path, series.b_values, series.directions)
+        _write_gradients(stem, series.b_values, series.directions)
 
 
-def _write_labels(
-    folder: Path, subject: Subject, contrast: Contrast, scan: Acquired, mask: Volume
-) -> None:
-    stem = contrast.stem(subject.label)
-    mask.save(folder / f"{stem}_label-SC_seg.nii.gz", np.uint8)
+def _write_labels(stem: Path, scan: Acquired, mask: Volume) -> None:
+    mask.save(_beside(stem, "_label-SC_seg.nii.gz"), np.uint8)
     inside = (scan.truth.data >= 0.5) | (mask.data > 0)
     vertebrae = scan.truth.like(inside * scan.levels.astype(np.uint8))
-    vertebrae.save(folder / f"{stem}_label-vertebrae_dseg.nii.gz", np.uint8)
+    vertebrae.save(_beside(stem, "_label-vertebrae_dseg.nii.gz"), np.uint8)
     discs = np.zeros(scan.truth.data.shape, np.uint8)
     for disc, voxel in scan.discs.items():
         discs[voxel] = disc
-    scan.truth.like(discs).save(folder / f"{stem}_label-discs_dlabel.nii.gz", np.uint8)
+    scan.truth.like(discs).save(_beside(stem, "_label-discs_dlabel.nii.gz"), np.uint8)

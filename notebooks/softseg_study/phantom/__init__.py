@@ -1,1 +1,1 @@
-"""What one chapter does with digital spinal cords: published figures, visits, follow-up."""
+"""What one chapter does with digital spinal cords: published figures, and visits."""

@@ -1,13 +1,13 @@
 """A data set of the same digital people scanned again after losing a known share of their cord.
 
-Each person is moved into place whole, so that a set that was stopped goes on where it stopped.
+Every visit is another position in the scanner, other noise and another day of the rater. What
+differs in the person is the cord alone, smaller by an exact share of its area along its whole
+length. Each person is moved into place whole, so that a set that was stopped goes on where it
+stopped.
 """
 
-import json
-import os
-import shutil
-import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,22 +15,70 @@ import pandas as pd
 
 from softseg.batch import map_batch
 from softseg.contrasts import CONTRASTS
-from softseg.dataset.writing import describe_pipeline
 from softseg.errors import InputError
-from softseg.events import event
-from softseg.files import replacing, write_json
-from softseg.phantom.subjects import Recipe, draw_subject, subject_label
-from softseg.provenance.records import generated_by
-from softseg_study.phantom.followup import VisitPlan, session_label, write_visit
+from softseg.files import remove_leftovers, write_json
+from softseg.phantom.cohort import (
+    MOST_SUBJECTS,
+    check_folder,
+    check_recipe,
+    describe,
+    make_subject,
+    write_participants,
+)
+from softseg.phantom.subjects import (
+    Recipe,
+    Subject,
+    draw_subject,
+    session_label,
+    subject_label,
+    write_subject,
+)
 
 PLAN_FILE = "code/softseg_visits.json"
 """What made the set; by it a folder is known as ours."""
+MOST_ATROPHY_PERCENT = 60.0
 
 _README = """Digital spinal cords, several visits
 
 People who do not exist, scanned again and again by a simulated scanner. At each session the cord
 has lost the share of its area that sub-XXX/sub-XXX_sessions.tsv names. Settings: {plan}.
 """
+
+
+@dataclass(frozen=True)
+class VisitPlan:
+    """What makes a set of visits: two sets of equal plan are equal byte by byte.
+
+    Attributes:
+        recipe: Who is scanned, and how; of healthy people.
+        atrophies_percent: Exact loss of area at each visit, against the healthy person.
+    """
+
+    recipe: Recipe
+    atrophies_percent: tuple[float, ...]
+
+    def check(self, subjects: int) -> None:
+        """Refuse what cannot be made.
+
+        Raises:
+            InputError: If a setting is unknown or out of range.
+        """
+        check_recipe(self.recipe, subjects)
+        losses = self.atrophies_percent
+        wrong = [a for a in losses if not 0 <= a <= MOST_ATROPHY_PERCENT]
+        if wrong or len(losses) < 2:
+            raise InputError(
+                f"atrophies_percent must be two or more of 0 to {MOST_ATROPHY_PERCENT:g}, found "
+                f"{', '.join(f'{a:g}' for a in losses) or 'none'}"
+            )
+
+    @property
+    def content(self) -> dict:
+        """The plan as JSON writes it."""
+        names = ("seed", "contrasts", "vendor", "field_of_view", "severity")
+        shown = {name: getattr(self.recipe, name) for name in names}
+        lists = {"contrasts": list(self.recipe.contrasts)}
+        return shown | lists | {"atrophies_percent": list(self.atrophies_percent)}
 
 
 def write_visits(
@@ -46,6 +94,8 @@ def write_visits(
     jobs: int | None = None,
 ) -> Path:
     """Write a BIDS data set of digital people with one session a visit.
+
+    Visit 0 is, scan for scan, the person of the cohort of the same seed.
 
     Args:
         out: Folder of the data set: new, empty, or a set of the same plan to go on with; more
@@ -68,17 +118,18 @@ def write_visits(
     names = tuple(CONTRASTS) if contrasts is None else tuple(contrasts)
     recipe = Recipe(seed, names, None, vendor, field_of_view, severity)
     plan = VisitPlan(recipe, tuple(float(a) for a in atrophies_percent))
-    plan.check()
-    if subjects < 1 or (jobs is not None and jobs < 1):
-        raise InputError(f"subjects and jobs must be at least 1, found {subjects} and {jobs}")
+    plan.check(subjects)
+    if jobs is not None and jobs < 1:
+        raise InputError(f"jobs must be at least 1, found {jobs}")
     out = Path(out)
-    _check_folder(out, plan)
-    _describe(out, plan)
-    for leftover in out.glob(".partial-*"):  # of a run that was killed
-        shutil.rmtree(leftover, ignore_errors=True)
+    check_folder(out, PLAN_FILE, plan.content, MOST_SUBJECTS)
+    readme = _README.format(plan=PLAN_FILE)
+    title = "Digital spinal cords, several visits"
+    describe(out, PLAN_FILE, plan.content, title=title, readme=readme)
+    remove_leftovers(out)
     missing = [i for i in range(subjects) if not (out / subject_label(i)).exists()]
-    map_batch(partial(make_person, out, plan), missing, jobs=jobs)
-    _write_participants(out, recipe)
+    map_batch(partial(_make_subject, out, plan), missing, jobs=jobs)
+    write_participants(out, recipe, len(list(out.glob("sub-*"))))
     return out
 
 
@@ -99,74 +150,26 @@ def read_visits(root: Path | str) -> pd.DataFrame:
     return pd.concat(tables[1:] or tables, ignore_index=True)
 
 
-def make_person(out: Path, plan: VisitPlan, index: int) -> None:
-    """Write all visits of one person beside the data set and move them in, raw images last."""
+def visited_subject(plan: VisitPlan, index: int, visit: int) -> Subject:
+    """The person at a position of the set, as they are at a visit: the cord alone differs."""
+    # A loss that is given draws no random number, so that all else is the healthy person's.
+    shrunk = replace(plan.recipe, pathology=f"atrophy={plan.atrophies_percent[visit]!r}")
+    return draw_subject(shrunk, index)
+
+
+def _make_subject(out: Path, plan: VisitPlan, index: int) -> None:
+    make_subject(out, subject_label(index), partial(write_all_visits, plan=plan, index=index))
+
+
+def write_all_visits(root: Path, plan: VisitPlan, index: int) -> None:
+    """Write every file of one person below `root`."""
+    visits = range(len(plan.atrophies_percent))
+    for visit in visits:
+        write_subject(root, visited_subject(plan, index, visit), plan.recipe, visit=visit)
     label = subject_label(index)
-    scratch = Path(tempfile.mkdtemp(prefix=f".partial-{label}-", dir=out))
-    parts = ("derivatives/labels", "derivatives/truth", ".")
-    try:
-        for visit in range(len(plan.atrophies_percent)):
-            write_visit(scratch, plan, index, visit)
-        _write_sessions(scratch / label / f"{label}_sessions.tsv", plan)
-        for part in parts:
-            target = out / part / label
-            shutil.rmtree(target, ignore_errors=True)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(scratch / part / label, target)
-            event("write", file=target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _write_sessions(path: Path, plan: VisitPlan) -> None:
-    labels = [session_label(visit) for visit in range(len(plan.atrophies_percent))]
-    table = pd.DataFrame({"session_id": labels, "atrophy_percent": plan.atrophies_percent})
+    sessions = [session_label(visit) for visit in visits]
+    table = pd.DataFrame({"session_id": sessions, "atrophy_percent": plan.atrophies_percent})
+    path = root / label / f"{label}_sessions.tsv"
     table.to_csv(path, sep="\t", index=False, lineterminator="\n")
     about = {"atrophy_percent": {"Description": "Exact loss of cord area", "Units": "%"}}
     write_json(path.with_suffix(".json"), about)
-
-
-def _check_folder(out: Path, plan: VisitPlan) -> None:
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file; choose a folder")
-    if not out.exists() or not any(out.iterdir()):
-        return
-    try:
-        found = json.loads((out / PLAN_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{out}: holds something that is no set of visits; choose another") from (
-            error
-        )
-    if found != plan.content:
-        raise InputError(
-            f"{out}: holds visits of another plan ({PLAN_FILE}); choose another folder"
-        )
-
-
-def _describe(out: Path, plan: VisitPlan) -> None:
-    if (out / PLAN_FILE).exists():
-        return
-    write_json(
-        out / "dataset_description.json",
-        {
-            "Name": "Digital spinal cords, several visits",
-            "BIDSVersion": "1.9.0",
-            "DatasetType": "raw",
-            "License": "CC0",
-            "Authors": ["softseg phantom"],
-            "GeneratedBy": generated_by("phantom", **plan.content),
-        },
-    )
-    with replacing(out / "README") as temporary:
-        temporary.write_text(_README.format(plan=PLAN_FILE), encoding="utf-8")
-    labels, truth = out / "derivatives" / "labels", out / "derivatives" / "truth"
-    describe_pipeline(labels, "Masks and labels of simulated raters", "phantom")
-    describe_pipeline(truth, "Exact cord fractions and areas", "phantom")
-    write_json(out / PLAN_FILE, plan.content)
-
-
-def _write_participants(out: Path, recipe: Recipe) -> None:
-    present = sorted(int(path.name.removeprefix("sub-")) for path in out.glob("sub-*"))
-    rows = pd.DataFrame([draw_subject(recipe, number - 1).row for number in present])
-    with replacing(out / "participants.tsv") as temporary:
-        rows.to_csv(temporary, sep="\t", index=False, na_rep="n/a", lineterminator="\n")
