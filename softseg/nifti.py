@@ -48,6 +48,41 @@ class Read:
     codes: tuple[int, int]
 
 
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """Shape of one volume of a file, and where its header says that the voxels lie.
+
+    Attributes:
+        shape: `(X, Y, Z)`.
+        affine: The one that counts: the sform where it is set, else the qform.
+        qform: That one; None where it is not set.
+        sform: That one; None where it is not set.
+    """
+
+    shape: tuple[int, int, int]
+    affine: np.ndarray
+    qform: np.ndarray | None
+    sform: np.ndarray | None
+
+
+def read_geometry(path: Path) -> Geometry:
+    """Where a file's voxels lie, from its header alone; a series counts as one volume.
+
+    Raises:
+        InputError: If the header breaks one of the rules of this module.
+    """
+    with _guarded(path) as (_, _, header):
+        shape, _ = _shape(path, header, "mean")
+        affine, codes = _geometry(path, header, shape)
+        try:
+            forms = [header.get_qform(), header.get_sform()]
+        except (ValueError, nib.spatialimages.HeaderDataError) as error:
+            raise InputError(f"{path}: the affine cannot be read ({brief(error)})") from error
+    return Geometry(
+        shape, affine, *(form if code else None for form, code in zip(forms, codes, strict=True))
+    )
+
+
 def read(path: Path, *, average: str | None = None) -> Read:
     """Voxels and geometry of a NIfTI file, compressed or not whatever its name says.
 
@@ -60,6 +95,18 @@ def read(path: Path, *, average: str | None = None) -> Read:
     """
     if average not in (None, "mean", "rms"):
         raise InputError(f"--average takes mean or rms, found {average!r}")
+    with _guarded(path) as (stream, packed, header):
+        shape, volumes = _shape(path, header, average)
+        _check_size(path, header, shape, volumes, packed)
+        affine, codes = _geometry(path, header, shape)
+        data = _voxels(path, stream, header, shape, volumes, average)
+    event("read", file=path, shape=list(shape), volumes=volumes)
+    return Read(data, affine, codes)
+
+
+@contextmanager
+def _guarded(path: Path) -> Iterator[tuple[BinaryIO, bool, nib.Nifti1Header]]:
+    """Stream, whether it is compressed, and header of a file; what breaks becomes one line."""
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
@@ -69,17 +116,11 @@ def read(path: Path, *, average: str | None = None) -> Read:
         raise InputError(f"{path}: {what}")
     try:
         with _opened(path) as (stream, packed):
-            header = _header(path, stream)
-            shape, volumes = _shape(path, header, average)
-            _check_size(path, header, shape, volumes, packed)
-            affine, codes = _geometry(path, header, shape)
-            data = _voxels(path, stream, header, shape, volumes, average)
+            yield stream, packed, _header(path, stream)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: damaged, cannot be read to its end ({brief(error)})") from error
     except MemoryError as error:
         raise InputError(f"{path}: not enough memory for its voxels; crop the image") from error
-    event("read", file=path, shape=list(shape), volumes=volumes)
-    return Read(data, affine, codes)
 
 
 @contextmanager

@@ -191,8 +191,8 @@ def _shift(mm: float) -> np.ndarray:
 
 BAD = {
     "no reference": "the reference T2w has no mask",
-    "other grid": "a mask lies on its image's grid",
-    "moved grid": "a mask lies on its image's grid",
+    "other grid": "a mask must lie on the grid of sub-1_T1w.nii.gz",
+    "moved grid": "its corners up to 5.00 mm away",
     "empty": "mask is empty",
     "values": "0 and 1 only",
     "fractions": "0 and 1 only",

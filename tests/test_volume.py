@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from softseg.errors import InputError
+from softseg.nifti import read_geometry
 from softseg.volume import Grid, Volume
 
 ORIENTATIONS = [
@@ -168,3 +169,16 @@ def test_scaled_big_endian_integers_are_read_as_what_they_mean(tmp_path):
     nib.save(image, path)
     assert nib.load(path).header.endianness == ">"
     np.testing.assert_allclose(Volume.load(path).data.ravel(), np.arange(8) / 4, atol=1e-3)
+
+
+def test_the_geometry_of_a_file_is_read_from_its_header_alone(tmp_path):
+    volume = Volume(np.zeros((3, 4, 5)), np.diag([-0.5, 0.5, 5.0, 1.0]), codes=(0, 1))
+    path = volume.save(tmp_path / "a.nii")
+    path.write_bytes(path.read_bytes()[:400])  # voxels are not needed
+    geometry = read_geometry(path)
+    assert Grid(geometry.shape, geometry.affine).matches(volume.grid)
+    assert geometry.qform is None
+    np.testing.assert_allclose(geometry.sform, volume.affine)
+    path.write_bytes(b"no header")
+    with pytest.raises(InputError, match="not a readable NIfTI image"):
+        read_geometry(path)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
+from softseg.masks import cord_component
 from softseg.volume import Volume
 
 MAX_ROTATION_DEG = 20.0
@@ -101,7 +102,7 @@ class Placed:
 
 def place(mask: Volume, reference: Volume) -> Placed:
     """Header placement of a mask (working orientation) on the reference, without any shift."""
-    line = find_slice_centres(mask.data)
+    line = find_slice_centres(mask)
     to_native = np.linalg.inv(mask.affine) @ reference.affine
     slices = np.flatnonzero(line.segmented)
     edges = np.concatenate([slices - 0.5, slices + 0.5])
@@ -156,17 +157,19 @@ def register(
     )  # fmt: skip
 
 
-def find_slice_centres(mask: np.ndarray) -> SliceCentres:
+def find_slice_centres(mask: Volume) -> SliceCentres:
     """Centre of mass of every slice of the cord in a binary mask.
 
-    Centres come from the largest connected piece, gaps along the cord bridged, so that stray voxels
-    do not pull them; slices with less than half their neighbours' area (partly covered ends) get
-    theirs from the line through the neighbours.
+    Centres come from the cord's component, gaps along it bridged, so that stray voxels do not pull
+    them; slices with less than half their neighbours' area (partly covered ends) get theirs from
+    the line through the neighbours.
 
     Args:
-        mask: `(X, Y, Z)`, 0 and 1, not empty.
+        mask: `(X, Y, Z)` in working orientation, 0 and 1, not empty.
     """
-    cord = _largest_piece(mask > 0)
+    inside = mask.data > 0
+    component = cord_component(inside, mask.spacing_mm, bridge_mm=np.inf)
+    cord = component.restored(inside)
     area = cord.sum(axis=(0, 1)).astype(float)
     span = slice(*(np.flatnonzero(area)[[0, -1]] + [0, 1]))
     around = np.zeros_like(area)
@@ -176,10 +179,10 @@ def find_slice_centres(mask: np.ndarray) -> SliceCentres:
         measured = area > 0
     first, second = _moments(cord, np.flatnonzero(measured))
     slices = np.flatnonzero(measured)
-    centre = interpolate(slices, first, np.arange(-1, mask.shape[2] + 1))
-    covariance = np.full((mask.shape[2], 2, 2), np.nan)
+    centre = interpolate(slices, first, np.arange(-1, inside.shape[2] + 1))
+    covariance = np.full((inside.shape[2], 2, 2), np.nan)
     covariance[slices] = second
-    return SliceCentres((mask > 0).any(axis=(0, 1)), measured, centre, covariance)
+    return SliceCentres(inside.any(axis=(0, 1)), measured, centre, covariance)
 
 
 def interpolate(position: np.ndarray, values: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -239,15 +242,6 @@ def _turn_between(moving: Placed, fixed: Placed, heights: np.ndarray) -> np.ndar
         vectors = ndimage.gaussian_filter1d(vectors, 10.0 / placed.spacing_mm[2], axis=0)
         angles.append(np.rad2deg(np.arctan2(vectors[:, 1], vectors[:, 0])) / 2)
     return (angles[1] - angles[0] + 90) % 180 - 90
-
-
-def _largest_piece(mask: np.ndarray) -> np.ndarray:
-    bridged = ndimage.binary_dilation(mask, np.ones((1, 1, 3)))
-    labels, count = ndimage.label(bridged, np.ones((3, 3, 3)))
-    if count <= 1:
-        return mask
-    sizes = np.bincount(labels[mask], minlength=count + 1)
-    return mask & (labels == sizes.argmax())
 
 
 def _moments(cord: np.ndarray, slices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -26,7 +26,7 @@ from softseg.files import (
     sha256,
     write_json,
 )
-from softseg.ground_truth.masks import load_mask
+from softseg.ground_truth.hard_masks import load_mask
 from softseg.ground_truth.report import PIPELINE, Bounds, summarise, write_report
 from softseg.ground_truth.soft import GroundTruthOptions, SoftTruth, soft_ground_truth
 from softseg.provenance.records import generated_by

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from softseg.dataset.index import Dataset
-from softseg.errors import InputError
+from softseg.masks import check_grid
 from softseg.volume import Volume
 
 SOFT = "label-SC_softseg"
@@ -41,8 +41,7 @@ def compare_truths(
 
 def _agreement(first: Volume, second: Volume) -> dict[str, float]:
     second = second.oriented(first.orientation)
-    if not first.grid.matches(second.grid, tolerance_mm=0.01):
-        raise InputError(f"{first.path}: lies on another grid than {second.path}; make it again")
+    check_grid(first, second)
     a, b = first.data, second.data
     cord = (a > 0) | (b > 0)
     both = ((a > 0.5) & (b > 0.5)).sum()

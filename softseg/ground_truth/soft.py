@@ -10,7 +10,7 @@ from softseg.contrasts import CONTRASTS, REFERENCE, UNSEEN_CONTRASTS
 from softseg.errors import InputError
 from softseg.ground_truth.alignment import Placed, place, register
 from softseg.ground_truth.averaging import AVERAGES, average_masks
-from softseg.ground_truth.masks import check_mask
+from softseg.ground_truth.hard_masks import check_mask
 from softseg.ground_truth.report import tabulate
 from softseg.ground_truth.transfer import AveragingGrid, onto_native, onto_reference
 from softseg.volume import WORKING, Volume

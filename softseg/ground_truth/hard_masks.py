@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
 from softseg.errors import InputError
+from softseg.masks import check_grid
+from softseg.nifti import read_geometry
 from softseg.volume import Grid, Volume
 
 HEADER_TOLERANCE_MM = 0.1
@@ -24,52 +25,30 @@ def load_mask(path: Path, image_path: Path | None = None) -> Volume:
             of anything, or it lies on another grid than its image.
     """
     volume = Volume.load(path)
-    check_header(path)
+    _check_header(path)
     check_mask(volume)
     if image_path is not None:
-        image = read_grid(image_path)
-        if not volume.grid.matches(image, tolerance_mm=1e-2):
-            raise InputError(
-                f"{path}: a mask lies on its image's grid, found {_describe(volume.grid)} against "
-                f"{_describe(image)} of {image_path.name}; resample the mask or copy the header"
-            )
+        image = read_geometry(image_path)
+        check_grid(volume, Grid(image.shape, image.affine), image_path.name)
     return volume
 
 
-def read_grid(path: Path) -> Grid:
-    """Shape and affine of an image, from its header alone.
-
-    Raises:
-        InputError: If the header cannot be read.
-    """
-    try:
-        image = nib.load(path)
-    except Exception as error:  # nibabel raises many kinds on damaged headers
-        raise InputError(f"{path}: not a readable NIfTI image ({error})") from error
-    return Grid(tuple(image.shape[:3]), image.affine)
-
-
-def check_header(path: Path) -> None:
-    """Refuse headers in which sform and qform place the voxels differently.
-
-    Raises:
-        InputError: If they disagree by more than a tenth of a millimetre, or neither is set.
-    """
-    header = nib.load(path).header
-    qform, qcode = header.get_qform(coded=True)
-    sform, scode = header.get_sform(coded=True)
-    if not qcode and not scode:
+def _check_header(path: Path) -> None:
+    """Refuse a header in which sform and qform place the voxels differently, or neither is set."""
+    geometry = read_geometry(path)
+    qform, sform = geometry.qform, geometry.sform
+    if qform is None and sform is None:
         raise InputError(
             f"{path}: sform or qform must place the mask in space, found both codes 0; "
             "copy the header of its image"
         )
-    if not qcode or not scode:
+    if qform is None or sform is None:
         return
-    shape = tuple(header.get_data_shape()[:3])
-    if not Grid(shape, qform).matches(Grid(shape, sform), HEADER_TOLERANCE_MM):
+    apart_mm = Grid(geometry.shape, qform).apart_mm(Grid(geometry.shape, sform))
+    if apart_mm > HEADER_TOLERANCE_MM:
         raise InputError(
-            f"{path}: sform and qform must place the voxels alike, found them apart by more than "
-            f"{HEADER_TOLERANCE_MM} mm; set the wrong one to the right one"
+            f"{path}: sform and qform must place the voxels alike, found them {apart_mm:.2f} mm "
+            "apart; set the wrong one to the right one"
         )
 
 
@@ -93,8 +72,3 @@ def check_mask(volume: Volume, name: str | None = None) -> None:
             f"{name}: a hard mask holds 0 and 1 only, found values in "
             f"[{data.min():g}, {data.max():g}]; binarise it"
         )
-
-
-def _describe(grid: Grid) -> str:
-    size = "x".join(str(n) for n in grid.shape)
-    return f"{size} of {' x '.join(f'{s:.2f}' for s in grid.spacing_mm)} mm"
