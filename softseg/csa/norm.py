@@ -19,9 +19,7 @@ from softseg.errors import InputError
 
 POINTS_PER_LEVEL = 10
 PROFILE_MEASURES = ("area_mm2", "diameter_ap_mm", "diameter_rl_mm")
-PERCENTILES = (5, 25, 50, 75, 95)
 SEXES = ("all", "F", "M")
-_FEWEST_PEOPLE = 30
 
 
 @dataclass(frozen=True)
@@ -227,35 +225,3 @@ def adjust_area(
         effect += slope * (height_cm - reference.height_cm)
     share = 1.0 if level_area_mm2 is None else level_area_mm2 / reference.area_mm2
     return np.asarray(area_mm2, dtype=float) - effect * share
-
-
-def summarise_population(people: pd.DataFrame) -> pd.DataFrame:
-    """The profile table of a population, as shipped: group figures only.
-
-    Args:
-        people: A row per person and slice: `subject, sex, level, position` and the measures.
-
-    Returns:
-        `sex, level, position, n` and mean, SD and percentiles of each measure; places that fewer
-        than 30 people reach are left out.
-    """
-    bins = np.clip((people["position"] * POINTS_PER_LEVEL).astype(int), 0, POINTS_PER_LEVEL - 1)
-    people = people.assign(position=(bins + 0.5) / POINTS_PER_LEVEL)
-    keys = ["level", "position"]
-    rows = []
-    for sex in SEXES:
-        chosen = people if sex == "all" else people[people["sex"] == sex]
-        means = chosen.groupby(["subject", *keys])[list(PROFILE_MEASURES)].mean()
-        groups = means.groupby(keys)
-        parts = [groups.size().rename("n")]
-        for name in PROFILE_MEASURES:
-            parts += [groups[name].mean().rename(f"{name}_mean")]
-            parts += [groups[name].std(ddof=1).rename(f"{name}_std")]
-            parts += [
-                groups[name].quantile(p / 100).rename(f"{name}_p{p:02d}") for p in PERCENTILES
-            ]
-        summary = pd.concat(parts, axis=1).reset_index()
-        rows.append(summary[summary["n"] >= _FEWEST_PEOPLE].assign(sex=sex))
-    columns = ["sex", *keys, "n"]
-    table = pd.concat(rows, ignore_index=True)
-    return table[[*columns, *(c for c in table if c not in columns)]].round(3)
