@@ -47,8 +47,6 @@ def aggregate(
           level slice  n_slices  area_mm2_mean  area_mm2_std
         0   2:3   0:1         2           71.0           1.0
     """
-    if vertebrae is not None and slices is not None:
-        raise InputError("choose slices or vertebrae, not both")
     rows = []
     for file, one in table.groupby("file", sort=False):
         chosen, label = _choose(one, str(file), vertebrae, slices, per_level)
@@ -75,8 +73,6 @@ def select(
     Raises:
         InputError: If a choice leaves a file without rows, or both choices are given.
     """
-    if vertebrae is not None and slices is not None:
-        raise InputError("choose slices or vertebrae, not both")
     if vertebrae is None and slices is None:
         return table
     chosen = [
@@ -87,6 +83,8 @@ def select(
 
 
 def _choose(one, file, vertebrae, slices, per_level) -> tuple[pd.DataFrame, str]:
+    if vertebrae is not None and slices is not None:
+        raise InputError("choose slices or vertebrae, not both")
     known = one["level"].dropna()
     if vertebrae is None and slices is None and not per_level and not known.empty:
         vertebrae = DEFAULT_VERTEBRAE

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from softseg.metrics.checks import as_soft, check_same_shape
+from softseg.metrics.volumes import as_soft, check_same_shape
 
 
 def calibration_table(

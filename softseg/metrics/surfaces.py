@@ -6,8 +6,14 @@ import numpy as np
 from scipy import ndimage
 
 from softseg.masks import bounding_box
-from softseg.metrics.checks import as_binary, as_soft, check_same_shape
-from softseg.metrics.volumes import dice, relative_volume_error, soft_dice
+from softseg.metrics.volumes import (
+    as_binary,
+    as_soft,
+    check_same_shape,
+    dice,
+    relative_volume_error,
+    soft_dice,
+)
 from softseg.volume import Spacing
 
 
