@@ -13,6 +13,7 @@ RENAMED = {
     "softseg.segmentation.cohort": "softseg.segmentation.batch",
     "softseg.processes": "softseg.batch",
     "softseg.provenance.software": "softseg.provenance.records",
+    "softseg.training.material": "softseg.training.data; networks are made by .module.make_network",
     "softseg.statistics": f"softseg_study.statistics; {STUDY}",
 }
 """Module of an earlier version → what to import since 0.2.0."""

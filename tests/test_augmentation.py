@@ -235,7 +235,7 @@ def test_an_unknown_augmentation_is_refused():
 
 def test_light_augmentation_and_training_do_without_monai():
     code = (
-        "import sys, torch, softseg.training.material\n"
+        "import sys, torch, softseg.training.data\n"
         "from softseg.augmentation.registry import get_augmentation\n"
         "x = torch.rand(1, 1, 16, 16)\nget_augmentation('light')(x, x, [[0]])\n"
         "assert not {'monai', 'lightning'} & set(sys.modules)"

@@ -22,15 +22,13 @@ from softseg.losses.registry import LOSSES
 from softseg.network.config import PRESETS, NetworkConfig
 from softseg.network.unet import build_network
 from softseg.network.weights import available_weights, load_weights, save_weights
-from softseg.training.batches import Batches, Pool
-from softseg.training.cache import cache_folder
-from softseg.training.checkpoint import PlainCheckpoints, decode, encode
+from softseg.training.callbacks import Clock, PlainCheckpoints, decode, encode
 from softseg.training.config import TrainingConfig
-from softseg.training.fitting import fit, round_ends
+from softseg.training.data import cache_folder, find_data, find_pools
+from softseg.training.fitting import example_patch, fit, round_ends
 from softseg.training.history import History
-from softseg.training.material import example_patch, find_data, find_pools, make_network
-from softseg.training.objective import make_loss, rate_factor
-from softseg.training.patches import PatchOrder, window
+from softseg.training.module import Scorer, make_loss, make_network, rate_factor
+from softseg.training.patches import Batches, PatchOrder, Pool, window
 from softseg.volume import Volume
 
 SUBJECTS = tuple(f"sub-{number:02d}" for number in range(1, 6))
@@ -417,8 +415,6 @@ def test_training_without_progress_stops_early(config):
 def test_the_best_weights_are_kept_on_request(config):
     history = fit(config.replaced(keep="best", learning_rate=0.5, steps=20, gradient_clip=None))
     best = load_weights(history.weights)[0]
-    from softseg.training.validation import Scorer
-
     _, network = make_network(config)
     _, volumes = find_data(config, network)
     scores = [Scorer(volumes, network)(best, index)["soft_dice"] for index in range(len(volumes))]
@@ -436,13 +432,11 @@ def test_lines_of_progress_hold_no_times(config, capsys):
 
 
 def test_ctrl_c_stays_ctrl_c_and_works_again_afterwards(config, monkeypatch):
-    from softseg.training import callbacks
-
     def interrupt(*_):
         raise KeyboardInterrupt
 
     before = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(callbacks.Clock, "on_train_batch_end", interrupt)
+    monkeypatch.setattr(Clock, "on_train_batch_end", interrupt)
     with pytest.raises(KeyboardInterrupt):
         fit(config)
     assert signal.getsignal(signal.SIGINT) is before

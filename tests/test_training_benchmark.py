@@ -15,9 +15,8 @@ from tube_cohort import write_tubes
 from softseg.network.config import PRESETS
 from softseg.network.unet import build_network
 from softseg.training.config import TrainingConfig
-from softseg.training.fitting import fit
-from softseg.training.objective import make_loss
-from softseg.training.runtime import choose_precision
+from softseg.training.fitting import choose_precision, fit
+from softseg.training.module import make_loss
 
 BATCHES = {"small": 8, "axial": 4, "volume": 1}
 SUBJECTS = [f"sub-{number:02d}" for number in range(1, 5)]

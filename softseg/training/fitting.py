@@ -1,33 +1,48 @@
-"""From settings to a folder with weights, card and learning curves."""
+"""From settings to a folder with weights, card and learning curves: a training in one sitting.
+
+`fit` walks through the other modules in this order:
+
+1. `config`: all that decides which weights come out is one `TrainingConfig`.
+2. `data` finds images with a truth and prepares them once; `synthetic` keeps pools of phantoms and
+   of images without a cord that a batch may hold as well.
+3. `patches`: `PatchOrder` says which patch is the n-th, `Batches` stacks and augments them.
+4. `module`: network, loss, learning rate, the step itself, the running mean of the weights that is
+   kept, and the scores of whole volumes.
+5. `callbacks`: what happens around the steps: checkpoints, best weights, progress, the clock.
+6. `history`: learning curves and the model card, which this module writes with the weights.
+
+Steps come in rounds (Lightning's epochs, `round_ends`): a checkpoint or a validation can only come
+between two rounds, and the loader of a round begins where the training stands. A batch depends on
+the seed and its number alone, so that a stopped training continues to the same weights.
+"""
 
 import json
+import logging
 import os
 import shutil
+import signal
+import threading
 import warnings
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import lightning.pytorch as lightning
 import pandas as pd
+import torch
 
 from softseg.augmentation.registry import get_augmentation
 from softseg.files import one_at_a_time, replacing, write_json
 from softseg.network.weights import load_weights, save_weights
-from softseg.training.batches import Batches
-from softseg.training.cache import fingerprint
-from softseg.training.card import model_card
+from softseg.training.callbacks import BEST, LAST, PlainCheckpoints, all_callbacks
 from softseg.training.config import TrainingConfig
-from softseg.training.history import CARD, CURVES, TIMING, WEIGHTS, History
-from softseg.training.material import data_name, find_data, find_pools, make_network
-from softseg.training.objective import make_loss
-from softseg.training.patches import PatchOrder
-from softseg.training.runtime import choose_precision, interruptible, own_settings
-from softseg.training.validation import Scorer
-
-if TYPE_CHECKING:
-    from softseg.training.module import Regression
+from softseg.training.data import data_name, find_data, find_pools, fingerprint
+from softseg.training.history import CARD, CURVES, TIMING, WEIGHTS, History, model_card
+from softseg.training.module import Regression, Scorer, make_loss, make_network
+from softseg.training.patches import Batches, PatchOrder
 
 ROUND_STEPS = 100
 """At most so many steps between two points at which a checkpoint can be written."""
@@ -66,9 +81,6 @@ def fit(config: TrainingConfig) -> History:
         "validated": len(volumes),
     }
     with own_settings(config), _alone(config):
-        # Lightning takes seconds to import: only those who train wait for it.
-        from softseg.training.module import Regression
-
         ends, each = round_ends(config.steps, config.validate_every)
         order = PatchOrder(config.seed, network_config.patch_size, config.crop, config.cord_share)
         module = Regression(
@@ -85,6 +97,23 @@ def fit(config: TrainingConfig) -> History:
         )
         _run(module, data, each)
     return replace(History.load(config.output), config=config)
+
+
+def example_patch(config: TrainingConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first patch of a training as it is before augmentation, for pictures.
+
+    Returns:
+        `(1, …)` image and soft mask.
+
+    Raises:
+        InputError: As `fit`.
+    """
+    _, network = make_network(config)
+    pairs, _ = find_data(config.replaced(validation_subjects=()), network)
+    order = PatchOrder(config.seed, network.patch_size, config.crop, cord_share=1.0)
+    batch = Batches(pairs, order, get_augmentation("none"), batch_size=1, last_step=1)
+    images, softs = batch[0]
+    return images[0], softs[0]
 
 
 def _alone(config: TrainingConfig) -> AbstractContextManager:
@@ -113,15 +142,10 @@ def round_ends(steps: int, validate_every: int | None) -> tuple[list[int], int]:
     return [steps * (index + 1) // rounds for index in range(rounds)], each
 
 
-def _run(module: "Regression", data: dict[str, Any], rounds_between_validations: int) -> None:
-    import lightning.pytorch as lightning
-
-    from softseg.training import callbacks
-    from softseg.training.checkpoint import PlainCheckpoints
-
+def _run(module: Regression, data: dict[str, Any], rounds_between_validations: int) -> None:
     config = module.config
     checkpoints = _checkpoint_folder(config, data)
-    last = checkpoints / callbacks.LAST
+    last = checkpoints / LAST
     trainer = lightning.Trainer(
         accelerator="auto",
         devices=config.devices,
@@ -138,7 +162,7 @@ def _run(module: "Regression", data: dict[str, Any], rounds_between_validations:
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=callbacks.all_callbacks(
+        callbacks=all_callbacks(
             config, checkpoints, partial(_write, module, data), validated=module.volumes > 0
         ),
         plugins=[PlainCheckpoints()],
@@ -161,10 +185,8 @@ def _checkpoint_folder(config: TrainingConfig, data: dict[str, Any]) -> Path:
     return checkpoints
 
 
-def _write(module: "Regression", data: dict[str, Any], timing: dict[str, float]) -> None:
+def _write(module: Regression, data: dict[str, Any], timing: dict[str, float]) -> None:
     """Weights, card and curves; the weights last, since others wait for them."""
-    from softseg.training.callbacks import BEST
-
     config, folder = module.config, Path(module.config.output)
     module.collect_losses()
     curves = pd.DataFrame(module.rows)
@@ -182,3 +204,57 @@ def _write(module: "Regression", data: dict[str, Any], timing: dict[str, float])
         card = save_weights(temporary, network, module.network_config, card)
         write_json(folder / CARD, card)
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+
+
+def choose_precision(wanted: str) -> str:
+    """Lightning's name of the precision: bfloat16 only where the processor multiplies in it.
+
+    Example:
+        >>> choose_precision("float32")
+        '32-true'
+    """
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            fast = torch.cuda.is_bf16_supported()
+        else:
+            able = getattr(torch.cpu, "get_capabilities", dict)()
+            fast = any(able.get(name) for name in ("avx512_bf16", "amx_bf16"))
+        wanted = "bfloat16" if fast else "float32"
+    return "bf16-mixed" if wanted == "bfloat16" else "32-true"
+
+
+@contextmanager
+def own_settings(config: TrainingConfig) -> Iterator[None]:
+    """Threads and a quiet Lightning for the time of one training."""
+    threads = torch.get_num_threads()
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    try:
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            # Advice on worker processes and GPUs that this module has already thought about.
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C be `KeyboardInterrupt`; Lightning makes an exit of it and ignores the next one."""
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT) if main else None
+    try:
+        yield
+    except SystemExit as end:
+        if isinstance(end.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, before)

@@ -1,16 +1,19 @@
-"""What a training leaves behind, for tables and figures."""
+"""What a training leaves behind: learning curves, and what the model says about itself."""
 
 import json
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+import softseg
 from softseg.errors import InputError
 from softseg.training.config import TrainingConfig
 
 WEIGHTS, CARD, CURVES, TIMING = "model.safetensors", "model.json", "history.csv", "timing.json"
+PACKAGES = ("torch", "lightning", "monai", "numpy", "dynamic-network-architectures")
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +64,9 @@ class History:
         """
         folder = Path(folder)
         if not (folder / CARD).exists() or not (folder / CURVES).exists():
-            raise InputError(f"{folder}: no finished training; run softseg.training.fit first")
+            raise InputError(
+                f"{folder}: no finished training; run softseg.training.fitting.fit first"
+            )
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         timing = folder / TIMING
         return cls(
@@ -71,3 +76,49 @@ class History:
             card,
             json.loads(timing.read_text(encoding="utf-8")) if timing.exists() else {},
         )
+
+
+def model_card(config: TrainingConfig, data: dict[str, Any], curves: pd.DataFrame) -> dict:
+    """The card's entries but for those that the weights file adds itself.
+
+    Args:
+        config: Settings of the training.
+        data: `name`, `fingerprint`, number of `images` and of `validated` volumes.
+        curves: Learning curves; their last validation gives the scores.
+    """
+    scores = {}
+    columns = [name for name in curves if name.startswith("validation_")]
+    if columns:
+        last = curves.dropna(subset=columns).iloc[-1]
+        scores = {name.removeprefix("validation_"): float(last[name]) for name in columns}
+    warnings = []
+    if scores.get("volume_ratio") == 0.0:
+        warnings.append(
+            "the output has died, it is 0 everywhere on the validated volumes; start from a "
+            "network with output_bias > 0 or the activation clamp"
+        )
+    return {
+        "intended_use": "research on spinal cord MRI, not diagnosis",
+        "licence": "MIT",
+        "data": data,
+        "truth": config.truth,
+        "contrasts": list(config.contrasts),
+        "loss": config.loss,
+        "augmentation": config.augmentation,
+        "seed": config.seed,
+        "steps": config.steps,
+        "training": config.identity(),
+        "scores": scores,
+        "warnings": warnings,
+        "versions": {"softseg": softseg.__version__} | _versions(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,18 +1,87 @@
-"""The training step, the optimiser and the running mean of the weights, as Lightning wants them."""
+"""The network, its loss and its steps, as Lightning wants them, and the scores of whole volumes."""
 
+import math
+import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import lightning.pytorch as lightning
+import numpy as np
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from softseg.network.config import NetworkConfig
-from softseg.training.batches import Batches
+from softseg.errors import InputError
+from softseg.losses.registry import LOSSES, Loss, deep_supervision
+from softseg.metrics.volumes import soft_dice
+from softseg.network.config import PRESETS, NetworkConfig
+from softseg.network.unet import activate, build_network
+from softseg.network.weights import load_weights
+from softseg.segmentation.engine import segment
 from softseg.training.config import TrainingConfig
-from softseg.training.objective import Loss, rate_factor
+from softseg.training.data import Pair
+from softseg.training.patches import Batches
+from softseg.volume import Volume
+
+
+def make_network(config: TrainingConfig) -> tuple[nn.Module, NetworkConfig]:
+    """Fresh weights of a preset or of own settings, or those of `init_weights`.
+
+    Own settings may name a `preset` whose values they change.
+
+    Raises:
+        InputError: If there is no such preset, or the settings describe no network.
+    """
+    own = {"preset": config.network} if isinstance(config.network, str) else dict(config.network)
+    preset = own.pop("preset", None)
+    if preset not in (None, *PRESETS):
+        raise InputError(f"network: must be one of {', '.join(PRESETS)}, found {preset!r}")
+    network_config = NetworkConfig.from_dict((PRESETS[preset].to_dict() if preset else {}) | own)
+    if config.init_weights is None:
+        return build_network(network_config, seed=config.seed), network_config
+    network, found, _ = load_weights(config.init_weights)
+    if found != network_config:
+        warnings.warn(
+            f"{config.init_weights}: its own network settings are taken, not those asked for",
+            stacklevel=3,
+        )
+    return network, found
+
+
+def make_loss(config: TrainingConfig, network: NetworkConfig) -> Loss:
+    """The loss of a network's raw output, of one or of several resolutions.
+
+    Raises:
+        InputError: If the loss is unknown.
+    """
+    if config.loss not in LOSSES:
+        raise InputError(f"loss: must be one of {', '.join(LOSSES)}, found {config.loss!r}")
+    loss = partial(LOSSES[config.loss], **config.loss_options)
+    seen = config.loss_sees == "activation" or (
+        config.loss_sees == "auto" and network.activation == "sigmoid"
+    )
+    kind = network.activation if seen else "none"
+
+    def of_output(output: Any, target: torch.Tensor) -> torch.Tensor:
+        heads = output if isinstance(output, list | tuple) else [output]
+        return deep_supervision(loss, [activate(head.float(), kind) for head in heads], target)
+
+    return of_output
+
+
+def rate_factor(step: int, steps: int, warmup_steps: int) -> float:
+    """Learning rate after `step` steps as a share of its peak: a line up, half a cosine down.
+
+    Example:
+        >>> [round(rate_factor(step, 100, 10), 3) for step in (0, 9, 10, 55, 100)]
+        [0.1, 1.0, 1.0, 0.5, 0.0]
+    """
+    if step < warmup_steps:
+        return (step + 1) / warmup_steps
+    done = (step - warmup_steps) / max(1, steps - warmup_steps)
+    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
 
 
 class Regression(lightning.LightningModule):
@@ -150,3 +219,51 @@ class Regression(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the learning curve up again."""
         self.rows = list(checkpoint["rows"])
+
+
+class Scorer:
+    """Scores a network on one of several images with a truth.
+
+    Args:
+        volumes: Subject, contrast, image and truth of each.
+        network: What the networks to be scored are.
+    """
+
+    def __init__(self, volumes: Sequence[Pair], network: NetworkConfig) -> None:
+        self.volumes, self.network = volumes, network
+
+    def __call__(self, network: nn.Module, index: int) -> dict[str, float]:
+        """`soft_dice`, `csa_error_mm2` and `volume_ratio` of the volume at `index`."""
+        _, _, image_path, truth_path = self.volumes[index]
+        image, truth = Volume.load(image_path, average="mean"), Volume.load(truth_path)
+        device = next(network.parameters()).device
+        # Reduced precision is for gradients; a mask's third digit matters.
+        with torch.autocast(device.type, enabled=False):
+            predicted = segment(image, weights=(network, self.network), device=str(device)).soft
+        return {
+            "soft_dice": soft_dice(predicted.data, truth.data),
+            "csa_error_mm2": csa_error_mm2(predicted, truth),
+            "volume_ratio": float(predicted.data.sum() / max(1e-9, truth.data.sum())),
+        }
+
+
+def csa_error_mm2(predicted: Volume, truth: Volume) -> float:
+    """Difference of the mean area of the axial slices that the truth covers, in mm².
+
+    A quick stand-in for the measurement of `softseg.csa`: both masks are cut by the same slices,
+    so that the angle of the cord cancels, and no level is needed.
+
+    Example:
+        >>> affine = np.diag([-0.5, 0.5, 5.0, 1.0])
+        >>> truth, more = np.zeros((8, 8, 3)), np.zeros((8, 8, 3))
+        >>> truth[2:6, 2:6], more[2:6, 2:7] = 1, 1
+        >>> csa_error_mm2(Volume(more, affine), Volume(truth, affine))
+        1.0
+    """
+    predicted, truth = predicted.oriented(), truth.oriented()
+    pixel_mm2 = truth.spacing_mm[0] * truth.spacing_mm[1]
+    covered = truth.data.sum(axis=(0, 1)) > 0
+    if not covered.any():
+        return 0.0
+    areas = [mask.data[..., covered].sum(axis=(0, 1)) * pixel_mm2 for mask in (predicted, truth)]
+    return float(abs(np.mean(areas[0]) - np.mean(areas[1])))

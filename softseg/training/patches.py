@@ -1,4 +1,4 @@
-"""Which patch is the n-th of a training: a function of the seed and n alone."""
+"""The n-th patch and the n-th batch of a training: functions of the seed and n alone."""
 
 import math
 from collections.abc import Sequence
@@ -7,6 +7,11 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from softseg.augmentation.registry import Augmentation
+from softseg.files import replacing
 
 MARGIN = 0.25
 """A patch about the cord is centred within so many patch sizes of it."""
@@ -50,10 +55,56 @@ class PreparedPair:
         """Indices of the slices that hold cord."""
         return np.flatnonzero(self.cord[:, 0] > 0)
 
+    @classmethod
+    def of_keys(
+        cls, subject: str, contrast: str, folder: Path, image_key: str, soft_key: str
+    ) -> "PreparedPair":
+        """The pair whose files in `folder` are named by hashes of all that they depend on."""
+        names = (f"{image_key}_image", f"{soft_key}_soft", f"{soft_key}_cord")
+        return cls(subject, contrast, *(folder / f"{name}.npy" for name in names))
+
+    @property
+    def complete(self) -> bool:
+        """Whether all three files are there."""
+        return all(p.exists() for p in (self.image_path, self.soft_path, self.cord_path))
+
+    def write(self, image: np.ndarray | None, soft: np.ndarray) -> None:
+        """Save `(Z, X, Y)` arrays in 16 bits; None for an image that is there already."""
+        if image is not None:
+            _save(self.image_path, image.astype(np.float16))
+        soft = soft.astype(np.float16)
+        _save(self.cord_path, cord_table(soft))
+        _save(self.soft_path, soft)
+
+
+def cord_table(soft: np.ndarray) -> np.ndarray:
+    """`(Z, 3)`: cord voxels of each slice of `(Z, X, Y)` and their centre along X and Y.
+
+    Example:
+        >>> soft = np.zeros((1, 4, 4))
+        >>> soft[0, 1:3, 2] = 1
+        >>> cord_table(soft)
+        array([[2. , 1.5, 2. ]])
+    """
+    soft = soft.astype(float)
+    total = soft.sum(axis=(1, 2))
+    safe = np.maximum(total, 1e-9)
+    x = soft.sum(axis=2) @ np.arange(soft.shape[1]) / safe
+    y = soft.sum(axis=1) @ np.arange(soft.shape[2]) / safe
+    return np.stack([total, x, y], axis=1)
+
 
 def _mapped(path: Path) -> np.ndarray:
     # A plain view of the mapping is indexed three times as fast as numpy's memmap.
     return np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    # Through Python's file: numpy's own way does not say why a full disk takes no more.
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        header = np.lib.format.header_data_from_array_1_0(array)
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(array.tobytes("F" if header["fortran_order"] else "C"))
 
 
 @dataclass(frozen=True)
@@ -117,6 +168,18 @@ class PatchOrder:
         return [m + j for m, j in zip(middle, jitter, strict=True)]
 
 
+@lru_cache(maxsize=4)
+def _turn(seed: int, turn: int, contrasts: tuple[str, ...]) -> np.ndarray:
+    """The order in which images are shown the `turn`-th time."""
+    rng = np.random.default_rng([seed, 1, turn])
+    when = np.empty(len(contrasts))
+    names = np.array(contrasts)
+    for name in sorted(set(contrasts)):
+        mine = np.flatnonzero(names == name)
+        when[mine] = (rng.permutation(len(mine)) + 0.5) / len(mine)
+    return np.lexsort((rng.random(len(contrasts)), when))
+
+
 def window(array: np.ndarray, first: Sequence[int], size: Sequence[int]) -> np.ndarray:
     """The part of `array` that begins at `first`; beyond its border the border is repeated.
 
@@ -150,13 +213,82 @@ def window_index(
     return tuple(index)
 
 
-@lru_cache(maxsize=4)
-def _turn(seed: int, turn: int, contrasts: tuple[str, ...]) -> np.ndarray:
-    """The order in which images are shown the `turn`-th time."""
-    rng = np.random.default_rng([seed, 1, turn])
-    when = np.empty(len(contrasts))
-    names = np.array(contrasts)
-    for name in sorted(set(contrasts)):
-        mine = np.flatnonzero(names == name)
-        when[mine] = (rng.permutation(len(mine)) + 0.5) / len(mine)
-    return np.lexsort((rng.random(len(contrasts)), when))
+@dataclass(frozen=True)
+class Pool:
+    """Patches that every batch has beside those of the data set.
+
+    Attributes:
+        pairs: What they are drawn from.
+        count: How many of them a batch has.
+    """
+
+    pairs: Sequence[PreparedPair]
+    count: int
+
+
+class Batches(Dataset):
+    """Batches of steps `first_step` to `last_step`, one item a batch.
+
+    The last patches of a batch come from the pools, so many from each.
+
+    Since each patch depends on the seed and its running number only, a continued training, one
+    with other worker processes and one on several devices all see the same patches.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[PreparedPair],
+        order: PatchOrder,
+        augment: Augmentation,
+        *,
+        batch_size: int,
+        pools: Sequence[Pool] = (),
+        first_step: int = 0,
+        last_step: int,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        own = Pool(pairs, batch_size - sum(pool.count for pool in pools))
+        self.pools = [pool for pool in (own, *pools) if pool.count]
+        self.contrasts = [tuple(pair.contrast for pair in pool.pairs) for pool in self.pools]
+        self.order = order
+        self.augment = augment
+        self.batch_size = batch_size
+        self.first_step, self.last_step = first_step, last_step
+        self.rank, self.world = rank, world
+
+    def __len__(self) -> int:
+        return self.last_step - self.first_step
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images and soft masks of one step, `(B, 1, X, Y)` or `(B, 1, X, Y, Z)`, this rank's."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        share = self.batch_size // self.world
+        first = (self.first_step + index) * self.batch_size + self.rank * share
+        numbers = range(first, first + share)
+        drawn = [self._patch(number) for number in numbers]
+        images = torch.from_numpy(np.stack([image for image, _ in drawn])[:, None])
+        softs = torch.from_numpy(np.stack([soft for _, soft in drawn])[:, None])
+        return self.augment(images, softs, [[self.order.seed, 3, number] for number in numbers])
+
+    def _source(self, number: int) -> tuple[int, int]:
+        """The pool of the `number`-th patch, and the patch's running number within the pool."""
+        step, place = divmod(number, self.batch_size)
+        for index, pool in enumerate(self.pools):
+            if place < pool.count:
+                return index, step * pool.count + place
+            place -= pool.count
+        raise IndexError(number)
+
+    def _patch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        source, turn = self._source(number)
+        pair = self.pools[source].pairs[self.order.image_index(turn, self.contrasts[source])]
+        first, size = self.order.place(number, pair)
+        where = window_index(pair.image.shape, first, size)
+        both = (array[where].astype(np.float32) for array in (pair.image, pair.soft))
+        if len(self.order.patch_size) == 2:
+            image, soft = (part[0] for part in both)
+        else:
+            image, soft = (np.moveaxis(part, 0, 2) for part in both)
+        return image, soft

@@ -14,7 +14,6 @@ import numpy as np
 from softseg.errors import InputError
 from softseg.network.config import NetworkConfig
 from softseg.segmentation.prepare import normalise
-from softseg.training.cache import CORD_ENDING, IMAGE_ENDING, SOFT_ENDING, _save, cord_table
 from softseg.training.config import TrainingConfig
 from softseg.training.patches import PreparedPair
 from softseg.volume import Volume
@@ -162,18 +161,12 @@ def _pair(
     text = json.dumps([group.start, group.stop, *what], sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()[:32]
     name = f"{title}-{group.start:05d}"
-    pair = PreparedPair(
-        name,
-        "random",
-        *(folder / f"{key}_{end}" for end in (IMAGE_ENDING, SOFT_ENDING, CORD_ENDING)),
-    )
-    if not all(p.exists() for p in (pair.image_path, pair.soft_path, pair.cord_path)):
+    pair = PreparedPair.of_keys(name, "random", folder, key, key)
+    if not pair.complete:
         samples = [sample(index) for index in group]
-        images = np.stack([normalise(image) for image, _ in samples]).astype(np.float16)
-        softs = np.stack([soft for _, soft in samples]).astype(np.float16)
+        images = np.stack([normalise(image) for image, _ in samples])
+        softs = np.stack([soft for _, soft in samples])
         if network.dimension == 3:
             images, softs = (np.moveaxis(array[0], 2, 0).copy() for array in (images, softs))
-        _save(pair.image_path, images)
-        _save(pair.cord_path, cord_table(softs))
-        _save(pair.soft_path, softs)
+        pair.write(images, softs)
     return pair
