@@ -42,8 +42,7 @@ def compare_weights(
     from softseg.dataset.index import Dataset
     from softseg.dataset.names import split_commas
     from softseg.errors import InputError
-    from softseg.files import replacing
-    from softseg.segmentation.batch import check_writable
+    from softseg.files import check_writable, replacing
     from softseg.segmentation.predict import limit_threads
     from softseg.segmentation.weights_comparison import LEVELS, compare_areas, measure_weights
 

@@ -102,6 +102,7 @@ def segment(
     softseg segment my_bids_dataset -o my_bids_dataset/derivatives/softseg
     """
     from softseg.events import event, tell
+    from softseg.files import check_writable
     from softseg.network.config import ACTIVATIONS
     from softseg.segmentation import batch
     from softseg.segmentation.engine import Model
@@ -130,7 +131,7 @@ def segment(
     model = Model.load(weights, device=device, precision=precision)
     for path in (jobs[0].mask, csa, qc and qc / "index.html"):
         if path:
-            batch.check_writable(path)
+            check_writable(path)
     checksum = model.card.get("checksum")
     event("weights", name=Path(weights).name, checksum=checksum)
     used = settings(context) | {
@@ -142,7 +143,7 @@ def segment(
     signed = _signed(outcomes, used, lambda: batch.describe(out, images, model))
     failed = _report(signed, len(jobs), csa, used, qc=qc, qc_crop=qc_crop)
     if failed and len(jobs) == 1:
-        raise InputError(failed[0])
+        raise InputError(failed[0].message) from failed[0].error
     if failed:
         tell(f"{len(failed)} of {len(jobs)} images failed")
         raise typer.Exit(2 if len(failed) == len(jobs) else 1)
@@ -160,8 +161,8 @@ def _signed(outcomes: Iterable, used: dict, describe: Callable[[], None]) -> Ite
 
     described = False
     for outcome in outcomes:
-        job = outcome.job
-        if not outcome.failed:
+        job = outcome.item
+        if outcome.status != "failed":
             products = [path for path in (job.mask, job.uncertainty) if path.is_file()]
             if not job.recorded:
                 for path in products:
@@ -185,29 +186,29 @@ def _report(
     *,
     qc: Path | None,
     qc_crop: float | None,
-) -> list[str]:
+) -> list:
     """Show what happens, write the table of areas and the page, return what failed."""
     from softseg.events import event
 
     failed, tables, items, counts = [], [], [], {"made": 0, "already done": 0}
     with progress(total, "segmenting") as (say, advance):
         for outcome in outcomes:
-            name = outcome.job.image.name
-            if outcome.failed:
-                failed.append(outcome.note)
+            job = outcome.item
+            name = job.image.name
+            if outcome.status == "failed":
+                failed.append(outcome)
                 if total > 1:
-                    say(f"failed: {outcome.note}", style="red")
+                    say(f"failed: {outcome.message}", style="red")
             else:
-                event(
-                    "segmented", image=outcome.job.image, mask=outcome.job.mask, note=outcome.note
-                )
-                counts["already done" if outcome.skipped else "made"] += 1
-                if outcome.note and not outcome.skipped:
-                    say(f"{name}: {outcome.note}", style="yellow")
-                if csa and outcome.mask.data.any():
-                    tables.append(_areas(outcome, say))
+                mask, note = outcome.result
+                event("segmented", image=job.image, mask=job.mask, note=note)
+                counts["already done" if outcome.status == "skipped" else "made"] += 1
+                if note and outcome.status == "done":
+                    say(f"{name}: {note}", style="yellow")
+                if csa and mask.data.any():
+                    tables.append(_areas(job, mask, say))
                 if qc:
-                    items.append(_picture(outcome))
+                    items.append(_picture(job, note))
             advance(name)
     if csa and (tables or not failed):
         _write_table(tables, csa, used)
@@ -221,26 +222,25 @@ def _report(
     return failed
 
 
-def _areas(outcome, say: Callable):
+def _areas(job, mask, say: Callable):
     import warnings
 
     from softseg.csa.measure import measure
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        table = measure(outcome.mask)
+        table = measure(mask)
     for warning in caught:
-        say(f"{outcome.job.image.name}: {warning.message}", style="yellow")
-    return table.assign(file=str(outcome.job.mask))
+        say(f"{job.image.name}: {warning.message}", style="yellow")
+    return table.assign(file=str(job.mask))
 
 
-def _picture(outcome):
+def _picture(job, note: str):
     from softseg.quality_control.page import Item
 
-    doubtful = (outcome.note,) if outcome.note else ()
     # By path, so that a page over a thousand images holds none of them.
-    job = outcome.job
-    return Item(job.mask.name.split(".")[0], job.image, {"cord": job.mask}, doubtful)
+    flags = (note,) if note else ()
+    return Item(job.mask.name.split(".")[0], job.image, {"cord": job.mask}, flags)
 
 
 def _write_table(tables: list, path: Path, used: dict) -> None:

@@ -2,19 +2,20 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from softseg.batch import Outcome, commit, run_batch
 from softseg.dataset.index import Dataset
 from softseg.dataset.names import EXTENSIONS, sidecar_path, strip_extension
 from softseg.dataset.writing import describe_pipeline
 from softseg.errors import InputError
-from softseg.files import remove_leftovers, replacing, write_json
+from softseg.files import remove_leftovers, write_json
 from softseg.provenance.records import generated_by
 from softseg.segmentation.engine import Model, Segmentation, segment
 from softseg.volume import Volume
@@ -78,25 +79,6 @@ class Job:
         return self.mask.with_name(strip_extension(self.mask.name) + "_uncertainty.nii.gz")
 
 
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What became of one image.
-
-    Attributes:
-        job: The image.
-        mask: As written, or as found; None if it failed.
-        note: One line: what failed, or what is to be said about the mask.
-        failed: Whether no mask was made.
-        skipped: Whether the mask was there already.
-    """
-
-    job: Job
-    mask: Volume | None
-    note: str = ""
-    failed: bool = False
-    skipped: bool = False
-
-
 def plan(inputs: Sequence[Path], out: Path, *, binary: bool = False) -> list[Job]:
     """Which image goes where.
 
@@ -156,26 +138,29 @@ def _check(jobs: Sequence[Job]) -> None:
 def run(
     jobs: Sequence[Job], model: Model, options: Options, *, overwrite: bool = False
 ) -> Iterator[Outcome]:
-    """Segment one image after the other; a bad one becomes a failed outcome.
+    """Segment one image after the other; a failing image does not stop the batch.
+
+    Returns:
+        For each job its outcome; the result is the mask, as written or found, and one line of what
+        is to be said about it.
 
     Raises:
         InputError: If the masks cannot be written where they should go.
     """
     for folder in {job.mask.parent for job in jobs if job.recorded}:
         remove_leftovers(folder)
-    for job in jobs:
-        try:
-            settings = _settings(job, model, options)
-            if not overwrite and _finished(job, settings):
-                yield Outcome(job, Volume.load(job.mask), _recorded_note(job), skipped=True)
-                continue
-            image = Volume.load(job.image, average=options.average)
-            result = _segment(image, model, options)
-        except (OSError, ValueError, MemoryError, RuntimeError) as error:
-            text = str(error) if isinstance(error, InputError) else f"{job.image}: {error}"
-            yield Outcome(job, None, text.splitlines()[0] if text else repr(error), failed=True)
-            continue
-        yield _write(job, result, settings, options)
+    known = {"model": model, "options": options}
+    outcomes = run_batch(
+        partial(_segment, **known),
+        jobs,
+        finished=None if overwrite else partial(_made_before, **known),
+        name=lambda job: str(job.image),
+    )
+    for outcome in outcomes:
+        if outcome.status == "done":
+            result = _write(outcome.item, *outcome.result, options)
+            outcome = replace(outcome, result=result)
+        yield outcome
 
 
 def segment_dataset(
@@ -223,7 +208,7 @@ def segment_dataset(
                 "subject": row.subject,
                 "contrast": row.contrast,
                 "status": _status(outcome),
-                "message": outcome.note,
+                "message": outcome.message or outcome.result[1],
             }
             for row, outcome in zip(rows, outcomes, strict=True)
         ],
@@ -236,38 +221,42 @@ def _mask_path(dataset: Dataset, pipeline: str, row: object) -> Path:
     return dataset.derivative(pipeline, row.subject, row.contrast, ENDINGS[False], session, run)
 
 
-def _status(outcome: object) -> str:
-    if outcome.failed:
+def _status(outcome: Outcome) -> str:
+    if outcome.status == "failed":
         return "failed"
-    return "ok" if outcome.mask is not None and outcome.mask.data.any() else "no cord"
+    mask, _ = outcome.result
+    return "ok" if mask.data.any() else "no cord"
 
 
-def _segment(image: Volume, model: Model, options: Options) -> Segmentation:
-    return segment(
-        image,
+def _segment(job: Job, model: Model, options: Options) -> tuple[Segmentation, dict]:
+    settings = _settings(job, model, options)  # of the file before it is read
+    found = segment(
+        Volume.load(job.image, average=options.average),
         weights=model,
         activation=options.activation,
         largest_component=options.largest_component,
         tta=options.tta,
         uncertainty=options.uncertainty,
     )
+    return found, settings
 
 
-def _write(job: Job, result: Segmentation, settings: dict, options: Options) -> Outcome:
-    mask, kind = result.soft, np.float32
+def _write(job: Job, found: Segmentation, settings: dict, options: Options) -> tuple[Volume, str]:
+    mask, kind = found.soft, np.float32
     if options.binary:
         mask, kind = mask.like((mask.data >= options.threshold).astype(np.uint8)), np.uint8
-    with ExitStack() as stack:
-        # What is entered first is moved into place last: a record vouches for everything else.
+    records = [job.record] if job.recorded else []
+    with commit(_products(job, options), records=records) as temporary:
         if job.recorded:
-            write_json(stack.enter_context(replacing(job.record)), _record(job, result, settings))
-        if result.uncertainty is not None:
-            result.uncertainty.save(stack.enter_context(replacing(job.uncertainty)))
-        mask.save(stack.enter_context(replacing(job.mask)), dtype=kind)
-        # A process killed from here on leaves no record of other settings beside the new mask.
-        if job.recorded:
-            job.record.unlink(missing_ok=True)
-    return Outcome(job, mask, result.note)
+            write_json(temporary[job.record], _record(job, found, settings))
+        if options.uncertainty:
+            found.uncertainty.save(temporary[job.uncertainty])
+        mask.save(temporary[job.mask], dtype=kind)
+    return mask, found.note
+
+
+def _products(job: Job, options: Options) -> list[Path]:
+    return [job.mask, *([job.uncertainty] if options.uncertainty else [])]
 
 
 def _record(job: Job, result: Segmentation, settings: dict) -> dict[str, Any]:
@@ -290,21 +279,19 @@ def _settings(job: Job, model: Model, options: Options) -> dict[str, Any]:
     }
 
 
-def _finished(job: Job, settings: dict[str, Any]) -> bool:
-    if not (job.recorded and job.mask.is_file() and job.record.is_file()):
-        return False
+def _made_before(job: Job, model: Model, options: Options) -> tuple[Volume, str] | None:
+    """Mask and note, if files and record are those of the same options and image."""
+    if not (job.recorded and all(path.is_file() for path in _products(job, options))):
+        return None
     try:
         record = json.loads(job.record.read_text(encoding="utf-8"))
-        return record["GeneratedBy"][0]["Parameters"] == settings
+        made = record["GeneratedBy"][0]["Parameters"]
+        note = str(record["Note"])
     except (OSError, ValueError, LookupError, TypeError):
-        return False
-
-
-def _recorded_note(job: Job) -> str:
-    try:
-        return str(json.loads(job.record.read_text(encoding="utf-8")).get("Note", ""))
-    except (OSError, ValueError):  # another process is making this mask again
-        return ""
+        return None
+    if made != _settings(job, model, options):
+        return None
+    return Volume.load(job.mask), note
 
 
 def describe(out: Path, inputs: Sequence[Path], model: Model) -> None:
@@ -316,17 +303,3 @@ def describe(out: Path, inputs: Sequence[Path], model: Model) -> None:
             "segment",
             weights_checksum=model.card.get("checksum"),
         )
-
-
-def check_writable(path: Path) -> None:
-    """Refuse a place that cannot be written to before any work is done.
-
-    Raises:
-        InputError: If a file cannot be created beside `path`.
-    """
-    made = [folder for folder in path.parents if not folder.exists()]
-    with replacing(path.with_name(".softseg-writable")) as temporary:
-        temporary.touch()
-    path.with_name(".softseg-writable").unlink()
-    for folder in made:
-        folder.rmdir()
