@@ -349,13 +349,21 @@ def test_settings_that_make_no_sense_are_refused_in_one_line(config, change):
     assert "\n" not in str(caught.value)
 
 
-def test_a_mask_outside_0_and_1_is_refused(tmp_path, config):
+def test_a_truth_must_be_a_mask_on_its_images_grid_but_for_rounding(tmp_path, config):
     cohort = write_tubes(tmp_path / "own", SUBJECTS)
+    config = config.replaced(dataset=str(cohort))
+    _, network = make_network(config)
     path = next((cohort / "derivatives/labels_softseg/sub-02").rglob("*T2w*"))
     mask = Volume.load(path)
+    mask.like(mask.data + 5e-4).save(path)
+    pairs, _ = find_data(config, network)
+    assert max(pair.soft.max() for pair in pairs) <= 1
     mask.like(mask.data * 3).save(path)
     with pytest.raises(InputError, match=r"must lie in \[0, 1\]"):
-        fit(config.replaced(dataset=str(cohort)))
+        find_data(config, network)
+    Volume(mask.data, mask.affine * [1.1, 1, 1, 1]).save(path)
+    with pytest.raises(InputError, match="must lie on the grid of"):
+        find_data(config, network)
 
 
 def test_training_starts_from_given_weights(config, tmp_path):

@@ -14,6 +14,7 @@ import numpy as np
 
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
+from softseg.masks import as_fractions, check_grid
 from softseg.network.config import NetworkConfig
 from softseg.paths import RUNS
 from softseg.segmentation.prepare import prepare
@@ -148,13 +149,8 @@ def _prepare_pair(
     if not pair.complete:
         prepared = prepare(Volume.load(image, average="mean"), network)
         mask = Volume.load(truth)
-        if mask.data.min() < 0 or mask.data.max() > 1:
-            low, high = float(mask.data.min()), float(mask.data.max())
-            raise InputError(f"{truth}: a mask must lie in [0, 1], found [{low:.3g}, {high:.3g}]")
-        try:
-            soft = prepared.to_working(mask)
-        except ValueError as error:
-            raise InputError(f"{truth}: {error}; a truth must be on its image's grid") from error
+        check_grid(mask, prepared.source)
+        soft = prepared.to_working(mask.like(as_fractions(mask.data, str(truth))))
         known = pair.image_path.exists()
         pair.write(None if known else _slices_first(prepared.data), _slices_first(soft))
     return pair
