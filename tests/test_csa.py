@@ -116,19 +116,19 @@ def test_a_halo_of_rounding_size_on_one_side_changes_nothing(tilted):
 
 
 def test_a_constant_background_adds_its_ring_and_leaves_the_angles(tilted):
-    hazy = tilted.soft.like(np.maximum(tilted.soft.data, 0.01))
-    table = measure(hazy)
+    faint = tilted.soft.like(np.maximum(tilted.soft.data, 0.01))
+    table = measure(faint)
     np.testing.assert_allclose(table["angle_rl_deg"], 20.0, atol=0.3)
     # A ring 2 mm wide around the ellipse, at a value of 0.01.
     assert (percent(table["area_mm2"], 70.0) < 100 * 0.01 * 100 / 70).all()
     assert np.abs(percent(table["area_mm2"], 70.0)).max() < 1.6
 
 
-def test_haze_far_from_the_cord_adds_nothing(tilted):
+def test_low_probability_background_far_from_the_cord_adds_nothing(tilted):
     data = np.pad(tilted.soft.data, ((20, 20), (20, 20), (0, 0)))
-    hazy = data.copy()
-    hazy[:10] = hazy[-10:] = 0.09
-    for values in (data, hazy):
+    faint = data.copy()
+    faint[:10] = faint[-10:] = 0.09
+    for values in (data, faint):
         table = measure(Volume(values, tilted.soft.affine))
         np.testing.assert_allclose(table["area_mm2"], measure(tilted.soft)["area_mm2"], rtol=1e-9)
 

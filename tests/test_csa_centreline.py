@@ -5,7 +5,7 @@ import pytest
 from tubes import STANDARD, Curve, Tube, sample
 
 from softseg.csa import centreline
-from softseg.csa.centreline import SLAB_MEAN, Bending, basis, fit, smoother
+from softseg.csa.centreline import SLAB_MEAN, Bending, basis, fit_centreline, smoother
 from softseg.csa.sections import cord_region, sections_of
 
 STEP = 1e-5
@@ -59,9 +59,9 @@ def test_the_noise_of_a_binary_mask_is_seen_in_the_mask_itself():
             )
         )
         apart.append(hard - soft)
-    expected = fit(sections_of(cord_region(sampled.binary))).noise_mm
+    expected = fit_centreline(sections_of(cord_region(sampled.binary))).noise_mm
     assert np.std(apart) == pytest.approx(expected, rel=0.7)
-    assert fit(sections_of(cord_region(sampled.soft))).noise_mm < expected / 3
+    assert fit_centreline(sections_of(cord_region(sampled.soft))).noise_mm < expected / 3
 
 
 def test_jumping_slices_make_the_line_stiffer():
@@ -71,7 +71,7 @@ def test_jumping_slices_make_the_line_stiffer():
     jumped = sampled.soft.data.copy()
     for k in range(jumped.shape[2]):
         jumped[:, :, k] = np.roll(jumped[:, :, k], rng.integers(-1, 2), axis=1)
-    line = fit(sections_of(cord_region(sampled.soft.like(jumped))))
+    line = fit_centreline(sections_of(cord_region(sampled.soft.like(jumped))))
     steps = np.diff(sections_of(cord_region(sampled.soft.like(jumped))).centre_mm[:, 1]) / 0.8
     error = np.abs(line.angles_deg()[1] - 20)
     assert np.sqrt((error**2).mean()) < 4
@@ -84,5 +84,5 @@ def test_a_wave_is_followed_by_soft_and_by_binary_masks():
     z = (np.arange(sampled.soft.data.shape[2]) - (sampled.soft.data.shape[2] - 1) / 2) * 0.8
     true = np.degrees(np.arctan(tube.curve.at(z)[1][:, 1]))
     for mask, worst in ((sampled.soft, 0.3), (sampled.binary, 2.5)):
-        angles = fit(sections_of(cord_region(mask))).angles_deg()[1]
+        angles = fit_centreline(sections_of(cord_region(mask))).angles_deg()[1]
         assert np.abs(angles - true).max() < worst

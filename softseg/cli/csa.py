@@ -68,7 +68,7 @@ def csa(
 
     Example: `softseg csa sub-01_softseg.nii.gz -o csa.csv --disc 3:0,-12,40 --per-level`
     """
-    from softseg.csa.batch import Choice, measure_many, with_adjusted_area
+    from softseg.csa.batch import CsaOptions, measure_many, with_adjusted_area
     from softseg.csa.norm import check_sex_and_height
     from softseg.events import tell
     from softseg.files import check_writable
@@ -76,7 +76,7 @@ def csa(
     check_outputs(output, profile, plot)
     one_source(levels, discs, disc)
     check_sex_and_height(sex, height)
-    choice = Choice(
+    wanted = CsaOptions(
         vertebrae=parse_range(vertebrae, "--vertebrae"),
         slices=parse_range(slices, "--slices"),
         per_slice=per_slice,
@@ -87,7 +87,7 @@ def csa(
         check_writable(path)
     rows, every, failures = measure_many(
         masks,
-        choice,
+        wanted,
         lambda line: tell(f"softseg: {line}"),
         levels=levels,
         discs=parse_discs(disc or []) or discs,

@@ -1,4 +1,4 @@
-"""Many masks, one table; a mask that cannot be measured does not keep the others from it."""
+"""Many masks, one table; a failing mask does not stop the batch."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from softseg.errors import InputError
 
 
 @dataclass(frozen=True)
-class Choice:
+class CsaOptions:
     """Which rows are wanted: a row per mask over C2-C3 or all slices by default.
 
     Attributes:
@@ -31,11 +31,11 @@ class Choice:
     per_level: bool = False
     partial: bool = False
 
-    def of(self, table: pd.DataFrame) -> pd.DataFrame:
+    def rows(self, table: pd.DataFrame) -> pd.DataFrame:
         """The rows wanted of a table with a row per slice.
 
         Raises:
-            InputError: If nothing is left, or the choice contradicts itself.
+            InputError: If nothing is left, or the options contradict one another.
         """
         if self.per_slice and self.per_level:
             raise InputError("choose --per-slice or --per-level, not both")
@@ -51,13 +51,13 @@ class Choice:
 
 
 def measure_many(
-    masks: Sequence[Path], choice: Choice, say: Callable[[str], None], **options: object
+    masks: Sequence[Path], wanted: CsaOptions, say: Callable[[str], None], **options: object
 ) -> tuple[pd.DataFrame, pd.DataFrame, int]:
     """Measure every mask and put the chosen rows into one table.
 
     Args:
         masks: Files.
-        choice: Which rows.
+        wanted: Which rows.
         say: Told in one line what is unusual or wrong about a mask.
         **options: Those of `measure`.
 
@@ -73,7 +73,7 @@ def measure_many(
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", MeasurementWarning)
                 table = measure(mask, **options)
-                rows.append(choice.of(table))
+                rows.append(wanted.rows(table))
                 slices.append(table)
         except InputError as error:
             failures.append(str(error))

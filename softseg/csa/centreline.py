@@ -28,13 +28,13 @@ _GIVEN_MM = 1e-4
 _LARGEST_SHIFT = 0.1
 """In radii of a cord: no cord bends so much that its centre of mass moves further."""
 _STIFF = 0.3
-# A stray slice lies further from its neighbours' course than half a voxel and six times the usual,
-# the usual being the median over 15 mm or 7 slices; more than a fifth of the slices are no strays.
-_STRAY_MM = 15.0
-_STRAY_SLICES = 7
-_STRAY_PIXELS = 0.5
-_STRAY_SCALES = 6.0
-_STRAY_SHARE = 0.2
+# An outlier slice lies further from its neighbours' course than half a voxel and six times the
+# usual, the median over 15 mm or 7 slices; more than a fifth of the slices are no outliers.
+_OUTLIER_MM = 15.0
+_OUTLIER_SLICES = 7
+_OUTLIER_PIXELS = 0.5
+_OUTLIER_SCALES = 6.0
+_OUTLIER_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,14 @@ class Centreline:
         thickness_mm: Distance between slices.
         noise_mm: Standard deviation of a centre that the stiffness was chosen for.
         kind: `spline`, `straight` or `none`.
-        stray: `(n,)` slices whose centre leaves the cord's course and does not count.
+        outliers: `(n,)` slices whose centre leaves the cord's course and does not count.
     """
 
     coefficients: np.ndarray
     thickness_mm: float
     noise_mm: float
     kind: str
-    stray: np.ndarray
+    outliers: np.ndarray
 
     @property
     def n_slices(self) -> int:
@@ -131,7 +131,7 @@ class Centreline:
         return tilt[:, 0], tilt[:, 1]
 
 
-def fit(sections: Sections, *, bending: Bending = BENDING) -> Centreline:
+def fit_centreline(sections: Sections, *, bending: Bending = BENDING) -> Centreline:
     """The centreline of a cord from its slices.
 
     Slices that are empty or only partly covered do not count. With fewer than three usable slices
@@ -143,13 +143,13 @@ def fit(sections: Sections, *, bending: Bending = BENDING) -> Centreline:
     """
     used = sections.trusted
     bending = bending.of_size(float(np.median(sections.area_mm2[used])))
-    stray = _strays(sections, used, bending)
-    used = used & ~stray
+    outliers = _outliers(sections, used, bending)
+    used = used & ~outliers
     noise = max(quantisation_mm(sections), visible_noise_mm(sections, used, bending))
     solve = smoother(used, noise, sections.thickness_mm, bending)
     kind = {1: "none", 2: "straight"}.get(int(used.sum()), "spline")
     start = solve(sections.centre_mm[used])
-    line = Centreline(start, sections.thickness_mm, noise, kind, stray)
+    line = Centreline(start, sections.thickness_mm, noise, kind, outliers)
     if kind != "spline":
         return line
     for _ in range(2):
@@ -159,32 +159,32 @@ def fit(sections: Sections, *, bending: Bending = BENDING) -> Centreline:
     return line
 
 
-def _strays(sections: Sections, used: np.ndarray, bending: Bending) -> np.ndarray:
+def _outliers(sections: Sections, used: np.ndarray, bending: Bending) -> np.ndarray:
     """Slices whose centre leaves the cord's course, for example where a mask leaks.
 
     They are few and lie far from a stiff curve, compared with their neighbours and with all others.
     """
-    stray = np.zeros(used.size, dtype=bool)
-    if used.sum() < 2 / _STRAY_SHARE:
-        return stray
+    outliers = np.zeros(used.size, dtype=bool)
+    if used.sum() < 2 / _OUTLIER_SHARE:
+        return outliers
     stiff_mm = _STIFF * math.sqrt(float(np.median(sections.area_mm2[used])) / SIZE_MM2)
     stiff = smoother(used, stiff_mm, sections.thickness_mm, bending)
     centres = sections.centre_mm[used]
     windows = np.lib.stride_tricks.sliding_window_view(stiff(centres), 5, axis=0)[used]
     beside = centres - windows @ SLAB_MEAN
-    reach = max(_STRAY_SLICES, round(_STRAY_MM / sections.thickness_mm)) // 2
+    reach = max(_OUTLIER_SLICES, round(_OUTLIER_MM / sections.thickness_mm)) // 2
     around = np.pad(beside, ((reach, reach), (0, 0)), mode="reflect")
     usual = np.median(
         np.lib.stride_tricks.sliding_window_view(around, 2 * reach + 1, axis=0), axis=-1
     )
     apart = np.linalg.norm(beside - usual, axis=1)
-    far = apart > _STRAY_PIXELS * np.sqrt(sections.pixel_mm2) + _STRAY_SCALES * np.median(apart)
-    if far.mean() <= _STRAY_SHARE:
-        stray[np.flatnonzero(used)[far]] = True
-    return stray
+    far = apart > _OUTLIER_PIXELS * np.sqrt(sections.pixel_mm2) + _OUTLIER_SCALES * np.median(apart)
+    if far.mean() <= _OUTLIER_SHARE:
+        outliers[np.flatnonzero(used)[far]] = True
+    return outliers
 
 
-def through(points_mm: np.ndarray, n_slices: int, thickness_mm: float) -> Centreline:
+def centreline_through(points_mm: np.ndarray, n_slices: int, thickness_mm: float) -> Centreline:
     """The centreline through given points, for example of another mask.
 
     Args:
@@ -266,11 +266,11 @@ def centre_shift_mm(line: Centreline, covariance_mm2: np.ndarray) -> np.ndarray:
     slice's covariance S, the shift is (½ g' (g·S g) + S g (g·g')) / J⁴.
     """
     _, slope, second = line.at_slices()
-    stretched = np.einsum("nij,nj->ni", covariance_mm2, slope)
-    along = (slope * stretched).sum(-1, keepdims=True)
+    along_slope = np.einsum("nij,nj->ni", covariance_mm2, slope)
+    along = (slope * along_slope).sum(-1, keepdims=True)
     bend = (slope * second).sum(-1, keepdims=True)
     secant4 = (1 + (slope**2).sum(-1, keepdims=True)) ** 2
-    shift = (0.5 * second * along + stretched * bend) / secant4
+    shift = (0.5 * second * along + along_slope * bend) / secant4
     size = np.sqrt(np.maximum(np.trace(covariance_mm2, axis1=1, axis2=2), 0.0))[:, None]
     return np.clip(shift, -_LARGEST_SHIFT * size, _LARGEST_SHIFT * size)
 

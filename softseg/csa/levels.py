@@ -48,6 +48,19 @@ class Levels:
         return cls(np.zeros(n_slices, int), np.full(n_slices, np.nan), np.zeros(n_slices, bool))
 
 
+def level_name(level: int) -> str:
+    """What a level's number stands for.
+
+    Example:
+        >>> level_name(2), level_name(8), level_name(20)
+        ('C2', 'T1', 'L1')
+    """
+    for first, letter in ((20, "L"), (8, "T"), (1, "C")):
+        if level >= first:
+            return f"{letter}{level - first + 1}"
+    raise ValueError(f"levels begin at 1 = C1, found {level}")
+
+
 @cache
 def level_lengths_mm() -> dict[int, float]:
     """Length of each vertebral level along the cord, from C1 (1) downwards, population mean."""

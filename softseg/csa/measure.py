@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from softseg.csa.centreline import Centreline, fit, through
+from softseg.csa.centreline import Centreline, centreline_through, fit_centreline
 from softseg.csa.levels import Levels, levels_from_discs, levels_from_mask, read_discs
 from softseg.csa.sections import Region, Sections, cord_region, sections_of
 from softseg.csa.shape import shape_of
@@ -66,9 +66,9 @@ def measure(
     Returns:
         One row per slice with the columns of `COLUMNS`. `level` is missing where none is known,
         `flag` lists what is unusual: `partial` (end slice only partly covered), `gap` (no mask,
-        bridged), `cut` (the cord touches the side of the field of view), `stray` (the centre leaves
-        the cord's course, as where a mask leaks), `straight` and `uncorrected` (too few slices for
-        a curve, or for any direction), `level-estimated`.
+        bridged), `cut` (the cord touches the side of the field of view), `outlier` (the centre
+        leaves the cord's course, as where a mask leaks), `straight` and `uncorrected` (too few
+        slices for a curve, or for any direction), `level-estimated`.
 
     Raises:
         InputError: If the mask, the level file or the discs cannot be used.
@@ -85,11 +85,11 @@ def measure(
     """
     region = cord_region(mask, threshold=threshold)
     sections = sections_of(region)
-    own = fit(sections)
+    own = fit_centreline(sections)
     line = own if centreline is None else _given_centreline(centreline, region)
     known = _levels(region, line, levels, discs)
     corrected = angle_correction and line.kind != "none"
-    ratio = stretch(line, sections.covariance_mm2) if corrected else 1.0
+    factor = obliquity_factor(line, sections.covariance_mm2) if corrected else 1.0
     empty = sections.area_mm2 <= 0
     angle_ap, angle_rl = line.angles_deg()
     centre = region.to_world(line.at(np.arange(line.n_slices)))
@@ -97,7 +97,7 @@ def measure(
         "file": region.name,
         "slice": region.slices,
         "level": pd.array(np.where(known.level > 0, known.level, 0), dtype="Int64"),
-        "area_mm2": np.where(empty, np.nan, sections.area_mm2 / ratio),
+        "area_mm2": np.where(empty, np.nan, sections.area_mm2 / factor),
         "angle_ap_deg": angle_ap,
         "angle_rl_deg": angle_rl,
         **_shape_columns(region, sections, line, corrected, shape),
@@ -119,7 +119,7 @@ def secants(line: Centreline) -> np.ndarray:
     return np.einsum("q,qn->n", _WEIGHTS / 2, np.array(speed))
 
 
-def stretch(line: Centreline, covariance_mm2: np.ndarray) -> np.ndarray:
+def obliquity_factor(line: Centreline, covariance_mm2: np.ndarray) -> np.ndarray:
     """Ratio of a slice's area to the perpendicular area of a bent tube, `(n,)`.
 
     A tilted slice meets the tube at places whose tilt differs. To second order in the tube's size,
@@ -133,10 +133,10 @@ def stretch(line: Centreline, covariance_mm2: np.ndarray) -> np.ndarray:
     rise = bend / secant
     third = (line.at_slices(0.5)[2] - line.at_slices(-0.5)[2]) / line.thickness_mm
     curve = ((second**2).sum(-1) + (slope * third).sum(-1)) / secant - bend**2 / secant**3
-    stretched = np.einsum("nij,nj->ni", covariance_mm2, slope)
+    along_slope = np.einsum("nij,nj->ni", covariance_mm2, slope)
     sideways = second - slope * (bend / secant2)[:, None]
-    first_order = rise * (stretched * sideways).sum(-1)
-    second_order = 0.5 * curve * (stretched * slope).sum(-1)
+    first_order = rise * (along_slope * sideways).sum(-1)
+    second_order = 0.5 * curve * (along_slope * slope).sum(-1)
     plain = secants(line)
     limit = _LARGEST_SHARE * plain
     return plain + np.clip((first_order + second_order) / secant2**2, -limit, limit)
@@ -160,7 +160,7 @@ def _flags(region: Region, sections: Sections, line: Centreline, known: Levels) 
         "gap": sections.area_mm2 <= 0,
         "partial": sections.partial,
         "cut": region.cut,
-        "stray": line.stray,
+        "outlier": line.outliers,
         few: every,
         "level-estimated": known.estimated & (known.level > 0),
     }
@@ -197,8 +197,8 @@ def _given_centreline(source: Volume | Path | str, region: Region) -> Centreline
         points = _read_points(Path(source))
     else:
         other = cord_region(source)
-        points = other.to_world(_dense(fit(sections_of(other))))
-    return through(region.from_world(points), region.soft.shape[2], region.thickness_mm)
+        points = other.to_world(_dense(fit_centreline(sections_of(other))))
+    return centreline_through(region.from_world(points), region.soft.shape[2], region.thickness_mm)
 
 
 def _dense(line: Centreline) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""The population's cord along its length, and a person's against it.
+"""The population's cord along its length, and a participant's against it.
 
-Levels have different lengths in different people. On the normalised axis each level runs from its
-number, at its top, to the next: 2.0 is the top of C2, 2.5 its middle, 3.0 the C2-C3 disc.
+Levels have different lengths in different participants. On the normalised axis each level runs from
+its number, at its top, to the next: 2.0 is the top of C2, 2.5 its middle, 3.0 the C2-C3 disc.
 
 The figures are group means of the Spine Generic cohort (CC-BY-4.0, T2w, 3 T; Cohen-Adad et al.
 2021, doi:10.1038/s41597-021-00941-8) measured in PAM50 space (MIT; Valošek et al. 2024,
@@ -24,7 +24,7 @@ SEXES = ("all", "F", "M")
 
 @dataclass(frozen=True)
 class Reference:
-    """How area at C2-C3 goes with sex and height, and the person to whom areas are adjusted.
+    """How area at C2-C3 goes with sex and height, and the reference to which areas are adjusted.
 
     Area, its difference between the sexes and its correlation with height are Spine Generic's
     (T2w, n = 203; SD n = 150). Height itself is not in those tables: its SD within a sex and the
@@ -32,10 +32,10 @@ class Reference:
 
     Attributes:
         area_mm2: Mean at C2-C3, to which the effects are proportional at other levels.
-        area_sd_mm2: Standard deviation between people.
+        area_sd_mm2: Standard deviation between participants.
         sex_mm2: Men's minus women's mean area.
         height_correlation: Correlation of area and height over both sexes.
-        height_cm: Height of the reference person, who stands halfway between the sexes.
+        height_cm: Reference height; the reference stands halfway between the sexes.
         height_sd_cm: Standard deviation of height within a sex.
         sex_height_cm: Men's minus women's mean height.
     """
@@ -55,7 +55,7 @@ class Reference:
 
     @property
     def height_slope_within_sex(self) -> float:
-        """mm² per cm among people of one sex."""
+        """mm² per cm within a sex."""
         return (self._covariance - self.sex_mm2 * self.sex_height_cm / 4) / self.height_sd_cm**2
 
     @property
@@ -107,9 +107,9 @@ def norm_profile(sex: str = "all") -> pd.DataFrame:
 def length_profile(
     table: pd.DataFrame, *, points_per_level: int = POINTS_PER_LEVEL
 ) -> pd.DataFrame:
-    """Measures at fixed places along the normalised length axis, so that people can be averaged.
+    """Measures at fixed places along the normalised length axis, to average participants.
 
-    Between slices the measures are linear; nothing is extrapolated beyond a person's outermost
+    Between slices the measures are linear; nothing is extrapolated beyond a participant's outermost
     whole slices by more than half a slice.
 
     Args:
@@ -193,7 +193,7 @@ def adjust_area(
     level_area_mm2: float | np.ndarray | None = None,
     reference: Reference = REFERENCE,
 ) -> np.ndarray:
-    """Area that the person would have at the reference height, halfway between the sexes.
+    """Area that the participant would have at the reference height, halfway between the sexes.
 
     Only what is given is adjusted for: sex alone by the sexes' difference, height alone by the
     slope over both sexes, both together by the slope within a sex and what remains of the

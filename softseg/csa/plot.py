@@ -1,16 +1,17 @@
-"""A person's area along the cord, with the population behind it."""
+"""Participants' area along the cord, with the population behind it."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from softseg.csa.levels import level_name
 from softseg.csa.norm import against_norm, norm_profile
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_POPULATION, _PERSON = "#999999", ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
+_POPULATION, _PARTICIPANTS = "#999999", ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 
 
 def plot_profile(profile: pd.DataFrame, *, sex: str = "all") -> "Figure":
@@ -34,13 +35,13 @@ def plot_profile(profile: pd.DataFrame, *, sex: str = "all") -> "Figure":
     for low, high, shade in (("p05", "p95", 0.2), ("p25", "p75", 0.35)):
         band = (norm[f"area_mm2_{low}"], norm[f"area_mm2_{high}"])
         axes.fill_between(at, *band, color=_POPULATION, alpha=shade, lw=0)
-    who = {"all": "people", "F": "women", "M": "men"}[sex]
+    who = {"all": "participants", "F": "women", "M": "men"}[sex]
     label = f"Spine Generic, {norm['n'].max()} {who}"
     axes.plot(at, norm["area_mm2_mean"], color=_POPULATION, lw=1, label=label)
     compared = against_norm(profile, sex=sex)
     for index, (file, one) in enumerate(compared.groupby("file", sort=False)):
         name = str(file).rsplit("/", 1)[-1]
-        color = _PERSON[index % len(_PERSON)]
+        color = _PARTICIPANTS[index % len(_PARTICIPANTS)]
         axes.plot(one["level"] + one["position"], one["area_mm2"], color=color, label=name)
     here = compared["level"] + compared["position"]
     first, last = int(np.floor(here.min())), int(np.ceil(here.max()))
@@ -50,16 +51,3 @@ def plot_profile(profile: pd.DataFrame, *, sex: str = "all") -> "Figure":
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize="small")
     return figure
-
-
-def level_name(level: int) -> str:
-    """What a level's number stands for.
-
-    Example:
-        >>> level_name(2), level_name(8), level_name(20)
-        ('C2', 'T1', 'L1')
-    """
-    for first, letter in ((20, "L"), (8, "T"), (1, "C")):
-        if level >= first:
-            return f"{letter}{level - first + 1}"
-    raise ValueError(f"levels begin at 1 = C1, found {level}")

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from softseg.csa.levels import level_name
 from softseg.csa.measure import MeasurementWarning, measure
-from softseg.csa.plot import level_name
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError, brief
 from softseg.volume import Volume

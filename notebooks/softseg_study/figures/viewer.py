@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from softseg.csa.levels import level_name
 from softseg.csa.measure import MeasurementWarning, measure
-from softseg.csa.plot import level_name
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.volume import WORKING, Volume
