@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from scale_run import processor
 
 from softseg.cli import app
-from softseg.cli.running import run
+from softseg.cli.invocation import run
 
 SLOWEST_SECONDS = 20.0
 """Of processor time, for any case: what takes longer is a way to stop a machine."""

@@ -96,7 +96,7 @@ def test_options_reach_the_result(root):
         (["--subjects", "9"], "no participant sub-9"),
         (["--trim", "much"], "--trim: a number is needed"),
         (["--weight", "T1w"], "--weight: NAME=VALUE"),
-        (["--jobs", "0"], "--jobs: at least 1"),
+        (["--jobs", "0"], "'--jobs' / '-j'"),
         (["--labels", "nothing"], "no masks"),
         (["--exclude", "absent.yml"], "no readable list"),
         (["--registration", "rigid"], "registration: one of none"),

@@ -13,7 +13,7 @@ import sys
 import typer
 
 import softseg
-from softseg.cli.running import run
+from softseg.cli.invocation import run
 
 app = typer.Typer(
     name="softseg",
@@ -46,7 +46,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-# The last three are taken out by `running.run`, wherever they stand; here they are documented.
+# The last three are taken out by `invocation.run`, wherever they stand; here they are documented.
 @app.callback()
 def _options(
     version: bool = typer.Option(

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from softseg.cli.options import Contrasts, Device, Subjects
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -17,10 +19,8 @@ def compare_weights(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Also write the table there (CSV).")
     ] = None,
-    contrasts: Annotated[
-        list[str] | None, typer.Option(help="Separated by commas, or `all`; the six by default.")
-    ] = None,
-    subjects: Annotated[list[str] | None, typer.Option(help="Separated by commas.")] = None,
+    contrasts: Contrasts = None,
+    subjects: Subjects = None,
     levels: Annotated[
         str | None, typer.Option(help="FOLDER:ENDING of level files below `derivatives`.")
     ] = None,
@@ -28,7 +28,7 @@ def compare_weights(
         float | None,
         typer.Option(help="Exit with 1 if a contrast's mean area moves by more per cent."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """How far new weights shift everybody's area: by contrast and level, with intervals.
 
@@ -40,7 +40,6 @@ def compare_weights(
     """
     from softseg.cli.progress import progress
     from softseg.dataset.index import Dataset
-    from softseg.dataset.names import split_commas
     from softseg.errors import InputError
     from softseg.files import check_writable, replacing
     from softseg.segmentation.predict import limit_threads
@@ -50,9 +49,7 @@ def compare_weights(
         raise InputError(f"--most: per cent above 0, found {most:g}")
     if output:
         check_writable(output)
-    index = Dataset.index(
-        dataset, contrasts=split_commas(contrasts), subjects=split_commas(subjects)
-    )
+    index = Dataset.index(dataset, contrasts=contrasts, subjects=subjects)
     if index.images.empty:
         raise InputError(f"{dataset}: no image of the contrasts asked for; see --contrasts")
     limit_threads()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from softseg.cli.settings import settings
+from softseg.cli.options import recorded_options
 from softseg.errors import InputError
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def csa(
     measured = set(rows["file"])
     sources = [mask for mask in masks if str(mask) in measured]
     sources += filter(None, (levels, discs, centreline))
-    about = {"step": "csa", "parameters": settings(context), "sources": sources}
+    about = {"step": "csa", "parameters": recorded_options(context), "sources": sources}
     _write(rows, every, output, profile, plot, sex or "all", about)
     if failures:
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from softseg.cli.settings import settings
+from softseg.cli.options import Contrasts, Jobs, Subjects, recorded_options
 
 
 def fetch(
@@ -18,12 +18,8 @@ def fetch(
         ),
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
-    subjects: Annotated[
-        list[str] | None, typer.Option(help="Participants; commas or repeat. Default: all (26 GB).")
-    ] = None,
-    contrasts: Annotated[
-        list[str] | None, typer.Option(help="Contrasts; commas or repeat. Default: the six.")
-    ] = None,
+    subjects: Subjects = None,
+    contrasts: Contrasts = None,
     release: Annotated[str, typer.Option(help="Tag of spine-generic to check out.")] = "r20250310",
     source: Annotated[
         str | None, typer.Option(help="Another address or folder to fetch from.")
@@ -31,25 +27,25 @@ def fetch(
     sha256: Annotated[
         str | None, typer.Option(help="What the SHA-256 of a small set's archive must be.")
     ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Files at once.")] = 2,
+    jobs: Jobs = 2,
 ) -> None:
     """Download a public data set: only what is needed, checked, and resumable.
 
     `spine-generic` comes through DataLad and git-annex, small sets through pooch; both are in the
-    optional `softseg[fetch]`. What came is listed with its checksums: `softseg verify OUT`.
+    optional `softseg[fetch]`. All of `spine-generic` are 26 GB. What came is listed with its
+    checksums: `softseg verify OUT`.
 
     Example: `softseg fetch spine-generic data/spine-generic --subjects sub-amu01,sub-amu02`
     """
     from softseg import fetch as fetching
-    from softseg.dataset.names import split_commas
     from softseg.events import form, tell
 
     since = time.time()
     if dataset == "spine-generic":
         fetched = fetching.fetch_spine_generic(
             out,
-            subjects=split_commas(subjects),
-            contrasts=split_commas(contrasts),
+            subjects=subjects,
+            contrasts=contrasts,
             release=release,
             source=source or fetching.SPINE_GENERIC,
             jobs=jobs,
@@ -58,7 +54,7 @@ def fetch(
         fetched = fetching.fetch_archive(
             dataset, out, url=source, known_sha256=sha256, progress=form() != "json"
         )
-    fetched.record(since=since, **settings(context) | {"source": fetched.origin["source"]})
+    fetched.record(since=since, **recorded_options(context) | {"source": fetched.origin["source"]})
     typer.echo(
         f"{fetched.path}: {len(fetched.new)} files fetched, {len(fetched.there)} already there"
     )

@@ -7,8 +7,16 @@ from typing import Annotated
 
 import typer
 
-from softseg.cli.links import check_inside, check_name
-from softseg.cli.settings import check_crop, settings
+from softseg.cli.options import (
+    Contrasts,
+    FollowLinks,
+    Jobs,
+    QcCrop,
+    Subjects,
+    check_inside,
+    check_name,
+    recorded_options,
+)
 
 NOT_RECORDED = ("quality_control", "exclude.yml", "code")
 """What lies in the folder beside the soft truths: pages, and what people write."""
@@ -20,15 +28,8 @@ def ground_truth(
     reference: Annotated[
         str, typer.Option(help="Contrast on whose grid the masks are averaged.")
     ] = "T2w",
-    contrasts: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Contrasts, or NAME=SUFFIX for your own; commas or repeat. Default: the six."
-        ),
-    ] = None,
-    subjects: Annotated[
-        list[str] | None, typer.Option(help="Participants; commas or repeat.")
-    ] = None,
+    contrasts: Contrasts = None,
+    subjects: Subjects = None,
     exclude: Annotated[
         list[str] | None,
         typer.Option(
@@ -69,15 +70,10 @@ def ground_truth(
         float, typer.Option(help="Smoothing of the shifts along the cord, in millimetres.")
     ] = 0.0,
     threshold: Annotated[float, typer.Option(help="Of the binary truth.")] = 0.5,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Processes.")] = 1,
+    jobs: Jobs = 1,
     force: Annotated[bool, typer.Option(help="Make again what is up to date.")] = False,
-    qc_crop: Annotated[
-        float | None,
-        typer.Option(help="In pictures, black out what is farther from the cord (millimetres)."),
-    ] = None,
-    follow_links: Annotated[
-        bool, typer.Option("--follow-links", help="Read links that leave the data set.")
-    ] = False,
+    qc_crop: QcCrop = None,
+    follow_links: FollowLinks = False,
     page: Annotated[bool, typer.Option(help="Write the quality-control page.")] = True,
 ) -> None:
     """Average the hard masks of several contrasts into one soft mask per participant.
@@ -88,23 +84,18 @@ def ground_truth(
     Example: `softseg ground-truth data/phantom --reference T2w --jobs 2`
     """
     from softseg.dataset.index import Dataset
-    from softseg.dataset.names import split_commas
-    from softseg.errors import InputError
     from softseg.events import form
     from softseg.ground_truth.batch import make_ground_truth
     from softseg.ground_truth.soft import GroundTruthOptions
     from softseg.provenance.records import MANIFEST, write_record
 
-    if jobs < 1:
-        raise InputError(f"--jobs: at least 1, found {jobs}")
-    check_crop(qc_crop)
     check_name("--labels", labels)
     check_name("--output", output)
     known_bad = root / "derivatives" / output / "exclude.yml"
     dataset = Dataset.index(
         root,
-        contrasts=split_commas(contrasts),
-        subjects=split_commas(subjects),
+        contrasts=contrasts,
+        subjects=subjects,
         exclude=[*(exclude or []), *([known_bad] if known_bad.is_file() else [])],
         entities=_pairs("--entity", entity),
     )
@@ -142,7 +133,7 @@ def ground_truth(
             folder / MANIFEST,
             (path for path in folder.glob("[!.]*") if path.name not in NOT_RECORDED),
             step="ground-truth",
-            parameters=settings(context),
+            parameters=recorded_options(context),
             since=since,
         )
     if page and (folders[0] / "report.csv").is_file():

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from softseg.cli.settings import settings
+from softseg.cli.options import Contrasts, Jobs, recorded_options
 
 
 def phantom(
@@ -16,9 +16,7 @@ def phantom(
     ],
     subjects: int = typer.Option(24, help="How many people."),
     seed: int = typer.Option(1, help="Which people: the same seed gives the same bytes."),
-    contrasts: str = typer.Option(
-        None, help="Separated by commas, or `all`; by default the six of the paper."
-    ),
+    contrasts: Contrasts = None,
     pathology: str = typer.Option(
         None,
         help="healthy, compression, lesions, injury, atrophy or local-atrophy, with a number as in "
@@ -30,12 +28,13 @@ def phantom(
     series: bool = typer.Option(
         False, "--series", help="Keep echoes and repeated volumes below sourcedata/."
     ),
-    jobs: int = typer.Option(None, help="Processes; by default one a core."),
+    jobs: Jobs = None,
 ) -> None:
     """Write a BIDS data set of digital people whose true cord area is known.
 
     Beside the images lie masks as raters draw them, vertebral labels, and the truth: the fraction
-    of cord in each voxel and the exact area of each slice. A run that was stopped goes on.
+    of cord in each voxel and the exact area of each slice. A run that was stopped goes on; one
+    process a core works at it by default.
 
     Example: `softseg phantom data/phantom --subjects 24 --seed 1 --contrasts T1w,T2w`
     """
@@ -66,7 +65,7 @@ def phantom(
         folder / MANIFEST,
         [path for pattern in made for path in sorted(folder.glob(pattern))],
         step="phantom",
-        parameters=settings(context),
+        parameters=recorded_options(context),
         since=since,
     )
     typer.echo(f"{folder}: {subjects} people")

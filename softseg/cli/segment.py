@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 from typer.core import TyperCommand
 
-from softseg.cli.links import check_inside
+from softseg.cli.options import Device, FollowLinks, QcCrop, check_inside, recorded_options
 from softseg.cli.progress import progress
-from softseg.cli.settings import check_crop, settings
 from softseg.errors import InputError
 
 BESIDE = Path(":beside:")
@@ -70,14 +69,9 @@ def segment(
     qc: Annotated[
         Path | None, typer.Option(help="Also write a page with a picture of every mask there.")
     ] = None,
-    qc_crop: Annotated[
-        float | None,
-        typer.Option(help="In pictures, black out what is farther from the cord (millimetres)."),
-    ] = None,
-    follow_links: Annotated[
-        bool, typer.Option("--follow-links", help="Read links that leave the data set.")
-    ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    qc_crop: QcCrop = None,
+    follow_links: FollowLinks = False,
+    device: Device = "auto",
     precision: Annotated[
         str, typer.Option(help="auto: 16-bit products where they are faster; or float32.")
     ] = "auto",
@@ -111,7 +105,6 @@ def segment(
     _check_choice("--average", average, ("mean", "rms"))
     _check_choice("--activation", activation, ACTIVATIONS)
     _check_choice("--precision", precision, ("auto", "float32"))
-    check_crop(qc_crop)
     options = batch.Options(
         binary=binary,
         threshold=threshold,
@@ -134,7 +127,7 @@ def segment(
             check_writable(path)
     checksum = model.card.get("checksum")
     event("weights", name=Path(weights).name, checksum=checksum)
-    used = settings(context) | {
+    used = recorded_options(context) | {
         "weights": Path(weights).name,
         "weights_checksum": checksum,
         "temperature": model.temperature,

@@ -34,11 +34,13 @@ def parse_contrasts(names: Iterable[str] | str | None) -> dict[str, Contrast]:
     Example:
         >>> list(parse_contrasts(["T2w", "MT-off=flip-1_mt-off_MTS"]))
         ['T2w', 'MT-off']
+        >>> parse_contrasts(["all"]) == parse_contrasts("all")
+        True
     """
     known = CONTRASTS | UNSEEN_CONTRASTS
     if names is None:
         return dict(CONTRASTS)
-    if names == "all":
+    if names in ("all", ["all"]):
         return known
     names = [names] if isinstance(names, str) else list(names)
     found: dict[str, Contrast] = {}
@@ -56,18 +58,6 @@ def parse_contrasts(names: Iterable[str] | str | None) -> dict[str, Contrast]:
                 "write a contrast of your own as NAME=SUFFIX, for example MT-off=flip-1_mt-off_MTS"
             )
     return found
-
-
-def split_commas(texts: Iterable[str] | None) -> list[str] | None:
-    """What a repeated option means when its values may also be separated by commas.
-
-    Example:
-        >>> split_commas(["T2w,T1w", "DWI"])
-        ['T2w', 'T1w', 'DWI']
-    """
-    if not texts:
-        return None
-    return [word for text in texts for word in text.split(",") if word]
 
 
 def _own_contrast(name: str, suffix: str) -> Contrast:

@@ -152,7 +152,7 @@ def check_recipe(recipe: Recipe, subjects: int) -> None:
 def _names(contrasts: Sequence[str] | str | None) -> tuple[str, ...]:
     if contrasts is None:
         return tuple(CONTRASTS)
-    if contrasts == "all":
+    if contrasts in ("all", ["all"]):
         return tuple(PROTOCOLS)
     names = contrasts.split(",") if isinstance(contrasts, str) else list(contrasts)
     names = [name.strip() for name in names]

@@ -1,4 +1,4 @@
-"""One run of a command: what is shown while it runs, and with which exit code it ends."""
+"""One invocation of a command: what is shown while it runs, and with which exit code it ends."""
 
 import logging
 import sys

@@ -1,0 +1,106 @@
+"""Options that several commands have, what is checked of them, and how records name them."""
+
+from collections.abc import Iterable
+from pathlib import Path, PurePath
+from typing import Annotated, Any
+
+import typer
+
+from softseg.errors import InputError
+
+NOT_RECORDED = {
+    "csa", "device", "follow_links", "force", "images", "jobs", "masks", "out", "output",
+    "overwrite", "page", "plot", "profile", "qc", "qc_crop", "root",
+}  # fmt: skip
+"""Where something lies and how fast it goes: the result does not depend on these."""
+
+
+def split_commas(texts: list[str] | None) -> list[str] | None:
+    """What a repeated option means when its values may also be separated by commas.
+
+    Example:
+        >>> split_commas(["T2w,T1w", "DWI"])
+        ['T2w', 'T1w', 'DWI']
+    """
+    if not texts:
+        return None
+    return [word for text in texts for word in text.split(",") if word]
+
+
+def _check_crop(crop_mm: float | None) -> float | None:
+    if crop_mm is not None and not 0 <= crop_mm < float("inf"):
+        raise InputError(f"--qc-crop takes 0 or more millimetres, found {crop_mm:g}")
+    return crop_mm
+
+
+Contrasts = Annotated[
+    list[str] | None,
+    typer.Option(
+        callback=split_commas,
+        help="Contrasts, `all`, or NAME=SUFFIX in a data set of yours; commas or repeat. "
+        "Default: the six.",
+    ),
+]
+Subjects = Annotated[
+    list[str] | None,
+    typer.Option(callback=split_commas, help="Participants; commas or repeat. Default: all."),
+]
+Jobs = Annotated[
+    int | None, typer.Option("--jobs", "-j", min=1, help="Processes (of fetch: files) at once.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+QcCrop = Annotated[
+    float | None,
+    typer.Option(
+        callback=_check_crop,
+        help="In pictures, black out what is farther from the cord (millimetres).",
+    ),
+]
+FollowLinks = Annotated[
+    bool, typer.Option("--follow-links", help="Read links that leave the data set.")
+]
+
+
+def recorded_options(context: typer.Context) -> dict[str, Any]:
+    """The options that a command ran with, defaults among them; of files the names only."""
+    return {
+        name: value
+        for name, value in sorted(context.params.items())
+        if name not in NOT_RECORDED and value not in (None, [], ())
+    }
+
+
+def check_inside(root: Path, paths: Iterable[Path], *, follow_links: bool) -> None:
+    """Refuse links that leave the data set, which may have come from anywhere.
+
+    What a link leads to would be shown in pictures and derivatives that are shared with the rest.
+
+    Raises:
+        InputError: At the first file whose content lies outside `root`.
+    """
+    if follow_links:
+        return
+    inside = root.resolve()
+    for path in paths:
+        try:
+            place = path.resolve()
+        except (OSError, RuntimeError) as error:
+            raise InputError(f"{path}: a link that leads nowhere; remove it") from error
+        if not place.is_relative_to(inside):
+            raise InputError(
+                f"{path}: a link that leaves the data set; copy the file, or allow it with "
+                "--follow-links"
+            )
+
+
+def check_name(option: str, name: str) -> None:
+    """Refuse a folder in `derivatives` that would lie elsewhere.
+
+    Raises:
+        InputError: If the name is empty, absolute or leads upwards.
+    """
+    path = PurePath(name)
+    if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in name:
+        raise InputError(
+            f"{option}: the name of a folder in derivatives/ is needed, found {name!r}"
+        )
