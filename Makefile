@@ -42,9 +42,12 @@ reproduce: $(STAMP) ## demo scale from nothing: data, truth, models, statistics,
 tiny: $(STAMP) ## the same analysis in a minute or two, too small to conclude anything
 	@$(call snakemake,tiny) -- chapters
 
+# Two processes share out the files of tests; each of them is one thread.
+SHARED_OUT := --numprocesses 2 --dist loadfile
+
 test: $(STAMP) tiny ## unit tests, doctests, notebooks through nbval, stale chapters, strict book build
-	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout 600 -p no:cacheprovider -o addopts= notebooks/*.ipynb
+	$(BIN)/python -m pytest $(SHARED_OUT)
+	$(BIN)/python -m pytest $(SHARED_OUT) --nbval-lax --nbval-cell-timeout 600 -p no:cacheprovider -o addopts= notebooks/*.ipynb
 	@echo "Everything passed."
 
 book: $(STAMP) ## render the committed chapters (no data, no network)

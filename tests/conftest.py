@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from rendered_book import Rendered, rendered_book
 
 # One thread everywhere: results are the same on every machine, and two test processes do not
 # fight for two cores.
@@ -24,6 +25,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def project_root() -> Path:
     """The checkout."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory) -> Rendered:
+    """The committed book, rendered; processes that share out the tests share it."""
+    base = tmp_path_factory.getbasetemp()
+    return rendered_book((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "book")
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,14 @@
-"""The book, rendered once for every test that looks at its pages."""
+"""The book, rendered once for every test that looks at its pages, in whatever process."""
 
-import atexit
+import json
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from softseg.files import one_at_a_time, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 NOWHERE = "http://127.0.0.1:9"
@@ -19,14 +19,14 @@ NOWHERE = "http://127.0.0.1:9"
 class Rendered:
     """A build and what it said."""
 
-    source: Path
+    source: str
     returncode: int
     log: str
 
     @property
     def html(self) -> Path:
         """The folder to open."""
-        return self.source / "_build" / "html"
+        return Path(self.source) / "_build" / "html"
 
     @property
     def pages(self) -> list[Path]:
@@ -42,12 +42,17 @@ def copy_sources(target: Path) -> Path:
     return target
 
 
-@cache
-def rendered_book() -> Rendered:
-    """The committed book, built as strictly as `make book` builds it, without network."""
-    folder = Path(tempfile.mkdtemp(prefix="softseg-book-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    source = copy_sources(folder)
+def rendered_book(folder: Path) -> Rendered:
+    """The committed book in `folder`, built by whichever process of the tests needs it first."""
+    said = folder / "build.json"
+    with one_at_a_time(folder):
+        if not said.exists():
+            write_json(said, asdict(_render(copy_sources(folder))))
+    return Rendered(**json.loads(said.read_text(encoding="utf-8")))
+
+
+def _render(source: Path) -> Rendered:
+    """Build as strictly as `make book` does, without network."""
     environment = os.environ | dict.fromkeys(
         ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), NOWHERE
     )
@@ -62,4 +67,4 @@ def rendered_book() -> Rendered:
         check=False,
         timeout=600,
     )
-    return Rendered(source, done.returncode, done.stdout + done.stderr)
+    return Rendered(str(source), done.returncode, done.stdout + done.stderr)

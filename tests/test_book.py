@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
-from rendered_book import Rendered, rendered_book
+from rendered_book import Rendered
 
 import softseg
 
@@ -72,8 +72,7 @@ def is_external(address: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def book() -> Rendered:
-    built = rendered_book()
+def book(built: Rendered) -> Rendered:
     if built.returncode:
         pytest.fail(f"the book does not build:\n{built.log[-4000:]}")
     return built
@@ -84,8 +83,7 @@ def pages(book: Rendered) -> dict[Path, Page]:
     return {path: Page(path) for path in book.pages}
 
 
-def test_the_book_builds_without_a_warning_and_without_network():
-    built = rendered_book()
+def test_the_book_builds_without_a_warning_and_without_network(built):
     assert built.returncode == 0, built.log[-4000:]
     assert (built.html / "book" / "intro.html").exists()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rendered_book import rendered_book
+from rendered_book import Rendered
 
 pytestmark = pytest.mark.browser
 
@@ -120,8 +120,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def pages() -> list[Path]:
-    built = rendered_book()
+def pages(built: Rendered) -> list[Path]:
     if built.returncode:
         pytest.fail(f"the book does not build:\n{built.log[-4000:]}")
     return [page for page in built.pages if page.parent != built.html]
@@ -194,8 +193,8 @@ def test_light_and_dark_differ_and_are_quiet(browser, pages, width):
     assert seen["light"] != seen["dark"]
 
 
-def test_the_search_finds_a_word_without_network(browser):
-    search = rendered_book().html / "search.html"
+def test_the_search_finds_a_word_without_network(browser, built):
+    search = built.html / "search.html"
     browser.size("desktop")
     browser.driver.get(f"{search.as_uri()}?q=centreline")
     wait = """
