@@ -17,6 +17,7 @@ from softseg.cli.options import (
     check_name,
     recorded_options,
 )
+from softseg.cli.progress import progress
 
 NOT_RECORDED = ("quality_control", "exclude.yml", "code")
 """What lies in the folder beside the soft truths: pages, and what people write."""
@@ -84,7 +85,6 @@ def ground_truth(
     Example: `softseg ground-truth data/phantom --reference T2w --jobs 2`
     """
     from softseg.dataset.index import Dataset
-    from softseg.events import form
     from softseg.ground_truth.batch import make_ground_truth
     from softseg.ground_truth.soft import GroundTruthOptions
     from softseg.provenance.records import MANIFEST, write_record
@@ -115,15 +115,17 @@ def ground_truth(
         coverage=coverage,
         threshold=threshold,
     )
-    table = make_ground_truth(
-        dataset,
-        options=options,
-        jobs=jobs,
-        labels=labels,
-        pipeline=output,
-        force=force,
-        progress=form() != "json",
-    )
+    total = sum(len(dataset.sessions(subject)) for subject in dataset.subjects)
+    with progress(total, "averaging") as (_, advance):
+        table = make_ground_truth(
+            dataset,
+            options=options,
+            jobs=jobs,
+            labels=labels,
+            pipeline=output,
+            force=force,
+            progress=advance,
+        )
     if (table["status"] == "failed").all():
         for folder in new:  # a description of nothing
             shutil.rmtree(folder, ignore_errors=True)

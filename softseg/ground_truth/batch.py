@@ -1,11 +1,7 @@
-"""Soft truths of a data set: in parallel, resumable; one broken participant stops no other."""
+"""Soft truths of a data set, resumed and in processes; a failing participant does not stop it."""
 
 import json
-import multiprocessing
-from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,19 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from softseg.batch import end_with_parent
+from softseg.batch import commit, run_batch
 from softseg.dataset.index import Dataset
 from softseg.dataset.names import sidecar_path
 from softseg.dataset.writing import describe_pipeline
 from softseg.errors import InputError
-from softseg.files import (
-    check_writable,
-    one_at_a_time,
-    remove_leftovers,
-    replacing,
-    sha256,
-    write_json,
-)
+from softseg.files import check_writable, one_at_a_time, remove_leftovers, sha256, write_json
 from softseg.ground_truth.hard_masks import load_mask
 from softseg.ground_truth.report import PIPELINE, Bounds, summarise, write_report
 from softseg.ground_truth.soft import GroundTruthOptions, SoftTruth, soft_ground_truth
@@ -38,7 +27,7 @@ PUBLISHED = "_published"
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class SubjectJob:
     """What one process needs to know to make one participant's truth."""
 
     dataset: Dataset
@@ -67,16 +56,12 @@ class Task:
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
-    """What became of a task."""
+class Made:
+    """What became of a participant's truth: `made`, `up to date` or `no masks`."""
 
     status: str
     message: str = ""
     report: pd.DataFrame | None = None
-
-    def labels(self) -> dict[str, str]:
-        """The columns of the batch's table."""
-        return {"status": self.status, "message": self.message}
 
 
 def make_ground_truth(
@@ -89,7 +74,7 @@ def make_ground_truth(
     pipeline: str = PIPELINE,
     bounds: Bounds | None = None,
     force: bool = False,
-    progress: bool = False,
+    progress: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
     """Write every participant's soft truth as derivatives of the data set.
 
@@ -108,7 +93,7 @@ def make_ground_truth(
         pipeline: Pipeline to write.
         bounds: What to flag in the report.
         force: Make again what is up to date.
-        progress: Show a progress bar on standard error.
+        progress: Told the name of each participant that is through.
 
     Returns:
         One row a participant, session and contrast: `subject`, `session`, `status` (`made`, `up to
@@ -121,13 +106,13 @@ def make_ground_truth(
     """
     options = options or GroundTruthOptions()
     options.check(dataset.contrasts)
-    tasks = [
-        Task(dataset.only(subject), subject, session, labels, pipeline, options, force)
+    pending = [
+        SubjectJob(dataset.only(subject), subject, session, labels, pipeline, options, force)
         for subject in _choose(dataset, subjects)
         for session in dataset.sessions(subject)
     ]
     root = dataset.root / "derivatives"
-    if not any(has_masks(task) for task in tasks):
+    if not any(has_masks(job) for job in pending):
         raise InputError(
             f"{root / labels}: no masks …_label-SC_seg of the contrasts "
             f"{', '.join(dataset.contrasts)}; draw them or name their folder"
@@ -142,12 +127,13 @@ def make_ground_truth(
         if not _is_ours(root / name):
             describe_pipeline(root / name, title, "ground-truth", **details)
     rows = []
-    for task, outcome in _show(_run(tasks, jobs), len(tasks), progress):
-        who = {"subject": task.subject, "session": task.session} | outcome.labels()
-        if outcome.report is None:
-            rows.append(pd.DataFrame([who]))
-        else:
-            rows.append(summarise(outcome.report, bounds).assign(**who))
+    outcomes = run_batch(make_one, pending, jobs=jobs, name=lambda job: job.name, progress=progress)
+    for outcome in outcomes:
+        made = outcome.result or Made("failed", outcome.message)
+        who = {"subject": outcome.item.subject, "session": outcome.item.session}
+        who |= {"status": made.status, "message": made.message}
+        found = pd.DataFrame([{}]) if made.report is None else summarise(made.report, bounds)
+        rows.append(found.assign(**who))
     table = pd.concat(rows, ignore_index=True)
     columns = ["subject", "session", "status", "message", "contrast"]
     table = table.reindex(columns=[*columns, *table.columns.difference(columns, sort=False)])
@@ -214,111 +200,64 @@ def _choose(dataset: Dataset, subjects: Iterable[str] | None) -> list[str]:
     return sorted(set(subjects))
 
 
-def _run(tasks: list[Task], jobs: int) -> Iterator[tuple[Task, object]]:
-    if jobs <= 1 or len(tasks) <= 1:
-        for task in tasks:
-            yield task, make_one(task)
-        return
-    # Fresh processes: a fork of a process with threads (a notebook, torch) may hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        min(jobs, len(tasks)), mp_context=context, initializer=end_with_parent
-    ) as pool:
-        pending = {pool.submit(make_one, task): task for task in tasks}
-        try:
-            while pending:
-                done, _ = wait(pending, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield pending.pop(future), future.result()
-        except BrokenProcessPool as error:
-            raise InputError(
-                "ground truth: a process was killed, probably for want of memory; what was "
-                "finished is kept, run again with fewer --jobs"
-            ) from error
-        finally:
-            for future in pending:
-                future.cancel()
+def make_one(job: SubjectJob) -> Made:
+    """Make or confirm one participant's truth.
+
+    Raises:
+        InputError: If a mask is none, or a file cannot be read or written.
+    """
+    masks = _find_masks(job)
+    if not masks:
+        return Made("no masks", "no mask of any of the contrasts")
+    places = [job.path(p, c, e) for c in masks for p, e in _endings(job)]
+    for folder in {place.parent for place in [*places, job.report_path]}:
+        remove_leftovers(folder)
+    sidecars = _sidecars(job, masks)
+    if not job.force:
+        report = _up_to_date(job, sidecars)
+        if report is not None:
+            return Made("up to date", _warnings_of(job), report)
+    truth = _compute(job, masks)
+    return Made("made", "; ".join(truth.warnings), _write(job, truth, sidecars))
 
 
-def _show(outcomes: Iterator, total: int, progress: bool) -> Iterator:
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    # In a file or a pipe a bar is a line of boxes between the messages.
-    if not progress or not console.is_terminal:
-        yield from outcomes
-        return
-    yield from track(outcomes, "Soft ground truth", total=total, console=console)
-
-
-def make_one(task: Task) -> Outcome:
-    """Make or confirm one participant's truth; an error becomes part of the outcome."""
-    try:
-        masks = _find_masks(task)
-        if not masks:
-            return Outcome("no masks", "no mask of any of the contrasts")
-        places = [task.path(p, c, e) for c in masks for p, e in _endings(task)]
-        for folder in {place.parent for place in [*places, task.report_path]}:
-            remove_leftovers(folder)
-        sidecars = _sidecars(task, masks)
-        if not task.force:
-            report = _up_to_date(task, sidecars)
-            if report is not None:
-                return Outcome("up to date", _warnings_of(task), report)
-        truth = _compute(task, masks)
-        report = _write(task, truth, sidecars)
-        return Outcome("made", "; ".join(truth.warnings), report)
-    except InputError as error:
-        return Outcome("failed", str(error))
-    except Exception as error:  # one broken participant must not stop the others
-        return Outcome("failed", f"{task.name}: {type(error).__name__}: {error}")
-
-
-def has_masks(task: Task) -> bool:
+def has_masks(job: SubjectJob) -> bool:
     """Whether there is anything to average; what is ambiguous counts, to be reported later."""
     try:
-        return bool(_find_masks(task))
+        return bool(_find_masks(job))
     except InputError:
         return True
 
 
-def _find_masks(task: Task) -> dict[str, Path]:
-    missing = task.dataset.missing
-    rows = missing[(missing["subject"] == task.subject)]
+def _find_masks(job: SubjectJob) -> dict[str, Path]:
+    missing = job.dataset.missing
+    rows = missing[(missing["subject"] == job.subject)]
     rows = rows[rows["reason"].str.startswith("excluded")]
-    excluded = {row.contrast for row in rows.itertuples() if row.session in (None, task.session)}
+    excluded = {row.contrast for row in rows.itertuples() if row.session in (None, job.session)}
     found = {}
-    for contrast in task.dataset.contrasts:
+    for contrast in job.dataset.contrasts:
         if contrast in excluded:
             continue
-        path = task.dataset.existing(task.labels, task.subject, contrast, HARD, task.session)
+        path = job.dataset.existing(job.labels, job.subject, contrast, HARD, job.session)
         if path is not None:
             found[contrast] = path
     return found
 
 
-def _compute(task: Task, paths: dict[str, Path]) -> SoftTruth:
+def _compute(job: SubjectJob, paths: dict[str, Path]) -> SoftTruth:
     masks = {
-        contrast: load_mask(path, task.dataset.image(task.subject, contrast, task.session))
+        contrast: load_mask(path, job.dataset.image(job.subject, contrast, job.session))
         for contrast, path in paths.items()
     }
-    options = task.options
-    if options.reference not in masks:
+    reference = job.options.reference
+    if reference not in masks:
         raise InputError(
-            f"{task.name}: the reference {options.reference} has no mask, found "
+            f"{job.name}: the reference {reference} has no mask, found "
             f"{', '.join(masks)}; draw it or choose another with --reference"
         )
-    return soft_ground_truth(
-        masks,
-        reference=options.reference,
-        trim_mm=_among(options.trim_mm, masks),
-        registration=options.registration,
-        smoothing_mm=options.smoothing_mm,
-        weights=_among(options.weights, masks),
-        average=options.average,
-        coverage=options.coverage,
-    )
+    options = {name: _among(value, masks) for name, value in asdict(job.options).items()}
+    del options["threshold"]
+    return soft_ground_truth(masks, **options)
 
 
 def _among(option: Any, masks: dict) -> Any:
@@ -328,13 +267,13 @@ def _among(option: Any, masks: dict) -> Any:
     return option
 
 
-def _sidecars(task: Task, paths: dict[str, Path]) -> dict[str, dict[str, Any]]:
+def _sidecars(job: SubjectJob, paths: dict[str, Path]) -> dict[str, dict[str, Any]]:
     """What each contrast's sidecar says; equal content means that nothing has to be made."""
-    root = task.dataset.root
+    root = job.dataset.root
     sources = {
         f"bids::{path.relative_to(root).as_posix()}": sha256(path) for path in paths.values()
     }
-    parameters = asdict(task.options)
+    parameters = asdict(job.options)
     return {
         contrast: {
             "Description": "Share of each voxel that is spinal cord: mean of the hard masks of "
@@ -342,21 +281,21 @@ def _sidecars(task: Task, paths: dict[str, Path]) -> dict[str, dict[str, Any]]:
             "GeneratedBy": generated_by("ground-truth", **parameters),
             "Sources": sorted(sources),
             "SourcesSHA256": sources,
-            "RawSources": _raw(task, contrast),
+            "RawSources": _raw(job, contrast),
         }
         for contrast in paths
     }
 
 
-def _raw(task: Task, contrast: str) -> list[str]:
-    image = task.dataset.image(task.subject, contrast, task.session)
-    return [] if image is None else [f"bids::{image.relative_to(task.dataset.root).as_posix()}"]
+def _raw(job: SubjectJob, contrast: str) -> list[str]:
+    image = job.dataset.image(job.subject, contrast, job.session)
+    return [] if image is None else [f"bids::{image.relative_to(job.dataset.root).as_posix()}"]
 
 
-def _up_to_date(task: Task, sidecars: dict[str, dict[str, Any]]) -> pd.DataFrame | None:
+def _up_to_date(job: SubjectJob, sidecars: dict[str, dict[str, Any]]) -> pd.DataFrame | None:
     for contrast, wanted in sidecars.items():
-        for pipeline, ending in _endings(task):
-            path = task.path(pipeline, contrast, ending)
+        for pipeline, ending in _endings(job):
+            path = job.path(pipeline, contrast, ending)
             try:
                 found = json.loads(sidecar_path(path).read_text("utf-8"))
             except (OSError, ValueError):
@@ -366,50 +305,39 @@ def _up_to_date(task: Task, sidecars: dict[str, dict[str, Any]]) -> pd.DataFrame
             if found != json.loads(json.dumps(wanted)) or not path.exists():
                 return None
     try:
-        return pd.read_csv(task.report_path, dtype={"session": object})
+        return pd.read_csv(job.report_path, dtype={"session": object})
     except (OSError, ValueError):
         return None
 
 
-def _warnings_of(task: Task) -> str:
-    path = sidecar_path(task.path(task.pipeline, task.options.reference, SOFT))
+def _warnings_of(job: SubjectJob) -> str:
+    path = sidecar_path(job.path(job.pipeline, job.options.reference, SOFT))
     return "; ".join(json.loads(path.read_text("utf-8")).get("Warnings", []))
 
 
-def _write(task: Task, truth: SoftTruth, sidecars: dict[str, dict[str, Any]]) -> pd.DataFrame:
-    """All files are written beside their places first, so that a full disk changes nothing.
-
-    Only then are they moved there: the old sidecars go first and the new ones come last, so that
-    no sidecar ever vouches for a mask of other settings, wherever the process is killed.
-    """
-    report = truth.report.assign(subject=task.subject, session=task.session)
+def _write(job: SubjectJob, truth: SoftTruth, sidecars: dict[str, dict[str, Any]]) -> pd.DataFrame:
+    """Write masks and report, and the sidecars that vouch for them last."""
+    report = truth.report.assign(subject=job.subject, session=job.session)
     report = report[["subject", "session", *truth.report.columns]]
-    notes = [sidecar_path(task.path(p, c, e)) for c in sidecars for p, e in _endings(task)]
-    with ExitStack() as stack:
-        # What is entered first is moved last.
-        places = [stack.enter_context(replacing(path)) for path in notes]
-        temporary = stack.enter_context(replacing(task.report_path))
-        report.to_csv(temporary, index=False, float_format="%.6g")
-        for contrast, volume, kind, path in _masks(task, truth):
-            volume.save(stack.enter_context(replacing(path)), kind)
-            content = sidecars[contrast]
-            if truth.warnings:
-                content = content | {"Warnings": list(truth.warnings)}
-            write_json(places[notes.index(sidecar_path(path))], content)
-        for path in notes:
-            path.unlink(missing_ok=True)
+    masks = [job.path(p, c, e) for c in sidecars for p, e in _endings(job)]
+    with commit([job.report_path, *masks], records=map(sidecar_path, masks)) as temporary:
+        report.to_csv(temporary[job.report_path], index=False, float_format="%.6g")
+        for contrast, volume, kind, path in _masks(job, truth):
+            volume.save(temporary[path], kind)
+            warnings = {"Warnings": list(truth.warnings)} if truth.warnings else {}
+            write_json(temporary[sidecar_path(path)], sidecars[contrast] | warnings)
     return report
 
 
-def _masks(task: Task, truth: SoftTruth) -> Iterator[tuple[str, Volume, type, Path]]:
+def _masks(job: SubjectJob, truth: SoftTruth) -> Iterator[tuple[str, Volume, type, Path]]:
     """What is written for each contrast, soft and binary, and where."""
-    binary = truth.binary(task.options.threshold)
+    binary = truth.binary(job.options.threshold)
     for contrast in truth.soft:
         for (pipeline, ending), masks, kind in zip(
-            _endings(task), (truth.soft, binary), (np.float32, np.uint8), strict=True
+            _endings(job), (truth.soft, binary), (np.float32, np.uint8), strict=True
         ):
-            yield contrast, masks[contrast], kind, task.path(pipeline, contrast, ending)
+            yield contrast, masks[contrast], kind, job.path(pipeline, contrast, ending)
 
 
-def _endings(task: Task) -> tuple[tuple[str, str], tuple[str, str]]:
-    return (task.pipeline, SOFT), (f"{task.pipeline}_bin", BINARY)
+def _endings(job: SubjectJob) -> tuple[tuple[str, str], tuple[str, str]]:
+    return (job.pipeline, SOFT), (f"{job.pipeline}_bin", BINARY)
