@@ -9,7 +9,7 @@ from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.phantom.artefacts import get_severity
 from softseg.phantom.protocols import VENDORS
-from softseg.phantom.subjects import Recipe, draw_subject
+from softseg.phantom.subjects import CohortOptions, draw_subject
 from softseg.phantom.tissues import FIELDS_T
 from softseg.volume import Volume
 from softseg_study.competitors.contour import POLARITY
@@ -61,9 +61,9 @@ def test_the_same_people_are_in_every_condition(condition):
     options = {**REFERENCE_OPTIONS, **condition.options}
     known = {k: v for k, v in options.items() if k in ("vendor", "pathology", "same_people")}
     for index in range(3):
-        own = draw_subject(Recipe(5, ("T2w",), **known), index).anatomy
-        plain = draw_subject(Recipe(5, ("T2w",), same_people=True), index).anatomy
-        assert own.person == plain.person
+        own = draw_subject(CohortOptions(5, ("T2w",), **known), index).anatomy
+        plain = draw_subject(CohortOptions(5, ("T2w",), same_people=True), index).anatomy
+        assert own.participant == plain.participant
         np.testing.assert_array_equal(own.centreline.position, plain.centreline.position)
 
 

@@ -8,12 +8,12 @@ from softseg.errors import InputError
 from softseg.phantom import artefacts
 from softseg.phantom.acquisition import CORD_LEVEL, acquire
 from softseg.phantom.anatomy import random_anatomy
-from softseg.phantom.artefacts import with_settings
+from softseg.phantom.artefacts import with_options
 from softseg.phantom.placement import Movement, place, refined
 from softseg.volume import Grid
 
 ALL = tuple(CONTRASTS | UNSEEN_CONTRASTS)
-QUIET = with_settings("mild", noise=0.0, bias=0.0, texture=0.0, flow_depth=0.0, spread=0.0)
+QUIET = with_options("mild", noise=0.0, bias=0.0, texture=0.0, flow_depth=0.0, spread=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_the_same_generator_gives_the_same_image_and_another_one_another(anatomy
     assert not np.array_equal(first.data, other.data)
 
 
-def test_the_person_moves_by_one_to_three_millimetres_between_contrasts(scans):
+def test_the_participant_moves_by_one_to_three_millimetres_between_contrasts(scans):
     steps = np.array([scan.movement.translation_mm for scan in scans.values()])
     length = np.linalg.norm(steps, axis=1)
     assert length.min() >= 1
@@ -79,7 +79,7 @@ def test_the_person_moves_by_one_to_three_millimetres_between_contrasts(scans):
     assert np.ptp(steps, axis=0).min() > 0.5
 
 
-def test_a_moved_person_is_seen_where_the_movement_brought_them():
+def test_a_moved_participant_is_seen_where_the_movement_brought_them():
     grid = Grid((5, 5, 5), np.diag([-1.0, 1, 1, 1]))
     seen = Movement((1.0, 2.0, 3.0)).seen_from_body(grid)
     np.testing.assert_allclose(seen.affine[:3, 3], [-1, -2, -3])
@@ -94,8 +94,8 @@ def test_axial_slices_cut_the_cord_at_right_angles_near_c3(anatomy, scans):
 
 
 def test_the_full_field_of_view_is_what_the_protocol_images(anatomy):
-    scene = place(anatomy, "T2w", rng=np.random.default_rng(0), field_of_view="full")
-    size = np.array(scene.grid.shape) * scene.grid.spacing_mm
+    placement = place(anatomy, "T2w", rng=np.random.default_rng(0), field_of_view="full")
+    size = np.array(placement.grid.shape) * placement.grid.spacing_mm
     np.testing.assert_allclose(size, (51.2, 256, 256), atol=0.8)
     small = place(anatomy, "T2star", rng=np.random.default_rng(0)).grid.shape
     large = place(anatomy, "T2star", rng=np.random.default_rng(0), field_of_view="full").grid.shape
@@ -116,7 +116,7 @@ def test_an_unknown_setting_is_named_in_one_line(anatomy, settings):
 
 def test_a_changed_severity_names_what_it_does_not_know():
     with pytest.raises(InputError):
-        with_settings("mild", nose=1)
+        with_options("mild", nose=1)
 
 
 def test_an_image_without_noise_is_the_physics_inside_cord_and_fluid(anatomy):
@@ -149,8 +149,8 @@ def test_realistic_scans_are_noisier_and_less_even_than_mild_ones(anatomy):
 
 
 def test_distortion_moves_the_truth_with_the_picture(anatomy):
-    still = with_settings(QUIET, distortion_mm=0.0, jitter_mm=0.0, dropout=0.0)
-    bent = with_settings(still, distortion_mm=3.0)
+    still = with_options(QUIET, distortion_mm=0.0, jitter_mm=0.0, dropout=0.0)
+    bent = with_options(still, distortion_mm=3.0)
     plain, moved = (
         acquire(anatomy, "DWI", rng=np.random.default_rng(8), severity=s) for s in (still, bent)
     )

@@ -8,7 +8,13 @@ import pytest
 
 from softseg.errors import InputError
 from softseg.phantom.anatomy import random_anatomy
-from softseg.phantom.cord_geometry import STEP_MM, Butterfly, Centreline, Outline, ellipse_distance
+from softseg.phantom.cord_geometry import (
+    STEP_MM,
+    Butterfly,
+    CordCurve,
+    UnitOutline,
+    ellipse_distance,
+)
 from softseg.phantom.partial_volume import blend, cord_fraction, tissue_fractions
 from softseg.phantom.pathology import PATHOLOGIES, Pathology, parse_pathology
 from softseg.phantom.tissues import CORD_TISSUES, INDEX, TISSUES
@@ -72,7 +78,7 @@ def test_area_stays_exact_where_the_cord_is_deformed(text):
 
 def test_an_upright_cylinder_has_the_area_of_its_ellipse(anatomy):
     s_mm = anatomy.centreline.s_mm
-    upright = Centreline.from_angles(s_mm, np.zeros(len(s_mm)), np.zeros(len(s_mm)))
+    upright = CordCurve.from_angles(s_mm, np.zeros(len(s_mm)), np.zeros(len(s_mm)))
     table = anatomy.profiles.table.copy()
     table[:, :2] = 6.0, 4.0
     straight = replace(anatomy, centreline=upright, profiles=replace(anatomy.profiles, table=table))
@@ -83,7 +89,7 @@ def test_an_upright_cylinder_has_the_area_of_its_ellipse(anatomy):
 
 def test_an_oblique_cut_does_not_change_the_area_of_a_straight_cord(anatomy):
     s_mm = anatomy.centreline.s_mm
-    leaning = Centreline.from_angles(s_mm, np.full(len(s_mm), 11.0), np.full(len(s_mm), -5.0))
+    leaning = CordCurve.from_angles(s_mm, np.full(len(s_mm), 11.0), np.full(len(s_mm), -5.0))
     table = anatomy.profiles.table.copy()
     table[:, :2] = 6.0, 4.0
     oblique = replace(anatomy, centreline=leaning, profiles=replace(anatomy.profiles, table=table))
@@ -153,9 +159,10 @@ def test_every_orientation_of_the_array_shows_the_same_cord(anatomy):
 @pytest.mark.parametrize("percent", [1.0, 5.0, 20.0])
 def test_atrophy_takes_exactly_its_share_of_every_slice(percent):
     def areas(loss):
-        person = random_anatomy(np.random.default_rng(8), pathology=Pathology(atrophy_percent=loss))
-        grid = make_grid(person, height_mm=-30, spacing_mm=(0.5, 0.5, 5))
-        return true_areas(person, grid)["area_mm2"]
+        pathology = Pathology(atrophy_percent=loss)
+        participant = random_anatomy(np.random.default_rng(8), pathology=pathology)
+        grid = make_grid(participant, height_mm=-30, spacing_mm=(0.5, 0.5, 5))
+        return true_areas(participant, grid)["area_mm2"]
 
     left = areas(percent) / areas(0.0)
     np.testing.assert_allclose(left, 1 - percent / 100, rtol=1e-3)
@@ -173,9 +180,9 @@ def test_compression_flattens_the_cord_and_leaves_no_fluid_in_front_or_behind():
     assert half_ap[1] / half_ap[0] == pytest.approx(0.6, abs=0.02)
     height_mm = pressed.centreline.point(s_mm[0])[2]
     fluid = []
-    for person in (healthy, pressed):
-        grid = make_grid(person, height_mm=height_mm, spacing_mm=(0.4, 0.4, 5.0))
-        fractions = tissue_fractions(person, grid)[:, :, :, 1]
+    for participant in (healthy, pressed):
+        grid = make_grid(participant, height_mm=height_mm, spacing_mm=(0.4, 0.4, 5.0))
+        fractions = tissue_fractions(participant, grid)[:, :, :, 1]
         middle = slice(grid.shape[0] // 2 - 4, grid.shape[0] // 2 + 4)
         fluid.append(fractions[INDEX["csf"], middle].sum())
     assert fluid[1] < 0.35 * fluid[0]
@@ -194,7 +201,7 @@ def test_diseased_tissue_is_cord_in_the_truth_and_a_tissue_of_its_own(name):
 
 
 @pytest.mark.parametrize("name", ["compression", "atrophy", "local-atrophy=20"])
-def test_compression_and_atrophy_narrow_the_same_person_somewhere(name):
+def test_compression_and_atrophy_narrow_the_same_participant_somewhere(name):
     sickness = parse_pathology(name, np.random.default_rng(1))
     assert sickness.name == name.partition("=")[0]
     sick, well = (
@@ -247,31 +254,31 @@ def test_slices_beyond_the_end_of_the_cord_have_no_area_and_no_level(anatomy):
 
 def test_the_rim_lies_outside_the_truth_and_is_thin():
     for seed in range(5):
-        person = random_anatomy(np.random.default_rng([2, seed]))
-        rim = person.profiles.column("rim")
+        participant = random_anatomy(np.random.default_rng([2, seed]))
+        rim = participant.profiles.column("rim")
         assert rim.min() >= 0.05 - 1e-6
         assert rim.max() <= 0.5 + 1e-6
-        grid = make_grid(person, height_mm=-20, spacing_mm=(0.4, 0.4, 2.0))
-        fractions = tissue_fractions(person, grid)
-        truth = cord_fraction(person, grid)
+        grid = make_grid(participant, height_mm=-20, spacing_mm=(0.4, 0.4, 2.0))
+        fractions = tissue_fractions(participant, grid)
+        truth = cord_fraction(participant, grid)
         assert fractions[INDEX["rim"]].sum() > 0
         assert (fractions[INDEX["rim"]] + truth).max() <= 1 + 1e-5
 
 
-def test_people_look_like_the_population_around_their_cords():
+def test_participants_look_like_the_population_around_their_cords():
     tilts, sacs, grey, front = [], [], [], []
     for seed in range(60):
-        person = random_anatomy(np.random.default_rng([4, seed]))
-        p = person.profiles
+        participant = random_anatomy(np.random.default_rng([4, seed]))
+        p = participant.profiles
         level = p.column("level")
         neck = (level >= 2) & (level < 7)
         sacs.append((np.pi * p.column("sac_rl") * p.column("sac_ap"))[neck].mean())
         front.append(p.column("sac_front")[neck].mean())
-        tilts.append(np.degrees(np.arccos(person.centreline.tangent[neck, 2])).mean())
+        tilts.append(np.degrees(np.arccos(participant.centreline.tangent[neck, 2])).mean())
         if seed < 12:
-            middle = person.centreline.point(p.arc_length(4.5))[2]
-            grid = make_grid(person, height_mm=middle, spacing_mm=(0.4, 0.4, 3.0))
-            found = tissue_fractions(person, grid)[INDEX["grey_matter"], :, :, 1:4]
+            middle = participant.centreline.point(p.arc_length(4.5))[2]
+            grid = make_grid(participant, height_mm=middle, spacing_mm=(0.4, 0.4, 3.0))
+            found = tissue_fractions(participant, grid)[INDEX["grey_matter"], :, :, 1:4]
             grey.append(found.sum() * 0.16 / 3)
     assert np.mean(sacs) == pytest.approx(222, abs=12)
     assert np.std(sacs) == pytest.approx(31, abs=10)
@@ -281,7 +288,7 @@ def test_people_look_like_the_population_around_their_cords():
 
 
 def test_the_unit_outline_has_the_area_of_a_circle_and_its_centroid_at_the_origin():
-    shape = Outline.build(harmonics=((0.03, 1.0), (0.02, 2.0)))
+    shape = UnitOutline.build(harmonics=((0.03, 1.0), (0.02, 2.0)))
     angle = np.arange(len(shape.radius)) * 2 * np.pi / len(shape.radius)
     assert np.mean(shape.radius.astype(float) ** 2) == pytest.approx(1, abs=1e-5)
     for axis in (np.cos, np.sin):
@@ -291,7 +298,7 @@ def test_the_unit_outline_has_the_area_of_a_circle_and_its_centroid_at_the_origi
 
 
 def test_distances_to_outlines_are_those_of_a_fine_polygon():
-    shape = Outline.build()
+    shape = UnitOutline.build()
     angle = np.linspace(0, 2 * np.pi, 4000, endpoint=False)
     radius = shape.radius_at(angle.astype(np.float32))
     edge = np.stack([6 * radius * np.cos(angle), 4 * radius * np.sin(angle)], -1)
@@ -328,7 +335,7 @@ def test_places_found_on_the_curve_lead_back_to_their_points(anatomy):
     )
 
 
-def test_the_same_seed_gives_the_same_person_and_another_seed_another():
+def test_the_same_seed_gives_the_same_participant_and_another_seed_another():
     first, again, other = (random_anatomy(np.random.default_rng(s)) for s in (1, 1, 2))
     grid = make_grid(first)
     np.testing.assert_array_equal(tissue_fractions(first, grid), tissue_fractions(again, grid))

@@ -39,14 +39,14 @@ def contents(root):
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory):
-    """One person in all eleven contrasts."""
+    """One participant in all eleven contrasts."""
     out = tmp_path_factory.mktemp("cohorts") / "all"
     return write_cohort(out, subjects=1, seed=4, contrasts="all", jobs=1, progress=False)
 
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory):
-    """Three people in two contrasts that are quick to make."""
+    """Three participants in two contrasts that are quick to make."""
     out = tmp_path_factory.mktemp("cohorts") / "three"
     return write_cohort(
         out, subjects=3, seed=4, contrasts="DWI,T2star", pathology="healthy,compression=30",
@@ -121,15 +121,15 @@ def test_masks_labels_and_truth_lie_on_the_image_and_agree(everything, name):
     assert (ratio > 0.8).all()
 
 
-def test_people_are_described(three):
-    people = pd.read_csv(three / "participants.tsv", sep="\t")
-    assert list(people["participant_id"]) == ["sub-001", "sub-002", "sub-003"]
-    assert list(people["pathology"]) == ["healthy", "compression", "healthy"]
+def test_participants_are_described(three):
+    participants = pd.read_csv(three / "participants.tsv", sep="\t")
+    assert list(participants["participant_id"]) == ["sub-001", "sub-002", "sub-003"]
+    assert list(participants["pathology"]) == ["healthy", "compression", "healthy"]
     described = json.loads((three / "participants.json").read_text())
-    assert set(people.columns) == {"participant_id", *described}
-    assert people["sex"].isin(["F", "M"]).all()
-    assert people["age"].between(18, 90).all()
-    assert people["height"].between(140, 210).all()
+    assert set(participants.columns) == {"participant_id", *described}
+    assert participants["sex"].isin(["F", "M"]).all()
+    assert participants["age"].between(18, 90).all()
+    assert participants["height"].between(140, 210).all()
 
 
 def test_the_same_seed_gives_the_same_bytes_whatever_the_number_of_processes(three, tmp_path):
@@ -140,12 +140,14 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_number_of_processes(thr
     assert contents(out) == contents(three)
 
 
-def test_a_contrast_does_not_depend_on_the_others_and_a_person_not_on_the_number(three, everything):
+def test_a_contrast_does_not_depend_on_the_others_and_a_participant_not_on_the_number(
+    three, everything
+):
     stem = CONTRASTS["DWI"].stem("sub-001") + ".nii.gz"
     assert (three / stem).read_bytes() == (everything / stem).read_bytes()
 
 
-def test_another_seed_gives_other_people(three, tmp_path):
+def test_another_seed_gives_other_participants(three, tmp_path):
     out = write_cohort(
         tmp_path / "other", subjects=1, seed=5, contrasts="DWI", jobs=1, progress=False
     )
@@ -153,7 +155,9 @@ def test_another_seed_gives_other_people(three, tmp_path):
     assert (three / stem).read_bytes() != (out / stem).read_bytes()
 
 
-def test_a_stopped_cohort_goes_on_and_leaves_no_half_written_person(three, tmp_path, monkeypatch):
+def test_a_stopped_cohort_goes_on_and_leaves_no_half_written_participant(
+    three, tmp_path, monkeypatch
+):
     settings = {
         "seed": 4, "contrasts": "DWI,T2star", "pathology": "healthy,compression=30",
         "jobs": 1, "progress": False,
@@ -163,7 +167,7 @@ def test_a_stopped_cohort_goes_on_and_leaves_no_half_written_person(three, tmp_p
 
     def stops(*arguments, **options):
         calls.append(1)
-        if len(calls) == 4:  # in the middle of the second person
+        if len(calls) == 4:  # in the middle of the second participant
             raise KeyboardInterrupt
         return real(*arguments, **options)
 
@@ -188,7 +192,7 @@ def test_a_whole_cohort_can_be_extended_and_is_not_made_twice(tmp_path, monkeypa
     monkeypatch.setattr(
         cohort,
         "write_subject",
-        lambda root, subject, recipe: made.append(subject.index) or real(root, subject, recipe),
+        lambda root, subject, options: made.append(subject.index) or real(root, subject, options),
     )
     write_cohort(out, subjects=2, seed=9, contrasts="EPI", jobs=1, progress=False)
     assert made == [1]
@@ -231,7 +235,7 @@ def test_a_folder_that_is_not_ours_is_refused_and_left_alone(tmp_path, three):
     before = contents(three)
     with pytest.raises(InputError, match="seed"):
         write_cohort(three, subjects=3, seed=5, contrasts="DWI,T2star", progress=False)
-    with pytest.raises(InputError, match="already holds 3 people"):
+    with pytest.raises(InputError, match="already holds 3 participants"):
         write_cohort(
             three, subjects=2, seed=4, contrasts="DWI,T2star",
             pathology="healthy,compression=30", progress=False,
@@ -271,7 +275,7 @@ def test_series_lie_in_sourcedata_and_their_mean_is_the_image(tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="interrupts as a terminal does")
-def test_an_interrupted_command_says_so_and_keeps_whole_people(tmp_path):
+def test_an_interrupted_command_says_so_and_keeps_whole_participants(tmp_path):
     out = tmp_path / "cohort"
     command = [sys.executable, "-m", "softseg", "phantom", out, "--subjects", "40", "--jobs", "2"]
     run = subprocess.Popen(
@@ -288,7 +292,8 @@ def test_an_interrupted_command_says_so_and_keeps_whole_people(tmp_path):
     assert run.returncode == 130
     assert "Traceback" not in errors
     assert not list(out.glob(".partial*"))
-    people = sorted(p.name for p in out.glob("sub-*"))
-    assert 1 <= len(people) < 40
+    whole = sorted(p.name for p in out.glob("sub-*"))
+    assert 1 <= len(whole) < 40
     for pipeline in ("labels", "truth"):
-        assert sorted(p.name for p in (out / "derivatives" / pipeline).glob("sub-*")) == people
+        folder = out / "derivatives" / pipeline
+        assert sorted(p.name for p in folder.glob("sub-*")) == whole

@@ -1,24 +1,24 @@
-"""How fast people are made: 54 of them in six contrasts within three minutes on two cores."""
+"""How fast participants are made: 54 of them in six contrasts within three minutes on two cores."""
 
 import time
 
 import pytest
 
 from softseg.contrasts import CONTRASTS
-from softseg.phantom.subjects import Recipe, draw_subject, write_subject
+from softseg.phantom.subjects import CohortOptions, draw_subject, write_subject
 from softseg_study.phantom.calibration import rated_areas
 
 SECONDS_A_PERSON = 3 * 60 * 2 / 54
-"""Processor time that the demo cohort allows for each person."""
+"""Processor time that the demo cohort allows for each participant."""
 
 
-def test_a_person_of_the_demo_cohort(benchmark, tmp_path):
-    recipe = Recipe(1, tuple(CONTRASTS))
+def test_a_participant_of_the_demo_cohort(benchmark, tmp_path):
+    options = CohortOptions(1, tuple(CONTRASTS))
     spent = []
 
     def write():
         before = time.process_time()
-        write_subject(tmp_path, draw_subject(recipe, 0), recipe)
+        write_subject(tmp_path, draw_subject(options, 0), options)
         spent.append(time.process_time() - before)
 
     benchmark.pedantic(write, rounds=3, warmup_rounds=1)
@@ -26,6 +26,8 @@ def test_a_person_of_the_demo_cohort(benchmark, tmp_path):
     assert min(spent) <= SECONDS_A_PERSON
 
 
-@pytest.mark.parametrize("people", [3])
-def test_rating_people_without_images(benchmark, people):
-    benchmark.pedantic(rated_areas, args=(people,), kwargs={"seed": 1}, rounds=1, warmup_rounds=1)
+@pytest.mark.parametrize("participants", [3])
+def test_rating_participants_without_images(benchmark, participants):
+    benchmark.pedantic(
+        rated_areas, args=(participants,), kwargs={"seed": 1}, rounds=1, warmup_rounds=1
+    )

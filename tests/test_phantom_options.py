@@ -1,4 +1,4 @@
-"""What can be changed about a cohort, one thing at a time, with the same people in it."""
+"""What can be changed about a cohort, one thing at a time, with the same participants in it."""
 
 import json
 from dataclasses import fields
@@ -11,18 +11,18 @@ from softseg.contrasts import CONTRASTS
 from softseg.errors import InputError
 from softseg.phantom.acquisition import acquire
 from softseg.phantom.anatomy import random_anatomy
-from softseg.phantom.artefacts import with_settings
-from softseg.phantom.cohort import RECIPE_FILE, write_cohort
-from softseg.phantom.subjects import Recipe, draw_subject
+from softseg.phantom.artefacts import with_options
+from softseg.phantom.cohort import OPTIONS_FILE, write_cohort
+from softseg.phantom.subjects import CohortOptions, draw_subject
 from softseg.volume import Volume
 
 STEM = CONTRASTS["T2star"].stem("sub-001")
-PLAIN = with_settings("mild")
+PLAIN = with_options("mild")
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """Cohorts of one person that differ in one option, made when they are asked for."""
+    """Cohorts of one participant that differ in one option, made when they are asked for."""
     root, made = tmp_path_factory.mktemp("options"), {}
 
     def get(**options):
@@ -56,7 +56,7 @@ def areas(cohort):
     [
         {"vendor": "GE"},
         {"field_t": 7.0},
-        {"severity": with_settings("mild", noise=3.0)},
+        {"severity": with_options("mild", noise=3.0)},
         {"pathology": "lesions=6"},
     ],
     ids=str,
@@ -72,7 +72,7 @@ def test_the_same_people_lose_exactly_the_area_that_atrophy_takes(written):
     np.testing.assert_allclose(areas(thin), 0.85 * areas(written()), rtol=2e-3)
 
 
-def test_without_the_option_pathology_makes_other_people(written):
+def test_without_the_option_pathology_makes_other_participants(written):
     alone = {"same_people": False}
     thin = written(pathology="atrophy=15", **alone)
     np.testing.assert_allclose(areas(written(**alone)), areas(written()), rtol=1e-6)
@@ -82,10 +82,10 @@ def test_without_the_option_pathology_makes_other_people(written):
 
 @pytest.mark.parametrize("pathology", ["compression", "lesions", "injury", "atrophy", "healthy"])
 @pytest.mark.parametrize("vendor", ["Siemens", "Philips", "GE"])
-def test_a_person_is_the_same_whatever_the_pathology_and_the_vendor(pathology, vendor):
-    plain = draw_subject(Recipe(3, ("T2w",), same_people=True), 5)
-    other = draw_subject(Recipe(3, ("T2w",), pathology, vendor, same_people=True), 5)
-    assert other.anatomy.person == plain.anatomy.person
+def test_a_participant_is_the_same_whatever_the_pathology_and_the_vendor(pathology, vendor):
+    plain = draw_subject(CohortOptions(3, ("T2w",), same_people=True), 5)
+    other = draw_subject(CohortOptions(3, ("T2w",), pathology, vendor, same_people=True), 5)
+    assert other.anatomy.participant == plain.anatomy.participant
     np.testing.assert_array_equal(
         other.anatomy.centreline.position, plain.anatomy.centreline.position
     )
@@ -94,11 +94,11 @@ def test_a_person_is_the_same_whatever_the_pathology_and_the_vendor(pathology, v
 
 
 def test_noise_grows_with_its_factor():
-    person = random_anatomy(np.random.default_rng(2))
+    participant = random_anatomy(np.random.default_rng(2))
 
     def picture(noise):
-        level = with_settings("mild", noise=noise)
-        return acquire(person, "EPI", rng=np.random.default_rng(3), severity=level)
+        level = with_options("mild", noise=noise)
+        return acquire(participant, "EPI", rng=np.random.default_rng(3), severity=level)
 
     quiet = picture(0.0)
     inside = quiet.truth.data > 0.95
@@ -117,11 +117,11 @@ def test_field_strength_is_written_down_and_reaches_the_relaxation(written):
 
 @pytest.mark.parametrize("contrast", ["T2star", "T1w"])
 def test_larger_voxels_cover_the_same_field_and_keep_the_true_areas(contrast):
-    person = random_anatomy(np.random.default_rng(8))
+    participant = random_anatomy(np.random.default_rng(8))
     nominal = np.array(CONTRASTS[contrast].spacing_mm)
     sizes = []
     for scale in (1.0, 1.5):
-        scan = acquire(person, contrast, rng=np.random.default_rng(1), voxel_scale=scale)
+        scan = acquire(participant, contrast, rng=np.random.default_rng(1), voxel_scale=scale)
         spacing = np.array(scan.image.spacing_mm)
         np.testing.assert_allclose(spacing, scale * nominal)
         sizes.append(spacing * scan.image.data.shape)
@@ -139,9 +139,9 @@ def test_slice_thickness_in_the_sidecar_is_that_of_the_voxels(written):
 
 def test_options_that_are_not_used_leave_no_trace_in_a_cohorts_description(written):
     later = {"field_t", "voxel_scale", "same_people"}
-    assert later < {field.name for field in fields(Recipe)}
-    assert not later & set(Recipe(1, ("T2w",)).settings)
-    found = json.loads((written(field_t=7.0) / RECIPE_FILE).read_text())
+    assert later < {field.name for field in fields(CohortOptions)}
+    assert not later & set(CohortOptions(1, ("T2w",)).content)
+    found = json.loads((written(field_t=7.0) / OPTIONS_FILE).read_text())
     assert found["field_t"] == 7.0
     assert found["severity"]["noise"] == PLAIN.noise
 

@@ -1,4 +1,4 @@
-"""People drawn by the phantom against the group figures they are drawn from."""
+"""Participants drawn by the phantom against the group figures they are drawn from."""
 
 import json
 
@@ -6,34 +6,34 @@ import numpy as np
 import pytest
 
 from softseg.paths import SHARED
-from softseg.phantom.anatomy import LEVEL_NAMES, population, random_person
+from softseg.phantom.anatomy import LEVEL_NAMES, population, random_participant
 
-PEOPLE = 1200
+PARTICIPANTS = 1200
 
 
 @pytest.fixture(scope="module")
-def people():
-    return [random_person(np.random.default_rng([6, n])) for n in range(PEOPLE)]
+def participants():
+    return [random_participant(np.random.default_rng([6, n])) for n in range(PARTICIPANTS)]
 
 
-def diameters(people, name, level):
-    return np.array([p.diameters_mm[name][level] for p in people])
+def diameters(participants, name, level):
+    return np.array([p.diameters_mm[name][level] for p in participants])
 
 
-def areas(people, level):
-    return np.pi / 4 * diameters(people, "AP", level) * diameters(people, "RL", level)
+def areas(participants, level):
+    return np.pi / 4 * diameters(participants, "AP", level) * diameters(participants, "RL", level)
 
 
-def test_the_population_mean_of_the_truth_is_72_mm2_at_c2_c3(people):
-    area = (areas(people, 2) + areas(people, 3)) / 2
+def test_the_population_mean_of_the_truth_is_72_mm2_at_c2_c3(participants):
+    area = (areas(participants, 2) + areas(participants, 3)) / 2
     assert area.mean() == pytest.approx(72.0, abs=0.8)
     assert area.std() == pytest.approx(6.8, abs=1.0)
 
 
-def test_means_and_spreads_per_level_and_sex_are_the_measured_ones(people):
+def test_means_and_spreads_per_level_and_sex_are_the_measured_ones(participants):
     figures = population()
     for sex in "FM":
-        group = [p for p in people if p.sex == sex]
+        group = [p for p in participants if p.sex == sex]
         for name in figures["variables"]:
             for column, level in enumerate(figures["levels"]):
                 drawn = np.log(diameters(group, name, level))
@@ -43,11 +43,11 @@ def test_means_and_spreads_per_level_and_sex_are_the_measured_ones(people):
                 assert drawn.std() == pytest.approx(spread, rel=0.12)
 
 
-def test_correlations_between_levels_directions_and_canal_are_the_measured_ones(people):
+def test_correlations_between_levels_directions_and_canal_are_the_measured_ones(participants):
     figures = population()
     drawn = []
     for sex in "FM":
-        group = [p for p in people if p.sex == sex]
+        group = [p for p in participants if p.sex == sex]
         rows = [
             np.log(diameters(group, name, level))
             for name in figures["variables"]
@@ -58,25 +58,25 @@ def test_correlations_between_levels_directions_and_canal_are_the_measured_ones(
     assert apart.max() < 0.12
 
 
-def test_men_have_larger_cords_and_tall_people_slightly_larger_ones(people):
-    area = areas(people, 3)
-    men = np.array([p.sex == "M" for p in people])
-    height_cm = np.array([p.height_cm for p in people])
+def test_men_have_larger_cords_and_tall_participants_slightly_larger_ones(participants):
+    area = areas(participants, 3)
+    men = np.array([p.sex == "M" for p in participants])
+    height_cm = np.array([p.height_cm for p in participants])
     assert 2 < area[men].mean() - area[~men].mean() < 6
     assert np.corrcoef(area, height_cm)[0, 1] == pytest.approx(0.41, abs=0.1)
     assert height_cm[men].mean() - height_cm[~men].mean() == pytest.approx(13, abs=1.5)
 
 
-def test_every_level_has_a_height_and_cord_diameters(people):
-    person = people[0]
-    assert set(person.vertebra_mm) == set(LEVEL_NAMES)
+def test_every_level_has_a_height_and_cord_diameters(participants):
+    participant = participants[0]
+    assert set(participant.vertebra_mm) == set(LEVEL_NAMES)
     for name in ("AP", "RL"):
-        assert set(person.diameters_mm[name]) == set(LEVEL_NAMES)
-        assert min(person.diameters_mm[name].values()) > 4
+        assert set(participant.diameters_mm[name]) == set(LEVEL_NAMES)
+        assert min(participant.diameters_mm[name].values()) > 4
 
 
 def test_the_sex_that_is_asked_for_is_drawn():
-    assert {random_person(np.random.default_rng(n), sex="F").sex for n in range(20)} == {"F"}
+    assert {random_participant(np.random.default_rng(n), sex="F").sex for n in range(20)} == {"F"}
 
 
 def test_only_group_figures_are_stored():

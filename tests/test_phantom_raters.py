@@ -8,10 +8,10 @@ import pytest
 from softseg.errors import InputError
 from softseg.phantom import raters
 from softseg.phantom.anatomy import random_anatomy
-from softseg.phantom.outline import ANGLES, trace
+from softseg.phantom.outline import ANGLES, trace_outlines
 from softseg.phantom.placement import place
 from softseg.phantom.raters import RATERS, SITES, rate, site_effect
-from softseg.phantom.subjects import Recipe, draw_subject
+from softseg.phantom.subjects import CohortOptions, draw_subject
 from softseg.phantom.true_areas import true_areas
 from softseg.volume import Volume
 from softseg_study.phantom.calibration import compare_with_published, paired_difference, rated_areas
@@ -46,7 +46,7 @@ def exact_rater(monkeypatch):
 @pytest.mark.parametrize("spacing", [0.3, 0.5, 0.9])
 def test_a_traced_outline_has_the_mask_s_area_and_its_true_radii(spacing):
     truth = ellipse(spacing=spacing)
-    outline = trace(truth)
+    outline = trace_outlines(truth)
     np.testing.assert_allclose(outline.area_mm2, area_mm2(truth), rtol=1e-9)
     right, front = outline.radius_mm[0, 0], outline.radius_mm[0, ANGLES // 4]
     assert right == pytest.approx(5.95, abs=0.12)
@@ -54,7 +54,7 @@ def test_a_traced_outline_has_the_mask_s_area_and_its_true_radii(spacing):
 
 
 def test_displacing_an_outline_changes_its_area_as_geometry_says():
-    outline = trace(ellipse(spacing=0.3))
+    outline = trace_outlines(ellipse(spacing=0.3))
     a, b = 5.95, 3.85
     perimeter = np.pi * (3 * (a + b) - np.sqrt((3 * a + b) * (a + 3 * b)))
     for push in (-0.3, 0.3):
@@ -66,18 +66,18 @@ def test_displacing_an_outline_changes_its_area_as_geometry_says():
 @pytest.mark.parametrize("contrast", ["DWI", "T1w", "T2star"])
 def test_without_noise_a_rater_draws_its_mean_area_even_on_coarse_voxels(contrast, monkeypatch):
     monkeypatch.setitem(RATERS, contrast, dataclasses.replace(RATERS[contrast], **EXACT))
-    recipe = Recipe(2, (contrast,))
+    options = CohortOptions(2, (contrast,))
     errors = []
     for index in range(8):
-        subject = draw_subject(recipe, index)
-        scene = place(subject.anatomy, contrast, rng=np.random.default_rng(index))
-        areas = true_areas(subject.anatomy, scene.body_grid)
+        subject = draw_subject(options, index)
+        placement = place(subject.anatomy, contrast, rng=np.random.default_rng(index))
+        areas = true_areas(subject.anatomy, placement.body_grid)
         here = areas[areas["level"].isin([2, 3])]
         size = here["area_mm2"].mean()
-        truth = scene.truth()
+        truth = placement.truth()
         mask = rate(
             truth, contrast, rng=np.random.default_rng(0), vendor=subject.vendor, size_mm2=size,
-            outlines=scene.outlines(), failures=False,
+            outlines=placement.outlines(), failures=False,
         )  # fmt: skip
         drawn = area_mm2(mask)[here["slice"]] * truth.spacing_mm[2] / here["length_mm"]
         wanted = size + RATERS[contrast].mean_mm2[subject.vendor] - 72
@@ -89,12 +89,12 @@ def test_without_noise_a_rater_draws_its_mean_area_even_on_coarse_voxels(contras
 def test_the_edge_cut_from_the_anatomy_encloses_the_soft_truth_s_area():
     anatomy = random_anatomy(np.random.default_rng(4), pathology="compression=40")
     for contrast in ("T2w", "T2star", "EPI"):
-        scene = place(anatomy, contrast, rng=np.random.default_rng(1))
-        outlines, truth = scene.outlines(), scene.truth()
+        placement = place(anatomy, contrast, rng=np.random.default_rng(1))
+        outlines, truth = placement.outlines(), placement.truth()
         inner = slice(2, -2)
         soft = area_mm2(truth)[outlines.slices[inner]]
         np.testing.assert_allclose(outlines.area_mm2[inner], soft, rtol=0.008)
-        traced = trace(truth)
+        traced = trace_outlines(truth)
         both = np.isin(traced.slices, outlines.slices[inner])
         apart = traced.centre_mm[both] - outlines.centre_mm[inner]
         assert np.abs(apart).max() < 0.5
@@ -121,9 +121,9 @@ def test_masks_are_binary_on_the_truth_s_grid_and_differ_by_contrast():
 
 
 @pytest.mark.parametrize("name", ["T2w", "T2star"])
-def test_another_scan_of_one_person_differs_as_published(name):
+def test_another_scan_of_one_participant_differs_as_published(name):
     truth = ellipse(spacing=0.5, slices=30, depth=1.0)
-    outlines = trace(truth)
+    outlines = trace_outlines(truth)
     drawn = []
     for scan in range(150):
         rng = np.random.default_rng([1, scan])
@@ -146,7 +146,7 @@ def test_habits_of_a_vendor_s_sites_average_to_nothing(vendor):
     assert site_effect("T1w", vendor, "elsewhere") == 0
 
 
-def test_every_person_of_a_site_meets_the_same_habit(exact_rater, monkeypatch):
+def test_every_participant_of_a_site_meets_the_same_habit(exact_rater, monkeypatch):
     monkeypatch.setitem(RATERS, "T2w", dataclasses.replace(RATERS["T2w"], site_sd_mm2=4.0))
     truth = ellipse(spacing=0.3, slices=2)
 
@@ -183,7 +183,7 @@ def test_bad_input_is_named_in_one_line():
         rate(truth.like(np.zeros_like(truth.data)), "T2w", rng=rng)
 
 
-def test_a_few_people_are_drawn_as_the_published_ones_on_average():
+def test_a_few_participants_are_drawn_as_the_published_ones_on_average():
     areas = rated_areas(10, seed=3, contrasts=("T1w", "T2w", "T2star"))
     bias = areas.assign(bias=areas["area_mm2"] - areas["true_mm2"]).groupby("contrast")["bias"]
     mean, error = bias.mean(), bias.std() / np.sqrt(10)
@@ -193,7 +193,7 @@ def test_a_few_people_are_drawn_as_the_published_ones_on_average():
 
 
 @pytest.mark.stress
-def test_two_hundred_people_reproduce_the_published_table():
+def test_two_hundred_participants_reproduce_the_published_table():
     areas = rated_areas(200, seed=1, jobs=2)
     table = compare_with_published(areas)
     np.testing.assert_allclose(table["mean_mm2"], table["published_mean_mm2"], atol=1.0)

@@ -1,15 +1,15 @@
-"""Outlines that people drew, under random contrasts."""
+"""Manually drawn outlines under random contrasts."""
 
 import numpy as np
 import pytest
 
 from softseg.errors import InputError
 from softseg.phantom.section_stream import Section, SectionStream, find_sections
-from softseg.phantom.stream import PhantomStream, StreamSettings
+from softseg.phantom.stream import PhantomStream, StreamOptions
 from softseg.volume import Volume
 
 SPACING_MM = (0.5, 0.4, 5.0)
-CENTRED = StreamSettings(centred=1.0, absent=0.0, narrow=0.0, pathological=0.0, mirrored=0.0)
+CENTRED = StreamOptions(centred=1.0, absent=0.0, narrow=0.0, pathological=0.0, mirrored=0.0)
 
 
 def ellipse(half_x_mm, half_y_mm, *, slices=3, shape=(80, 90)):
@@ -60,28 +60,28 @@ def test_without_a_section_there_is_no_stream():
 
 
 def test_the_truth_is_the_outline_that_was_drawn(sections):
-    stream = SectionStream(2, sections, settings=CENTRED)
+    stream = SectionStream(2, sections, options=CENTRED)
     areas = np.array([stream.sample(index)[1].sum() * 0.25 for index in range(40)])
     shown = areas[areas > 15]
-    # Sections are stretched by up to 14 % along each axis, and seen through rulers of 0.8 to 1.25.
+    # Sections are stretched by up to 14 % along each axis, and scaled by 0.8 to 1.25.
     assert len(shown) > 20
     assert np.median(shown) == pytest.approx(np.pi * 24, rel=0.15)
-    own = PhantomStream(2, size_mm=(48, 48), spacing_mm=(0.5, 0.5), settings=CENTRED)
+    own = PhantomStream(2, size_mm=(48, 48), spacing_mm=(0.5, 0.5), options=CENTRED)
     theirs = np.array([own.sample(index)[1].sum() * 0.25 for index in range(40)])
     assert shown.std() < theirs[areas > 15].std()
 
 
 def test_a_sample_is_a_function_of_seed_and_index_alone(sections):
-    first, second = (SectionStream(5, sections, settings=CENTRED) for _ in range(2))
+    first, second = (SectionStream(5, sections, options=CENTRED) for _ in range(2))
     for index in (7, 0, 7):
         for one, other in zip(first.sample(index), second.sample(index), strict=True):
             np.testing.assert_array_equal(one, other)
 
 
 def test_where_there_is_no_cord_the_phantom_is_shown_as_it_is(sections):
-    away = StreamSettings(centred=0.0, absent=1.0)
-    drawn = SectionStream(4, sections, settings=away)
-    plain = PhantomStream(4, size_mm=(48, 48), spacing_mm=(0.5, 0.5), settings=away)
+    away = StreamOptions(centred=0.0, absent=1.0)
+    drawn = SectionStream(4, sections, options=away)
+    plain = PhantomStream(4, size_mm=(48, 48), spacing_mm=(0.5, 0.5), options=away)
     for index in range(6):
         for one, other in zip(drawn.sample(index), plain.sample(index), strict=True):
             np.testing.assert_array_equal(one, other)
@@ -89,7 +89,7 @@ def test_where_there_is_no_cord_the_phantom_is_shown_as_it_is(sections):
 
 def test_fluid_that_was_drawn_surrounds_the_cord_in_the_image(sections):
     """Where the fluid is brightest of all, the drawn sac is brighter than the drawn cord."""
-    stream = SectionStream(9, sections, settings=CENTRED)
+    stream = SectionStream(9, sections, options=CENTRED)
     ratios = []
     for index in range(60):
         image, soft = stream.sample(index)
@@ -112,7 +112,7 @@ def test_a_section_without_grey_matter_or_fluid_is_drawn_too():
     plain = find_sections(ellipse(6.0, 4.0))
     assert plain[0].grey is None
     assert plain[0].canal is None
-    image, soft = SectionStream(1, plain, settings=CENTRED).sample(0)
+    image, soft = SectionStream(1, plain, options=CENTRED).sample(0)
     assert np.isfinite(image).all()
     assert 0 <= soft.min() <= soft.max() <= 1
 

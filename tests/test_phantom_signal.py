@@ -191,7 +191,7 @@ def test_fat_and_water_cancel_where_they_are_out_of_phase():
     assert marrow[0] / marrow[1] == pytest.approx((1 - 2 * fat_share) * decay)
 
 
-def test_people_differ_by_a_few_per_cent_and_the_same_generator_gives_the_same_person():
+def test_participants_differ_by_a_few_per_cent_and_the_same_generator_gives_the_same_participant():
     protocol = get_protocol("T2w")
     table = tissue_channels(TISSUES, protocol)
     first, again, other = (

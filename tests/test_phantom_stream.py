@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from softseg.errors import InputError
-from softseg.phantom.random_acquisition import Scene, degrade, random_contrast, smooth_field
-from softseg.phantom.stream import PhantomStream, StreamSettings
+from softseg.phantom.random_acquisition import ObjectMaps, degrade, random_contrast, smooth_field
+from softseg.phantom.stream import PhantomStream, StreamOptions
 from softseg.phantom.tissues import INDEX, TISSUES
 
 
@@ -71,8 +71,8 @@ def test_fluid_is_brighter_darker_and_equal_to_the_cord_among_random_contrasts()
     assert 0.01 < np.mean(np.abs(ratio - 1) < 0.1) < 0.2
 
 
-def test_neighbouring_samples_share_a_person_and_distant_ones_do_not(stream):
-    size = stream.settings.samples_per_anatomy
+def test_neighbouring_samples_share_a_participant_and_distant_ones_do_not(stream):
+    size = stream.options.samples_per_anatomy
     assert stream.anatomy(0) is stream.anatomy(size - 1)
     first, next_one = stream.anatomy(0), stream.anatomy(size)
     assert not np.array_equal(first.profiles.table, next_one.profiles.table)
@@ -86,7 +86,7 @@ def test_soft_edges_of_the_mask_keep_partial_volume(samples):
 def test_three_dimensional_samples_continue_through_their_slices():
     stream = PhantomStream(
         2, size_mm=(40, 40, 48), spacing_mm=(1, 1, 1), dimension=3,
-        settings=StreamSettings(centred=1.0, absent=0.0, narrow=0.0),
+        options=StreamOptions(centred=1.0, absent=0.0, narrow=0.0),
     )  # fmt: skip
     image, soft = stream.sample(1)
     assert image.shape == soft.shape == (40, 40, 48)
@@ -127,8 +127,8 @@ def test_the_scanner_changes_the_image_and_never_below_zero():
     rng = np.random.default_rng(0)
     clean, nothing = np.full((32, 32, 1), 0.5, np.float32), np.zeros((32, 32, 1), np.float32)
     for _ in range(20):
-        scene = Scene(clean, clean, nothing, nothing)
-        image = degrade(rng, scene, np.array([1.0, 1.0, 5.0]))
+        maps = ObjectMaps(clean, clean, nothing, nothing)
+        image = degrade(rng, maps, np.array([1.0, 1.0, 5.0]))
         assert image.shape == clean.shape
         assert image.min() >= 0
         assert image.std() > 0

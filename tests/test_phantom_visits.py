@@ -1,4 +1,4 @@
-"""The same people again: one cord that shrinks by what was asked, and everything else new."""
+"""The same participants again: one cord that shrinks by what was asked, and everything else new."""
 
 import hashlib
 
@@ -12,12 +12,12 @@ from softseg.csa.measure import measure
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.phantom.cohort import write_cohort
-from softseg.phantom.subjects import Recipe
+from softseg.phantom.subjects import CohortOptions
 from softseg.phantom.true_areas import true_areas
 from softseg.volume import Grid, Volume
 from softseg_study.evaluation.areas import true_csa
 from softseg_study.phantom import visits
-from softseg_study.phantom.visits import VisitPlan, read_visits, visited_subject, write_visits
+from softseg_study.phantom.visits import VisitOptions, read_visits, visited_subject, write_visits
 
 LOSSES = (0.0, 0.0, 5.0)
 
@@ -32,7 +32,7 @@ def contents(root):
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory):
-    """One person, three visits, one contrast that is quick to make."""
+    """One participant, three visits, one contrast that is quick to make."""
     out = tmp_path_factory.mktemp("visits") / "one"
     return write_visits(
         out, subjects=1, seed=4, atrophies_percent=LOSSES, contrasts=["T2star"], jobs=1
@@ -41,19 +41,21 @@ def one(tmp_path_factory):
 
 @pytest.mark.parametrize("percent", [0.5, 1.0, 3.0, 5.0])
 def test_the_true_area_shrinks_by_what_was_asked(percent):
-    plan = VisitPlan(Recipe(seed=9, contrasts=("T2w",)), (0.0, percent))
+    options = VisitOptions(CohortOptions(seed=9, contrasts=("T2w",)), (0.0, percent))
     grid = Grid(
         (48, 48, 12), np.array([[-0.5, 0, 0, 12], [0, 0.5, 0, -12], [0, 0, 3, -18], [0, 0, 0, 1.0]])
     )
-    for person in range(3):
-        before, after = (true_areas(visited_subject(plan, person, v).anatomy, grid) for v in (0, 1))
+    for participant in range(3):
+        before, after = (
+            true_areas(visited_subject(options, participant, v).anatomy, grid) for v in (0, 1)
+        )
         ratio = after["area_mm2"] / before["area_mm2"]
         np.testing.assert_allclose(100 * (1 - ratio), percent, atol=0.1)
 
 
 def test_only_the_cord_differs_between_visits():
-    plan = VisitPlan(Recipe(seed=9, contrasts=("T2w",)), (0.0, 5.0))
-    before, after = (visited_subject(plan, 0, visit) for visit in (0, 1))
+    options = VisitOptions(CohortOptions(seed=9, contrasts=("T2w",)), (0.0, 5.0))
+    before, after = (visited_subject(options, 0, visit) for visit in (0, 1))
     assert before.row | {"pathology": ""} == after.row | {"pathology": ""}
     a, b = before.anatomy, after.anatomy
     for column in ("sac_rl", "sac_ap", "rim", "twist"):
@@ -99,7 +101,7 @@ def test_the_masks_of_the_truth_and_the_table_show_the_loss(one):
     assert areas["ses-3"] / areas["ses-1"] == pytest.approx(0.95, abs=0.02)
 
 
-def test_the_first_visit_is_the_cohorts_person(one, tmp_path):
+def test_the_first_visit_is_the_cohorts_participant(one, tmp_path):
     cohort = write_cohort(
         tmp_path / "c", subjects=1, seed=4, contrasts="T2star", jobs=1, progress=False
     )
@@ -109,7 +111,7 @@ def test_the_first_visit_is_the_cohorts_person(one, tmp_path):
     np.testing.assert_array_equal(a.data, b.data)
 
 
-def test_a_stopped_set_goes_on_and_more_people_may_come_whatever_the_processes(
+def test_a_stopped_set_goes_on_and_more_participants_may_come_whatever_the_processes(
     one, tmp_path, monkeypatch
 ):
     options = {"seed": 4, "atrophies_percent": (0.0, 5.0), "contrasts": ["T2star"]}
@@ -117,11 +119,11 @@ def test_a_stopped_set_goes_on_and_more_people_may_come_whatever_the_processes(
     made = []
     plain = visits.write_all_visits
 
-    def stopping(root, plan, index):
+    def stopping(root, options, index):
         if index == 1 and not made:
             made.append(index)
             raise KeyboardInterrupt
-        plain(root, plan, index)
+        plain(root, options, index)
 
     monkeypatch.setattr(visits, "write_all_visits", stopping)
     with pytest.raises(KeyboardInterrupt):

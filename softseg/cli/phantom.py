@@ -39,7 +39,7 @@ def phantom(
     Example: `softseg phantom data/phantom --subjects 24 --seed 1 --contrasts T1w,T2w`
     """
     from softseg.events import form
-    from softseg.phantom.cohort import RECIPE_FILE, write_cohort
+    from softseg.phantom.cohort import OPTIONS_FILE, write_cohort
     from softseg.provenance.records import MANIFEST, write_record
 
     since = time.time()
@@ -58,7 +58,7 @@ def phantom(
     )
     # Not the derivatives of others.
     made = (
-        "dataset_description.json", "participants.*", "README", RECIPE_FILE, "sub-*", "sourcedata",
+        "dataset_description.json", "participants.*", "README", OPTIONS_FILE, "sub-*", "sourcedata",
         "derivatives/labels", "derivatives/truth",
     )  # fmt: skip
     write_record(

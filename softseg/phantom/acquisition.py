@@ -14,7 +14,7 @@ import pandas as pd
 
 from softseg.phantom.anatomy import Anatomy
 from softseg.phantom.artefacts import (
-    Severity,
+    ArtefactOptions,
     add_ghost,
     add_noise,
     coil_profile,
@@ -27,7 +27,7 @@ from softseg.phantom.artefacts import (
     truncate_k_space,
 )
 from softseg.phantom.partial_volume import blend
-from softseg.phantom.placement import ECHO_PLANAR, Movement, Scene, place, refined
+from softseg.phantom.placement import ECHO_PLANAR, Movement, Placement, place, refined
 from softseg.phantom.protocols import Protocol, Series, Shots, repeated, single, unsteady
 from softseg.phantom.signal import combine, tissue_channels
 from softseg.phantom.tissues import TISSUES
@@ -45,39 +45,39 @@ class Acquired:
     Attributes:
         image: The picture, magnitude, in working orientation.
         truth: Fraction of cord in each voxel of the same grid.
-        scene: Where the person lay and what the scanner was set to.
+        placement: Where the participant lay and what the scanner was set to.
         series: The volumes that the image was combined from, where asked for and there are any.
     """
 
     image: Volume
     truth: Volume
-    scene: Scene
+    placement: Placement
     series: Series | None = None
 
     @property
     def protocol(self) -> Protocol:
         """Settings of the sequence."""
-        return self.scene.protocol
+        return self.placement.protocol
 
     @property
     def movement(self) -> Movement:
-        """How the person lay, relative to the planning."""
-        return self.scene.movement
+        """How the participant lay, relative to the planning."""
+        return self.placement.movement
 
     @cached_property
     def levels(self) -> np.ndarray:
         """`(Z,)` vertebral level of each slice, 0 outside the cord."""
-        return slice_levels(self.scene.anatomy, self.scene.body_grid)
+        return slice_levels(self.placement.anatomy, self.placement.body_grid)
 
     @cached_property
     def areas(self) -> pd.DataFrame:
         """True area of each slice that the cord passes whole: `slice`, `level`, `area_mm2`."""
-        return true_areas(self.scene.anatomy, self.scene.body_grid)
+        return true_areas(self.placement.anatomy, self.placement.body_grid)
 
     @cached_property
     def discs(self) -> dict[int, tuple[int, int, int]]:
         """Voxel of each posterior disc point that lies in the image."""
-        return self.scene.discs()
+        return self.placement.discs()
 
 
 def acquire(
@@ -86,20 +86,20 @@ def acquire(
     *,
     rng: np.random.Generator,
     vendor: str = "Siemens",
-    severity: str | Severity = "mild",
+    severity: str | ArtefactOptions = "mild",
     field_of_view: str = "cord",
     field_t: float = 3.0,
     voxel_scale: float = 1.0,
     series: bool = False,
 ) -> Acquired:
-    """Image one contrast of a person.
+    """Image one contrast of a participant.
 
     Args:
-        anatomy: The person.
+        anatomy: The participant.
         contrast: Key of `softseg.contrasts`.
         rng: Source of randomness; the same state gives the same image.
         vendor: `Siemens`, `Philips` or `GE`.
-        severity: `mild`, `realistic` or your own `Severity`.
+        severity: `mild`, `realistic` or your own `ArtefactOptions`.
         field_of_view: `cord` or `full`.
         field_t: Field strength: 1.5, 3 or 7 T.
         voxel_scale: Factor on every side of the contrast's nominal voxel; noise stays the same
@@ -116,7 +116,7 @@ def acquire(
         >>> scan.image.orientation, scan.image.grid.matches(scan.truth.grid)
         ('LAS', True)
     """
-    scene = place(
+    placement = place(
         anatomy,
         contrast,
         rng=rng,
@@ -126,11 +126,11 @@ def acquire(
         voxel_scale=voxel_scale,
     )
     level = get_severity(severity)
-    shots = repeated(contrast, scene.protocol) if series else single(scene.protocol)
-    truth = scene.truth()
-    channels = _object_channels(scene, shots, level, field_t, rng)
-    channels = _scan(channels, scene, level, rng)
-    noisy = _receive(channels, truth.data, scene, shots, level, rng)
+    shots = repeated(contrast, placement.protocol) if series else single(placement.protocol)
+    truth = placement.truth()
+    channels = _object_channels(placement, shots, level, field_t, rng)
+    channels = _scan(channels, placement, level, rng)
+    noisy = _receive(channels, truth.data, placement, shots, level, rng)
     pictures = [
         combine(part, protocol).astype(np.float32)
         for part, protocol in zip(noisy, shots.protocols, strict=True)
@@ -138,9 +138,9 @@ def acquire(
     picture = np.mean(np.array(pictures)[shots.averaged], axis=0)
     scale = CORD_LEVEL / max(float(picture[_inside(truth.data)].mean()), 1e-6)
     return Acquired(
-        image=Volume(_integers(picture * scale), scene.grid.affine),
+        image=Volume(_integers(picture * scale), placement.grid.affine),
         truth=truth,
-        scene=scene,
+        placement=placement,
         series=_series(noisy, pictures, shots, scale) if series else None,
     )
 
@@ -157,32 +157,36 @@ def _series(
 
 
 def _object_channels(
-    scene: Scene, shots: Shots, level: Severity, field_t: float, rng: np.random.Generator
+    placement: Placement,
+    shots: Shots,
+    level: ArtefactOptions,
+    field_t: float,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """`(V·C, X, Y, Z)` signal of the object on a grid finer than the scanner's."""
-    axial = scene.contrast.plane == "axial"
-    grid = scene.body_grid
+    axial = placement.contrast.plane == "axial"
+    grid = placement.body_grid
     if axial:
         grid = refined(grid, (level.refine, level.refine, 2), (0, 0, 1))
-    person = int(rng.integers(2**31))
+    body_seed = int(rng.integers(2**31))
     signals = [
         tissue_channels(
             TISSUES,
             protocol,
             field_t=field_t,
-            rng=np.random.default_rng(person),
+            rng=np.random.default_rng(body_seed),
             spread=level.spread,
         )
         for protocol in shots.protocols
     ]
     signals = np.concatenate(signals)
     void = flow_void(grid.shape, grid.spacing_mm, level.flow_depth, rng)
-    void = void if not scene.protocol.inflow else 0.5 + 0.5 * void
+    void = void if not placement.protocol.inflow else 0.5 + 0.5 * void
     uneven = texture(grid.shape, grid.spacing_mm, level.texture, rng)
     flows = np.array([name == "csf" for name in TISSUES])
     textured = np.isin(TISSUES, _UNEVEN)
     rows = [signals * part for part in (~flows & ~textured, flows, textured)]
-    plain, fluid, rough = np.split(blend(scene.anatomy, grid, np.concatenate(rows)), 3)
+    plain, fluid, rough = np.split(blend(placement.anatomy, grid, np.concatenate(rows)), 3)
     return plain + fluid * void + rough * uneven
 
 
@@ -190,53 +194,53 @@ _UNEVEN = ("marrow", "muscle", "fat", "disc", "soft_tissue")
 
 
 def _scan(
-    channels: np.ndarray, scene: Scene, level: Severity, rng: np.random.Generator
+    channels: np.ndarray, placement: Placement, level: ArtefactOptions, rng: np.random.Generator
 ) -> np.ndarray:
     """Slices, k-space, distortion and ghosts: `(C, X, Y, Z)` on the scanner's grid."""
-    axial = scene.contrast.plane == "axial"
+    axial = placement.contrast.plane == "axial"
     if axial:
         channels = slice_profile(channels, 2)
     channels = truncate_k_space(
         channels,
-        scene.grid.shape,
+        placement.grid.shape,
         axes=(0, 1) if axial else (0, 1, 2),
-        acquired=scene.protocol.acquired,
+        acquired=placement.protocol.acquired,
     )
-    if scene.slide_voxels is not None:
-        channels = slide(channels, scene.slide_voxels.astype(np.float32))
-    if scene.contrast.name in ECHO_PLANAR:
-        depth = level.dropout * (1.0 if scene.contrast.name == "EPI" else 0.5)
-        channels = channels * _beside_discs(scene, depth).astype(np.float32)
+    if placement.slide_voxels is not None:
+        channels = slide(channels, placement.slide_voxels.astype(np.float32))
+    if placement.contrast.name in ECHO_PLANAR:
+        depth = level.dropout * (1.0 if placement.contrast.name == "EPI" else 0.5)
+        channels = channels * _beside_discs(placement, depth).astype(np.float32)
     if level.ghost:
         strength = level.ghost * rng.uniform(0, 1)
         channels = add_ghost(channels, strength, rng.uniform(0.3, 0.7))
     return channels
 
 
-def _beside_discs(scene: Scene, depth: float) -> np.ndarray:
-    normal = scene.body_grid.affine[:3, 2] / np.linalg.norm(scene.body_grid.affine[:3, 2])
-    slices = scene.body_grid.affine[:3, 3] + np.outer(
-        np.arange(scene.grid.shape[2]), scene.body_grid.affine[:3, 2]
+def _beside_discs(placement: Placement, depth: float) -> np.ndarray:
+    normal = placement.body_grid.affine[:3, 2] / np.linalg.norm(placement.body_grid.affine[:3, 2])
+    slices = placement.body_grid.affine[:3, 3] + np.outer(
+        np.arange(placement.grid.shape[2]), placement.body_grid.affine[:3, 2]
     )
-    discs = np.stack(list(scene.anatomy.discs_mm.values()))
+    discs = np.stack(list(placement.anatomy.discs_mm.values()))
     return drop_out(slices @ normal, discs @ normal, depth)
 
 
 def _receive(
     channels: np.ndarray,
     truth: np.ndarray,
-    scene: Scene,
+    placement: Placement,
     shots: Shots,
-    level: Severity,
+    level: ArtefactOptions,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Coil, restlessness and noise: complex `(V, C, X, Y, Z)`."""
     volumes = channels.reshape(len(shots.protocols), -1, *channels.shape[1:])
     cord = np.abs(volumes[shots.averaged][..., _inside(truth)]).mean(axis=(0, 2)).max()
-    shift, factor = unsteady(shots, scene.grid, level.jitter_mm, rng)
+    shift, factor = unsteady(shots, placement.grid, level.jitter_mm, rng)
     if len(volumes) > 1:
         volumes = np.stack([slide(v, s) for v, s in zip(volumes, shift, strict=True)])
-    coil = coil_profile(scene.grid.shape, scene.grid.spacing_mm, level.bias, rng)
+    coil = coil_profile(placement.grid.shape, placement.grid.spacing_mm, level.bias, rng)
     deviation = shots.protocols[0].noise * level.noise * rng.lognormal(0, 0.15)
     return add_noise(volumes * factor * coil, deviation * float(cord), rng)
 

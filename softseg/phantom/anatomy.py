@@ -1,8 +1,8 @@
-"""A person's spine as a continuous model in millimetres, sampled on any grid.
+"""A participant's spine as a continuous model in millimetres, sampled on any grid.
 
 The truth is the area inside the cord's outline, which is where careful manual masks put the edge;
 a thin rim of cord-like signal lies outside it, as on real images. Everything is a function of the
-place relative to the centreline (`Centreline.locate`), so that any orientation,
+place relative to the centreline (`CordCurve.locate`), so that any orientation,
 obliquity and slice thickness gets its true partial volume.
 """
 
@@ -13,7 +13,7 @@ from importlib import resources
 
 import numpy as np
 
-from softseg.phantom.cord_geometry import Butterfly, Centreline, Outline
+from softseg.phantom.cord_geometry import Butterfly, CordCurve, UnitOutline
 from softseg.phantom.pathology import HEALTHY, Pathology, parse_pathology
 from softseg.phantom.profiles import (
     NAMES,
@@ -41,12 +41,12 @@ HEIGHT_CM = {"F": (165.0, 6.5), "M": (178.0, 7.0)}
 HEIGHT_WITH_CORD = 0.30
 """Correlation of height with the cord's thickness within a sex; .41 over both sexes."""
 CORD_SPREAD = 0.70
-"""Standard deviation of a person's mean standardised cord diameter, from the correlations."""
+"""Standard deviation of a participant's mean standardised cord diameter, from the correlations."""
 
 
 @dataclass(frozen=True)
-class Person:
-    """One person's size.
+class Participant:
+    """Sex, age and size of one participant.
 
     Attributes:
         sex: `F` or `M`.
@@ -73,8 +73,8 @@ def population() -> dict:
     return figures
 
 
-def random_person(rng: np.random.Generator, *, sex: str | None = None) -> Person:
-    """Draw a person.
+def random_participant(rng: np.random.Generator, *, sex: str | None = None) -> Participant:
+    """Draw a participant.
 
     Diameters are log-normal with the measured correlations between levels, directions and canal.
 
@@ -83,8 +83,8 @@ def random_person(rng: np.random.Generator, *, sex: str | None = None) -> Person
         sex: `F` or `M`; by default either, evenly.
 
     Example:
-        >>> person = random_person(np.random.default_rng(1), sex="F")
-        >>> person.sex, sorted(person.diameters_mm)
+        >>> participant = random_participant(np.random.default_rng(1), sex="F")
+        >>> participant.sex, sorted(participant.diameters_mm)
         ('F', ['AP', 'RL', 'canal_AP', 'canal_RL'])
     """
     figures = population()
@@ -110,15 +110,15 @@ def random_person(rng: np.random.Generator, *, sex: str | None = None) -> Person
         level: float(mm * stature * rng.normal(1.0, 0.03)) for level, mm in VERTEBRA_MM.items()
     }
     age = int(np.clip(rng.gamma(6.0, 2.2) + 18, 19, 75))
-    return Person(sex, age, round(height_cm, 1), diameters, vertebra)
+    return Participant(sex, age, round(height_cm, 1), diameters, vertebra)
 
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
-    """One person's spine, in the subject frame (RAS+ millimetres, origin in the cord at C2-C3).
+    """One participant's spine, in the subject frame: RAS+ millimetres, origin in the cord at C2-C3.
 
     Attributes:
-        person: Sex, age, size.
+        participant: Sex, age, size.
         pathology: What is wrong with the cord.
         centreline: The curve that the cord follows.
         profiles: Diameters of cord and dural sac along it.
@@ -127,11 +127,11 @@ class Anatomy:
         surroundings: Measures of everything around the dural sac.
     """
 
-    person: Person
+    participant: Participant
     pathology: Pathology
-    centreline: Centreline = field(repr=False)
+    centreline: CordCurve = field(repr=False)
     profiles: Profiles = field(repr=False)
-    outline: Outline = field(repr=False)
+    outline: UnitOutline = field(repr=False)
     surroundings: Surroundings = field(repr=False)
     butterfly: Butterfly = field(default_factory=Butterfly, repr=False)
 
@@ -165,15 +165,15 @@ def random_anatomy(
     *,
     sex: str | None = None,
     pathology: Pathology | str | None = None,
-    person: Person | None = None,
+    participant: Participant | None = None,
 ) -> Anatomy:
-    """Draw a person.
+    """Draw a participant.
 
     Args:
-        rng: Source of randomness; the same generator state gives the same person.
+        rng: Source of randomness; the same generator state gives the same participant.
         sex: `F` or `M`; by default either.
         pathology: What is wrong, as parameters or as a name for `parse_pathology`.
-        person: Size, instead of drawing one.
+        participant: Size, instead of drawing one.
 
     Raises:
         InputError: If the name of the pathology is unknown.
@@ -185,34 +185,34 @@ def random_anatomy(
     """
     if isinstance(pathology, str):
         pathology = parse_pathology(pathology, rng)
-    person = person or random_person(rng, sex=sex)
-    disc_mm = disc_positions(person.vertebra_mm)
+    participant = participant or random_participant(rng, sex=sex)
+    disc_mm = disc_positions(participant.vertebra_mm)
     s_mm = arc_lengths(disc_mm)
     centreline = random_centreline(rng, s_mm, level_coordinate(s_mm, disc_mm))
-    profiles = build_profiles(rng, person.diameters_mm, pathology or HEALTHY, s_mm, disc_mm)
+    profiles = build_profiles(rng, participant.diameters_mm, pathology or HEALTHY, s_mm, disc_mm)
     return Anatomy(
-        person=person,
+        participant=participant,
         pathology=pathology or HEALTHY,
         centreline=centreline,
         profiles=profiles,
         outline=_random_outline(rng),
-        surroundings=_random_surroundings(rng, person, s_mm, disc_mm),
+        surroundings=_random_surroundings(rng, participant, s_mm, disc_mm),
     )
 
 
-def _random_surroundings(rng, person: Person, s_mm, disc_mm) -> Surroundings:
+def _random_surroundings(rng, participant: Participant, s_mm, disc_mm) -> Surroundings:
     level = level_coordinate(s_mm, disc_mm)
-    heights = person.vertebra_mm
+    heights = participant.vertebra_mm
     vertebra = np.array([heights[int(k)] for k in np.clip(np.floor(level), 1, max(heights))])
-    return random_surroundings(rng, level, vertebra, person.height_cm / 171.5)
+    return random_surroundings(rng, level, vertebra, participant.height_cm / 171.5)
 
 
-def _random_outline(rng: np.random.Generator) -> Outline:
+def _random_outline(rng: np.random.Generator) -> UnitOutline:
     waves = tuple(
         (float(rng.normal(0, size)), float(rng.uniform(0, 2 * np.pi)))
         for size in (0.015, 0.02, 0.01, 0.007)
     )
-    return Outline.build(
+    return UnitOutline.build(
         exponent=float(rng.uniform(2.0, 2.3)),
         fissure=(float(rng.uniform(0.05, 0.16)), float(rng.uniform(0.09, 0.16))),
         sulcus=(float(rng.uniform(0.0, 0.05)), float(rng.uniform(0.12, 0.25))),

@@ -13,7 +13,7 @@ from softseg.errors import InputError
 
 
 @dataclass(frozen=True)
-class Severity:
+class ArtefactOptions:
     """How hard the scanner makes it.
 
     Attributes:
@@ -24,8 +24,8 @@ class Severity:
         distortion_mm, jitter_mm: Displacement in echo-planar scans, smooth and slice by slice.
         dropout: Signal lost beside discs in gradient-echo EPI (half of it in DWI).
         ghost: Brightness of the ghost, relative to the image.
-        rotation_deg: Deviation of the person's turn between contrasts.
-        spread: Variation of relaxation from person to person.
+        rotation_deg: Deviation of the participant's turn between contrasts.
+        spread: Variation of relaxation from participant to participant.
         refine: Fine voxels per voxel within axial slices.
     """
 
@@ -43,11 +43,11 @@ class Severity:
 
 
 SEVERITIES = {
-    "mild": Severity(
+    "mild": ArtefactOptions(
         noise=0.8, bias=0.25, texture=0.10, flow_depth=0.25, distortion_mm=0.5, jitter_mm=0.1,
         dropout=0.15, ghost=0.0, rotation_deg=0.0, spread=0.03, refine=1,
     ),
-    "realistic": Severity(
+    "realistic": ArtefactOptions(
         noise=1.3, bias=0.8, texture=0.18, flow_depth=0.65, distortion_mm=1.8, jitter_mm=0.35,
         dropout=0.45, ghost=0.06, rotation_deg=1.5, spread=0.06, refine=2,
     ),
@@ -55,30 +55,30 @@ SEVERITIES = {
 """`mild` is for demonstrations on a small machine, `realistic` for generalisation."""
 
 
-def get_severity(severity: str | Severity) -> Severity:
+def get_severity(severity: str | ArtefactOptions) -> ArtefactOptions:
     """The settings called `mild` or `realistic`, or the given ones.
 
     Raises:
         InputError: If the name is unknown.
     """
-    if isinstance(severity, Severity):
+    if isinstance(severity, ArtefactOptions):
         return severity
     if severity not in SEVERITIES:
         raise InputError(f"unknown severity {severity!r}; known are {', '.join(SEVERITIES)}")
     return SEVERITIES[severity]
 
 
-def with_settings(severity: str | Severity, **changes: float) -> Severity:
+def with_options(severity: str | ArtefactOptions, **changes: float) -> ArtefactOptions:
     """A severity with some settings changed, for experiments.
 
     Raises:
         InputError: If a setting is unknown.
 
     Example:
-        >>> with_settings("mild", noise=0.0).noise
+        >>> with_options("mild", noise=0.0).noise
         0.0
     """
-    known = {f.name for f in fields(Severity)}
+    known = {f.name for f in fields(ArtefactOptions)}
     unknown = sorted(set(changes) - known)
     if unknown:
         raise InputError(f"unknown severity setting {unknown[0]!r}; known are {sorted(known)}")

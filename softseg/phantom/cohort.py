@@ -1,8 +1,8 @@
-"""A data set of digital people on disk, with raters' masks and the truth beside the images.
+"""A data set of digital participants on disk, with raters' masks and the truth beside the images.
 
-Each person is written to a temporary folder and moved into place whole, the raw folder last: where
-`sub-XXX` exists, all of its files do. A cohort that was stopped goes on where it stopped, and one
-that is whole can be extended.
+Each participant is written to a temporary folder and moved into place whole, the raw folder last:
+where `sub-XXX` exists, all of its files do. A cohort that was stopped goes on where it stopped, and
+one that is whole can be extended.
 """
 
 import errno
@@ -24,15 +24,15 @@ from softseg.dataset.writing import describe_pipeline
 from softseg.errors import InputError
 from softseg.events import event
 from softseg.files import remove_leftovers, replacing, scratch_folder, write_json
-from softseg.phantom.artefacts import Severity, get_severity
+from softseg.phantom.artefacts import ArtefactOptions, get_severity
 from softseg.phantom.pathology import parse_pathology
 from softseg.phantom.placement import FIELDS_OF_VIEW, check_voxel_scale
 from softseg.phantom.protocols import PROTOCOLS, VENDORS
-from softseg.phantom.subjects import Recipe, draw_subject, subject_label, write_subject
+from softseg.phantom.subjects import CohortOptions, draw_subject, subject_label, write_subject
 from softseg.phantom.tissues import FIELDS_T
 from softseg.provenance.records import generated_by
 
-RECIPE_FILE = "code/softseg_phantom.json"
+OPTIONS_FILE = "code/softseg_phantom.json"
 """What made the cohort; by it a folder is known as ours."""
 
 MOST_SUBJECTS = 10_000
@@ -42,7 +42,7 @@ _README = """Digital spinal cords
 People who do not exist, imaged by a simulated scanner. Each image has a hard mask as a rater might
 draw it and vertebral labels (derivatives/labels) and the truth: the fraction of cord in every voxel
 and the exact cross-sectional area of every slice (derivatives/truth). Made by `softseg phantom`
-with the settings in {recipe}.
+with the settings in {options}.
 """
 
 _COLUMNS = {
@@ -64,7 +64,7 @@ def write_cohort(
     pathology: str | None = None,
     vendor: str | None = None,
     field_of_view: str = "cord",
-    severity: str | Severity = "mild",
+    severity: str | ArtefactOptions = "mild",
     field_t: float = 3.0,
     voxel_scale: float = 1.0,
     same_people: bool = False,
@@ -72,23 +72,23 @@ def write_cohort(
     jobs: int | None = None,
     progress: bool = True,
 ) -> Path:
-    """Write a BIDS data set of digital people whose true cord area is known.
+    """Write a BIDS data set of digital participants whose true cord area is known.
 
     Args:
         out: Folder of the data set: new, empty, or a cohort of the same settings to go on with.
-        subjects: How many people.
-        seed: Which people; the same seed gives the same bytes, whatever `jobs`.
+        subjects: How many participants.
+        seed: Which participants; the same seed gives the same bytes, whatever `jobs`.
         contrasts: Keys of `softseg.contrasts`, as a list or separated by commas; None for the six
             of the paper, `all` for the unseen ones too.
         pathology: For example `compression=30`; several separated by commas take turns; None for
-            healthy people.
-        vendor: `Siemens`, `Philips` or `GE` for everyone; None for the shares of Spine Generic.
+            healthy participants.
+        vendor: `Siemens`, `Philips` or `GE` for all; None for the shares of Spine Generic.
         field_of_view: `cord` or `full`.
-        severity: `mild`, `realistic` or your own `Severity`.
+        severity: `mild`, `realistic` or your own `ArtefactOptions`.
         field_t: Field strength: 1.5, 3 or 7 T.
         voxel_scale: Factor on every side of each contrast's nominal voxel.
-        same_people: Draw pathology apart from the person: cohorts of one seed then hold the same
-            people with and without it.
+        same_people: Draw pathology apart from the participant: cohorts of one seed then hold the
+            same participants with and without it.
         series: Keep echoes, diffusion directions and functional volumes below `sourcedata`.
         jobs: Processes; None for one a core.
         progress: Whether to show a bar.
@@ -99,27 +99,27 @@ def write_cohort(
     Raises:
         InputError: If a setting is wrong or `out` holds something else; nothing is touched.
     """
-    recipe = Recipe(
+    options = CohortOptions(
         seed, _names(contrasts), pathology, vendor, field_of_view, severity, series,
         float(field_t), float(voxel_scale), same_people,
     )  # fmt: skip
-    check_recipe(recipe, subjects)
+    check_options(options, subjects)
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs must be at least 1, found {jobs}")
     out = Path(out)
-    content = json.loads(json.dumps(recipe.settings))
-    check_folder(out, RECIPE_FILE, content, subjects)
-    readme = _README.format(recipe=RECIPE_FILE)
-    describe(out, RECIPE_FILE, content, title="Digital spinal cords", readme=readme)
+    content = json.loads(json.dumps(options.content))
+    check_folder(out, OPTIONS_FILE, content, subjects)
+    readme = _README.format(options=OPTIONS_FILE)
+    describe(out, OPTIONS_FILE, content, title="Digital spinal cords", readme=readme)
     remove_leftovers(out)
     missing = [i for i in range(subjects) if not (out / subject_label(i)).exists()]
     with _bar(progress, subjects, subjects - len(missing)) as advance:
-        map_batch(partial(_make_subject, out, recipe), missing, jobs=jobs, progress=advance)
-    write_participants(out, recipe, subjects)
+        map_batch(partial(_make_subject, out, options), missing, jobs=jobs, progress=advance)
+    write_participants(out, options, subjects)
     return out
 
 
-def check_recipe(recipe: Recipe, subjects: int) -> None:
+def check_options(options: CohortOptions, subjects: int) -> None:
     """Refuse what cannot be made.
 
     Raises:
@@ -127,25 +127,24 @@ def check_recipe(recipe: Recipe, subjects: int) -> None:
     """
     if not 1 <= subjects <= MOST_SUBJECTS:
         raise InputError(f"subjects must be 1 to {MOST_SUBJECTS}, found {subjects}")
-    unknown = [name for name in recipe.contrasts if name not in PROTOCOLS]
-    if unknown or not recipe.contrasts:
+    unknown = [name for name in options.contrasts if name not in PROTOCOLS]
+    if unknown or not options.contrasts:
         raise InputError(
             f"unknown contrast {(unknown or [''])[0]!r}; known are {', '.join(PROTOCOLS)}"
         )
-    if not 0 <= recipe.seed < 2**32:
-        raise InputError(f"seed must be 0 to {2**32 - 1}, found {recipe.seed}")
-    if recipe.vendor is not None and recipe.vendor not in VENDORS:
-        raise InputError(f"unknown vendor {recipe.vendor!r}; known are {', '.join(VENDORS)}")
-    if recipe.field_of_view not in FIELDS_OF_VIEW:
-        raise InputError(
-            f"unknown field of view {recipe.field_of_view!r}; known are {', '.join(FIELDS_OF_VIEW)}"
-        )
-    if recipe.field_t not in FIELDS_T:
+    if not 0 <= options.seed < 2**32:
+        raise InputError(f"seed must be 0 to {2**32 - 1}, found {options.seed}")
+    if options.vendor is not None and options.vendor not in VENDORS:
+        raise InputError(f"unknown vendor {options.vendor!r}; known are {', '.join(VENDORS)}")
+    if options.field_of_view not in FIELDS_OF_VIEW:
+        known = ", ".join(FIELDS_OF_VIEW)
+        raise InputError(f"unknown field of view {options.field_of_view!r}; known are {known}")
+    if options.field_t not in FIELDS_T:
         known = ", ".join(f"{t:g}" for t in FIELDS_T)
-        raise InputError(f"unknown field strength {recipe.field_t:g} T; known are {known}")
-    check_voxel_scale(recipe.voxel_scale)
-    get_severity(recipe.severity)
-    for name in (recipe.pathology or "healthy").split(","):
+        raise InputError(f"unknown field strength {options.field_t:g} T; known are {known}")
+    check_voxel_scale(options.voxel_scale)
+    get_severity(options.severity)
+    for name in (options.pathology or "healthy").split(","):
         parse_pathology(name.strip(), np.random.default_rng(0))
 
 
@@ -160,9 +159,9 @@ def _names(contrasts: Sequence[str] | str | None) -> tuple[str, ...]:
     return tuple(known + [name for name in names if name not in known])
 
 
-def _make_subject(out: Path, recipe: Recipe, index: int) -> None:
-    subject = draw_subject(recipe, index)
-    make_subject(out, subject.label, partial(write_subject, subject=subject, recipe=recipe))
+def _make_subject(out: Path, options: CohortOptions, index: int) -> None:
+    subject = draw_subject(options, index)
+    make_subject(out, subject.label, partial(write_subject, subject=subject, options=options))
 
 
 def check_folder(out: Path, file: str, content: dict, subjects: int) -> None:
@@ -172,10 +171,10 @@ def check_folder(out: Path, file: str, content: dict, subjects: int) -> None:
         out: The folder.
         file: What made the cohort, below it; by it a folder is known as ours.
         content: What that file should say.
-        subjects: How many people are wanted.
+        subjects: How many participants are wanted.
 
     Raises:
-        InputError: If it is a file, holds other things, other settings or more people.
+        InputError: If it is a file, holds other things, other settings or more participants.
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; choose a folder")
@@ -197,7 +196,8 @@ def check_folder(out: Path, file: str, content: dict, subjects: int) -> None:
     present = sorted(p.name for p in out.glob("sub-*"))
     if present and present[-1] > subject_label(subjects - 1):
         raise InputError(
-            f"{out}: already holds {len(present)} people, {subjects} wanted; choose another folder"
+            f"{out}: already holds {len(present)} participants, {subjects} wanted; choose another "
+            "folder"
         )
 
 
@@ -225,14 +225,14 @@ def describe(out: Path, file: str, content: dict, *, title: str, readme: str) ->
 
 
 def make_subject(out: Path, label: str, write: Callable[[Path], None]) -> None:
-    """Write one person beside the data set and move them in, raw images last.
+    """Write one participant beside the data set and move them in, raw images last.
 
     Args:
         out: Folder of the data set.
-        label: Name of the person's folders.
-        write: Writes all of the person's files below the folder that it is given.
+        label: Name of the participant's folders.
+        write: Writes all of the participant's files below the folder that it is given.
     """
-    if (out / label).exists():  # another process has made this person meanwhile
+    if (out / label).exists():  # another process has made this participant meanwhile
         return
     with scratch_folder(out, f"{label}-") as scratch:
         write(scratch)
@@ -256,10 +256,10 @@ def _move_in(folder: Path, target: Path, scratch: Path) -> None:
             os.replace(target, tempfile.mkdtemp(dir=scratch))
 
 
-def write_participants(out: Path, recipe: Recipe, subjects: int) -> None:
+def write_participants(out: Path, options: CohortOptions, subjects: int) -> None:
     """Write `participants.tsv` and what its columns mean."""
     write_json(out / "participants.json", _COLUMNS)
-    rows = pd.DataFrame([draw_subject(recipe, index).row for index in range(subjects)])
+    rows = pd.DataFrame([draw_subject(options, index).row for index in range(subjects)])
     with replacing(out / "participants.tsv") as temporary:
         rows.to_csv(temporary, sep="\t", index=False, na_rep="n/a", lineterminator="\n")
 
@@ -267,11 +267,11 @@ def write_participants(out: Path, recipe: Recipe, subjects: int) -> None:
 @contextmanager
 def _bar(shown: bool, total: int, done: int) -> Iterator:
     columns = (
-        TextColumn("people"),
+        TextColumn("participants"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, disable=not shown) as progress:
-        task = progress.add_task("people", total=total, completed=done)
+        task = progress.add_task("participants", total=total, completed=done)
         yield lambda _: progress.advance(task)

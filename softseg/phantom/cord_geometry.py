@@ -17,14 +17,14 @@ STEP_MM = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Centreline:
+class CordCurve:
     """A smooth curve as a table over arc length.
 
     Attributes:
         start_mm: Arc length of the first table row.
         position: `(N, 3)` points, in millimetres.
         tangent: `(N, 3)` unit vectors upwards.
-        right: `(N, 3)` unit vectors to the person's right, perpendicular to the tangent.
+        right: `(N, 3)` unit vectors to the participant's right, perpendicular to the tangent.
         front: `(N, 3)` unit vectors to the front, perpendicular to both.
     """
 
@@ -38,7 +38,7 @@ class Centreline:
     @classmethod
     def from_angles(
         cls, s_mm: np.ndarray, forward_deg: np.ndarray, rightward_deg: np.ndarray
-    ) -> "Centreline":
+    ) -> "CordCurve":
         """Integrate a curve from its tilt.
 
         Args:
@@ -48,7 +48,7 @@ class Centreline:
 
         Example:
             >>> s = np.arange(-10, 10.5, 0.5)
-            >>> line = Centreline.from_angles(s, np.full(41, 10.0), np.zeros(41))
+            >>> line = CordCurve.from_angles(s, np.full(41, 10.0), np.zeros(41))
             >>> [round(float(x), 2) for x in line.point(10.0)]
             [0.0, 1.74, 9.85]
         """
@@ -166,7 +166,7 @@ def ellipse_distance(
 
 
 @dataclass(frozen=True, eq=False)
-class Outline:
+class UnitOutline:
     """A flattened ellipse with the anterior fissure, a shallow posterior sulcus and asymmetry.
 
     The outline is stored as the radius of a unit shape by direction, with area π and its centroid
@@ -189,7 +189,7 @@ class Outline:
         fissure: tuple[float, float] = (0.10, 0.13),
         sulcus: tuple[float, float] = (0.03, 0.2),
         harmonics: tuple[tuple[float, float], ...] = (),
-    ) -> "Outline":
+    ) -> "UnitOutline":
         """Make the unit shape.
 
         Args:
@@ -200,7 +200,7 @@ class Outline:
             harmonics: Relative amplitude and phase (radians) of waves 2, 3, … round the outline.
 
         Example:
-            >>> shape = Outline.build(exponent=2, fissure=(0, 1), sulcus=(0, 1))
+            >>> shape = UnitOutline.build(exponent=2, fissure=(0, 1), sulcus=(0, 1))
             >>> bool(np.allclose(shape.radius, 1))
             True
         """

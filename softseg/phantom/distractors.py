@@ -1,6 +1,6 @@
-"""Pictures of what is no spinal cord, from which a network learns to stay silent.
+"""Pictures of what is no spinal cord, from which a network learns to predict no cord.
 
-None of them is anybody's anatomy: noise as outside the body or of a failed acquisition, textures
+None of them is a real anatomy: noise as outside the body or of a failed acquisition, textures
 like those of organs, brightness that rises across the field, and limbs, whose round marrow inside
 dark cortical bone is what comes closest to a cord in its canal.
 """

@@ -3,18 +3,18 @@
 import numpy as np
 
 from softseg.phantom.cord_geometry import ellipse_distance, stroke_distance
-from softseg.phantom.surroundings import Composite, Places, coverage
+from softseg.phantom.surroundings import Composite, VoxelBatch, coverage
 
 FORAMEN_LEVEL = 0.9
 """Level coordinate of the foramen magnum."""
 
 
-def paint_head(places: Places, picture: Composite) -> None:
+def paint_head(batch: VoxelBatch, picture: Composite) -> None:
     """Put the posterior fossa where the field of view reaches it."""
-    index = np.flatnonzero(places.here["level"] < FORAMEN_LEVEL + 0.1)
+    index = np.flatnonzero(batch.here["level"] < FORAMEN_LEVEL + 0.1)
     if not len(index):
         return
-    p = places.at(index)
+    p = batch.at(index)
     above = (FORAMEN_LEVEL - p.here["level"]) * 15  # mm
     grown = np.sqrt(np.clip(above / 40, 0.01, 1))
     here = coverage(-above, p.height)
@@ -33,12 +33,12 @@ def paint_head(places: Places, picture: Composite) -> None:
     picture.put("cortical_bone", coverage(clivus, p.width) * here, index)
 
 
-def paint_soft_tissue(places: Places, picture: Composite) -> None:
+def paint_soft_tissue(batch: VoxelBatch, picture: Composite) -> None:
     """Fill everything that the spine leaves; beyond the skin is air."""
     index = np.flatnonzero(picture.left > 0.003)
     if not len(index):
         return
-    p = places.at(index)
+    p = batch.at(index)
     skin = _skin_distance(p)
     inside = coverage(skin, p.width)
     picture.put("air", 1 - inside, index)
@@ -57,13 +57,13 @@ def paint_soft_tissue(places: Places, picture: Composite) -> None:
     _back_muscles(p, bent_x, bent_y, picture, index)
 
 
-def _skin_distance(p: Places) -> np.ndarray:
+def _skin_distance(p: VoxelBatch) -> np.ndarray:
     y = p.v + 1.5 * p.slow[0]
     half_v = np.where(y > 0, p.here["skin_front"], p.here["skin_back"])
     return ellipse_distance(p.u + 1.5 * p.slow[1], y, p.here["skin_side"], half_v)
 
 
-def _lungs(p: Places, x, y, picture: Composite, index: np.ndarray) -> None:
+def _lungs(p: VoxelBatch, x, y, picture: Composite, index: np.ndarray) -> None:
     chest = coverage((8.6 - p.here["level"]) * 20, p.height)
     if not chest.any():
         return
@@ -73,7 +73,7 @@ def _lungs(p: Places, x, y, picture: Composite, index: np.ndarray) -> None:
     picture.put("soft_tissue", coverage(lung, p.width) * chest, index)
 
 
-def _viscera(p: Places, x, front, picture: Composite, index: np.ndarray) -> None:
+def _viscera(p: VoxelBatch, x, front, picture: Composite, index: np.ndarray) -> None:
     """Airway and oesophagus, thyroid, great vessels."""
     x = x - p.choices["viscera_right"]
     level = p.here["level"]
@@ -98,7 +98,7 @@ def _viscera(p: Places, x, front, picture: Composite, index: np.ndarray) -> None
     picture.put("soft_tissue", coverage(throat, p.width) * 0.8, index)
 
 
-def _front_muscles(p: Places, x, y, front, picture: Composite, index: np.ndarray) -> None:
+def _front_muscles(p: VoxelBatch, x, y, front, picture: Composite, index: np.ndarray) -> None:
     across = np.abs(x)
     body = p.here["body_width"]
     longus = ellipse_distance(across - body * 0.75, front + 1.5, 6.0, 3.2)
@@ -111,7 +111,7 @@ def _front_muscles(p: Places, x, y, front, picture: Composite, index: np.ndarray
     picture.put("muscle", ahead * 0.9, index)
 
 
-def _back_muscles(p: Places, x, y, picture: Composite, index: np.ndarray) -> None:
+def _back_muscles(p: VoxelBatch, x, y, picture: Composite, index: np.ndarray) -> None:
     """Layers of muscle behind the spine, parted by thin fasciae and the nuchal ligament."""
     across = np.abs(x)
     depth = np.hypot(0.75 * across, y + 6) + 0.12 * across
@@ -127,7 +127,7 @@ def _back_muscles(p: Places, x, y, picture: Composite, index: np.ndarray) -> Non
     picture.put("fat", np.ones_like(x), index)
 
 
-def _lean(p: Places) -> np.ndarray:
+def _lean(p: VoxelBatch) -> np.ndarray:
     """Share of muscle in muscle: the rest is fat between its fibres."""
     strands = np.clip(p.fast[0] * p.fast[1] * 2 + 0.3 * p.slow[1], 0, 1)
     return 1 - p.choices["marbling"] * strands

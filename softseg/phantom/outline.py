@@ -1,6 +1,6 @@
 """A cord's edge in each slice as radii from its centre: finer than any voxel.
 
-`section` takes the edge from the anatomy itself; `trace` finds it in a soft mask.
+`cut_outlines` takes the edge from the anatomy itself; `trace_outlines` finds it in a soft mask.
 """
 
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ _ROOT_STEPS = 6
 
 
 @dataclass(frozen=True, eq=False)
-class Outlines:
+class SliceOutlines:
     """The edge of one cord.
 
     Attributes:
@@ -50,7 +50,7 @@ class Outlines:
         """`(S,)` area that each outline encloses."""
         return (self.radius_mm**2).mean(axis=1) * np.pi
 
-    def displaced(self, push_mm: np.ndarray) -> "Outlines":
+    def displaced(self, push_mm: np.ndarray) -> "SliceOutlines":
         """Move the edge along its normal.
 
         Args:
@@ -62,15 +62,15 @@ class Outlines:
         moved = np.maximum(self.radius_mm + push_mm * np.minimum(oblique, 1.5), 0.2)
         return replace(self, radius_mm=moved)
 
-    def scaled(self, factor: np.ndarray) -> "Outlines":
+    def scaled(self, factor: np.ndarray) -> "SliceOutlines":
         """Multiply the radii of each slice by `(S,)` factors."""
         return replace(self, radius_mm=self.radius_mm * factor[:, None])
 
-    def centred(self, centre_mm: np.ndarray) -> "Outlines":
+    def centred(self, centre_mm: np.ndarray) -> "SliceOutlines":
         """The same outlines around other centres, `(S, 2)`."""
         return replace(self, centre_mm=centre_mm)
 
-    def slid(self, shift_mm: np.ndarray) -> "Outlines":
+    def slid(self, shift_mm: np.ndarray) -> "SliceOutlines":
         """Move every edge along Y by what its place along X says.
 
         Args:
@@ -88,7 +88,7 @@ class Outlines:
             radius[row] = np.interp(self.angles, angle, np.hypot(x, y), period=2 * np.pi)
         return replace(self, centre_mm=centre, radius_mm=radius)
 
-    def subset(self, keep: np.ndarray) -> "Outlines":
+    def subset(self, keep: np.ndarray) -> "SliceOutlines":
         """Only the slices where `(S,)` is true."""
         return replace(
             self,
@@ -114,14 +114,14 @@ class Outlines:
         return mask
 
 
-def section(anatomy: Anatomy, grid: Grid) -> Outlines:
+def cut_outlines(anatomy: Anatomy, grid: Grid) -> SliceOutlines:
     """The cord's edge where the slices of a grid cut an anatomy.
 
     The outline of a thick slice is the mean of those at heights about a millimetre apart, in the
     sense that keeps their mean area.
 
     Args:
-        anatomy: The person.
+        anatomy: The participant.
         grid: Slices in the subject frame; X and Y lie across the cord.
 
     Raises:
@@ -144,7 +144,7 @@ def section(anatomy: Anatomy, grid: Grid) -> Outlines:
     points = np.concatenate([np.repeat(centre, heights, axis=0), z.reshape(-1, 1)], axis=1)
     squares = _edge_mm(anatomy, grid, points, s.ravel()).reshape(len(slices), heights, -1) ** 2
     mean = (squares * weight[:, :, None]).sum(axis=1) / weight.sum(axis=1)[:, None]
-    return Outlines(slices, centre * spacing[:2], np.sqrt(mean), spacing)
+    return SliceOutlines(slices, centre * spacing[:2], np.sqrt(mean), spacing)
 
 
 def _edge_mm(anatomy: Anatomy, grid: Grid, voxels: np.ndarray, guess_mm: np.ndarray) -> np.ndarray:
@@ -182,11 +182,11 @@ def _miss_mm(
     return anatomy.outline.distance(x, y, here["half_rl"], here["half_ap"]).astype(float)
 
 
-def trace(truth: Volume, *, least_mm2: float = 8.0) -> Outlines:
+def trace_outlines(truth: Volume, *, least_mm2: float = 8.0) -> SliceOutlines:
     """Find the edge of a soft mask in each slice, scaled to enclose the mask's area.
 
     Between coarse voxels the edge is found to a tenth of a voxel, pulled towards their borders:
-    what is displaced by less than a voxel afterwards should start from `section`.
+    what is displaced by less than a voxel afterwards should start from `cut_outlines`.
 
     Args:
         truth: Fraction of cord in each voxel; X and Y lie across the cord.
@@ -198,7 +198,7 @@ def trace(truth: Volume, *, least_mm2: float = 8.0) -> Outlines:
     Example:
         >>> x = np.hypot(*np.meshgrid(np.arange(-12, 13), np.arange(-12, 13)))
         >>> disk = np.clip(5.5 - x, 0, 1)[:, :, None].astype(np.float32)
-        >>> outline = trace(Volume(disk, np.diag([-1.0, 1, 1, 1])))
+        >>> outline = trace_outlines(Volume(disk, np.diag([-1.0, 1, 1, 1])))
         >>> abs(outline.area_mm2[0] / disk.sum() - 1) < 1e-6
         np.True_
     """
@@ -213,7 +213,7 @@ def trace(truth: Volume, *, least_mm2: float = 8.0) -> Outlines:
         rim = _radii_mm(truth.data[:, :, z], middle, spacing)
         radius.append(rim * np.sqrt(area[z] / (np.pi * (rim**2).mean())))
         centre.append(middle)
-    return Outlines(slices, np.array(centre), np.array(radius), spacing)
+    return SliceOutlines(slices, np.array(centre), np.array(radius), spacing)
 
 
 def _centre_mm(picture: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:

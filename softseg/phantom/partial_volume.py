@@ -17,7 +17,7 @@ from softseg.phantom.neck import paint_head, paint_soft_tissue
 from softseg.phantom.pathology import Injury, Lesion
 from softseg.phantom.profiles import NAMES, RIM_MM, Profiles
 from softseg.phantom.spine import paint_bones, paint_canal
-from softseg.phantom.surroundings import Composite, Places, coverage
+from softseg.phantom.surroundings import Composite, VoxelBatch, coverage
 from softseg.phantom.tissues import CORD_TISSUES, INDEX, TISSUES
 from softseg.volume import Grid
 
@@ -28,7 +28,7 @@ CHUNK = 1 << 15
 
 
 @dataclass(frozen=True, eq=False)
-class Lattice:
+class LocatedVoxels:
     """The voxels of a grid as seen from a centreline.
 
     Attributes:
@@ -44,7 +44,7 @@ class Lattice:
     axes: np.ndarray
 
     @classmethod
-    def of(cls, anatomy: Anatomy, grid: Grid) -> "Lattice":
+    def of(cls, anatomy: Anatomy, grid: Grid) -> "LocatedVoxels":
         """Locate every voxel of a grid."""
         points = _voxel_points(grid)
         line = anatomy.centreline
@@ -79,7 +79,7 @@ class Lattice:
         tables = (self.anatomy.profiles.table, self.anatomy.surroundings.table)
         return np.concatenate(tables, axis=1)
 
-    def places(self, part: slice) -> Places:
+    def batch(self, part: slice) -> VoxelBatch:
         """A batch of the voxels with all that the surroundings need to know."""
         anatomy = self.anatomy
         line, s = anatomy.centreline, self.s[part]
@@ -88,7 +88,7 @@ class Lattice:
         rows = np.ascontiguousarray(self._table.take(row.astype(np.int32), axis=0).T)
         here = dict(zip((*NAMES, *anatomy.surroundings.names), rows, strict=True))
         here["level"] = line.look_up(anatomy.profiles.column("level"), s)
-        return Places(
+        return VoxelBatch(
             self.s[part],
             self.u[part],
             self.v[part],
@@ -112,11 +112,11 @@ def cord_fraction(anatomy: Anatomy, grid: Grid, *, supersampling: int | None = N
     Returns:
         `(X, Y, Z)` float32 in [0, 1].
     """
-    lattice = Lattice.of(anatomy, grid)
-    index = _near_cord(lattice)
-    out = np.zeros(len(lattice.s), np.float32)
+    located = LocatedVoxels.of(anatomy, grid)
+    index = _near_cord(located)
+    out = np.zeros(len(located.s), np.float32)
     rows = [INDEX[name] for name in CORD_TISSUES]
-    out[index] = _cord_tissues(lattice, index, supersampling)[rows].sum(axis=0)
+    out[index] = _cord_tissues(located, index, supersampling)[rows].sum(axis=0)
     return np.clip(out, 0, 1).reshape(grid.shape)
 
 
@@ -160,20 +160,20 @@ def _batches(
     anatomy: Anatomy, grid: Grid, supersampling: int | None
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Voxels in a row and their `(T, n)` fractions, which the next batch overwrites."""
-    lattice = Lattice.of(anatomy, grid)
-    index = _near_cord(lattice)
-    inner = _cord_tissues(lattice, index, supersampling)
+    located = LocatedVoxels.of(anatomy, grid)
+    index = _near_cord(located)
+    inner = _cord_tissues(located, index, supersampling)
     present = np.flatnonzero(inner.any(axis=1))
-    buffer = np.empty((len(TISSUES), min(CHUNK, len(lattice.s))), np.float32)
-    for start in range(0, len(lattice.s), CHUNK):
-        part = slice(start, min(start + CHUNK, len(lattice.s)))
+    buffer = np.empty((len(TISSUES), min(CHUNK, len(located.s))), np.float32)
+    for start in range(0, len(located.s), CHUNK):
+        part = slice(start, min(start + CHUNK, len(located.s)))
         picture = Composite(buffer[:, : part.stop - start])
         first, last = np.searchsorted(index, [part.start, part.stop])
         for row in present:
             picture.add(TISSUES[row], inner[row, first:last], index[first:last] - start)
-        places = lattice.places(part)
+        batch = located.batch(part)
         for paint in (paint_canal, paint_bones, paint_head, paint_soft_tissue):
-            paint(places, picture)
+            paint(batch, picture)
         picture.finish("air")
         yield part, picture.fractions
 
@@ -187,51 +187,53 @@ def _voxel_points(grid: Grid) -> np.ndarray:
     return (points + grid.affine[:3, 3].astype(np.float32)).reshape(-1, 3)
 
 
-def _near_cord(lattice: Lattice) -> np.ndarray:
+def _near_cord(located: LocatedVoxels) -> np.ndarray:
     """Indices of the voxels that cord or rim may touch."""
-    profiles = lattice.anatomy.profiles
+    profiles = located.anatomy.profiles
     widest = float(profiles.column("half_rl").max()) + 1
     box = np.flatnonzero(
-        np.maximum(np.abs(lattice.u), np.abs(lattice.v)) < widest + lattice.reach_mm
+        np.maximum(np.abs(located.u), np.abs(located.v)) < widest + located.reach_mm
     )
-    here = lattice.anatomy.profiles_at(lattice.s[box])
-    away = np.hypot(lattice.u[box] / here["half_rl"], lattice.v[box] / here["half_ap"]) - 1.2
-    margin = lattice.reach_mm + here["rim"]
+    here = located.anatomy.profiles_at(located.s[box])
+    away = np.hypot(located.u[box] / here["half_rl"], located.v[box] / here["half_ap"]) - 1.2
+    margin = located.reach_mm + here["rim"]
     return box[away * here["half_ap"] < margin]
 
 
-def _points_per_axis(lattice: Lattice, supersampling: int | None) -> np.ndarray:
+def _points_per_axis(located: LocatedVoxels, supersampling: int | None) -> np.ndarray:
     if supersampling is not None:
         return np.full(3, supersampling)
-    along = np.abs(lattice.axes[:, 2])
-    across = np.hypot(lattice.axes[:, 0], lattice.axes[:, 1])
+    along = np.abs(located.axes[:, 2])
+    across = np.hypot(located.axes[:, 0], located.axes[:, 1])
     return np.maximum(
         1, np.ceil(np.maximum(across / POINT_MM[0], along / POINT_MM[2]) - 0.05)
     ).astype(int)
 
 
-def _cord_tissues(lattice: Lattice, index: np.ndarray, supersampling: int | None) -> np.ndarray:
+def _cord_tissues(
+    located: LocatedVoxels, index: np.ndarray, supersampling: int | None
+) -> np.ndarray:
     """`(T, n)` fractions of cord tissues, rim and brainstem in the voxels of `index`."""
-    count = _points_per_axis(lattice, supersampling)
+    count = _points_per_axis(located, supersampling)
     steps = [(np.arange(n) + 0.5) / n - 0.5 for n in count]
     offsets = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 3)  # (K, 3) voxels
-    shift = (offsets @ lattice.grid.affine[:3, :3].T).astype(np.float32)
-    along = (offsets @ lattice.axes[:, 2]).astype(np.float32)
-    sub_axes = lattice.axes / count[:, None]
+    shift = (offsets @ located.grid.affine[:3, :3].T).astype(np.float32)
+    along = (offsets @ located.axes[:, 2]).astype(np.float32)
+    sub_axes = located.axes / count[:, None]
     width = float(np.sqrt((sub_axes[:, :2] ** 2).sum() / 2))
     height = float(np.sqrt((sub_axes[:, 2] ** 2).sum()))
     found = np.zeros((len(TISSUES), len(index)), np.float32)
-    voxels = np.stack(np.unravel_index(index, lattice.grid.shape), -1)
-    centres = (voxels @ lattice.grid.affine[:3, :3].T + lattice.grid.affine[:3, 3]).astype(
+    voxels = np.stack(np.unravel_index(index, located.grid.shape), -1)
+    centres = (voxels @ located.grid.affine[:3, :3].T + located.grid.affine[:3, 3]).astype(
         np.float32
     )
     size = max(1, CHUNK // len(offsets))
     for start in range(0, len(index), size):
         part = slice(start, start + size)
         points = (centres[part, None] + shift).reshape(-1, 3)
-        guess = (lattice.s[index[part]][:, None] + along).ravel()
-        s, u, v = lattice.anatomy.centreline.locate(points, guess_mm=guess, iterations=1)
-        for tissue, share in cord_points(lattice.anatomy, s, u, v, width, height).items():
+        guess = (located.s[index[part]][:, None] + along).ravel()
+        s, u, v = located.anatomy.centreline.locate(points, guess_mm=guess, iterations=1)
+        for tissue, share in cord_points(located.anatomy, s, u, v, width, height).items():
             found[INDEX[tissue], part] = share.reshape(-1, len(offsets)).mean(axis=1)
     return found
 

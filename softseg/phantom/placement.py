@@ -1,4 +1,4 @@
-"""A person in a scanner: where an operator puts the slices, how the person has moved by then, and
+"""A participant in a scanner: where an operator puts the slices, how they have moved by then, and
 what is true of the voxels.
 """
 
@@ -10,8 +10,14 @@ from scipy.spatial.transform import Rotation
 from softseg.contrasts import Contrast, get_contrast
 from softseg.errors import InputError
 from softseg.phantom.anatomy import Anatomy
-from softseg.phantom.artefacts import PHASE_AXIS, Severity, displacement_mm, get_severity, slide
-from softseg.phantom.outline import Outlines, section
+from softseg.phantom.artefacts import (
+    PHASE_AXIS,
+    ArtefactOptions,
+    displacement_mm,
+    get_severity,
+    slide,
+)
+from softseg.phantom.outline import SliceOutlines, cut_outlines
 from softseg.phantom.partial_volume import cord_fraction
 from softseg.phantom.protocols import Protocol, get_protocol
 from softseg.volume import Grid, Volume
@@ -41,7 +47,7 @@ def plan(
     disc C3-C4, perpendicular to the cord there, high enough to hold all of C2.
 
     Args:
-        anatomy: The person, as they lie.
+        anatomy: The participant, as they lie.
         contrast: Decides plane and voxel size.
         slices: Number of slices of an axial stack.
         field_of_view: One of `FIELDS_OF_VIEW`.
@@ -106,7 +112,7 @@ def _grid(centre: np.ndarray, axes: np.ndarray, size_mm: np.ndarray, spacing_mm:
 
 @dataclass(frozen=True)
 class Movement:
-    """How the person lies during one contrast, relative to the planning.
+    """How the participant lies during one contrast, relative to the planning.
 
     Attributes:
         translation_mm: `(3,)` right-anterior-superior.
@@ -125,7 +131,7 @@ class Movement:
         return cls(tuple(step.tolist()), tuple(turn.tolist()))
 
     def seen_from_body(self, grid: Grid) -> Grid:
-        """Where the scanner's grid lies in the subject frame of the moved person."""
+        """Where the scanner's grid lies in the subject frame of the moved participant."""
         moved = np.eye(4)
         moved[:3, :3] = Rotation.from_euler("xyz", self.rotation_deg, degrees=True).as_matrix()
         moved[:3, 3] = self.translation_mm
@@ -152,8 +158,8 @@ VOXEL_SCALES = (0.25, 4.0)
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
-    """A person placed in a scanner: everything of a contrast but its picture.
+class Placement:
+    """A participant placed in a scanner: everything of a contrast but its picture.
 
     Attributes:
         grid: The scanner's grid, as the header says.
@@ -179,14 +185,14 @@ class Scene:
             data = data.reshape(data.shape[0], -1, 3, data.shape[2]).mean(axis=2)
         return Volume(np.clip(data, 0, 1).astype(np.float32), self.grid.affine)
 
-    def outlines(self) -> Outlines:
+    def outlines(self) -> SliceOutlines:
         """The cord's edge in each slice, where the image shows it."""
-        found = section(self.anatomy, self.body_grid)
+        found = cut_outlines(self.anatomy, self.body_grid)
         if self.slide_voxels is None:
             return found
         return found.slid(self.slide_voxels[:, 0] * self.grid.spacing_mm[PHASE_AXIS])
 
-    def cropped(self, box: tuple[slice, slice, slice]) -> "Scene":
+    def cropped(self, box: tuple[slice, slice, slice]) -> "Placement":
         """The same scene with a smaller field of view, in voxels."""
         low = np.array([part.indices(n)[0] for part, n in zip(box, self.grid.shape, strict=True)])
         shape = tuple(len(range(n)[part]) for part, n in zip(box, self.grid.shape, strict=True))
@@ -216,18 +222,18 @@ def place(
     *,
     rng: np.random.Generator,
     vendor: str = "Siemens",
-    severity: str | Severity = "mild",
+    severity: str | ArtefactOptions = "mild",
     field_of_view: str = "cord",
     voxel_scale: float = 1.0,
-) -> Scene:
-    """Plan a contrast on a person who has moved since: what `acquire` then pictures.
+) -> Placement:
+    """Plan a contrast on a participant who has moved since: what `acquire` then pictures.
 
     Args:
-        anatomy: The person.
+        anatomy: The participant.
         contrast: Key of `softseg.contrasts`.
         rng: Source of randomness.
         vendor: `Siemens`, `Philips` or `GE`.
-        severity: `mild`, `realistic` or your own `Severity`.
+        severity: `mild`, `realistic` or your own `ArtefactOptions`.
         field_of_view: `cord` or `full`.
         voxel_scale: Factor on every side of the contrast's nominal voxel, 0.25 to 4; a stack of
             slices keeps its height.
@@ -252,7 +258,7 @@ def place(
         jumps = rng.standard_normal((1, 1, grid.shape[2])) * level.jitter_mm
         shift = np.broadcast_to(jumps, (grid.shape[0], 1, grid.shape[2])) / grid.spacing_mm[1]
         shift = shift if severity != "mild" else None
-    return Scene(anatomy, kind, protocol, grid, movement.seen_from_body(grid), movement, shift)
+    return Placement(anatomy, kind, protocol, grid, movement.seen_from_body(grid), movement, shift)
 
 
 def check_voxel_scale(scale: float) -> None:

@@ -1,4 +1,4 @@
-"""How one person's cord, dural sac and canal change along the cord."""
+"""How one participant's cord, dural sac and canal change along the cord."""
 
 from dataclasses import dataclass, field
 
@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.interpolate import PchipInterpolator
 
-from softseg.phantom.cord_geometry import STEP_MM, Butterfly, Centreline
+from softseg.phantom.cord_geometry import STEP_MM, Butterfly, CordCurve
 from softseg.phantom.pathology import Pathology
 
 TOP_LEVEL = 1
@@ -27,8 +27,8 @@ slices of the Spinal Cord Toolbox (MIT), C1 to T2; below, typical figures."""
 SAC_FRONT_MM = {0: -1.5, 1: 0.2, 2: 1.0, 3: 0.8, 4: 0.3, 5: 0.1, 6: 0.2, 7: 0.4, 9: 0.0, 11: -1.2,
                 13: -2.0, 17: -1.0, 19: 0.0}  # fmt: skip
 """How far the middle of the dural sac lies in front of the cord's, by level: C1 to C6 measured on
-seven people with manual masks of cord and fluid; further down the cord lies in front, as it bridges
-the thoracic curve."""
+seven participants with manual masks of cord and fluid; further down the cord lies in front, as it
+bridges the thoracic curve."""
 
 RIM_MM = (0.05, 0.5)
 """Thickness of the cord-like rim outside the truth."""
@@ -93,7 +93,7 @@ def arc_lengths(disc_mm: dict[int, float]) -> np.ndarray:
     return np.arange(low, high + STEP_MM / 2, STEP_MM)
 
 
-def random_centreline(rng: np.random.Generator, s_mm: np.ndarray, level: np.ndarray) -> Centreline:
+def random_centreline(rng: np.random.Generator, s_mm: np.ndarray, level: np.ndarray) -> CordCurve:
     """Draw a curve: cervical lordosis, thoracic kyphosis, lateral sway."""
     lean, bend = rng.normal(0.0, 5.0), rng.normal(1.0, 0.35)
     knots = np.array(sorted(FORWARD_DEG))
@@ -106,7 +106,7 @@ def random_centreline(rng: np.random.Generator, s_mm: np.ndarray, level: np.ndar
     smooth = 6 / STEP_MM
     forward = ndimage.gaussian_filter1d(np.clip(forward, -30, 35), smooth, mode="nearest")
     rightward = ndimage.gaussian_filter1d(rightward, smooth, mode="nearest")
-    return Centreline.from_angles(s_mm, forward, rightward)
+    return CordCurve.from_angles(s_mm, forward, rightward)
 
 
 def level_coordinate(s_mm: np.ndarray, disc_mm: dict[int, float]) -> np.ndarray:
@@ -127,7 +127,7 @@ def build_profiles(
     s_mm: np.ndarray,
     disc_mm: dict[int, float],
 ) -> Profiles:
-    """Put a person's diameters and pathology along the cord.
+    """Put a participant's diameters and pathology along the cord.
 
     Args:
         rng: Source of randomness for what the population leaves open.

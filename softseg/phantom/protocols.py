@@ -243,7 +243,7 @@ def _spread_directions(count: int) -> np.ndarray:
 def unsteady(
     shots: Shots, grid: Grid, jitter_mm: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How each volume is displaced along Y and brightened: people breathe, swallow and drift.
+    """How each volume is displaced along Y and brightened: participants breathe, swallow and drift.
 
     Returns:
         `(V, X, 1, Z)` displacement in voxels and `(V, 1, 1, 1, 1)` factors, 0 and 1 for one volume.

@@ -131,7 +131,7 @@ def grain_strengths() -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class ObjectMaps:
     """What is in front of the scanner, each `(X, Y, Z)`.
 
     Attributes:
@@ -147,20 +147,20 @@ class Scene:
     cord: np.ndarray
 
 
-def degrade(rng: np.random.Generator, scene: Scene, spacing_mm: np.ndarray) -> np.ndarray:
+def degrade(rng: np.random.Generator, maps: ObjectMaps, spacing_mm: np.ndarray) -> np.ndarray:
     """Turn a clean image into what a scanner might have shown.
 
     Args:
         rng: Source of randomness.
-        scene: The clean image and what it is made of.
+        maps: The clean image and what it is made of.
         spacing_mm: `(3,)` voxel size.
 
     Returns:
         `(X, Y, Z)` float32, not negative.
     """
-    image = scene.clean * _grain(rng, scene.grain, spacing_mm)
+    image = maps.clean * _grain(rng, maps.grain, spacing_mm)
     if rng.random() < 0.35:
-        image = _pulsation(rng, image, scene, spacing_mm)
+        image = _pulsation(rng, image, maps, spacing_mm)
     if rng.random() < 0.8:
         image = image * _shading(rng, image.shape, spacing_mm)
     if rng.random() < 0.6:
@@ -170,7 +170,7 @@ def degrade(rng: np.random.Generator, scene: Scene, spacing_mm: np.ndarray) -> n
     if rng.random() < 0.12:
         axis = int(rng.integers(2))
         image = image + rng.uniform(0.03, 0.15) * np.roll(image, image.shape[axis] // 2, axis)
-    image = _noisy(rng, image, _reference(scene))
+    image = _noisy(rng, image, _reference(maps))
     if rng.random() < 0.4:
         top = max(float(image.max()), 1e-6)
         image = top * (image / top) ** np.exp(rng.uniform(-0.35, 0.35))
@@ -207,13 +207,13 @@ def _grain(rng: np.random.Generator, strength: np.ndarray, spacing_mm: np.ndarra
 
 
 def _pulsation(
-    rng: np.random.Generator, image: np.ndarray, scene: Scene, spacing_mm: np.ndarray
+    rng: np.random.Generator, image: np.ndarray, maps: ObjectMaps, spacing_mm: np.ndarray
 ) -> np.ndarray:
     """Flowing fluid loses signal in patches, or shines."""
     field = smooth_field(rng, image.shape, spacing_mm, rng.uniform(4, 15))
     loss = np.clip(field, 0, 1) * rng.uniform(0.1, 0.7) * rng.choice([1, 1, -0.5])
-    brightness = float((scene.clean * scene.fluid).sum() / max(float(scene.fluid.sum()), 1e-6))
-    return np.maximum(image - loss * scene.fluid * brightness, 0)
+    brightness = float((maps.clean * maps.fluid).sum() / max(float(maps.fluid.sum()), 1e-6))
+    return np.maximum(image - loss * maps.fluid * brightness, 0)
 
 
 def _shading(rng, shape, spacing_mm) -> np.ndarray:
@@ -242,12 +242,12 @@ def _truncated(rng, image: np.ndarray) -> np.ndarray:
     return np.maximum(image, 0).astype(np.float32)
 
 
-def _reference(scene: Scene) -> float:
+def _reference(maps: ObjectMaps) -> float:
     """Brightness that noise is measured by: the cord's where there is one."""
-    bright = float(np.percentile(scene.clean, 90))
-    if float(scene.cord.sum()) < 10:
+    bright = float(np.percentile(maps.clean, 90))
+    if float(maps.cord.sum()) < 10:
         return bright
-    return min(bright, 1.3 * float((scene.clean * scene.cord).sum() / scene.cord.sum()))
+    return min(bright, 1.3 * float((maps.clean * maps.cord).sum() / maps.cord.sum()))
 
 
 def _noisy(rng, image: np.ndarray, reference: float) -> np.ndarray:

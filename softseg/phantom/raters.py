@@ -1,4 +1,4 @@
-"""Hard masks as people and contrast-specific tools draw them: off by contrast, site and day.
+"""Hard masks as raters and contrast-specific tools draw them: off by contrast, site and day.
 
 A rater sees the true edge and draws another one: displaced by an offset that depends on the
 contrast, vendor and site, a little more for large or small cords, wavering smoothly around and
@@ -10,8 +10,8 @@ The parameters are computed from published group figures (`RATERS`), none is tun
 
 * mean and SD of each contrast at C2-C3 for DWI, MT-on, GRE-T1w and T2star: contrast-specific tool
   on Spine Generic, as shown in the Spinal Cord Toolbox's documentation;
-* T1w and T2w: the same people in both (n = 253, November 2020), by vendor;
-* rescan SD of one person 1.8-2.0 mm², site SD of the T1w-T2w difference 2.3 mm² before, about
+* T1w and T2w: the same participants in both (n = 253, November 2020), by vendor;
+* rescan SD of one participant 1.8-2.0 mm², site SD of the T1w-T2w difference 2.3 mm² before, about
   2 mm² after removing the sampling error of site means.
 """
 
@@ -23,14 +23,14 @@ from scipy import ndimage
 from scipy.special import ndtri
 
 from softseg.errors import InputError
-from softseg.phantom.outline import Outlines, trace
+from softseg.phantom.outline import SliceOutlines, trace_outlines
 from softseg.phantom.protocols import VENDORS
 from softseg.volume import Volume
 
 POPULATION_MEAN_MM2 = 72.0
 """Mean true area at C2-C3 (design decision: where careful masks put the edge)."""
 POPULATION_SD_MM2 = 6.7
-"""Standard deviation of the true area between people (contrast-agnostic T2w: 6.5-6.9)."""
+"""Standard deviation of the true area between participants (contrast-agnostic T2w: 6.5-6.9)."""
 POPULATION_PERIMETER_MM = 31.6
 """Perimeter of an ellipse of 72 mm² and the population's diameters at C2-C3 (7.7 x 11.9 mm)."""
 
@@ -63,9 +63,9 @@ class Rater:
 
     Attributes:
         mean_mm2: Mean area by vendor.
-        size_slope: Area drawn for a square millimetre of true area between people.
+        size_slope: Area drawn for a square millimetre of true area between participants.
         site_sd_mm2: Deviation between sites of one vendor.
-        scan_sd_mm2: Deviation between scans of one person, of the whole mask.
+        scan_sd_mm2: Deviation between scans of one participant, of the whole mask.
         slice_sd_mm2: Deviation of single slices, correlated over `slice_length_mm`.
         shape_sd_mm: Wavering of the edge around and along the cord, which keeps the area.
         slice_length_mm: Distance over which both are correlated.
@@ -87,7 +87,7 @@ class Rater:
 
 
 _RESCAN_MM2 = 1.9
-"""Deviation of the C2-C3 mean between scans of one person: `scan_sd_mm2` and what is left of
+"""Deviation of the C2-C3 mean between scans of one participant: `scan_sd_mm2` and what is left of
 `slice_sd_mm2` after averaging over 30 mm."""
 
 
@@ -138,7 +138,7 @@ def rate(
     vendor: str = "Siemens",
     site: str = "",
     size_mm2: float | None = None,
-    outlines: Outlines | None = None,
+    outlines: SliceOutlines | None = None,
     failures: bool = True,
 ) -> Volume:
     """Draw a hard mask of a cord.
@@ -146,10 +146,10 @@ def rate(
     Args:
         truth: Fraction of cord in each voxel, working orientation.
         contrast_name: Key of `softseg.contrasts`.
-        rng: Source of randomness: another state is another scan of the same person.
+        rng: Source of randomness: another state is another scan of the same participant.
         vendor: Vendor of the scanner.
         site: One of `SITES`, for the site's habit; anything else has none.
-        size_mm2: The person's true mean area at C2-C3; by default the median slice of `truth`.
+        size_mm2: The participant's true mean area at C2-C3; by default the median slice of `truth`.
         outlines: The true edge on this grid, where it is known more finely than from `truth`.
         failures: Whether bad ends and gross failures happen.
 
@@ -172,7 +172,7 @@ def rate(
     if vendor not in VENDORS:
         raise InputError(f"unknown vendor {vendor!r}; known are {', '.join(VENDORS)}")
     rater = RATERS[contrast_name]
-    outlines = outlines or trace(truth)
+    outlines = outlines or trace_outlines(truth)
     size = float(np.median(outlines.area_mm2)) if size_mm2 is None else size_mm2
     change = rater.mean_mm2[vendor] - POPULATION_MEAN_MM2
     change += (rater.size_slope - 1) * (size - POPULATION_MEAN_MM2)
@@ -204,8 +204,8 @@ def _smooth_along(values: np.ndarray, length_voxels: float) -> np.ndarray:
 
 
 def _waver(
-    outlines: Outlines, rater: Rater, offset_mm: float, rng: np.random.Generator
-) -> Outlines:
+    outlines: SliceOutlines, rater: Rater, offset_mm: float, rng: np.random.Generator
+) -> SliceOutlines:
     """Displace the edge by the offset and by smooth noise around and along the cord."""
     slices = len(outlines.slices)
     smooth = rater.slice_length_mm / np.sqrt(2) / outlines.step_mm
@@ -225,7 +225,7 @@ def _waver(
 _BAD_END_MM = 4.0
 
 
-def _spoil_ends(outlines: Outlines, rater: Rater, rng: np.random.Generator) -> Outlines:
+def _spoil_ends(outlines: SliceOutlines, rater: Rater, rng: np.random.Generator) -> SliceOutlines:
     """Ends of masks: missing slices, or shrunken and displaced ones."""
     keep = np.ones(len(outlines.slices), bool)
     scale = np.ones(len(outlines.slices))
@@ -247,8 +247,8 @@ def _spoil_ends(outlines: Outlines, rater: Rater, rng: np.random.Generator) -> O
     return spoilt.subset(keep)
 
 
-def _fail(outlines: Outlines, rater: Rater, rng: np.random.Generator) -> Outlines:
-    """A stretch of the cord that leaks, shrinks, strays or is missing."""
+def _fail(outlines: SliceOutlines, rater: Rater, rng: np.random.Generator) -> SliceOutlines:
+    """A part of the cord that leaks, shrinks, is displaced or is missing."""
     happens, kind = rng.random() < rater.failure, rng.integers(0, 4)
     count = len(outlines.slices)
     length = max(1, int(count * rng.uniform(0.08, 0.25)))

@@ -1,4 +1,4 @@
-"""Cords that people have drawn: real outlines under random contrasts.
+"""Manually drawn cords: real outlines under random contrasts.
 
 A manual mask shows how a cord is shaped even where its image is not at hand. Here its outline, and
 where they were drawn those of grey matter and fluid, take the place of the phantom's own cord in
@@ -16,8 +16,8 @@ from softseg.errors import InputError
 from softseg.phantom.anatomy import Anatomy
 from softseg.phantom.partial_volume import blend
 from softseg.phantom.profiles import RIM_MM
-from softseg.phantom.random_acquisition import Scene, grain_strengths
-from softseg.phantom.stream import CORD, FLUID, PhantomStream, StreamSettings
+from softseg.phantom.random_acquisition import ObjectMaps, grain_strengths
+from softseg.phantom.stream import CORD, FLUID, PhantomStream, StreamOptions
 from softseg.phantom.tissues import CORD_TISSUES, INDEX
 from softseg.volume import Grid, Volume
 
@@ -29,7 +29,7 @@ SMALLEST_MM2 = 15.0
 STRETCH = (0.88, 1.14)
 """Along each axis of a section, so that it is never the same twice."""
 MARGIN_MM = (0.0, 2.0)
-"""Fluid around the cord at least, where nobody drew any."""
+"""Fluid around the cord at least, where none was drawn."""
 _SMOOTHING = 0.6  # voxels: takes the steps off a mask, not its shape
 _POINTS = 4  # along each axis of a voxel
 _INSIDE = [INDEX[name] for name in (*CORD_TISSUES, "rim")]
@@ -37,14 +37,14 @@ _INSIDE = [INDEX[name] for name in (*CORD_TISSUES, "rim")]
 
 @dataclass(frozen=True, eq=False)
 class Section:
-    """What a person drew on one axial slice.
+    """What was drawn by hand on one axial slice.
 
     Each is a signed distance in mm, negative inside, `(N, N)` at `STEP_MM` about the cord's centre.
 
     Attributes:
         cord: Of the cord's edge.
-        grey: Of the grey matter's; None if nobody drew it.
-        canal: Of the edge of cord and fluid together; None if nobody drew the fluid.
+        grey: Of the grey matter's; None if it was not drawn.
+        canal: Of the edge of cord and fluid together; None if the fluid was not drawn.
     """
 
     cord: np.ndarray
@@ -108,14 +108,14 @@ def _distance(mask: np.ndarray, centre: tuple[float, ...], spacing_mm: np.ndarra
 
 
 class SectionStream(PhantomStream):
-    """The phantom stream with sections that people drew in place of its cords.
+    """The phantom stream with manually drawn sections in place of its cords.
 
     Args:
         seed: Names the stream.
         sections: What is drawn from, each as often as any other.
         size_mm: Field of view along both axes.
         spacing_mm: Voxel size of the samples.
-        settings: How samples vary.
+        options: How samples vary.
 
     Raises:
         InputError: If there is no section, or the sizes describe no axial slice.
@@ -128,23 +128,23 @@ class SectionStream(PhantomStream):
         *,
         size_mm: tuple[float, ...] = (48.0, 48.0),
         spacing_mm: tuple[float, ...] = (0.5, 0.5),
-        settings: StreamSettings | None = None,
+        options: StreamOptions | None = None,
     ) -> None:
-        settings = settings or StreamSettings()
-        super().__init__(seed, size_mm=size_mm, spacing_mm=spacing_mm, settings=settings)
+        options = options or StreamOptions()
+        super().__init__(seed, size_mm=size_mm, spacing_mm=spacing_mm, options=options)
         if not sections:
             raise InputError("section stream: there is no manual mask with a whole cord")
         self.sections = list(sections)
 
-    def _scene(
+    def _object_maps(
         self, rng: np.random.Generator, anatomy: Anatomy, grid: Grid, contrast: np.ndarray
-    ) -> Scene:
+    ) -> ObjectMaps:
         values = np.stack([contrast, grain_strengths(), FLUID])
         emptied = values.copy()
         emptied[:, _INSIDE] = values[:, [INDEX["csf"]]]
         *images, own = blend(anatomy, grid, np.vstack([emptied, CORD]))
         if own.max() < 0.5:  # moved away from the cord, or below its end
-            return super()._scene(rng, anatomy, grid, contrast)
+            return super()._object_maps(rng, anatomy, grid, contrast)
         section = self.sections[rng.integers(len(self.sections))]
         cord, grey, rim, fluid = _fractions(rng, section, own, np.array(grid.spacing_mm[:2]))
         kept = 1 - cord - rim - fluid
@@ -153,7 +153,7 @@ class SectionStream(PhantomStream):
             kept * image + sum(row[INDEX[name]] * share for name, share in shares.items())
             for image, row in zip(images, values, strict=True)
         ]
-        return Scene(*(image.astype(np.float32) for image in (*painted, cord)))
+        return ObjectMaps(*(image.astype(np.float32) for image in (*painted, cord)))
 
 
 def _fractions(

@@ -153,7 +153,7 @@ def tissue_channels(
         tissues: Names known to `softseg.phantom.tissues.tissue_properties`.
         protocol: The sequence and its settings.
         field_t: Field strength in tesla.
-        rng: Varies each material, as people differ; None for the table itself.
+        rng: Varies each material, as participants differ; None for the table itself.
         spread: Relative standard deviation of that variation.
 
     Returns:
@@ -215,7 +215,7 @@ def tissue_signal(
         vendor: `Siemens`, `Philips` or `GE`.
         field_t: 1.5, 3 or 7.
         tissues: Which tissues; None for all that are known.
-        rng: Varies materials as people differ.
+        rng: Varies materials as participants differ.
 
     Raises:
         InputError: If the contrast, vendor, field strength or a tissue is unknown.

@@ -5,18 +5,18 @@ arches, processes, and the vertebral arteries beside them.
 import numpy as np
 
 from softseg.phantom.cord_geometry import ellipse_distance, stroke_distance
-from softseg.phantom.surroundings import Composite, Places, coverage
+from softseg.phantom.surroundings import Composite, VoxelBatch, coverage
 
 CORD_ENDS_LEVEL = 20.0
 
 
-def paint_canal(places: Places, picture: Composite) -> None:
+def paint_canal(batch: VoxelBatch, picture: Composite) -> None:
     """Put the canal's contents where the cord leaves room."""
     reach = np.flatnonzero(
-        (places.across < places.here["sac_rl"] + 6 + places.width)
-        & (np.abs(places.y) < places.here["sac_ap"] + 6 + places.width)
+        (batch.across < batch.here["sac_rl"] + 6 + batch.width)
+        & (np.abs(batch.y) < batch.here["sac_ap"] + 6 + batch.width)
     )
-    p = places.at(reach)
+    p = batch.at(reach)
     sac = _sac_distance(p)
     in_sac = coverage(sac, p.width)
     picture.put("roots", _roots(p) * in_sac, reach)
@@ -37,7 +37,7 @@ def paint_canal(places: Places, picture: Composite) -> None:
     picture.put("epidural_fat", inside, reach)
 
 
-def _sac_distance(p: Places) -> np.ndarray:
+def _sac_distance(p: VoxelBatch) -> np.ndarray:
     """Distance to the dural sac: an ellipse, wider in front, dented by the vertebral body."""
     half_u, half_v = p.here["sac_rl"], p.here["sac_ap"]
     forward = np.clip(p.y / half_v, -1, 1)
@@ -47,14 +47,14 @@ def _sac_distance(p: Places) -> np.ndarray:
     return ellipse_distance(x, y, half_u, half_v)
 
 
-def _cauda(p: Places, sac: np.ndarray) -> np.ndarray:
+def _cauda(p: VoxelBatch, sac: np.ndarray) -> np.ndarray:
     """The bundle of roots that fills the rear of the sac below the end of the cord."""
     below = coverage((CORD_ENDS_LEVEL - p.here["level"]) * p.here["vertebra"], max(p.height, 8.0))
     strands = np.sin(2.6 * p.u + p.slow[0]) * np.sin(2.6 * p.v + p.slow[1])
     return below * coverage(p.y + 0.5, 3.0) * np.clip(0.35 + strands, 0, 1) * (sac < -0.8)
 
 
-def _roots(p: Places) -> np.ndarray:
+def _roots(p: VoxelBatch) -> np.ndarray:
     """Rootlets between the cord and the foramina, bundles below the end of the cord."""
     radius = p.choices["roots"]
     half_u, half_v, side = p.here["half_rl"], p.here["half_ap"], p.here["sac_rl"]
@@ -73,20 +73,20 @@ def _roots(p: Places) -> np.ndarray:
     return found * near_exit * min(1.0, 2 * radius / p.width)
 
 
-def paint_bones(places: Places, picture: Composite) -> None:
+def paint_bones(batch: VoxelBatch, picture: Composite) -> None:
     """Put the spine around the canal."""
-    near = (places.across < 34) & (np.abs(places.y) < 62) & (places.here["level"] > 0.2)
+    near = (batch.across < 34) & (np.abs(batch.y) < 62) & (batch.here["level"] > 0.2)
     index = np.flatnonzero(near)
     if not len(index):
         return
-    p = places.at(index)
+    p = batch.at(index)
     _body(p, picture, index)
     _atlas(p, picture, index)
     _arteries_and_foramina(p, picture, index)
     _arch(p, picture, index)
 
 
-def _body(p: Places, picture: Composite, index: np.ndarray) -> None:
+def _body(p: VoxelBatch, picture: Composite, index: np.ndarray) -> None:
     half_u, half_v = p.here["body_width"], p.here["body_depth"]
     # A flat back wall: the ellipse's rear is squeezed.
     y = p.y - p.wall - half_v
@@ -107,7 +107,7 @@ def _body(p: Places, picture: Composite, index: np.ndarray) -> None:
     picture.put("cortical_bone", coverage(box - 0.5, p.width), index)
 
 
-def _atlas(p: Places, picture: Composite, index: np.ndarray) -> None:
+def _atlas(p: VoxelBatch, picture: Composite, index: np.ndarray) -> None:
     """Anterior arch in front of the dens, and the atlas's lateral masses."""
     here = coverage(np.abs(p.here["level"] - 1.55) * 15 - 6.5, p.height)
     if not here.any():
@@ -120,7 +120,7 @@ def _atlas(p: Places, picture: Composite, index: np.ndarray) -> None:
         picture.put("cortical_bone", coverage(shape, p.width) * here, index)
 
 
-def _arteries_and_foramina(p: Places, picture: Composite, index: np.ndarray) -> None:
+def _arteries_and_foramina(p: VoxelBatch, picture: Composite, index: np.ndarray) -> None:
     level = p.here["level"]
     cervical = coverage((level - 7.2) * 16, p.height)
     for sign, name in ((1, "artery_right"), (-1, "artery_left")):
@@ -135,7 +135,7 @@ def _arteries_and_foramina(p: Places, picture: Composite, index: np.ndarray) -> 
     picture.put("epidural_fat", coverage(root - 1.1, p.width) * at_disc, index)
 
 
-def _arch(p: Places, picture: Composite, index: np.ndarray) -> None:
+def _arch(p: VoxelBatch, picture: Composite, index: np.ndarray) -> None:
     """Pedicles, articular pillars, laminae, spinous processes, ligaments between them."""
     lower = 0.5 + np.clip((p.here["level"] - 6) / 3, 0, 1)
     side, back = p.here["sac_rl"], -(p.here["sac_ap"] + p.choices["epidural"] * 1.5 * lower + 0.8)

@@ -13,7 +13,7 @@ import numpy as np
 from softseg.errors import InputError
 from softseg.phantom.anatomy import Anatomy, random_anatomy
 from softseg.phantom.partial_volume import blend
-from softseg.phantom.random_acquisition import Scene, degrade, grain_strengths, random_contrast
+from softseg.phantom.random_acquisition import ObjectMaps, degrade, grain_strengths, random_contrast
 from softseg.phantom.tissues import CORD_TISSUES, TISSUES
 from softseg.volume import Grid, samples_within
 
@@ -23,7 +23,7 @@ CORD = np.array([name in CORD_TISSUES for name in TISSUES], np.float32)
 
 
 @dataclass(frozen=True)
-class StreamSettings:
+class StreamOptions:
     """How samples vary.
 
     Attributes:
@@ -32,10 +32,10 @@ class StreamSettings:
         narrow: Share of samples whose image is narrower than the field; its edge is repeated, as
             inference does.
         sizes_mm: Narrowest field of view of such an image.
-        pathological: Share of people with a pathology.
+        pathological: Share of participants with a pathology.
         mirrored: Share of samples with a wrong header: front and back swapped.
         families: Share of contrasts around those that scanners make.
-        samples_per_anatomy: Neighbouring samples of one person.
+        samples_per_anatomy: Neighbouring samples of one participant.
     """
 
     centred: float = 0.6
@@ -58,7 +58,7 @@ class PhantomStream:
         size_mm: Field of view along each axis, right-left, posterior-anterior(, inferior-superior).
         spacing_mm: Voxel size of the samples.
         dimension: 2 for axial slices, 3 for volumes.
-        settings: How samples vary.
+        options: How samples vary.
         length: What `len` says, for samplers that ask.
 
     Raises:
@@ -78,7 +78,7 @@ class PhantomStream:
         size_mm: tuple[float, ...] = (51.2, 51.2),
         spacing_mm: tuple[float, ...] = (0.8, 0.8),
         dimension: int = 2,
-        settings: StreamSettings = StreamSettings(),
+        options: StreamOptions = StreamOptions(),
         length: int = 2**20,
     ) -> None:
         if dimension not in (2, 3) or not len(size_mm) == len(spacing_mm) == dimension:
@@ -88,7 +88,7 @@ class PhantomStream:
             )
         if min(*spacing_mm, *size_mm) <= 0:
             raise InputError(f"stream: sizes must be positive, found {size_mm}, {spacing_mm}")
-        self.seed, self.dimension, self.settings, self.length = seed, dimension, settings, length
+        self.seed, self.dimension, self.options, self.length = seed, dimension, options, length
         self.spacing_mm = tuple(map(float, spacing_mm))
         self.shape = tuple(max(1, round(a / b)) for a, b in zip(size_mm, spacing_mm, strict=True))
 
@@ -100,9 +100,9 @@ class PhantomStream:
         return self.sample(int(index))
 
     def anatomy(self, index: int) -> Anatomy:
-        """The person of a sample."""
-        number = index // self.settings.samples_per_anatomy
-        return _anatomy(self.seed, number, self.settings.pathological)
+        """The participant of a sample."""
+        number = index // self.options.samples_per_anatomy
+        return _anatomy(self.seed, number, self.options.pathological)
 
     def sample(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """One image and its true soft mask.
@@ -118,26 +118,28 @@ class PhantomStream:
             raise IndexError(f"samples are numbered from 0, found {index}")
         rng = np.random.default_rng([self.seed, 1, index])
         anatomy = self.anatomy(index)
-        working = _working_grid(rng, anatomy, self.shape, self.spacing_mm, self.settings)
-        native = _native_grid(rng, working, self.settings)
-        # Children and giants: the same anatomy seen through a larger or smaller ruler.
-        ruler = rng.uniform(0.8, 1.25) if rng.random() < 0.4 else 1.0
-        contrast = random_contrast(rng, families=self.settings.families)
-        scene = self._scene(rng, anatomy, _scaled(native, ruler), contrast)
-        image = degrade(rng, scene, np.array(native.spacing_mm))
-        image, soft = (_resampled(array, native, working) for array in (image, scene.cord))
-        flips = (rng.random() < 0.5, rng.random() < self.settings.mirrored)
+        working = _working_grid(rng, anatomy, self.shape, self.spacing_mm, self.options)
+        native = _native_grid(rng, working, self.options)
+        # Body sizes beyond the population's: the same anatomy at another scale.
+        body_scale = rng.uniform(0.8, 1.25) if rng.random() < 0.4 else 1.0
+        contrast = random_contrast(rng, families=self.options.families)
+        maps = self._object_maps(rng, anatomy, _scaled(native, body_scale), contrast)
+        image = degrade(rng, maps, np.array(native.spacing_mm))
+        image, soft = (_resampled(array, native, working) for array in (image, maps.cord))
+        flips = (rng.random() < 0.5, rng.random() < self.options.mirrored)
         axes = tuple(axis for axis, flipped in enumerate(flips) if flipped)
         image, soft = np.flip(image, axes), np.clip(np.flip(soft, axes), 0, 1)
         if self.dimension == 2:
             image, soft = image[:, :, 0], soft[:, :, 0]
         return np.ascontiguousarray(image), np.ascontiguousarray(soft)
 
-    def _scene(
+    def _object_maps(
         self, rng: np.random.Generator, anatomy: Anatomy, grid: Grid, contrast: np.ndarray
-    ) -> Scene:
+    ) -> ObjectMaps:
         """What is in front of the scanner, where each tissue is as bright as `contrast` says."""
-        return Scene(*blend(anatomy, grid, np.stack([contrast, grain_strengths(), FLUID, CORD])))
+        return ObjectMaps(
+            *blend(anatomy, grid, np.stack([contrast, grain_strengths(), FLUID, CORD]))
+        )
 
 
 @lru_cache(maxsize=16)
@@ -156,7 +158,7 @@ def _working_grid(
     anatomy: Anatomy,
     shape: tuple[int, ...],
     spacing_mm: tuple[float, ...],
-    settings: StreamSettings,
+    options: StreamOptions,
 ) -> Grid:
     """Where a sample lies: on the cord, off its middle, or away from it; about axial."""
     if len(shape) == 2:
@@ -165,9 +167,9 @@ def _working_grid(
     size = np.array(shape) * spacing_mm
     centre = anatomy.centreline.point(_random_height(rng, anatomy))
     kind = rng.random()
-    if kind < settings.centred:
+    if kind < options.centred:
         away = rng.normal(0, 4, 2)
-    elif kind < settings.centred + settings.absent:
+    elif kind < options.centred + options.absent:
         angle = rng.uniform(0, 2 * np.pi)
         distance = np.hypot(*size[:2]) / 2 + rng.uniform(10, 60)
         away = distance * np.array([np.cos(angle), np.sin(angle)])
@@ -191,7 +193,7 @@ def _random_height(rng: np.random.Generator, anatomy: Anatomy) -> float:
     return min(disc_mm.values()) - rng.uniform(0, 15)
 
 
-def _native_grid(rng: np.random.Generator, working: Grid, settings: StreamSettings) -> Grid:
+def _native_grid(rng: np.random.Generator, working: Grid, options: StreamOptions) -> Grid:
     """The scanner's own voxels over the same field, or over a narrower one."""
     spacing = np.array(working.spacing_mm)
     size = spacing * working.shape
@@ -207,8 +209,8 @@ def _native_grid(rng: np.random.Generator, working: Grid, settings: StreamSettin
             native[0], native[1:] = rng.uniform(1.5, 3.5), rng.uniform(0.6, 1.0)
     elif rng.random() < 0.1:
         native[0] = rng.uniform(1.5, 3.5)  # an axial cut through thick sagittal slices
-    if rng.random() < settings.narrow:
-        limit = rng.uniform(*settings.sizes_mm, 2)
+    if rng.random() < options.narrow:
+        limit = rng.uniform(*options.sizes_mm, 2)
         size[:2] = np.minimum(size[:2], limit)
     shape = np.maximum(np.round(size / native), [8, 8, 1]).astype(int)
     shape = np.where(np.array(working.shape) == 1, 1, shape)

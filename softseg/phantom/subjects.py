@@ -1,4 +1,4 @@
-"""One person of a cohort: who they are, where they are scanned, and the files of their scans."""
+"""One participant of a cohort: who they are, where they are scanned, and the files of the scans."""
 
 import zlib
 from dataclasses import asdict, dataclass, fields
@@ -11,29 +11,29 @@ import pandas as pd
 from softseg.files import replacing, write_json
 from softseg.phantom.acquisition import Acquired, acquire
 from softseg.phantom.anatomy import Anatomy, random_anatomy
-from softseg.phantom.artefacts import Severity
+from softseg.phantom.artefacts import ArtefactOptions
 from softseg.phantom.pathology import Pathology, parse_pathology
 from softseg.phantom.raters import SITES, VENDOR_SHARES, rate
 from softseg.volume import Volume
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What makes a cohort: two cohorts of equal recipe are equal byte by byte.
+class CohortOptions:
+    """What makes a cohort: two cohorts of equal options are equal byte by byte.
 
     Attributes:
-        seed: Number from which every person is drawn.
+        seed: Number from which every participant is drawn.
         contrasts: Keys of `softseg.contrasts`.
         pathology: As `softseg.phantom.pathology.parse_pathology` reads it; several names separated
-            by commas take turns. None for healthy people.
+            by commas take turns. None for healthy participants.
         vendor: Vendor of every scanner, or None for the shares of Spine Generic.
         field_of_view: `cord` or `full`.
         severity: `mild`, `realistic` or settings of your own.
         series: Whether echoes and repeated volumes are kept below `sourcedata`.
         field_t: Field strength in tesla.
         voxel_scale: Factor on every side of each contrast's nominal voxel.
-        same_people: Whether pathology is drawn apart from the person, so that two cohorts of one
-            seed hold the same people with and without it.
+        same_people: Whether pathology is drawn apart from the participant, so that two cohorts of
+            one seed hold the same participants with and without it.
     """
 
     seed: int
@@ -41,20 +41,20 @@ class Recipe:
     pathology: str | None = None
     vendor: str | None = None
     field_of_view: str = "cord"
-    severity: str | Severity = "mild"
+    severity: str | ArtefactOptions = "mild"
     series: bool = False
     field_t: float = 3.0
     voxel_scale: float = 1.0
     same_people: bool = False
 
     @property
-    def settings(self) -> dict[str, object]:
+    def content(self) -> dict[str, object]:
         """What a cohort's description says of it; options that came later only where they matter,
         so that cohorts of earlier versions are still recognised.
         """
         shown = {f.name: getattr(self, f.name) for f in fields(self)}
         return {
-            name: asdict(value) if isinstance(value, Severity) else value
+            name: asdict(value) if isinstance(value, ArtefactOptions) else value
             for name, value in shown.items()
             if name not in _LATER or value != _LATER[name]
         }
@@ -65,7 +65,7 @@ _LATER = {"field_t": 3.0, "voxel_scale": 1.0, "same_people": False}
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """One person of a cohort and where they are scanned."""
+    """One participant of a cohort and where they are scanned."""
 
     label: str
     index: int
@@ -75,13 +75,13 @@ class Subject:
 
     @property
     def row(self) -> dict[str, object]:
-        """The person's line of `participants.tsv`."""
-        person = self.anatomy.person
+        """The participant's line of `participants.tsv`."""
+        participant = self.anatomy.participant
         return {
             "participant_id": self.label,
-            "sex": person.sex,
-            "age": person.age,
-            "height": round(person.height_cm, 1),
+            "sex": participant.sex,
+            "age": participant.age,
+            "height": round(participant.height_cm, 1),
             "manufacturer": self.vendor,
             "institution_id": self.site,
             "pathology": self.anatomy.pathology.name,
@@ -89,7 +89,7 @@ class Subject:
 
 
 def subject_label(index: int) -> str:
-    """The name of the person at a position, counted from 0.
+    """The name of the participant at a position, counted from 0.
 
     Example:
         >>> subject_label(0)
@@ -98,25 +98,27 @@ def subject_label(index: int) -> str:
     return f"sub-{index + 1:03d}"
 
 
-def draw_subject(recipe: Recipe, index: int) -> Subject:
-    """The person at a position of a cohort: a function of the seed and the position alone."""
-    rng = np.random.default_rng([recipe.seed, index])
-    names = [name.strip() for name in (recipe.pathology or "healthy").split(",")]
+def draw_subject(options: CohortOptions, index: int) -> Subject:
+    """The participant at a position of a cohort: a function of the seed and the position alone."""
+    rng = np.random.default_rng([options.seed, index])
+    names = [name.strip() for name in (options.pathology or "healthy").split(",")]
     vendors = list(VENDOR_SHARES)
     drawn = vendors[rng.choice(len(vendors), p=list(VENDOR_SHARES.values()))]
-    vendor = recipe.vendor or drawn
+    vendor = options.vendor or drawn
     site = SITES[vendor][rng.integers(len(SITES[vendor]))]
     pathology: str | Pathology = names[index % len(names)]
-    if recipe.same_people:
-        apart = np.random.default_rng([recipe.seed, index, zlib.crc32(b"pathology")])
+    if options.same_people:
+        apart = np.random.default_rng([options.seed, index, zlib.crc32(b"pathology")])
         pathology = parse_pathology(pathology, apart)
     anatomy = random_anatomy(rng, pathology=pathology)
     return Subject(subject_label(index), index, anatomy, vendor, site)
 
 
-def contrast_rng(recipe: Recipe, index: int, contrast: str, purpose: int) -> np.random.Generator:
+def contrast_rng(
+    options: CohortOptions, index: int, contrast: str, purpose: int
+) -> np.random.Generator:
     """A stream of randomness that does not depend on which other contrasts are made."""
-    return np.random.default_rng([recipe.seed, index, zlib.crc32(contrast.encode()), purpose])
+    return np.random.default_rng([options.seed, index, zlib.crc32(contrast.encode()), purpose])
 
 
 def size_at_c2_c3(areas: pd.DataFrame) -> float | None:
@@ -126,35 +128,35 @@ def size_at_c2_c3(areas: pd.DataFrame) -> float | None:
 
 
 def scan_and_rate(
-    subject: Subject, recipe: Recipe, contrast: str, *, visit: int = 0
+    subject: Subject, options: CohortOptions, contrast: str, *, visit: int = 0
 ) -> tuple[Acquired, Volume]:
     """One scan and the mask that a rater draws on it that day.
 
     Args:
         subject: Who is scanned.
-        recipe: How.
+        options: How.
         contrast: Key of `softseg.contrasts`.
         visit: Another number is another position, other noise and another day of the rater.
     """
     scan = acquire(
         subject.anatomy,
         contrast,
-        rng=contrast_rng(recipe, subject.index, contrast, 2 * visit),
+        rng=contrast_rng(options, subject.index, contrast, 2 * visit),
         vendor=subject.vendor,
-        severity=recipe.severity,
-        field_of_view=recipe.field_of_view,
-        field_t=recipe.field_t,
-        voxel_scale=recipe.voxel_scale,
-        series=recipe.series,
+        severity=options.severity,
+        field_of_view=options.field_of_view,
+        field_t=options.field_t,
+        voxel_scale=options.voxel_scale,
+        series=options.series,
     )
     mask = rate(
         scan.truth,
         contrast,
-        rng=contrast_rng(recipe, subject.index, contrast, 2 * visit + 1),
+        rng=contrast_rng(options, subject.index, contrast, 2 * visit + 1),
         vendor=subject.vendor,
         site=subject.site,
         size_mm2=size_at_c2_c3(scan.areas),
-        outlines=scan.scene.outlines(),
+        outlines=scan.placement.outlines(),
     )
     return scan, mask
 
@@ -170,18 +172,18 @@ def session_label(visit: int) -> str:
 
 
 def write_subject(
-    root: Path, subject: Subject, recipe: Recipe, *, visit: int | None = None
+    root: Path, subject: Subject, options: CohortOptions, *, visit: int | None = None
 ) -> None:
-    """Write every file of one person, or of one session of theirs, below `root`."""
+    """Write every file of one participant, or of one session of theirs, below `root`."""
     keys = {"subject": subject.label}
     if visit is not None:
         keys["session"] = session_label(visit)
     labels, truth = root / "derivatives" / "labels", root / "derivatives" / "truth"
     tables = []
-    for name in recipe.contrasts:
-        scan, mask = scan_and_rate(subject, recipe, name, visit=visit or 0)
-        stem = scan.scene.contrast.stem(*keys.values())
-        sidecar = _sidecar(subject, scan, recipe.field_t)
+    for name in options.contrasts:
+        scan, mask = scan_and_rate(subject, options, name, visit=visit or 0)
+        stem = scan.placement.contrast.stem(*keys.values())
+        sidecar = _sidecar(subject, scan, options.field_t)
         _write_raw(root / stem, scan, sidecar)
         if scan.series is not None:
             series = _SERIES_STEM[name].format(subject.label)
@@ -200,7 +202,7 @@ def _beside(stem: Path, ending: str) -> Path:
 
 
 def _write_raw(stem: Path, scan: Acquired, sidecar: dict) -> None:
-    datatype = scan.scene.contrast.datatype
+    datatype = scan.placement.contrast.datatype
     if datatype == "func":
         _save_volumes(scan.image.data[..., None], scan, _beside(stem, ".nii.gz"))
     else:
@@ -213,7 +215,7 @@ def _write_raw(stem: Path, scan: Acquired, sidecar: dict) -> None:
 
 def _sidecar(subject: Subject, scan: Acquired, field_t: float) -> dict:
     """A protocol in the words of BIDS, for the JSON file beside an image."""
-    protocol, contrast = scan.protocol, scan.scene.contrast
+    protocol, contrast = scan.protocol, scan.placement.contrast
     content = {
         "Manufacturer": subject.vendor,
         "ManufacturersModelName": "simulated",

@@ -1,8 +1,9 @@
-"""What lies around the cord, from the fluid out to the skin: one person's measures, the voxels that
-structures are painted into, and how structures hide one another.
+"""What lies around the cord, from the fluid out to the skin: one participant's measures, the voxels
+that structures are painted into, and how structures hide one another.
 
 Measures are round figures for adults, adjusted by eye on real images and spread at random between
-people: nothing outside the dural sac is part of any truth, it has to look and vary like a neck.
+participants: nothing outside the dural sac is part of any truth, it has to look and vary like a
+neck.
 """
 
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ MEASURES = {
 
 @dataclass(frozen=True, eq=False)
 class Surroundings:
-    """One person's measures.
+    """One participant's measures.
 
     Attributes:
         table: `(N, len(names))` float32 measures over the centreline's arc length.
@@ -56,7 +57,7 @@ class Surroundings:
 def random_surroundings(
     rng: np.random.Generator, level: np.ndarray, vertebra_mm: np.ndarray, size: float
 ) -> Surroundings:
-    """Draw a person's measures.
+    """Draw a participant's measures.
 
     Args:
         rng: Source of randomness.
@@ -107,14 +108,14 @@ def _choices(rng: np.random.Generator, weight: float) -> dict[str, float]:
 
 
 @dataclass(frozen=True, eq=False)
-class Places:
+class VoxelBatch:
     """A batch of voxels, small enough to stay in the processor's cache.
 
     Attributes:
         s, u, v: `(P,)` along the cord, to the right, to the front, in millimetres.
         here: The profiles and surroundings at each place, by name, `(P,)` each.
         width, height: Extent of a voxel across the cord and along it, in millimetres.
-        choices: The person's single numbers, by name.
+        choices: The participant's single numbers, by name.
         waves: `(W, 4)` waves that bend soft tissue.
     """
 
@@ -172,12 +173,12 @@ class Places:
         ku, kv, ks, phase = self.waves[row]
         return 0.6 * np.sin(ku * self.u + kv * self.v + ks * self.s + phase)
 
-    def at(self, index: np.ndarray) -> "Places":
+    def at(self, index: np.ndarray) -> "VoxelBatch":
         """Some of the places."""
         if len(index) == len(self.s):
             return self
         here = {name: values[index] for name, values in self.here.items()}
-        return Places(
+        return VoxelBatch(
             self.s[index],
             self.u[index],
             self.v[index],

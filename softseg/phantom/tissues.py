@@ -82,7 +82,7 @@ class Tissue:
     fat: float
 
     def varied(self, rng: np.random.Generator, spread: float = 0.04) -> "Tissue":
-        """The same tissue in another person: each time and density off by about `spread`."""
+        """The same tissue in another participant: each time and density off by about `spread`."""
         factors = np.exp(spread * rng.standard_normal(len(_VARYING)))
         changed = {k: getattr(self, k) * f for k, f in zip(_VARYING, factors, strict=True)}
         return replace(self, **changed)

@@ -57,7 +57,7 @@ class TrainingConfig:
         gradient_clip: Largest norm of the gradient; None leaves it.
         augmentation: Key of `softseg.augmentation.registry.AUGMENTATIONS`.
         synthetic_samples: Size of the pool of phantom patches behind `synthseg`.
-        synthetic_options: Fields of `softseg.phantom.stream.StreamSettings`: how they vary.
+        synthetic_options: Fields of `softseg.phantom.stream.StreamOptions`: how they vary.
         synthetic_share: Share of every batch that comes from that pool beside the data set;
             `synthseg` takes all of it there.
         anatomy_subjects: Participants whose manual masks, named by `truth`, lend their outlines to

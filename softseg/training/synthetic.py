@@ -29,13 +29,13 @@ def synthetic_pairs(
     Raises:
         InputError: If `synthetic_options` are none of the stream's.
     """
-    from softseg.phantom.stream import PhantomStream, StreamSettings
+    from softseg.phantom.stream import PhantomStream, StreamOptions
 
     size_mm = tuple(
         float(n * mm) for n, mm in zip(network.patch_size, network.spacing_mm, strict=True)
     )
     try:
-        settings = StreamSettings(**config.synthetic_options)
+        options = StreamOptions(**config.synthetic_options)
     except TypeError as error:
         raise InputError(f"synthetic_options: not of the phantom stream ({error})") from error
     stream = PhantomStream(
@@ -43,7 +43,7 @@ def synthetic_pairs(
         size_mm=size_mm,
         spacing_mm=network.spacing_mm,
         dimension=network.dimension,
-        settings=settings,
+        options=options,
     )
     what = [config.synthetic_options, _phantom_code()]
     return _pairs("phantom", stream.sample, what, config, network, folder)
@@ -59,7 +59,7 @@ def anatomy_pairs(
             two-dimensional.
     """
     from softseg.phantom.section_stream import SectionStream, find_sections
-    from softseg.phantom.stream import StreamSettings
+    from softseg.phantom.stream import StreamOptions
 
     if network.dimension != 2:
         raise InputError("anatomy_share: manual masks lend axial slices, to 2-D networks alone")
@@ -73,7 +73,7 @@ def anatomy_pairs(
         sections,
         size_mm=tuple(n * mm for n, mm in zip(network.patch_size, network.spacing_mm, strict=True)),
         spacing_mm=network.spacing_mm,
-        settings=StreamSettings(**config.synthetic_options),
+        options=StreamOptions(**config.synthetic_options),
     )
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in masks]
     what = [config.synthetic_options, _phantom_code("section_stream"), digests]

@@ -18,8 +18,8 @@ from softseg.contrasts import UNSEEN_CONTRASTS
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.files import write_json
-from softseg.phantom.artefacts import with_settings
-from softseg.phantom.cohort import RECIPE_FILE, write_cohort
+from softseg.phantom.artefacts import with_options
+from softseg.phantom.cohort import OPTIONS_FILE, write_cohort
 
 REFERENCE = "reference"
 """The condition that every other one is compared with."""
@@ -28,7 +28,7 @@ REFERENCE_CONTRASTS = ("T1w", "T2star")
 and thick axial slices."""
 REFERENCE_OPTIONS = {
     "vendor": "Siemens",
-    "severity": with_settings("mild"),
+    "severity": with_options("mild"),
     "same_people": True,
 }
 """What `write_cohort` is given for the reference."""
@@ -54,7 +54,7 @@ class Condition:
 
 
 def _mild(**changes: float) -> dict[str, object]:
-    return {"severity": with_settings("mild", **changes)}
+    return {"severity": with_options("mild", **changes)}
 
 
 CONDITIONS: dict[str, Condition] = {
@@ -164,6 +164,6 @@ def _recorded(record: Path) -> dict | None:
 def _remove_cohort(out: Path) -> None:
     if not out.exists():
         return
-    if not (out / RECIPE_FILE).is_file():
+    if not (out / OPTIONS_FILE).is_file():
         raise InputError(f"{out}: holds something that is not a phantom cohort; move it away")
     shutil.rmtree(out)

@@ -1,4 +1,4 @@
-"""Do the raters err as published masks do? Areas at C2-C3 of many people, without their images."""
+"""Do the raters err as published masks do? Areas at C2-C3 of many participants, without images."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -9,10 +9,10 @@ import pandas as pd
 
 from softseg.batch import map_batch
 from softseg.contrasts import CONTRASTS
-from softseg.phantom.placement import Scene, place
+from softseg.phantom.placement import Placement, place
 from softseg.phantom.raters import PUBLISHED_MM2, rate
 from softseg.phantom.subjects import (
-    Recipe,
+    CohortOptions,
     contrast_rng,
     draw_subject,
     size_at_c2_c3,
@@ -32,25 +32,25 @@ def rated_areas(
     scans: int = 1,
     jobs: int = 1,
 ) -> pd.DataFrame:
-    """Mean area at C2-C3 of raters' masks and of the truth, for the people of a cohort.
+    """Mean area at C2-C3 of raters' masks and of the truth, for the participants of a cohort.
 
-    The people, their position in the scanner and, for the first scan, the raters' habits are those
-    that `write_cohort` gives the same seed. Only the levels C1 to C4 are drawn, which leaves the
-    mask's lower end out.
+    The participants, their position in the scanner and, for the first scan, the raters' habits are
+    those that `write_cohort` gives the same seed. Only the levels C1 to C4 are drawn, which leaves
+    the mask's lower end out.
 
     Args:
-        subjects: How many people.
-        seed: Which people.
+        subjects: How many participants.
+        seed: Which participants.
         contrasts: Keys of `softseg.contrasts`.
-        scans: How often each person is drawn anew in each contrast.
+        scans: How often each participant is drawn anew in each contrast.
         jobs: Processes.
 
     Returns:
         Columns `subject`, `vendor`, `site`, `contrast`, `scan`, `true_mm2`, `area_mm2`.
     """
-    recipe = Recipe(seed, tuple(contrasts))
-    rows = map_batch(partial(_rate_person, recipe, scans=scans), range(subjects), jobs=jobs)
-    return pd.DataFrame([row for person in rows for row in person])
+    options = CohortOptions(seed, tuple(contrasts))
+    rows = map_batch(partial(_rate_participant, options, scans=scans), range(subjects), jobs=jobs)
+    return pd.DataFrame([row for participant in rows for row in participant])
 
 
 def compare_with_published(areas: pd.DataFrame) -> pd.DataFrame:
@@ -61,7 +61,7 @@ def compare_with_published(areas: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Indexed by contrast: `mean_mm2`, `sd_mm2`, `published_mean_mm2`, `published_sd_mm2`,
-        `rescan_sd_mm2` (not a number with one scan a person).
+        `rescan_sd_mm2` (not a number with one scan a participant).
     """
     rows = []
     for contrast in areas["contrast"].unique():
@@ -83,7 +83,7 @@ def compare_with_published(areas: pd.DataFrame) -> pd.DataFrame:
 
 
 def paired_difference(areas: pd.DataFrame, contrast: str = "T1w", other: str = "T2w") -> dict:
-    """The difference between two contrasts of the same people.
+    """The difference between two contrasts of the same participants.
 
     Returns:
         `mean_mm2`, `sd_mm2`, `slope` (of the difference on the other contrast) and `correlation`.
@@ -99,24 +99,24 @@ def paired_difference(areas: pd.DataFrame, contrast: str = "T1w", other: str = "
     }
 
 
-def _rate_person(recipe: Recipe, index: int, *, scans: int) -> list[dict]:
-    subject = draw_subject(recipe, index)
+def _rate_participant(options: CohortOptions, index: int, *, scans: int) -> list[dict]:
+    subject = draw_subject(options, index)
     rows = []
-    for name in recipe.contrasts:
-        scene = place(
-            subject.anatomy, name, rng=contrast_rng(recipe, index, name, 0), vendor=subject.vendor
+    for name in options.contrasts:
+        placement = place(
+            subject.anatomy, name, rng=contrast_rng(options, index, name, 0), vendor=subject.vendor
         )
-        size = size_at_c2_c3(true_areas(subject.anatomy, scene.body_grid))
-        scene = scene.cropped(_box(scene))
-        areas = true_areas(subject.anatomy, scene.body_grid)
+        size = size_at_c2_c3(true_areas(subject.anatomy, placement.body_grid))
+        placement = placement.cropped(_box(placement))
+        areas = true_areas(subject.anatomy, placement.body_grid)
         here = areas[areas["level"].isin([2, 3])]
-        truth = Volume(np.zeros(scene.grid.shape, np.uint8), scene.grid.affine)
-        outlines = scene.outlines()
+        truth = Volume(np.zeros(placement.grid.shape, np.uint8), placement.grid.affine)
+        outlines = placement.outlines()
         for scan in range(scans):
             mask = rate(
                 truth,
                 name,
-                rng=contrast_rng(recipe, index, name, 1 + scan),
+                rng=contrast_rng(options, index, name, 1 + scan),
                 vendor=subject.vendor,
                 site=subject.site,
                 size_mm2=size,
@@ -143,14 +143,14 @@ def _mean_area(mask: Volume, slices: pd.DataFrame) -> float:
     return float(area[area > 0].mean()) if (area > 0).any() else float("nan")
 
 
-def _box(scene: Scene) -> tuple[slice, slice, slice]:
+def _box(placement: Placement) -> tuple[slice, slice, slice]:
     """The voxels around the cord from C1 to C4."""
-    anatomy = scene.anatomy
+    anatomy = placement.anatomy
     s_mm = anatomy.centreline.s_mm
     low, high = anatomy.profiles.disc_mm[5], anatomy.profiles.top_mm
     cord = anatomy.centreline.position[(s_mm >= low) & (s_mm <= high + 6)]
-    voxels = nib.affines.apply_affine(np.linalg.inv(scene.body_grid.affine), cord)
-    margin = np.array([_MARGIN_MM, _MARGIN_MM, 0]) / scene.grid.spacing_mm
+    voxels = nib.affines.apply_affine(np.linalg.inv(placement.body_grid.affine), cord)
+    margin = np.array([_MARGIN_MM, _MARGIN_MM, 0]) / placement.grid.spacing_mm
     first = np.maximum(np.floor(voxels.min(axis=0) - margin), 0).astype(int)
-    last = np.minimum(np.ceil(voxels.max(axis=0) + margin) + 1, scene.grid.shape).astype(int)
+    last = np.minimum(np.ceil(voxels.max(axis=0) + margin) + 1, placement.grid.shape).astype(int)
     return tuple(slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
