@@ -10,7 +10,7 @@ from pathlib import Path
 
 from softseg.dataset.index import Dataset
 from softseg.files import replacing
-from softseg_study.evaluation.areas import evaluate_csa, true_csa
+from softseg_study.evaluation.areas import measure_areas, true_csa
 from softseg_study.evaluation.participant import read_person
 from softseg_study.figures.ground_truth import soft_truth_explained
 from softseg_study.figures.style import use_style
@@ -27,7 +27,7 @@ def main() -> None:
     data = Dataset.index(options.run / "data")
     methods = {"hard": "labels", "soft": "labels_softseg"}
     images, masks = read_person(data, options.subject, methods)
-    csa = evaluate_csa(data, methods, subjects=[options.subject])
+    csa = measure_areas(data, methods, subjects=[options.subject])
     areas = csa[csa["mask"] == "soft"].set_index(["method", "contrast"])["area_mm2"]
     truth = true_csa(data, subjects=[options.subject])
     use_style()

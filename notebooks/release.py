@@ -22,7 +22,7 @@ from softseg.paths import SHARED
 from softseg.segmentation.engine import Model, segment
 from softseg.segmentation.temperature import fit_temperature
 from softseg.volume import Volume
-from softseg_study.evaluation.areas import evaluate_csa, true_csa
+from softseg_study.evaluation.areas import measure_areas, true_csa
 from softseg_study.evaluation.calibration import evaluate_calibration
 from softseg_study.evaluation.image_masks import find_tasks, read_mask
 from softseg_study.evaluation.manual import evaluate_manual, evaluate_pairs
@@ -122,7 +122,7 @@ def phantom_scores(run: Path, people: list[str], model: Model) -> dict[str, floa
         return segment(Volume.load(path), weights=model).soft
 
     methods = {NAME: predict}
-    csa = evaluate_csa(data, methods, subjects=people, masks=("soft",))
+    csa = measure_areas(data, methods, subjects=people, masks=("soft",))
     errors = csa_error(csa, true_csa(data, subjects=people))
     spread = contrast_variability(csa)
     bins = pool_calibration(evaluate_calibration(data, methods, subjects=people))

@@ -78,10 +78,10 @@ def segment(root: Path) -> None:
 
 def measure_areas(root: Path) -> None:
     """Areas of hard and soft masks at C2 and C3."""
-    from softseg_study.evaluation.areas import evaluate_csa
+    from softseg_study.evaluation.areas import measure_areas
 
     methods = {name: name for name in ("labels", "labels_softseg")}
-    table = evaluate_csa(index(root), methods, masks=("soft",))
+    table = measure_areas(index(root), methods, masks=("soft",))
     table.to_csv(root / "csa.csv", index=False)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from scipy import stats
 
 from softseg.contrasts import CONTRASTS
@@ -15,12 +16,16 @@ from softseg_study.evaluation.ablation import training_luck
 from softseg_study.evaluation.model_grid import (
     learnt_contrasts,
     missing_methods,
-    model_method,
-    planned_methods,
+    model_methods,
     read_factors,
     training_budget,
 )
-from softseg_study.sentences.ablation import say_expectation, say_missing, say_what_mattered
+from softseg_study.sentences.ablation import (
+    FACTORS,
+    say_expectation,
+    say_missing,
+    say_what_mattered,
+)
 from softseg_study.statistics.comparison import compare_methods
 from softseg_study.statistics.variability import contrast_variability
 
@@ -60,40 +65,47 @@ def row(table: pd.DataFrame, method: str, measure: str) -> pd.Series:
     return found.iloc[0]
 
 
-def test_every_model_of_the_grid_belongs_to_a_factor_and_to_what_it_was_changed_from():
-    planned = planned_methods(GRID)
-    found = read_factors(planned)
-    assert "other" not in found
+def test_every_method_of_the_grid_varies_one_factor_against_another_method():
+    planned = set(model_methods(GRID).values())
+    found = read_factors(GRID)
     variants = [method for family in found.values() for method in family]
-    assert sorted(variants) == sorted(set(planned) - {"soft_all"})
-    bases = {base for family in found.values() for base in family.values()}
-    assert bases <= set(planned)
-    named = {"truth", "budget", "models", "loss", "activation", "augmentation", "contrasts"}
-    assert set(found) == named
+    assert sorted(variants) == sorted(planned - {"soft_all"})
+    assert set(found) == set(FACTORS) - {"other"}
 
 
 def test_one_thing_differs_between_a_variant_and_its_base():
-    found = read_factors(
-        ["hard_all_bigaug", "hard_per_contrast_shared", "soft_all_cross_entropy", "synthseg",
-         "hard_all_dice_cross_entropy", "soft_4_contrasts_GRE-T1w"]
-    )  # fmt: skip
-    assert found["augmentation"] == {"hard_all_bigaug": "hard_all", "synthseg": "soft_all"}
-    assert found["budget"] == {"hard_per_contrast_shared": "hard_all"}
-    assert "models" not in found
-    # Cross-entropy needs a sigmoid, so that the activation would differ too.
-    assert found["loss"]["soft_all_cross_entropy"] == "soft_all_sigmoid"
-    assert found["loss"]["hard_all_dice_cross_entropy"] == "hard_all"
-    assert found["contrasts"] == {"soft_4_contrasts_GRE-T1w": "soft_all"}
+    grid = yaml.safe_load(GRID.read_text(encoding="utf-8"))["models"]
+    first = {method: model for model, method in reversed(model_methods(GRID).items())}
+    # Three contrasts in the grid are learnt with their own truth, and segment all six.
+    together = {
+        "contrasts": {"contrasts", "own_truth", "segmented"},
+        "budget": {"contrasts", "settings"},
+        "models": {"contrasts"},
+        "activation": {"network"},
+    }
+    for factor, variants in read_factors(GRID).items():
+        for method, base in variants.items():
+            one, other = grid[first[method]], grid[first[base]]
+            keys = (one.keys() | other.keys()) - {"seeds", "method", "factor", "against"}
+            differing = {key for key in keys if one.get(key) != other.get(key)}
+            assert differing == together.get(factor, {factor}), method
 
 
-@pytest.mark.parametrize("contrast", CONTRASTS)
-def test_contrast_specific_models_share_one_method(contrast):
-    assert model_method(f"hard_{contrast}") == "hard_per_contrast"
-    assert model_method(f"soft_{contrast}_shared") == "soft_per_contrast_shared"
+def test_contrast_specific_models_share_one_method():
+    methods = model_methods(GRID)
+    for contrast in CONTRASTS:
+        assert methods[f"hard_{contrast}"] == "hard_per_contrast"
+        assert methods[f"soft_{contrast}_shared"] == "soft_per_contrast_shared"
+    assert methods["soft_4_contrasts_GRE-T1w"] == "soft_4_contrasts_GRE-T1w"
 
 
-def test_a_model_that_names_a_contrast_it_also_learnt_is_not_contrast_specific():
-    assert model_method("soft_4_contrasts_GRE-T1w") == "soft_4_contrasts_GRE-T1w"
+def test_a_base_that_the_grid_does_not_have_is_refused(tmp_path):
+    grid = tmp_path / "grid.yml"
+    grid.write_text("models: {mine: {factor: loss}, soft_all: {}}")
+    assert read_factors(grid) == {"loss": {"mine": "soft_all"}}
+    grid.write_text("models: {mine: {factor: loss, against: soft_al}, soft_all: {}}")
+    with pytest.raises(InputError, match="mine is compared with 'soft_al'"):
+        read_factors(grid)
 
 
 def test_differences_are_those_that_were_made():
@@ -127,7 +139,7 @@ def test_holm_is_taken_over_a_factor_and_measure_as_compare_methods_does():
         for i, k in enumerate(("dice", "focal", "smooth_l1"))
     }
     table = areas(made)
-    family = read_factors(made)
+    family = {"loss": dict.fromkeys([name for name in made if name != "soft_all"], "soft_all")}
     found = ablation.compare_factors(table, truth(), family)
     spread = contrast_variability(table, by=("seed",))
     pairs = [(method, "soft_all") for method in family["loss"]]
@@ -199,7 +211,7 @@ def test_without_truth_only_the_spread_is_compared():
 
 def test_variants_that_were_not_trained_are_named_and_left_out():
     made = areas({"soft_all": {}, "hard_all": {"sd": 3.0}})
-    family = read_factors(planned_methods(GRID))
+    family = read_factors(GRID)
     found = ablation.compare_factors(made, truth(), family)
     assert set(found["method_a"]) == {"hard_all"}
     missing = missing_methods(family, made["method"])
@@ -264,7 +276,7 @@ def models(tmp_path) -> Path:
 
 
 def test_both_budgets_are_counted_that_of_one_model_and_that_of_all(models):
-    table = training_budget(models).set_index("method")
+    table = training_budget(models, model_methods(GRID)).set_index("method")
     specific = table.loc["hard_per_contrast"]
     assert (specific["models"], specific["trainings"]) == (2, 2)
     assert (specific["steps"], specific["steps_together"]) == (100, 200)
@@ -275,11 +287,11 @@ def test_both_budgets_are_counted_that_of_one_model_and_that_of_all(models):
 
 def test_a_run_without_models_says_what_to_do(tmp_path):
     with pytest.raises(InputError, match="run 03_training"):
-        training_budget(tmp_path)
+        training_budget(tmp_path, {})
 
 
 def test_a_model_without_times_has_a_budget_without_seconds(models):
     for path in models.glob("*/timing.json"):
         path.unlink()
-    assert training_budget(models)["seconds"].isna().all()
+    assert training_budget(models, {})["seconds"].isna().all()
     assert learnt_contrasts(models, ["soft_all"]) == {"soft_all": ("T2w",)}

@@ -12,7 +12,7 @@ from softseg.phantom.protocols import VENDORS
 from softseg.phantom.subjects import CohortOptions, draw_subject
 from softseg.phantom.tissues import FIELDS_T
 from softseg.volume import Volume
-from softseg_study.competitors.contour import POLARITY
+from softseg_study.competitors.contour import POLARITY, cord_polarity
 from softseg_study.evaluation import conditions
 from softseg_study.evaluation.conditions import (
     CONDITIONS,
@@ -22,7 +22,6 @@ from softseg_study.evaluation.conditions import (
     write_condition,
 )
 from softseg_study.evaluation.generalisation import (
-    cord_polarity,
     evaluate_condition,
     run_conditions,
     worst_cases,

@@ -13,9 +13,8 @@ from softseg.errors import InputError
 from softseg.paths import SHARED
 from softseg.volume import Volume
 from softseg_study.evaluation.areas import (
-    evaluate_csa,
-    evaluate_profile,
-    evaluate_thresholds,
+    measure_areas,
+    measure_slices,
     true_csa,
 )
 from softseg_study.evaluation.calibration import evaluate_calibration
@@ -66,7 +65,7 @@ def write_image(root, subject, contrast, soft):
 
 
 def test_soft_truth_has_the_tubes_area_and_a_faint_mask_the_same_share_of_it(cohort):
-    table = evaluate_csa(cohort, {"truth": "truth", "faint": "faint"})
+    table = measure_areas(cohort, {"truth": "truth", "faint": "faint"})
     soft = table[(table["mask"] == "soft") & (table["status"] == "ok")]
     areas = soft.groupby("method")["area_mm2"].mean()
     assert areas["truth"] == pytest.approx(AREA, rel=0.003)
@@ -74,14 +73,14 @@ def test_soft_truth_has_the_tubes_area_and_a_faint_mask_the_same_share_of_it(coh
 
 
 def test_rows_come_in_the_order_of_the_index_and_every_image_has_one_for_every_method(cohort):
-    table = evaluate_csa(cohort, {"hard": "labels", "faint": "faint"})
+    table = measure_areas(cohort, {"hard": "labels", "faint": "faint"})
     assert list(table["subject"].unique()) == list(SUBJECTS)
     assert table["method"].tolist() == ["hard", "hard", "faint", "faint"] * 4
     assert table["mask"].tolist() == ["soft", "binary"] * 8
 
 
 def test_a_missing_mask_and_an_empty_one_are_counted_and_not_measured(cohort):
-    table = evaluate_csa(cohort, {"faint": "faint", "nothing": "nothing"}, masks=("soft",))
+    table = measure_areas(cohort, {"faint": "faint", "nothing": "nothing"}, masks=("soft",))
     status = table.groupby(["subject", "method"])["status"].unique().map(list)
     assert status["sub-001", "faint"] == ["ok"]
     assert status["sub-002", "faint"] == ["no mask"]
@@ -90,8 +89,8 @@ def test_a_missing_mask_and_an_empty_one_are_counted_and_not_measured(cohort):
 
 
 def test_slices_of_the_chosen_levels_are_averaged_and_counted(cohort):
-    two = evaluate_csa(cohort, {"truth": "truth"}, vertebrae=(2, 2), masks=("soft",))
-    three = evaluate_csa(cohort, {"truth": "truth"}, vertebrae=(2, 4), masks=("soft",))
+    two = measure_areas(cohort, {"truth": "truth"}, vertebrae=(2, 2), masks=("soft",))
+    three = measure_areas(cohort, {"truth": "truth"}, vertebrae=(2, 4), masks=("soft",))
     t1w = two["contrast"] == "T1w"
     assert set(two.loc[t1w, "n_slices"]) == {6}
     assert set(three.loc[t1w, "n_slices"]) == {18}
@@ -99,29 +98,29 @@ def test_slices_of_the_chosen_levels_are_averaged_and_counted(cohort):
 
 
 def test_without_levels_all_slices_are_averaged_and_levels_are_not_needed(cohort):
-    table = evaluate_csa(cohort, {"truth": "truth"}, vertebrae=None, levels="none:none")
+    table = measure_areas(cohort, {"truth": "truth"}, vertebrae=None, levels="none:none")
     assert (table["status"] == "ok").all()
-    missing = evaluate_csa(cohort, {"truth": "truth"}, levels="none:none")
+    missing = measure_areas(cohort, {"truth": "truth"}, levels="none:none")
     assert set(missing["status"]) == {"no levels"}
 
 
 def test_a_method_may_be_a_function_of_the_images_path(cohort):
-    called = evaluate_csa(cohort, {"m": lambda path: Volume.load(path)})
-    stored = evaluate_csa(cohort, {"m": "truth"})
+    called = measure_areas(cohort, {"m": lambda path: Volume.load(path)})
+    stored = measure_areas(cohort, {"m": "truth"})
     pd.testing.assert_frame_equal(called, stored)
 
 
 def test_the_table_does_not_depend_on_the_number_of_processes(cohort):
     methods = {"hard": "labels", "faint": "faint"}
-    one = evaluate_csa(cohort, methods)
-    pd.testing.assert_frame_equal(one, evaluate_csa(cohort, methods, jobs=2))
+    one = measure_areas(cohort, methods)
+    pd.testing.assert_frame_equal(one, measure_areas(cohort, methods, jobs=2))
 
 
 def test_a_damaged_mask_is_named_in_its_row_and_the_others_go_on(cohort):
     path = cohort.derivative("broken", "sub-001", "T1w", "label-SC_seg")
     path.parent.mkdir(parents=True)
     path.write_bytes(b"no image")
-    table = evaluate_csa(cohort, {"broken": "broken", "truth": "truth"}, subjects=["sub-001"])
+    table = measure_areas(cohort, {"broken": "broken", "truth": "truth"}, subjects=["sub-001"])
     said = table[(table["method"] == "broken") & (table["contrast"] == "T1w")]["status"].iloc[0]
     assert "sub-001_T1w_label-SC_seg.nii.gz" in said
     assert (table[table["method"] == "truth"]["status"] == "ok").all()
@@ -130,7 +129,7 @@ def test_a_damaged_mask_is_named_in_its_row_and_the_others_go_on(cohort):
 def test_exact_areas_are_read_per_image_and_errors_against_them_are_small(cohort):
     truth = true_csa(cohort)
     assert truth["area_mm2"].tolist() == [AREA] * 4
-    errors = csa_error(evaluate_csa(cohort, {"truth": "truth"}, masks=("soft",)), truth)
+    errors = csa_error(measure_areas(cohort, {"truth": "truth"}, masks=("soft",)), truth)
     assert len(errors) == 4
     assert errors["absolute_error_mm2"].max() < 0.3
     assert len(true_csa(cohort, per_slice=True)) > 4
@@ -142,7 +141,7 @@ def test_a_data_set_without_truth_gives_an_empty_table_of_truth(cohort, tmp_path
     (tmp_path / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.10.0"}')
     other = Dataset.index(tmp_path)
     assert true_csa(other).empty
-    table = evaluate_csa(other, {"m": "m"})
+    table = measure_areas(other, {"m": "m"})
     assert table["status"].tolist() == ["no mask"] * 2
 
 
@@ -182,16 +181,16 @@ def test_calibration_of_truth_lies_on_the_diagonal_and_a_faint_mask_below_the_tr
 
 
 def test_area_falls_with_the_threshold_and_zero_changes_nothing(cohort):
-    table = evaluate_thresholds(cohort, {"truth": "truth"}, [0.0, 0.2, 0.5, 0.8])
+    table = measure_areas(cohort, {"truth": "truth"}, thresholds=[0.0, 0.2, 0.5, 0.8])
     areas = table.groupby(["mask", "threshold"])["area_mm2"].mean()
     assert areas["soft"].is_monotonic_decreasing
     assert areas["binary"].is_monotonic_decreasing
-    plain = evaluate_csa(cohort, {"truth": "truth"}, masks=("soft",))["area_mm2"].mean()
+    plain = measure_areas(cohort, {"truth": "truth"}, masks=("soft",))["area_mm2"].mean()
     assert areas["soft", 0.0] == pytest.approx(plain)
 
 
 def test_a_profile_has_every_slice_with_a_level(cohort):
-    table = evaluate_profile(cohort, {"truth": "truth"})
+    table = measure_slices(cohort, {"truth": "truth"})
     one = table[(table["subject"] == "sub-001") & (table["contrast"] == "T1w")]
     assert len(one) == 18
     assert set(one["level"]) == {2, 3, 4}
@@ -199,7 +198,7 @@ def test_a_profile_has_every_slice_with_a_level(cohort):
 
 def test_normalising_every_slice_hides_that_a_mask_is_faint(cohort):
     masks = ("soft", "slice-normalised")
-    table = evaluate_csa(cohort, {"faint": "faint"}, masks=masks, subjects=["sub-001"])
+    table = measure_areas(cohort, {"faint": "faint"}, masks=masks, subjects=["sub-001"])
     areas = table.groupby("mask")["area_mm2"].mean()
     assert areas["soft"] == pytest.approx(0.8 * AREA, rel=0.003)
     assert areas["slice-normalised"] == pytest.approx(AREA, rel=0.003)
@@ -245,7 +244,7 @@ REAL = pytest.mark.skipif(not (SHARED / "real").exists(), reason=f"no real image
 def test_real_images_without_truth_and_levels_are_evaluated_by_the_same_calls():
     data = Dataset.index(SHARED / "real", contrasts=["T2w", "T2star", "MT-on"])
     methods = {"manual": "labels", "propseg": "propseg-auto"}
-    areas = evaluate_csa(data, methods, vertebrae=None, masks=("binary",))
+    areas = measure_areas(data, methods, vertebrae=None, masks=("binary",))
     assert len(areas) == 2 * len(data.images)
     assert (areas.groupby("method")["status"].agg(lambda s: (s == "ok").sum()) > 5).all()
     assert true_csa(data).empty
@@ -259,7 +258,7 @@ def test_real_images_without_truth_and_levels_are_evaluated_by_the_same_calls():
 
 def test_an_unknown_subject_is_named(cohort):
     with pytest.raises(InputError, match="sub-777"):
-        evaluate_csa(cohort, {"truth": "truth"}, subjects=["sub-777"])
+        measure_areas(cohort, {"truth": "truth"}, subjects=["sub-777"])
 
 
 @pytest.mark.parametrize("ending", ["label-discs_dlabel", "label-discs_desc-warp_dlabel"])
@@ -275,7 +274,7 @@ def test_disc_points_tell_the_levels_where_no_level_file_does(tmp_path, ending):
         discs[x, y, z] = value
     soft.like(discs).save(stem.with_name(f"{stem.name}_{ending}.nii.gz"), np.uint8)
     stem.with_name(f"{stem.name}_label-vertebrae_dseg.nii.gz").unlink()
-    table = evaluate_csa(Dataset.index(tmp_path), {"truth": "truth"}, masks=("soft",))
+    table = measure_areas(Dataset.index(tmp_path), {"truth": "truth"}, masks=("soft",))
     assert table["status"].tolist() == ["ok"]
     assert table["n_slices"].item() == pytest.approx(14, abs=1)  # from disc 2 down to disc 4
     assert table["area_mm2"].item() == pytest.approx(AREA, rel=1e-3)

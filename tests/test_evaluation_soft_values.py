@@ -7,7 +7,7 @@ from test_evaluation import AREA, cohort, shrink  # noqa: F401 (a fixture)
 
 from softseg.metrics.calibration import calibration_table, pool_calibration
 from softseg.volume import Volume
-from softseg_study.evaluation.areas import evaluate_csa, true_csa
+from softseg_study.evaluation.areas import measure_areas, true_csa
 from softseg_study.evaluation.calibration import (
     SCATTER_COLUMNS,
     calibration_by_person,
@@ -118,7 +118,7 @@ def test_the_threshold_of_the_true_area_lies_where_the_error_changes_sign():
 
 def test_ways_to_measure_are_set_apart_by_error_and_spread(cohort):  # noqa: F811
     kinds = ("soft", "binary", "slice-normalised")
-    csa = evaluate_csa(cohort, {"faint": "faint", "truth": "truth"}, masks=kinds)
+    csa = measure_areas(cohort, {"faint": "faint", "truth": "truth"}, masks=kinds)
     table = treatment_summary(csa, true_csa(cohort)).set_index(["method", "mask"])
     assert table.loc[("faint", "soft"), "error_percent"] == pytest.approx(-20, abs=0.3)
     assert table.loc[("faint", "slice-normalised"), "error_percent"] == pytest.approx(0, abs=0.3)

@@ -13,7 +13,7 @@ from softseg.dataset.index import Dataset
 from softseg.phantom.cohort import write_cohort
 from softseg.volume import Volume
 from softseg_study.competitors.nnunet import export_nnunet, import_nnunet, nnunet_commands
-from softseg_study.evaluation.areas import evaluate_csa
+from softseg_study.evaluation.areas import measure_areas
 from softseg_study.evaluation.overlap import evaluate_overlap
 
 CONTRASTS = ("DWI", "T2star")
@@ -82,7 +82,7 @@ def test_nnunet_trains_on_what_was_exported_and_its_masks_are_measured(trained):
     table = import_nnunet(dataset, exported, predictions)
     assert sorted(table.contrast) == sorted(CONTRASTS)
     assert set(table.status) == {"hard"}
-    found = evaluate_csa(dataset, {"nnunet": "nnunet"}, subjects=PARTS["test_subjects"])
+    found = measure_areas(dataset, {"nnunet": "nnunet"}, subjects=PARTS["test_subjects"])
     assert sorted(found.contrast.unique()) == sorted(CONTRASTS)
     # 250 steps of a small network find a cord of about the size of one, no more is asked.
     assert found.area_mm2.between(10, 250).all()

@@ -6,6 +6,7 @@ closed contour settle on the strongest intensity edge around it, neighbouring sl
 Where that edge lies depends on the contrast, which is the point of the comparison.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from scipy import ndimage, signal
 
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
+from softseg.masks import check_grid
 from softseg.segmentation.locate import interpolate, track
 from softseg.volume import Volume
 from softseg_study.competitors.mask_files import write_masks
@@ -29,7 +31,7 @@ STEP_MM = 0.1
 
 
 @dataclass(frozen=True)
-class ContourSettings:
+class ContourOptions:
     """What a cord may look like.
 
     Attributes:
@@ -56,7 +58,7 @@ def follow_contour(
     *,
     polarity: str,
     start: Volume | None = None,
-    settings: ContourSettings = ContourSettings(),
+    options: ContourOptions = ContourOptions(),
 ) -> Volume:
     """Segment the cord of one image by its edge.
 
@@ -65,7 +67,7 @@ def follow_contour(
         polarity: `bright` or `dark`: the cord against the fluid; see `POLARITY`.
         start: Mask on the image's grid whose middle the contour starts from, slice by slice, as
             PropSeg starts from a centreline drawn by hand; without one the cord is searched.
-        settings: What a cord may look like.
+        options: What a cord may look like.
 
     Returns:
         On the image's grid the fraction of each voxel inside the contour, in its slice; zeros if
@@ -84,47 +86,44 @@ def follow_contour(
     """
     if polarity not in ("bright", "dark"):
         raise InputError(f"polarity: must be bright or dark, found {polarity!r}")
-    if start is not None and start.data.shape != image.data.shape:
-        raise InputError(
-            f"{start.name}: the mask to start from must lie on the grid of {image.name}, "
-            f"{image.data.shape}, found {start.data.shape}"
-        )
+    if start is not None:
+        check_grid(start, image)
     working = image.oriented()
     spacing = np.array(working.spacing_mm)
     data = np.nan_to_num(np.asarray(working.data, dtype=np.float32))
     data = data if polarity == "bright" else -data
-    smooth = ndimage.gaussian_filter1d(data, settings.smooth_mm / spacing[2], axis=2)
+    smooth = ndimage.gaussian_filter1d(data, options.smooth_mm / spacing[2], axis=2)
     if start is None:
-        centres = _find_tube(smooth, spacing, settings)
+        centres = _find_tube(smooth, spacing, options)
     else:
-        centres = _middles(start.oriented().data, spacing, settings)
+        centres = _middles(start.oriented().data, spacing, options)
     if np.isnan(centres).any():
         return image.like(np.zeros(image.data.shape, np.float32))
-    for _ in range(settings.rounds):
-        radii_mm = _contour(_edges(smooth, centres, spacing, settings), settings)
+    for _ in range(options.rounds):
+        radii_mm = _contour(_edges(smooth, centres, spacing, options), options)
         centres = centres + _middle_mm(radii_mm) / spacing[:2]
     # The centre has moved a last time: the contour has to be found about where it is now.
-    radii_mm = _contour(_edges(smooth, centres, spacing, settings), settings)
+    radii_mm = _contour(_edges(smooth, centres, spacing, options), options)
     mask = working.like(_fill(radii_mm, centres, spacing, data.shape))
     return image.like(np.ascontiguousarray(mask.oriented(image.orientation).data))
 
 
-def _find_tube(smooth: np.ndarray, spacing: np.ndarray, settings: ContourSettings) -> np.ndarray:
+def _find_tube(smooth: np.ndarray, spacing: np.ndarray, options: ContourOptions) -> np.ndarray:
     """`(Z, 2)` centre of the cord on each slice in voxels, nan where there is none."""
     step = max(1, round(4.0 / spacing[2]))
     slices = np.arange((smooth.shape[2] - 1) % step // 2, smooth.shape[2], step)
     looked = np.moveaxis(smooth[:, :, slices], 2, 0)
-    heat = np.clip(_likeness(looked, spacing, settings), 0, 1) ** 3
+    heat = np.clip(_likeness(looked, spacing, options), 0, 1) ** 3
     from_middle_mm = (np.arange(heat.shape[1]) - (heat.shape[1] - 1) / 2) * spacing[0]
-    heat *= np.exp(-0.5 * (from_middle_mm / settings.off_middle_mm) ** 2)[:, None]
+    heat *= np.exp(-0.5 * (from_middle_mm / options.off_middle_mm) ** 2)[:, None]
     # A match is a narrow peak; the path is sought through answers as wide as a cord.
-    width = np.maximum(1, np.round(settings.typical_mm * 1.6 / spacing[:2])).astype(int)
+    width = np.maximum(1, np.round(options.typical_mm * 1.6 / spacing[:2])).astype(int)
     heat = ndimage.maximum_filter(heat, size=(1, *width))
     found = track(heat, tuple(spacing[:2]), step * spacing[2])
     return interpolate(found, slices, np.arange(smooth.shape[2]))
 
 
-def _middles(mask: np.ndarray, spacing: np.ndarray, settings: ContourSettings) -> np.ndarray:
+def _middles(mask: np.ndarray, spacing: np.ndarray, options: ContourOptions) -> np.ndarray:
     """`(Z, 2)` smoothed centres of mass of a mask's slices in voxels, nan where it is empty."""
     weight = mask.sum(axis=(0, 1), dtype=float)
     every = np.arange(mask.shape[2])
@@ -138,13 +137,13 @@ def _middles(mask: np.ndarray, spacing: np.ndarray, settings: ContourSettings) -
         axis=1,
     )
     centres = interpolate(found, known, every)
-    return ndimage.gaussian_filter1d(centres, settings.smooth_mm / spacing[2], axis=0)
+    return ndimage.gaussian_filter1d(centres, options.smooth_mm / spacing[2], axis=0)
 
 
-def _likeness(slices: np.ndarray, spacing: np.ndarray, settings: ContourSettings) -> np.ndarray:
+def _likeness(slices: np.ndarray, spacing: np.ndarray, options: ContourOptions) -> np.ndarray:
     """`(N, X, Y)` correlation of each pixel's surroundings with a bright ellipse in a dark ring."""
-    across_mm, along_mm = settings.typical_mm * np.array([1.25, 0.8])
-    reach = np.ceil(settings.typical_mm * np.array([2.1, 1.7]) / spacing[:2]).astype(int)
+    across_mm, along_mm = options.typical_mm * np.array([1.25, 0.8])
+    reach = np.ceil(options.typical_mm * np.array([2.1, 1.7]) / spacing[:2]).astype(int)
     x, y = np.mgrid[-reach[0] : reach[0] + 1, -reach[1] : reach[1] + 1]
     away = np.hypot(x * spacing[0] / across_mm, y * spacing[1] / along_mm)
     seen = away <= 1.6
@@ -167,10 +166,10 @@ def _directions() -> np.ndarray:
 
 
 def _edges(
-    smooth: np.ndarray, centres: np.ndarray, spacing: np.ndarray, settings: ContourSettings
+    smooth: np.ndarray, centres: np.ndarray, spacing: np.ndarray, options: ContourOptions
 ) -> np.ndarray:
     """`(Z, A, R)` how much the image falls outwards at each radius, in units of its spread."""
-    radii = np.arange(settings.smallest_mm, settings.largest_mm + 2 * STEP_MM, STEP_MM)
+    radii = np.arange(options.smallest_mm, options.largest_mm + 2 * STEP_MM, STEP_MM)
     offsets = _directions()[:, None] * radii[:, None] / spacing[:2]  # (A, R, 2)
     place = centres[:, None, None] + offsets  # (Z, A, R, 2)
     slices = np.broadcast_to(np.arange(len(centres))[:, None, None], place.shape[:3])
@@ -182,19 +181,19 @@ def _edges(
     return fall / np.maximum(spread, 1e-9)
 
 
-def _contour(edges: np.ndarray, settings: ContourSettings) -> np.ndarray:
+def _contour(edges: np.ndarray, options: ContourOptions) -> np.ndarray:
     """`(Z, A)` radii in mm where the image falls most, near the most likely closed contour."""
-    radii = settings.smallest_mm + (np.arange(edges.shape[2]) + 0.5) * STEP_MM
+    radii = options.smallest_mm + (np.arange(edges.shape[2]) + 0.5) * STEP_MM
     # The canal's wall is an edge too, often a stronger one, but further out.
-    likely = np.exp(-0.5 * ((radii - settings.typical_mm) / settings.typical_mm * 2.5) ** 2)
-    path = _settle(np.clip(edges, -1, 1) * likely, settings)
+    likely = np.exp(-0.5 * ((radii - options.typical_mm) / options.typical_mm * 2.5) ** 2)
+    path = _settle(np.clip(edges, -1, 1) * likely, options)
     near = np.abs(np.arange(edges.shape[2]) - path[..., None]) <= round(0.5 / STEP_MM)
     steepest = np.where(near, edges, -np.inf).argmax(axis=2)
     closed = np.pad(radii[steepest], [(0, 0), (1, 1)], mode="wrap")
     return ndimage.median_filter(closed, size=(3, 3), mode="nearest")[:, 1:-1]
 
 
-def _settle(edges: np.ndarray, settings: ContourSettings) -> np.ndarray:
+def _settle(edges: np.ndarray, options: ContourOptions) -> np.ndarray:
     """`(Z, A)` step of the radius of the closed contour with the strongest edge, slice by slice.
 
     Exact by dynamic programming over the angles; the round is gone twice and its second half
@@ -202,12 +201,12 @@ def _settle(edges: np.ndarray, settings: ContourSettings) -> np.ndarray:
     """
     turns = np.concatenate([edges, edges, edges[:, :1]], axis=1)
     best, choices = turns[:, 0], []
-    moves = np.arange(-settings.steepest, settings.steepest + 1)
+    moves = np.arange(-options.steepest, options.steepest + 1)
     for index in range(1, turns.shape[1]):
-        padded = np.pad(best, [(0, 0), (settings.steepest,) * 2], constant_values=-np.inf)
+        padded = np.pad(best, [(0, 0), (options.steepest,) * 2], constant_values=-np.inf)
         arrivals = np.stack(
             [
-                padded[:, settings.steepest + move :][:, : best.shape[1]] - 0.02 * move**2
+                padded[:, options.steepest + move :][:, : best.shape[1]] - 0.02 * move**2
                 for move in moves
             ]
         )
@@ -246,7 +245,22 @@ def _fill(
     return soft
 
 
-NEAR = ContourSettings(rounds=1)
+def cord_polarity(contrast: str) -> str:
+    """Whether the cord is `bright` or `dark` against the fluid, also where no rule is written.
+
+    Example:
+        >>> cord_polarity("STIR"), cord_polarity("UNIT1")
+        ('dark', 'bright')
+    """
+    from softseg.phantom.signal import tissue_signal
+
+    if contrast in POLARITY or contrast == "MT-off":  # brighter than MT-on, but as dark in fluid
+        return POLARITY.get(contrast, "dark")
+    signal = tissue_signal(contrast, tissues=("white_matter", "csf"))
+    return "bright" if signal["white_matter"] > signal["csf"] else "dark"
+
+
+NEAR = ContourOptions(rounds=1)
 """A contour that starts in the middle of the cord has not far to go."""
 
 
@@ -256,10 +270,9 @@ def follow_contours(
     subjects: list[str] | None = None,
     method: str = "contour_following",
     start: str | None = None,
+    polarity: Callable[[str], str | None] = POLARITY.get,
 ) -> pd.DataFrame:
     """Run `follow_contour` on every image, with the polarity of its contrast, as hard masks.
-
-    Images of a contrast whose polarity is not known are left out.
 
     Args:
         dataset: Whose images to segment.
@@ -267,11 +280,12 @@ def follow_contours(
         method: Name of the derivative folder and in every table.
         start: `FOLDER:ENDING` of masks whose middle the contour starts from (of their size it
             knows nothing); where there is none the cord is searched in the image.
+        polarity: Of a contrast; images of one whose polarity is None are left out.
 
     Returns:
         As `write_masks`.
     """
-    known = dataset.images[dataset.images["contrast"].isin(list(POLARITY))]
+    known = dataset.images[dataset.images["contrast"].map(polarity).notna()]
     folder, _, ending = (start or "").partition(":")
     starts: dict[Path, Path | None] = {}
     for row in known.itertuples() if start else ():
@@ -283,9 +297,9 @@ def follow_contours(
     def segment(image: Volume, contrast: str) -> Volume:
         path = starts.get(image.path)
         if path is None:
-            return follow_contour(image, polarity=POLARITY[contrast])
+            return follow_contour(image, polarity=polarity(contrast))
         middle = Volume.load(path)
-        return follow_contour(image, polarity=POLARITY[contrast], start=middle, settings=NEAR)
+        return follow_contour(image, polarity=polarity(contrast), start=middle, options=NEAR)
 
     return write_masks(
         replace(dataset, images=known), method, segment, subjects=subjects, binarise=True

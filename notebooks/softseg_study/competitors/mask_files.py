@@ -9,13 +9,11 @@ import pandas as pd
 from softseg.dataset.index import Dataset
 from softseg.dataset.names import sidecar_path
 from softseg.dataset.writing import describe_pipeline
-from softseg.errors import InputError
 from softseg.files import write_json
+from softseg.masks import as_fractions, check_grid
 from softseg.volume import Volume
 
 SOFT, HARD = "label-SC_softseg", "label-SC_seg"
-FAR_MM = 0.05
-"""Corners of mask and image may lie so far apart: headers are rounded."""
 
 
 def write_masks(
@@ -49,7 +47,8 @@ def write_masks(
         image = Volume.load(row.path, average="mean")
         mask = segment(image, row.contrast)
         mask = mask.like((mask.data > 0.5).astype(np.float32)) if binarise else mask
-        _check(mask, image)
+        check_grid(mask, image)
+        mask = mask.like(as_fractions(mask.data, mask.name))
         path, status = write_mask(dataset, method, row, mask, source=None)
         rows.append((row.subject, row.contrast, status, path))
     describe_pipeline(
@@ -86,17 +85,6 @@ def write_mask(
     sidecar = {"Method": method} | ({"Source": source.name} if source else {})
     write_json(sidecar_path(where[0]), sidecar)
     return where[0], "hard" if hard else "soft"
-
-
-def _check(mask: Volume, image: Volume) -> None:
-    if not mask.grid.matches(image.grid, tolerance_mm=FAR_MM):
-        raise InputError(
-            f"{mask.name}: a mask must lie on the grid of {image.name}, found {mask.data.shape} "
-            f"instead of {image.data.shape} or another place; resample it first"
-        )
-    low, high = float(mask.data.min()), float(mask.data.max())
-    if not (low >= 0 and high <= 1):
-        raise InputError(f"{mask.name}: a mask must lie in [0, 1], found [{low:.3g}, {high:.3g}]")
 
 
 def _given(value: object) -> str | None:

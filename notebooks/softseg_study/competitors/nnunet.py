@@ -27,6 +27,7 @@ from softseg.dataset.names import strip_extension
 from softseg.dataset.writing import describe_pipeline
 from softseg.errors import InputError
 from softseg.files import write_json
+from softseg.masks import check_grid
 from softseg.volume import Volume
 from softseg_study.competitors.mask_files import write_mask
 
@@ -180,8 +181,7 @@ def import_nnunet(
         row = next(_rows(dataset, [subject], contrast))
         image = Volume.load(row.path, average="mean")
         mask = Volume.load(path)
-        if not mask.grid.matches(image.grid, tolerance_mm=0.05):
-            raise InputError(f"{path}: does not lie on the grid of {image.name}")
+        check_grid(mask, image)
         values = _probability(path, mask.data.shape) if soft else mask.data
         written, status = write_mask(
             dataset, method, row, image.like(values.astype(np.float32)), source=path

@@ -16,8 +16,6 @@ from softseg_study.evaluation.image_masks import Method, Task, find_tasks, read_
 
 MASKS = ("soft", "binary")
 """Values of tables' `mask` column: fractions as they are, or whether they exceed 0.5."""
-Variant = tuple[dict, Callable[[Volume], Volume]]
-"""Columns that name a way to treat a mask, and the treatment."""
 
 
 def binarised(mask: Volume, threshold: float = 0.5) -> Volume:
@@ -45,11 +43,12 @@ def _as_it_is(mask: Volume) -> Volume:
     return mask
 
 
-VARIANTS: dict[str, Variant] = {
-    "soft": ({"mask": "soft"}, _as_it_is),
-    "binary": ({"mask": "binary"}, binarised),
-    "slice-normalised": ({"mask": "slice-normalised"}, slice_normalised),
+TREATMENTS: dict[str, Callable[[Volume], Volume]] = {
+    "soft": _as_it_is,
+    "binary": binarised,
+    "slice-normalised": slice_normalised,
 }
+"""Values of `mask` → what is done to a mask before its area is taken."""
 LEVELS = "labels:label-vertebrae_dseg"
 """One level file an image, the same for all methods: areas differ by the masks alone."""
 DISCS = "labels:label-discs_dlabel"
@@ -69,128 +68,60 @@ COLUMNS = [
 ]
 
 
-def evaluate_csa(
+def measure_areas(
     dataset: Dataset,
     methods: Mapping[str, Method],
     *,
+    masks: Sequence[str] = MASKS,
+    thresholds: Sequence[float] = (),
+    prepare: Callable[[Volume], Volume] | None = None,
     vertebrae: tuple[int, int] | None = (2, 3),
     subjects: Iterable[str] | None = None,
     levels: str = LEVELS,
-    masks: Sequence[str] = MASKS,
     jobs: int = 1,
 ) -> pd.DataFrame:
-    """Mean cross-sectional area of every method's mask of every image.
+    """Mean cross-sectional area of every method's mask of every image, treated in several ways.
 
-    Every mask is measured as it is and binarised above 0.5 (the paper's figures are binarised on
-    both sides); a binary mask gives the same area twice. An image that a method has no mask of
-    keeps a row without area, so that failures can be counted.
+    Every mask is read once and measured as it is and binarised above 0.5 (the paper's figures are
+    binarised on both sides); a binary mask gives the same area twice. An image that a method has
+    no mask of keeps a row without area, so that failures can be counted.
 
     Args:
         dataset: Its images are evaluated.
         methods: Name in the table → folder below `derivatives`, `FOLDER:ENDING`, or a function
             from an image's path to its mask.
+        masks: Which of `soft`, `binary` and `slice-normalised` to measure.
+        thresholds: Fractions in [0, 1): `soft` drops values below each of them and keeps the rest,
+            `binary` makes those above it 1.
+        prepare: A function of a module that is applied to every mask first.
         vertebrae: First and last level averaged over; None for all slices, which needs no levels.
         subjects: Only these.
         levels: `FOLDER:ENDING` of the images' level files.
-        masks: Which of `soft`, `binary` and `slice-normalised` to measure.
         jobs: Processes; the table does not depend on it.
 
     Returns:
-        One row per image, method and kind of mask, in the order of the index: `subject`,
-        `session`, `contrast`, `method`, `mask` (`soft`, `binary`), `area_mm2` (mean over slices),
-        `n_slices` (averaged), `n_level_slices` (that the levels mark; more than `n_slices` where
-        the mask has gaps), `other_components` (objects left out), `status` (`ok`, `no mask`,
-        `no levels`, `empty mask`, or what was wrong).
+        One row per image, method, kind of mask and threshold, in the order of the index: `subject`,
+        `session`, `contrast`, `method`, `mask`, `area_mm2` (mean over slices), `n_slices`
+        (averaged), `n_level_slices` (that the levels mark; more than `n_slices` where the mask has
+        gaps), `other_components` (objects left out), `status` (`ok`, `no mask`, `no levels`,
+        `empty mask`, or what was wrong), and `threshold` where there are some.
     """
-    return evaluate_variants(
-        dataset,
-        methods,
-        [VARIANTS[m] for m in masks],
-        vertebrae=vertebrae,
-        subjects=subjects,
-        levels=levels,
-        jobs=jobs,
-    )
-
-
-def evaluate_thresholds(
-    dataset: Dataset,
-    methods: Mapping[str, Method],
-    thresholds: Sequence[float],
-    *,
-    vertebrae: tuple[int, int] | None = (2, 3),
-    subjects: Iterable[str] | None = None,
-    levels: str = LEVELS,
-    masks: Sequence[str] = MASKS,
-    jobs: int = 1,
-) -> pd.DataFrame:
-    """Area against threshold: values below it dropped and the rest kept, or made binary.
-
-    Args:
-        dataset: Its images are evaluated.
-        methods: As in `evaluate_csa`.
-        thresholds: Fractions in [0, 1).
-        vertebrae: As in `evaluate_csa`.
-        subjects: Only these.
-        levels: As in `evaluate_csa`.
-        masks: Which of the two treatments, by what `mask` then says.
-        jobs: Processes.
-
-    Returns:
-        `evaluate_csa`'s columns and `threshold`; `mask` is `soft` where values above the threshold
-        keep their fraction and `binary` where they become 1.
-    """
-    variants = [
-        ({"mask": mask, "threshold": float(t)}, partial(treat, threshold=float(t)))
-        for mask, treat in (("soft", zeroed), ("binary", binarised))
-        if mask in masks
-        for t in thresholds
-    ]
-    return evaluate_variants(
-        dataset,
-        methods,
-        variants,
-        vertebrae=vertebrae,
-        subjects=subjects,
-        levels=levels,
-        jobs=jobs,
-    )
-
-
-def evaluate_variants(
-    dataset: Dataset,
-    methods: Mapping[str, Method],
-    variants: Sequence[Variant],
-    *,
-    vertebrae: tuple[int, int] | None = (2, 3),
-    subjects: Iterable[str] | None = None,
-    levels: str = LEVELS,
-    jobs: int = 1,
-) -> pd.DataFrame:
-    """Mean area of every mask, treated in several ways; each mask is read once.
-
-    Args:
-        dataset: Its images are evaluated.
-        methods: As in `evaluate_csa`.
-        variants: Columns that name a treatment (`mask` among them), and the treatment, a function
-            of a module.
-        vertebrae: As in `evaluate_csa`.
-        subjects: Only these.
-        levels: As in `evaluate_csa`.
-        jobs: Processes.
-
-    Returns:
-        `evaluate_csa`'s columns, and those that the variants name.
-    """
+    variants = [({"mask": name}, TREATMENTS[name]) for name in masks]
+    if thresholds:
+        variants = [
+            ({"mask": name, "threshold": float(t)}, partial(treat, threshold=float(t)))
+            for name, treat in (("soft", zeroed), ("binary", binarised))
+            if name in masks
+            for t in thresholds
+        ]
     extra = {} if vertebrae is None else {"levels": levels, "discs": DISCS}
     tasks = find_tasks(dataset, methods, subjects=subjects, extra=extra)
-    worker = partial(_area_rows, vertebrae=vertebrae, variants=variants)
-    named = dict.fromkeys(key for columns, _ in variants for key in columns)
-    columns = [*COLUMNS, *(key for key in named if key not in COLUMNS)]
+    worker = partial(_area_rows, vertebrae=vertebrae, variants=variants, prepare=prepare)
+    columns = [*COLUMNS, "threshold"] if thresholds else COLUMNS
     return pd.DataFrame(run_tasks(worker, tasks, jobs=jobs), columns=columns)
 
 
-def evaluate_profile(
+def measure_slices(
     dataset: Dataset,
     methods: Mapping[str, Method],
     *,
@@ -203,7 +134,7 @@ def evaluate_profile(
 
     Args:
         dataset: Its images are evaluated.
-        methods: As in `evaluate_csa`.
+        methods: As in `measure_areas`.
         subjects: Only these.
         levels: `FOLDER:ENDING` of the images' level files.
         masks: Which of `soft` and `binary` to measure.
@@ -217,18 +148,24 @@ def evaluate_profile(
     tasks = find_tasks(
         dataset, methods, subjects=subjects, extra={"levels": levels, "discs": DISCS}
     )
-    worker = partial(_profile_rows, variants=[VARIANTS[m] for m in masks])
+    worker = partial(_slice_rows, masks=masks)
     columns = [*COLUMNS[:5], "slice", "level", "position", "area_mm2", "flag"]
     return pd.DataFrame(run_tasks(worker, tasks, jobs=jobs), columns=columns)
 
 
 def _area_rows(
-    task: Task, *, vertebrae: tuple[int, int] | None, variants: Sequence[Variant]
+    task: Task,
+    *,
+    vertebrae: tuple[int, int] | None,
+    variants: Sequence[tuple[dict, Callable[[Volume], Volume]]],
+    prepare: Callable[[Volume], Volume] | None,
 ) -> list[dict]:
     rows = []
     for method, source in task.sources.items():
         problem = _problem(task, source, needs_levels=vertebrae is not None)
         mask = None if problem else _try(read_mask, source, task.image)
+        if prepare is not None and isinstance(mask, Volume):
+            mask = prepare(mask)
         for named, treat in variants:
             row = task.keys | {"method": method} | named
             found = problem or mask
@@ -238,18 +175,18 @@ def _area_rows(
     return rows
 
 
-def _profile_rows(task: Task, *, variants: Sequence[Variant]) -> list[dict]:
+def _slice_rows(task: Task, *, masks: Sequence[str]) -> list[dict]:
     rows = []
     for method, source in task.sources.items():
         if _problem(task, source, needs_levels=True):
             continue
         mask = read_mask(source, task.image)
-        for named, treat in variants:
-            table = _try(_measure, treat(mask), task)
+        for name in masks:
+            table = _try(_measure, TREATMENTS[name](mask), task)
             if not isinstance(table, pd.DataFrame):  # an empty mask has no profile
                 continue
             table = table[table["level"].notna()]
-            row = task.keys | {"method": method} | named
+            row = task.keys | {"method": method, "mask": name}
             rows += [row | found for found in table.to_dict("records")]
     return rows
 

@@ -11,7 +11,8 @@ from softseg.batch import map_batch
 from softseg.dataset.index import Dataset
 from softseg.dataset.names import method_folder
 from softseg.volume import Volume
-from softseg_study.evaluation.areas import evaluate_profile, true_csa
+from softseg_study.competitors.contour import cord_polarity, follow_contours
+from softseg_study.evaluation.areas import measure_slices, true_csa
 from softseg_study.evaluation.conditions import (
     CONDITIONS,
     REFERENCE_CONTRASTS,
@@ -44,26 +45,7 @@ def apply_method(dataset: Dataset, name: str, source: Path | str) -> None:
     segment_dataset(dataset, source, name, overwrite=False)
 
 
-def cord_polarity(contrast: str) -> str:
-    """Whether the cord is `bright` or `dark` against the fluid, also where no rule is written.
-
-    Example:
-        >>> cord_polarity("STIR"), cord_polarity("UNIT1")
-        ('dark', 'bright')
-    """
-    from softseg.phantom.signal import tissue_signal
-    from softseg_study.competitors.contour import POLARITY
-
-    if contrast in POLARITY or contrast == "MT-off":  # brighter than MT-on, but as dark in fluid
-        return POLARITY.get(contrast, "dark")
-    signal = tissue_signal(contrast, tissues=("white_matter", "csf"))
-    return "bright" if signal["white_matter"] > signal["csf"] else "dark"
-
-
 def _follow_contours(dataset: Dataset, name: str) -> None:
-    from softseg_study.competitors.contour import follow_contour
-    from softseg_study.competitors.mask_files import write_masks
-
     missing = {
         row.subject
         for row in dataset.images.itertuples()
@@ -71,13 +53,7 @@ def _follow_contours(dataset: Dataset, name: str) -> None:
         is None
     }
     if missing:
-        write_masks(
-            dataset,
-            name,
-            lambda image, contrast: follow_contour(image, polarity=cord_polarity(contrast)),
-            subjects=sorted(missing),
-            binarise=True,
-        )
+        follow_contours(dataset, subjects=sorted(missing), method=name, polarity=cord_polarity)
 
 
 def run_conditions(
@@ -166,7 +142,7 @@ def _profiles(dataset: Dataset, usable: pd.DataFrame) -> pd.DataFrame:
         there = pd.MultiIndex.from_frame(rows[["subject", "contrast"]])
         chosen = pd.MultiIndex.from_frame(images[["subject", "contrast"]]).isin(there)
         part = replace(dataset, images=images[chosen].reset_index(drop=True))
-        tables.append(evaluate_profile(part, {method: method}))
+        tables.append(measure_slices(part, {method: method}))
     columns = [*_IMAGE, "slice", "area_mm2"]
     table = pd.concat(tables) if tables else pd.DataFrame(columns=columns)
     return table[columns].dropna()

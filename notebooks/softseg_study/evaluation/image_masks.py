@@ -9,6 +9,7 @@ from typing import Any
 from softseg.batch import map_batch
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
+from softseg.masks import as_fractions
 from softseg.volume import WORKING, Volume
 
 Method = str | Callable[[Path], Volume]
@@ -98,10 +99,7 @@ def read_mask(source: Source, image: Path) -> Volume:
         InputError: If it is unreadable or leaves [0, 1].
     """
     volume = source(image) if callable(source) else Volume.load(source)
-    low, high = float(volume.data.min()), float(volume.data.max())
-    if not (low >= -1e-3 and high <= 1 + 1e-3):  # also refuses nan
-        raise InputError(f"{volume.name}: a mask must lie in [0, 1], found [{low}, {high}]")
-    return volume.like(volume.data.clip(0, 1)).oriented(WORKING)
+    return volume.like(as_fractions(volume.data, volume.name)).oriented(WORKING)
 
 
 def run_tasks(

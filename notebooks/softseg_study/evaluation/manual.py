@@ -14,7 +14,7 @@ import pandas as pd
 from softseg.csa.measure import MeasurementWarning, measure
 from softseg.dataset.index import Dataset
 from softseg.dataset.names import strip_extension
-from softseg.masks import FAINT
+from softseg.masks import FAINT, same_grid
 from softseg.metrics.volumes import dice
 from softseg.volume import Volume
 from softseg_study.evaluation.image_masks import Method, Task, find_tasks, read_mask
@@ -37,7 +37,7 @@ def evaluate_manual(
 
     Args:
         dataset: Its images with a manual mask are evaluated.
-        methods: As in `evaluate_csa`.
+        methods: As in `measure_areas`.
         reference: `FOLDER:ENDING` of the manual masks.
 
     Returns:
@@ -99,7 +99,7 @@ def evaluate_pairs(dataset: Dataset, methods: Mapping[str, Method]) -> pd.DataFr
 
     Args:
         dataset: Images of one subject and session whose grids are equal form pairs.
-        methods: As in `evaluate_csa`.
+        methods: As in `measure_areas`.
 
     Returns:
         One row a pair and method: `subject`, `session`, `image`, `other`, `contrast`,
@@ -120,8 +120,7 @@ def evaluate_pairs(dataset: Dataset, methods: Mapping[str, Method]) -> pd.DataFr
 
 
 def _same_grid(first: Task, second: Task) -> bool:
-    one, other = (Volume.load(t.image, average="mean").grid for t in (first, second))
-    return one.shape == other.shape and one.matches(other, tolerance_mm=1e-2)
+    return same_grid(*(Volume.load(t.image, average="mean").grid for t in (first, second)))
 
 
 def _pair(first: Task, second: Task, method: str) -> dict[str, object] | None:

@@ -6,6 +6,7 @@ import pandas as pd
 
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
+from softseg.masks import check_grid
 from softseg.metrics.surfaces import overlap
 from softseg.volume import Volume
 from softseg_study.evaluation.image_masks import (
@@ -111,12 +112,9 @@ def _overlap_rows(task: Task) -> list[dict]:
 
 
 def read_on_grid(source: Source, task: Task, reference: Volume) -> Volume:
+    """A method's mask, checked to lie on the reference's grid."""
     mask = read_mask(source, task.image)
-    if not mask.grid.matches(reference.grid, tolerance_mm=1e-2):
-        raise InputError(
-            f"{mask.name}: must lie on the grid of {reference.name} ({reference.data.shape}), "
-            f"found {mask.data.shape}; resample it"
-        )
+    check_grid(mask, reference)
     return mask
 
 

@@ -42,7 +42,7 @@ def areas_of(csa_table: pd.DataFrame, subject: str, method: str) -> dict[str, fl
     """Area by contrast of one person and method, contrasts without one left out.
 
     Args:
-        csa_table: From `evaluate_csa`, one kind of mask.
+        csa_table: From `measure_areas`, one kind of mask.
         subject: Who.
         method: Which method.
     """

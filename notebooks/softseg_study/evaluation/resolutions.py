@@ -1,6 +1,6 @@
 """Does the area depend on the voxel size? The same images, or masks, at other resolutions."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ import pandas as pd
 from softseg.dataset.index import Dataset
 from softseg.dataset.names import strip_extension
 from softseg.volume import WORKING, Spacing, Volume, samples_within
-from softseg_study.evaluation.areas import LEVELS, MASKS, VARIANTS, evaluate_csa, evaluate_variants
+from softseg_study.evaluation.areas import measure_areas
 from softseg_study.evaluation.image_masks import SOFT_ENDING
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ PAPER_RESOLUTIONS: dict[str, Spacing] = {
 
 @dataclass(frozen=True)
 class Respaced:
-    """A method that sees the image at another resolution, as `evaluate_csa` takes it.
+    """A method that sees the image at another resolution, as `measure_areas` takes it.
 
     Attributes:
         segment: From an image to its segmentation, on the same grid.
@@ -121,11 +121,7 @@ def evaluate_resolutions(
     methods: "Mapping[str, str | Callable[[Volume], Segmentation]]",
     *,
     resolutions: Mapping[str, Spacing] = PAPER_RESOLUTIONS,
-    vertebrae: tuple[int, int] | None = (2, 3),
-    subjects: Iterable[str] | None = None,
-    levels: str = LEVELS,
-    masks: Sequence[str] = MASKS,
-    jobs: int = 1,
+    **options: object,
 ) -> pd.DataFrame:
     """Areas of every image at several resolutions, measured on the resampled grid.
 
@@ -137,37 +133,18 @@ def evaluate_resolutions(
         methods: Name → a function as `segment` with its weights, or a folder below `derivatives`
             whose masks are resampled instead (`truth` shows what the voxel alone does).
         resolutions: Name → voxel size in working orientation.
-        vertebrae: As in `evaluate_csa`.
-        subjects: Only these.
-        levels: As in `evaluate_csa`.
-        masks: As in `evaluate_csa`.
-        jobs: Processes.
+        options: Of `measure_areas`.
 
     Returns:
-        `evaluate_csa`'s columns and `resolution`, ordered by method and resolution.
+        `measure_areas`'s columns and `resolution`, ordered by method and resolution.
     """
-    options = {"vertebrae": vertebrae, "subjects": subjects, "levels": levels, "jobs": jobs}
     tables = []
     for method, source in methods.items():
         for name, spacing in resolutions.items():
             if isinstance(source, str):
-                table = _of_masks(dataset, method, source, spacing, masks, options)
+                prepare = partial(respaced, spacing_mm=spacing)
+                table = measure_areas(dataset, {method: source}, prepare=prepare, **options)
             else:
-                seen = {method: Respaced(source, spacing)}
-                table = evaluate_csa(dataset, seen, masks=masks, **options)
+                table = measure_areas(dataset, {method: Respaced(source, spacing)}, **options)
             tables.append(table.assign(resolution=name))
     return pd.concat(tables, ignore_index=True)
-
-
-def _of_masks(dataset, method, source, spacing, masks, options) -> pd.DataFrame:
-    variants = [
-        (named, partial(_respaced_then, spacing_mm=spacing, treat=treat))
-        for named, treat in (VARIANTS[m] for m in masks)
-    ]
-    return evaluate_variants(dataset, {method: source}, variants, **options)
-
-
-def _respaced_then(
-    mask: Volume, *, spacing_mm: Spacing, treat: Callable[[Volume], Volume]
-) -> Volume:
-    return treat(respaced(mask, spacing_mm))

@@ -16,7 +16,7 @@ def unbiased_thresholds(thresholds: pd.DataFrame, truth: pd.DataFrame) -> pd.Dat
     thresholds where it changes sign it is taken as a line.
 
     Args:
-        thresholds: From `evaluate_thresholds`; its rows with `mask` `binary` count.
+        thresholds: From `measure_areas`; its rows with `mask` `binary` count.
         truth: From `true_csa`; empty for real data, and then so is the result.
 
     Returns:
@@ -52,7 +52,7 @@ def treatment_summary(csa: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
     """What measuring soft, binary or after a per-slice normalisation makes of every method.
 
     Args:
-        csa: From `evaluate_csa` with several `masks`; a `seed` is averaged over.
+        csa: From `measure_areas` with several `masks`; a `seed` is averaged over.
         truth: From `true_csa`; empty leaves the columns that need it out.
 
     Returns:

@@ -76,7 +76,7 @@ def area_against_threshold(table: pd.DataFrame, *, truth_mm2: float | None = Non
     """Mean area against the threshold: values below it dropped, or the mask made binary.
 
     Args:
-        table: From `evaluate_thresholds`, one method: `subject`, `contrast`, `mask`, `threshold`,
+        table: From `measure_areas`, one method: `subject`, `contrast`, `mask`, `threshold`,
             `area_mm2`.
         truth_mm2: Mean true area, drawn as a line.
     """

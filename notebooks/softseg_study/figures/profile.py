@@ -32,7 +32,7 @@ def area_profile(
 
     Args:
         profile: `subject`, `contrast`, `method`, `level`, `area_mm2` and, if known, `position`
-            (0 at the top of a level, 1 at its bottom) or `slice`, as `evaluate_profile` gives it.
+            (0 at the top of a level, 1 at its bottom) or `slice`, as `measure_slices` gives it.
         methods: Which panels; a method called `truth` is drawn in all of them as a dashed line.
         columns: Panels side by side.
     """

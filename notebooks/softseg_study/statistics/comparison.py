@@ -57,8 +57,6 @@ def compare_methods(
            n     p  rank_biserial                                             note
         0  3  0.25            1.0  n too small: 3 pairs cannot give p below 0.25
     """
-    if correction not in CORRECTIONS:
-        raise ValueError(f"correction is one of {', '.join(CORRECTIONS)}, found {correction!r}")
     unit = [unit] if isinstance(unit, str) else list(unit)
     missing = [c for c in ("method", value, *unit) if c not in table]
     if missing:
@@ -209,17 +207,14 @@ def adjust(p: Sequence[float], correction: str = "holm") -> np.ndarray:
         >>> adjust([0.01, 0.04, 0.03], "holm").round(2).tolist()
         [0.03, 0.06, 0.06]
     """
-    p = np.asarray(p, dtype=float)
-    known = np.flatnonzero(~np.isnan(p))
-    adjusted = p.copy()
-    if correction == "bonferroni":
-        adjusted[known] = np.minimum(1, p[known] * known.size)
-    elif correction == "holm":
-        order = known[np.argsort(p[known], kind="stable")]
-        steps = p[order] * np.arange(order.size, 0, -1)
-        adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
-    elif correction != "none":
+    if correction not in CORRECTIONS:
         raise ValueError(f"correction is one of {', '.join(CORRECTIONS)}, found {correction!r}")
+    adjusted = np.array(p, dtype=float)
+    known = ~np.isnan(adjusted)
+    if known.any() and correction != "none":
+        from statsmodels.stats.multitest import multipletests  # a second of imports
+
+        adjusted[known] = multipletests(adjusted[known], method=correction)[1]
     return adjusted
 
 
