@@ -23,6 +23,10 @@ RIM_MM = 2.0
 """How far around its component a value still counts."""
 BRIDGE_MM = 5.0
 """Longest gap along the cord that is bridged."""
+SLOPE = 0.6
+"""Millimetres that the cord moves in the slice per millimetre along the body where it is steep."""
+OVERLAP_MM = 6.0
+"""Sections this far apart in the slice still overlap."""
 _LARGEST_RATIO = 5
 """The cord's area where it stops over that of a piece that continues it."""
 _EPSILON_MM = 1e-6
@@ -123,14 +127,17 @@ class CordComponent:
 
 
 def cord_component(
-    fractions: np.ndarray, spacing_mm: Spacing, *, bridge_mm: float = BRIDGE_MM
+    fractions: np.ndarray, spacing_mm: Spacing, *, torn: bool = False
 ) -> CordComponent | None:
     """Which voxels of a mask are the cord: see the top of this module.
 
     Args:
         fractions: `(X, Y, Z)` in working orientation, values in [0, 1].
         spacing_mm: Voxel size.
-        bridge_mm: Longest gap along Z that is bridged.
+        torn: Of a network's output, which may tear an oblique cord: pieces belong together that
+            touch once they are grown up over the longest gap, and sideways by what a steep cord
+            moves meanwhile, and the rim is cut at 2 mm sharp. By default pieces must continue the
+            cord and be about as wide, and a neighbour in the slice always counts.
 
     Returns:
         None where no value reaches `FAINT`.
@@ -153,9 +160,9 @@ def cord_component(
     high = np.minimum([side.stop for side in box] + margin, fractions.shape)
     crop = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     soft = fractions[crop].astype(np.float64)
-    main, others, count = _largest(core[crop], soft, spacing, bridge_mm)
+    main, others, count = _largest(core[crop], soft, spacing, torn)
     other_voxels = 0.0 if others is None else float(soft[others].sum())
-    soft[~_with_rim(main, soft, others, spacing)] = 0.0
+    soft[~_with_rim(main, soft, others, spacing, torn)] = 0.0
     return CordComponent(soft, main, low, count, other_voxels)
 
 
@@ -178,29 +185,42 @@ def bounding_box(inside: np.ndarray) -> tuple[slice, ...] | None:
 
 
 def _largest(
-    core: np.ndarray, soft: np.ndarray, spacing: np.ndarray, bridge_mm: float
+    core: np.ndarray, soft: np.ndarray, spacing: np.ndarray, torn: bool
 ) -> tuple[np.ndarray, np.ndarray | None, int]:
-    """The largest component with what continues it, all others, and how many those are."""
-    labels, count = ndimage.label(core, structure=np.ones((3, 3, 3), dtype=bool))
+    """The largest component with what belongs to it, all others, and how many those are."""
+    pieces = _grown(core, spacing) if torn else core
+    labels, count = ndimage.label(pieces, structure=np.ones((3, 3, 3), dtype=bool))
     if count == 1:
         return core, None, 0
-    weight = np.bincount(labels.ravel(), weights=soft.ravel(), minlength=count + 1)
+    weight = np.bincount(labels.ravel(), weights=(soft * core).ravel(), minlength=count + 1)
     weight[0] = 0.0
+    if torn:
+        main = core & (labels == weight.argmax())
+        return main, core & ~main, count - 1
     spans = np.array([(s[2].start, s[2].stop) for s in ndimage.find_objects(labels)])
     chosen = [int(weight.argmax())]
-    while (following := _continuation(labels, spans, chosen, spacing, bridge_mm)) is not None:
+    while (following := _continuation(labels, spans, chosen, spacing)) is not None:
         chosen.append(following)
     main = np.isin(labels, chosen) if len(chosen) > 1 else labels == chosen[0]
     others = core & ~main
     return main, others if count > len(chosen) else None, count - len(chosen)
 
 
+def _grown(core: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """Up over the longest gap, and sideways by what a steep cord moves meanwhile."""
+    missing = int(BRIDGE_MM / spacing[2] + _EPSILON_MM)
+    grown = core.copy()
+    for up in range(1, missing + 1):
+        grown[:, :, up:] |= core[:, :, :-up]
+    sideways_mm = max(SLOPE * (missing + 1) * spacing[2] - OVERLAP_MM, 0)
+    x, y = (int(min(sideways_mm, BRIDGE_MM) / mm) for mm in spacing[:2])
+    if x or y:
+        grown = ndimage.maximum_filter(grown, size=(2 * x + 1, 2 * y + 1, 1))
+    return grown
+
+
 def _continuation(
-    labels: np.ndarray,
-    spans: np.ndarray,
-    chosen: list[int],
-    spacing: np.ndarray,
-    bridge_mm: float,
+    labels: np.ndarray, spans: np.ndarray, chosen: list[int], spacing: np.ndarray
 ) -> int | None:
     """The nearest component beyond either end that is as wide as a cord and close enough."""
     start, stop = spans[[c - 1 for c in chosen]].min(), spans[[c - 1 for c in chosen]].max()
@@ -208,21 +228,21 @@ def _continuation(
     for index in np.argsort(gap, kind="stable"):
         if gap[index] < 0 or index + 1 in chosen:
             continue
-        if gap[index] > bridge_mm + _EPSILON_MM:
+        if gap[index] > BRIDGE_MM + _EPSILON_MM:
             return None
         above = spans[index, 0] >= stop
         ours = np.isin(labels[:, :, stop - 1 if above else start], chosen)
         theirs = labels[:, :, spans[index, 0] if above else spans[index, 1] - 1] == index + 1
         shift = np.subtract(ndimage.center_of_mass(ours), ndimage.center_of_mass(theirs))
         apart_mm = float(np.linalg.norm(shift * spacing[:2]))
-        close = apart_mm <= bridge_mm + gap[index] + spacing[2]
+        close = apart_mm <= BRIDGE_MM + gap[index] + spacing[2]
         if close and _LARGEST_RATIO * theirs.sum() >= ours.sum():
             return int(index) + 1
     return None
 
 
 def _with_rim(
-    main: np.ndarray, soft: np.ndarray, others: np.ndarray | None, spacing: np.ndarray
+    main: np.ndarray, soft: np.ndarray, others: np.ndarray | None, spacing: np.ndarray, torn: bool
 ) -> np.ndarray:
     """`main` and what lies within `RIM_MM` of it, without other components."""
     candidates = (soft > 0) & ~main
@@ -230,8 +250,19 @@ def _with_rim(
         candidates &= ~others
     if not candidates.any():
         return main
-    # Most masks end within a voxel of their component: the distance is needed only beyond it. A
-    # neighbour in the slice always counts, even where voxels are wider than the rim.
+    near = main.copy() if torn else _neighbours(main, spacing)
+    if (candidates & ~near).any():
+        distance = ndimage.distance_transform_edt(~main, sampling=tuple(spacing))
+        near |= distance <= RIM_MM + (0 if torn else _EPSILON_MM)
+    return main | (candidates & near)
+
+
+def _neighbours(main: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """`main` grown by a voxel, along Z only where that is within the rim.
+
+    Most masks end within a voxel of their component: the distance is needed only beyond it. A
+    neighbour in the slice always counts, even where voxels are wider than the rim.
+    """
     near = main.copy()
     reach = 0.0
     for axis in (0, 1, 2):
@@ -241,7 +272,4 @@ def _with_rim(
             previous = rolled.copy()
             rolled[1:] |= previous[:-1]
             rolled[:-1] |= previous[1:]
-    if (candidates & ~near).any():
-        distance = ndimage.distance_transform_edt(~main, sampling=tuple(spacing))
-        near |= distance <= RIM_MM + _EPSILON_MM
-    return main | (candidates & near)
+    return near

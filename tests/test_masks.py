@@ -119,3 +119,13 @@ def test_a_thin_piece_beside_the_end_does_not_continue_the_cord():
     soft[..., 20:] = 0
     soft[11, 11, 22:] = 1.0
     assert cord_component(soft, (1.0, 1.0, 1.0)).other_components == 1
+
+
+def test_a_scrap_of_a_torn_cord_joins_what_lies_above_and_below_it():
+    """A network may leave a few voxels of the slices that it loses; they are no second object."""
+    soft = cord(missing=range(10, 20))
+    soft[11, 11, 14] = 1.0
+    assert (cord_component(soft, (1.0, 1.0, 1.0), torn=True).restored(soft) == soft).all()
+    assert cord_component(soft, (1.0, 1.0, 1.0)).other_components == 2
+    soft[11, 11, 14] = 0.0
+    assert cord_component(soft, (1.0, 1.0, 1.0), torn=True).other_components == 1

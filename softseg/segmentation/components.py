@@ -5,15 +5,9 @@ from itertools import pairwise
 import numpy as np
 from scipy import ndimage
 
+from softseg.masks import BRIDGE_MM, cord_component
 from softseg.volume import Spacing
 
-FAINT = 0.1
-"""From this value on a voxel belongs to a component."""
-RIM_MM = 2.0
-"""Soft edges that reach below `FAINT` are kept this far out."""
-BRIDGE_MM = 5.0
-SLOPE = 0.6
-"""Millimetres that the cord moves in the slice per millimetre along the body where it is steep."""
 SMALLEST_MM2 = 12.0
 """A section this small is no cord: C1 to T12 measure 35 to 90 mm²."""
 SHORTEST_MM = (8.0, 15.0)
@@ -33,10 +27,8 @@ FEWEST_PAIRS = 5
 """Pairs of neighbouring slices below which a change of area says nothing."""
 
 
-def largest_component(
-    soft: np.ndarray, spacing_mm: Spacing, *, bridge_mm: float = BRIDGE_MM
-) -> np.ndarray:
-    """Keep the component with most volume, with gaps along the cord bridged first.
+def largest_component(soft: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
+    """The cord in a network's output (`softseg.masks.cord_component`), 0 elsewhere.
 
     A network that drops a single slice cuts the cord in two; without bridging the smaller half
     would be thrown away.
@@ -44,10 +36,6 @@ def largest_component(
     Args:
         soft: `(X, Y, Z)` in working orientation, values in [0, 1].
         spacing_mm: Voxel size.
-        bridge_mm: Gaps along Z up to this length are bridged.
-
-    Returns:
-        `soft` with everything further than `RIM_MM` from the component set to 0.
 
     Example:
         >>> soft = np.zeros((9, 9, 6), np.float32)
@@ -57,43 +45,8 @@ def largest_component(
         >>> kept[2, 2].tolist(), kept[7, 7].sum().item()
         ([1.0, 1.0, 0.0, 1.0, 1.0, 0.0], 0.0)
     """
-    occupied = soft >= FAINT
-    if not occupied.any():
-        return np.zeros_like(soft)
-    box = ndimage.find_objects(occupied.astype(np.uint8))[0]
-    reach = [int(np.ceil(RIM_MM / mm)) + 1 for mm in spacing_mm]
-    box = tuple(
-        slice(max(0, side.start - more), min(n, side.stop + more))
-        for side, more, n in zip(box, reach, soft.shape, strict=True)
-    )
-    inner, values = occupied[box], soft[box]
-    labels, count = ndimage.label(_bridged(inner, spacing_mm, bridge_mm), np.ones((3, 3, 3)))
-    kept = inner
-    if count > 1:
-        volumes = ndimage.sum_labels(values * inner, labels, np.arange(1, count + 1))
-        kept = inner & (labels == 1 + int(np.argmax(volumes)))
-    apart = inner & ~kept
-    rim = ndimage.distance_transform_edt(~kept, sampling=spacing_mm) <= RIM_MM
-    result = np.zeros_like(soft)
-    result[box] = np.where(rim & ~apart, values, 0)
-    return result
-
-
-def _bridged(occupied: np.ndarray, spacing_mm: Spacing, bridge_mm: float) -> np.ndarray:
-    """Grown upwards over the gap, and sideways by what a steep cord moves meanwhile."""
-    missing = int(bridge_mm / spacing_mm[2] + 1e-6)
-    grown = occupied.copy()
-    for up in range(1, missing + 1):
-        grown[:, :, up:] |= occupied[:, :, :-up]
-    sideways_mm = max(SLOPE * (missing + 1) * spacing_mm[2] - CORD_OVERLAP_MM, 0)
-    x, y = (int(min(sideways_mm, bridge_mm) / mm) for mm in spacing_mm[:2])
-    if x or y:
-        grown = ndimage.maximum_filter(grown, size=(2 * x + 1, 2 * y + 1, 1))
-    return grown
-
-
-CORD_OVERLAP_MM = 6.0
-"""Sections this far apart still overlap, so that nothing need grow sideways."""
+    cord = cord_component(soft, spacing_mm, torn=True)
+    return np.zeros_like(soft) if cord is None else cord.restored(soft)
 
 
 def is_cord(soft: np.ndarray, spacing_mm: Spacing) -> bool:
@@ -188,13 +141,14 @@ def _unsteady(areas: np.ndarray, step_mm: float, cord: np.ndarray) -> bool:
     return bool(np.median(change) > max(UNSTEADY, UNSTEADY_PER_MM * step_mm))
 
 
-def fill_gaps(soft: np.ndarray, spacing_mm: Spacing, *, bridge_mm: float = BRIDGE_MM) -> np.ndarray:
+def fill_gaps(soft: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
     """Slices that the network dropped inside the cord, interpolated between their neighbours.
+
+    Gaps longer than `softseg.masks.BRIDGE_MM` stay empty.
 
     Args:
         soft: `(X, Y, Z)` in working orientation, one component.
         spacing_mm: Voxel size.
-        bridge_mm: Longer gaps are left empty.
 
     Example:
         >>> soft = np.ones((5, 5, 3), np.float32)
@@ -206,7 +160,7 @@ def fill_gaps(soft: np.ndarray, spacing_mm: Spacing, *, bridge_mm: float = BRIDG
     filled = soft
     for below, above in pairwise(good):
         gap = int(above - below - 1)
-        if not 0 < gap * spacing_mm[2] <= bridge_mm + 1e-6:
+        if not 0 < gap * spacing_mm[2] <= BRIDGE_MM + 1e-6:
             continue
         if filled is soft:
             filled = soft.copy()
