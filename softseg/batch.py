@@ -81,20 +81,13 @@ def run_batch(
     return _told(outcomes, name, progress) if progress else outcomes
 
 
-def map_batch(
-    work: Callable[[Any], Any],
-    items: Iterable[Any],
-    *,
-    jobs: int | None = 1,
-    progress: Callable[[str], None] | None = None,
-) -> list[Any]:
+def map_batch(work: Callable[[Any], Any], items: Iterable[Any], **options: Any) -> list[Any]:
     """The results of all items in their order, whatever `jobs`; the first error ends the batch.
 
     Args:
         work: As for `run_batch`.
         items: As for `run_batch`.
-        jobs: Processes, None for one a core.
-        progress: As for `run_batch`.
+        **options: Those of `run_batch`.
 
     Raises:
         InputError: If `jobs` is below 1 or a worker process is killed.
@@ -105,7 +98,7 @@ def map_batch(
         [3, 2]
     """
     results = {}
-    for outcome in run_batch(work, items, jobs=jobs, progress=progress):
+    for outcome in run_batch(work, items, **options):
         if outcome.error is not None:
             raise outcome.error
         results[outcome.index] = outcome.result
@@ -146,7 +139,7 @@ def commit(
             path.unlink(missing_ok=True)
 
 
-def end_with_parent() -> None:
+def _end_with_parent() -> None:
     """Let this worker finish the item in hand when interrupted, and end once its parent is gone.
 
     A pool's workers wait for work on a pipe that they hold open themselves: where the parent is
@@ -201,7 +194,7 @@ def _in_processes(
 ) -> Iterator[Outcome]:
     # Fresh processes: a fork of a process with threads (a notebook, torch) may hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=end_with_parent) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool:
         pending = {pool.submit(work, item): (index, item) for index, item in waiting}
         try:
             for future in as_completed(list(pending)):

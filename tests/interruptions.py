@@ -156,7 +156,7 @@ def make_people(root: Path) -> None:
     """Two digital people with one small image each."""
     from softseg.phantom.cohort import write_cohort
 
-    write_cohort(root / "cohort", subjects=2, seed=3, contrasts="EPI", jobs=1, progress=False)
+    write_cohort(root / "cohort", subjects=2, seed=3, contrasts="EPI", jobs=1)
 
 
 STEPS = {

@@ -36,7 +36,7 @@ def reference_path(name: str) -> Path:
 
 def write_people(out: Path) -> Path:
     """The same few people every time, in all six contrasts."""
-    return write_cohort(out, subjects=PEOPLE, seed=SEED, jobs=1, progress=False)
+    return write_cohort(out, subjects=PEOPLE, seed=SEED, jobs=1)
 
 
 def measure_reference(root: Path, weights: object) -> pd.DataFrame:

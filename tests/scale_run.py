@@ -33,7 +33,7 @@ def draw_people(root: Path, count: int) -> Path:
     """The distinct people that cohorts are made of."""
     from softseg.phantom.cohort import write_cohort
 
-    return write_cohort(root, subjects=count, seed=12, contrasts=CONTRASTS, jobs=1, progress=False)
+    return write_cohort(root, subjects=count, seed=12, contrasts=CONTRASTS, jobs=1)
 
 
 def copy_people(source: Path, root: Path, count: int) -> Path:

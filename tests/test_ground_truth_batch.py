@@ -451,7 +451,7 @@ def digital(tmp_path_factory) -> Path:
     from softseg.phantom.cohort import write_cohort
 
     out = tmp_path_factory.mktemp("digital") / "cohort"
-    return write_cohort(out, subjects=1, seed=8, jobs=1, progress=False)
+    return write_cohort(out, subjects=1, seed=8, jobs=1)
 
 
 def test_a_digital_persons_movements_are_found_from_noise_free_masks(digital):

@@ -48,7 +48,7 @@ def test_24_digital_people_on_two_processes(benchmark, tmp_path):
     """At most 60 s on two idle cores."""
     from softseg.phantom.cohort import write_cohort
 
-    write_cohort(tmp_path / "cohort", subjects=24, seed=3, jobs=2, progress=False)
+    write_cohort(tmp_path / "cohort", subjects=24, seed=3, jobs=2)
     dataset = Dataset.index(tmp_path / "cohort")
     table = benchmark.pedantic(make_ground_truth, (dataset,), {"jobs": 2}, rounds=1)
     assert not (table["status"] == "failed").any()

@@ -62,9 +62,7 @@ def run(line: str, folder: Path) -> None:
 def trained(tmp_path_factory) -> tuple[Dataset, Path, Path]:
     """Four phantoms, what of them was exported and what one epoch of nnU-Net predicted."""
     folder = tmp_path_factory.mktemp("nnunet")
-    root = write_cohort(
-        folder / "data", subjects=4, seed=3, contrasts=CONTRASTS, jobs=1, progress=False
-    )
+    root = write_cohort(folder / "data", subjects=4, seed=3, contrasts=CONTRASTS, jobs=1)
     dataset = Dataset.index(root)
     exported = export_nnunet(dataset, folder / "raw", dataset_id=7, truth="hard", **PARTS)
     plan, *rest = nnunet_commands(

@@ -41,7 +41,7 @@ def contents(root):
 def everything(tmp_path_factory):
     """One participant in all eleven contrasts."""
     out = tmp_path_factory.mktemp("cohorts") / "all"
-    return write_cohort(out, subjects=1, seed=4, contrasts="all", jobs=1, progress=False)
+    return write_cohort(out, subjects=1, seed=4, contrasts="all", jobs=1)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def three(tmp_path_factory):
     out = tmp_path_factory.mktemp("cohorts") / "three"
     return write_cohort(
         out, subjects=3, seed=4, contrasts="DWI,T2star", pathology="healthy,compression=30",
-        jobs=1, progress=False,
+        jobs=1,
     )  # fmt: skip
 
 
@@ -135,7 +135,7 @@ def test_participants_are_described(three):
 def test_the_same_seed_gives_the_same_bytes_whatever_the_number_of_processes(three, tmp_path):
     out = write_cohort(
         tmp_path / "again", subjects=3, seed=4, contrasts="DWI,T2star",
-        pathology="healthy,compression=30", jobs=2, progress=False,
+        pathology="healthy,compression=30", jobs=2,
     )  # fmt: skip
     assert contents(out) == contents(three)
 
@@ -148,9 +148,7 @@ def test_a_contrast_does_not_depend_on_the_others_and_a_participant_not_on_the_n
 
 
 def test_another_seed_gives_other_participants(three, tmp_path):
-    out = write_cohort(
-        tmp_path / "other", subjects=1, seed=5, contrasts="DWI", jobs=1, progress=False
-    )
+    out = write_cohort(tmp_path / "other", subjects=1, seed=5, contrasts="DWI", jobs=1)
     stem = CONTRASTS["DWI"].stem("sub-001") + ".nii.gz"
     assert (three / stem).read_bytes() != (out / stem).read_bytes()
 
@@ -160,7 +158,7 @@ def test_a_stopped_cohort_goes_on_and_leaves_no_half_written_participant(
 ):
     settings = {
         "seed": 4, "contrasts": "DWI,T2star", "pathology": "healthy,compression=30",
-        "jobs": 1, "progress": False,
+        "jobs": 1,
     }  # fmt: skip
     out, real = tmp_path / "stopped", subjects.acquire
     calls = []
@@ -185,7 +183,7 @@ def test_a_stopped_cohort_goes_on_and_leaves_no_half_written_participant(
 
 def test_a_whole_cohort_can_be_extended_and_is_not_made_twice(tmp_path, monkeypatch):
     out = tmp_path / "grows"
-    write_cohort(out, subjects=1, seed=9, contrasts="EPI", jobs=1, progress=False)
+    write_cohort(out, subjects=1, seed=9, contrasts="EPI", jobs=1)
     first = contents(out)
     made = []
     real = cohort.write_subject
@@ -194,7 +192,7 @@ def test_a_whole_cohort_can_be_extended_and_is_not_made_twice(tmp_path, monkeypa
         "write_subject",
         lambda root, subject, options: made.append(subject.index) or real(root, subject, options),
     )
-    write_cohort(out, subjects=2, seed=9, contrasts="EPI", jobs=1, progress=False)
+    write_cohort(out, subjects=2, seed=9, contrasts="EPI", jobs=1)
     assert made == [1]
     grown = contents(out)
     assert all(grown[name] == hash for name, hash in first.items() if name != "participants.tsv")
@@ -220,7 +218,7 @@ def test_a_whole_cohort_can_be_extended_and_is_not_made_twice(tmp_path, monkeypa
 def test_a_bad_setting_is_named_in_one_line_and_touches_nothing(tmp_path, settings):
     out = tmp_path / "new"
     with pytest.raises(InputError) as error:
-        write_cohort(out, **({"subjects": 1, "seed": 1, "progress": False} | settings))
+        write_cohort(out, **({"subjects": 1, "seed": 1} | settings))
     assert "\n" not in str(error.value)
     assert not out.exists()
 
@@ -228,17 +226,17 @@ def test_a_bad_setting_is_named_in_one_line_and_touches_nothing(tmp_path, settin
 def test_a_folder_that_is_not_ours_is_refused_and_left_alone(tmp_path, three):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(InputError, match="not a phantom cohort"):
-        write_cohort(tmp_path, subjects=1, seed=1, progress=False)
+        write_cohort(tmp_path, subjects=1, seed=1)
     with pytest.raises(InputError, match="is a file"):
-        write_cohort(tmp_path / "thesis.txt", subjects=1, seed=1, progress=False)
+        write_cohort(tmp_path / "thesis.txt", subjects=1, seed=1)
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
     before = contents(three)
     with pytest.raises(InputError, match="seed"):
-        write_cohort(three, subjects=3, seed=5, contrasts="DWI,T2star", progress=False)
+        write_cohort(three, subjects=3, seed=5, contrasts="DWI,T2star")
     with pytest.raises(InputError, match="already holds 3 participants"):
         write_cohort(
             three, subjects=2, seed=4, contrasts="DWI,T2star",
-            pathology="healthy,compression=30", progress=False,
+            pathology="healthy,compression=30",
         )  # fmt: skip
     assert contents(three) == before
 
@@ -256,7 +254,7 @@ def test_images_are_small_integers_and_masks_bytes(everything):
 def test_series_lie_in_sourcedata_and_their_mean_is_the_image(tmp_path):
     out = write_cohort(
         tmp_path / "series", subjects=1, seed=2, contrasts="DWI,T2star,EPI", series=True,
-        jobs=1, progress=False,
+        jobs=1,
     )  # fmt: skip
     assert validate(out) == {}
     source = out / "sourcedata" / "sub-001"

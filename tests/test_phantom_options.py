@@ -30,8 +30,7 @@ def written(tmp_path_factory):
         if key not in made:
             settings = {"vendor": "Siemens", "severity": PLAIN, "same_people": True} | options
             made[key] = write_cohort(
-                root / str(len(made)), subjects=1, seed=6, contrasts="T2star", jobs=1,
-                progress=False, **settings,
+                root / str(len(made)), subjects=1, seed=6, contrasts="T2star", jobs=1, **settings,
             )  # fmt: skip
         return made[key]
 
@@ -151,7 +150,7 @@ def test_a_cohort_of_other_options_is_not_gone_on_with(written):
     with pytest.raises(InputError, match="field_t"):
         write_cohort(
             out, subjects=2, seed=6, contrasts="T2star", vendor="Siemens", severity=PLAIN,
-            same_people=True, field_t=1.5, progress=False,
+            same_people=True, field_t=1.5,
         )  # fmt: skip
 
 
@@ -167,5 +166,5 @@ def test_a_cohort_of_other_options_is_not_gone_on_with(written):
 )
 def test_an_option_out_of_range_is_named_and_touches_nothing(tmp_path, options, named):
     with pytest.raises(InputError, match=named):
-        write_cohort(tmp_path / "new", subjects=1, seed=1, progress=False, **options)
+        write_cohort(tmp_path / "new", subjects=1, seed=1, **options)
     assert not (tmp_path / "new").exists()

@@ -102,9 +102,7 @@ def test_the_masks_of_the_truth_and_the_table_show_the_loss(one):
 
 
 def test_the_first_visit_is_the_cohorts_participant(one, tmp_path):
-    cohort = write_cohort(
-        tmp_path / "c", subjects=1, seed=4, contrasts="T2star", jobs=1, progress=False
-    )
+    cohort = write_cohort(tmp_path / "c", subjects=1, seed=4, contrasts="T2star", jobs=1)
     stem = CONTRASTS["T2star"].stem("sub-001")
     visit = CONTRASTS["T2star"].stem("sub-001", "ses-1")
     a, b = (Volume.load(p) for p in (cohort / f"{stem}.nii.gz", one / f"{visit}.nii.gz"))

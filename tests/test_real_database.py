@@ -71,7 +71,7 @@ def dress_as_release(root: Path) -> None:
 @pytest.mark.slow
 def test_a_miniature_of_the_release_runs_through_the_workflow(project_root, tmp_path):
     root = tmp_path / "spine-generic"
-    write_cohort(root, subjects=len(PEOPLE), seed=7, jobs=2, progress=False)
+    write_cohort(root, subjects=len(PEOPLE), seed=7, jobs=2)
     rename_people(root)
     dress_as_release(root)
     smaller = {

@@ -38,24 +38,25 @@ def phantom(
 
     Example: `softseg phantom data/phantom --subjects 24 --seed 1 --contrasts T1w,T2w`
     """
-    from softseg.events import form
+    from softseg.cli.progress import progress
     from softseg.phantom.cohort import OPTIONS_FILE, write_cohort
     from softseg.provenance.records import MANIFEST, write_record
 
     since = time.time()
-    folder = write_cohort(
-        out,
-        subjects=subjects,
-        seed=seed,
-        contrasts=contrasts,
-        pathology=pathology,
-        vendor=vendor,
-        field_of_view=field_of_view,
-        severity=severity,
-        series=series,
-        jobs=jobs,
-        progress=form() != "json",
-    )
+    with progress(subjects, "imaging") as (_, advance):
+        folder = write_cohort(
+            out,
+            subjects=subjects,
+            seed=seed,
+            contrasts=contrasts,
+            pathology=pathology,
+            vendor=vendor,
+            field_of_view=field_of_view,
+            severity=severity,
+            series=series,
+            jobs=jobs,
+            progress=advance,
+        )
     # Not the derivatives of others.
     made = (
         "dataset_description.json", "participants.*", "README", OPTIONS_FILE, "sub-*", "sourcedata",

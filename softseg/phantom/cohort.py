@@ -9,14 +9,13 @@ import errno
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from softseg.batch import map_batch
 from softseg.contrasts import CONTRASTS
@@ -70,7 +69,7 @@ def write_cohort(
     same_people: bool = False,
     series: bool = False,
     jobs: int | None = None,
-    progress: bool = True,
+    progress: Callable[[str], None] | None = None,
 ) -> Path:
     """Write a BIDS data set of digital participants whose true cord area is known.
 
@@ -91,7 +90,7 @@ def write_cohort(
             same participants with and without it.
         series: Keep echoes, diffusion directions and functional volumes below `sourcedata`.
         jobs: Processes; None for one a core.
-        progress: Whether to show a bar.
+        progress: Told the label of each participant whose files are in place.
 
     Returns:
         `out` as a path.
@@ -112,9 +111,14 @@ def write_cohort(
     readme = _README.format(options=OPTIONS_FILE)
     describe(out, OPTIONS_FILE, content, title="Digital spinal cords", readme=readme)
     remove_leftovers(out)
-    missing = [i for i in range(subjects) if not (out / subject_label(i)).exists()]
-    with _bar(progress, subjects, subjects - len(missing)) as advance:
-        map_batch(partial(_make_subject, out, options), missing, jobs=jobs, progress=advance)
+    map_batch(
+        partial(_make_subject, out, options),
+        range(subjects),
+        jobs=jobs,
+        finished=lambda index: (out / subject_label(index)).exists() or None,
+        name=subject_label,
+        progress=progress,
+    )
     write_participants(out, options, subjects)
     return out
 
@@ -262,16 +266,3 @@ def write_participants(out: Path, options: CohortOptions, subjects: int) -> None
     rows = pd.DataFrame([draw_subject(options, index).row for index in range(subjects)])
     with replacing(out / "participants.tsv") as temporary:
         rows.to_csv(temporary, sep="\t", index=False, na_rep="n/a", lineterminator="\n")
-
-
-@contextmanager
-def _bar(shown: bool, total: int, done: int) -> Iterator:
-    columns = (
-        TextColumn("participants"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, disable=not shown) as progress:
-        task = progress.add_task("participants", total=total, completed=done)
-        yield lambda _: progress.advance(task)

@@ -139,9 +139,7 @@ def write_condition(
     if _recorded(record) != settings:
         _remove_cohort(out)
         write_json(record, settings)
-    write_cohort(
-        out, subjects=people, seed=seed, contrasts=contrasts, jobs=jobs, progress=False, **options
-    )
+    write_cohort(out, subjects=people, seed=seed, contrasts=contrasts, jobs=jobs, **options)
     return Dataset.index(out, contrasts=contrasts)
 
 

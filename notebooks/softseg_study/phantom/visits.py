@@ -127,8 +127,12 @@ def write_visits(
     title = "Digital spinal cords, several visits"
     describe(out, OPTIONS_FILE, options.content, title=title, readme=readme)
     remove_leftovers(out)
-    missing = [i for i in range(subjects) if not (out / subject_label(i)).exists()]
-    map_batch(partial(_make_subject, out, options), missing, jobs=jobs)
+    map_batch(
+        partial(_make_subject, out, options),
+        range(subjects),
+        jobs=jobs,
+        finished=lambda index: (out / subject_label(index)).exists() or None,
+    )
     write_participants(out, cohort, len(list(out.glob("sub-*"))))
     return out
 
