@@ -2,7 +2,7 @@
 
 Takes the model `axial` of a run of `scales/weights.yml` and writes three files: the weights with
 their card, the card alone, and the scores of every real image from the fold whose network has never
-seen that person. Without ../shared/data/real nothing can be scored, and nothing is written.
+seen that participant. Without ../shared/data/real nothing can be scored, and nothing is written.
 """
 
 import argparse
@@ -45,7 +45,7 @@ FAILURES = [
 
 
 def left_out(run: Path) -> dict[str, Path]:
-    """For every participant with a manual mask the fold that has not seen the person."""
+    """For every participant with a manual mask the fold that has not seen them."""
     folds = {}
     for weights in sorted((run / "models").glob("fold_*/model.safetensors")):
         card = load_weights(weights)[2]
@@ -60,7 +60,7 @@ def load_at(weights: Path, temperature: float) -> Model:
 
 
 def find_temperature(run: Path, people: list[str]) -> float:
-    """The temperature of digital people whom neither training nor scores have seen."""
+    """The temperature of digital participants whom neither training nor scores have seen."""
     model = Model.load(run / "models" / f"{NAME}_seed-1")
     values: list[np.ndarray] = []
     truths: list[np.ndarray] = []
@@ -76,7 +76,7 @@ def find_temperature(run: Path, people: list[str]) -> float:
 
 
 def crossvalidate(run: Path, temperature: float) -> pd.DataFrame:
-    """Every labelled real image, segmented by weights that have not seen its person."""
+    """Every labelled real image, segmented by weights that have not seen its participant."""
     folds = left_out(run)
     models = {weights: load_at(weights, temperature) for weights in set(folds.values())}
 
@@ -114,7 +114,7 @@ def by_contrast(scores: pd.DataFrame) -> list[dict]:
 
 
 def phantom_scores(run: Path, people: list[str], model: Model) -> dict[str, float]:
-    """Areas and calibration on digital people whom no training has seen."""
+    """Areas and calibration on digital participants whom no training has seen."""
     data = Dataset.index(run / "data", subjects=people)
 
     @cache

@@ -2,8 +2,8 @@
 
 Cohorts of growing size go through ground truth, segmentation, areas and statistics, each step in a
 process of its own with one thread, whose processor time, wall time, peak memory and disk are noted.
-Ten digital people are drawn, with two contrasts of thick slices and a field of view around the
-cord; larger cohorts hold copies of them under other names, for no step is faster with a copy.
+Ten digital participants are drawn, with two contrasts of thick slices and a field of view around
+the cord; larger cohorts hold copies of them under other names, for no step is faster with a copy.
 """
 
 import argparse
@@ -26,18 +26,18 @@ ROOT = Path(__file__).resolve().parents[1]
 CONTRASTS = ("T2star", "MT-on")
 DISTINCT = 10
 REAL = {"the real database": (243, 1458, 26e9 / 1577), "10,000 scans": (1667, 10_000, 26e9 / 1577)}
-"""People, images and bytes an image; 26 GB in 1,577 images is the public release."""
+"""Participants, images and bytes an image; 26 GB in 1,577 images is the public release."""
 
 
-def draw_people(root: Path, count: int) -> Path:
-    """The distinct people that cohorts are made of."""
+def draw_participants(root: Path, count: int) -> Path:
+    """The distinct participants that cohorts are made of."""
     from softseg.phantom.cohort import write_cohort
 
     return write_cohort(root, subjects=count, seed=12, contrasts=CONTRASTS, jobs=1)
 
 
-def copy_people(source: Path, root: Path, count: int) -> Path:
-    """A cohort of `count` people, the distinct ones taking turns."""
+def copy_participants(source: Path, root: Path, count: int) -> Path:
+    """A cohort of `count` participants, the distinct ones taking turns."""
     root.mkdir(parents=True)
     shutil.copy(source / "dataset_description.json", root)
     people = sorted(path.name for path in source.glob("sub-*"))
@@ -133,7 +133,7 @@ def run_apart(work: Callable[[Path], None], root: Path) -> tuple[float, float, f
 
 def measure(sizes: list[int], folder: Path, *, distinct: int = DISTINCT) -> pd.DataFrame:
     """One row a step and size; cohorts are removed when they are measured."""
-    # Imports belong to no step: they take the same seconds for one person and for a thousand.
+    # Imports belong to no step: they take the same seconds for one participant and for a thousand.
     import torch
 
     import softseg_study.evaluation
@@ -143,21 +143,21 @@ def measure(sizes: list[int], folder: Path, *, distinct: int = DISTINCT) -> pd.D
     from softseg.network.weights import save_weights
 
     torch.set_num_threads(1)
-    people = draw_people(folder / "people", distinct)
+    people = draw_participants(folder / "distinct", distinct)
     network = build_network(PRESETS["small"], seed=1)
     save_weights(folder / "weights.safetensors", network, PRESETS["small"], {})
     rows = []
     for count in sizes:
-        root = copy_people(people, folder / f"cohort-{count}", count)
+        root = copy_participants(people, folder / f"cohort-{count}", count)
         images = sum(size_bytes(path) for path in root.glob("sub-*")) / 1e6
         for step, (work, outputs) in STEPS.items():
             cpu_s, wall_s, peak_mib = run_apart(work, root)
             disk = sum(size_bytes(root / output) for output in outputs) / 1e6
             rows.append(
                 {
-                    "step": step, "people": count, "images": count * len(CONTRASTS),
+                    "step": step, "participants": count, "images": count * len(CONTRASTS),
                     "input (MB)": round(images, 2), "processor (s)": round(cpu_s, 3),
-                    "a person (s)": round(cpu_s / count, 4), "wall (s)": round(wall_s, 2),
+                    "per participant (s)": round(cpu_s / count, 4), "wall (s)": round(wall_s, 2),
                     "peak memory (MiB)": round(peak_mib), "written (MB)": round(disk, 3),
                 }
             )  # fmt: skip
@@ -170,15 +170,17 @@ def project(table: pd.DataFrame) -> pd.DataFrame:
     """What the largest measured cohort says of larger ones, by the number of images and their size.
 
     Time and disk of ground truth, segmentation and areas grow with the images' bytes, which
-    compressed files give; statistics only with the number of people.
+    compressed files give; statistics only with the number of participants.
     """
-    largest = table[table["people"] == table["people"].max()].set_index("step")
+    largest = table[table["participants"] == table["participants"].max()].set_index("step")
     rows = []
     for name, (people, images, bytes_each) in REAL.items():
         for step, row in largest.iterrows():
             mb_each = row["input (MB)"] / row["images"]
             larger = 1.0 if step == "statistics" else bytes_each / 1e6 / mb_each
-            factor = (people / row["people"]) if step == "statistics" else images / row["images"]
+            factor = (
+                (people / row["participants"]) if step == "statistics" else images / row["images"]
+            )
             rows.append(
                 {
                     "what": name, "step": step,
@@ -193,22 +195,22 @@ def project(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def plot(table: pd.DataFrame, path: Path) -> None:
-    """Time against people, and peak memory against people."""
+    """Time and peak memory against the number of participants."""
     from softseg_study.figures.style import new_figure, use_style
 
     use_style()
     figure, grid = new_figure(1, 2, height_in=2.8, layout="constrained")
     axes = grid[0]
     for step, rows in table.groupby("step", sort=False):
-        axes[0].plot(rows["people"], rows["processor (s)"], marker="o", label=step)
-        axes[1].plot(rows["people"], rows["peak memory (MiB)"], marker="o", label=step)
-    people = [table["people"].min(), table["people"].max()]
-    first = table[(table["people"] == people[0]) & (table["step"] == "ground truth")]
+        axes[0].plot(rows["participants"], rows["processor (s)"], marker="o", label=step)
+        axes[1].plot(rows["participants"], rows["peak memory (MiB)"], marker="o", label=step)
+    people = [table["participants"].min(), table["participants"].max()]
+    first = table[(table["participants"] == people[0]) & (table["step"] == "ground truth")]
     start = float(first["processor (s)"].iloc[0])
     axes[0].plot(people, [start, start * people[1] / people[0]], "k:", label="linear")
-    axes[0].set(xscale="log", yscale="log", xlabel="people", ylabel="processor time (s)")
+    axes[0].set(xscale="log", yscale="log", xlabel="participants", ylabel="processor time (s)")
     highest = 1.1 * table["peak memory (MiB)"].max()
-    axes[1].set(xscale="log", ylim=(0, highest), xlabel="people", ylabel="peak memory (MiB)")
+    axes[1].set(xscale="log", ylim=(0, highest), xlabel="participants", ylabel="peak memory (MiB)")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=160, metadata={"Software": None})

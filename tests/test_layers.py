@@ -63,6 +63,14 @@ def assert_arrows_point_up(path: Path, package: str, order: tuple[str, ...]) -> 
             assert order.index(parts[1]) <= order.index(own), f"{own} may not import {parts[1]}"
 
 
+def test_the_reference_lists_the_layers_in_this_order():
+    tables = (ROOT / "book/api.md").read_text(encoding="utf-8").split("|---|---|")[1:]
+    rows = [re.findall(r"^\| (`[^|]+) \|", table, re.MULTILINE) for table in tables]
+    package, study = (tuple(re.findall(r"`(\w+)`", " ".join(names))) for names in rows)
+    assert package == ORDER
+    assert study == STUDY_ORDER
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_module_imports_only_what_stands_above_it(path):
     assert_arrows_point_up(path, "softseg", ORDER)

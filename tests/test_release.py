@@ -20,7 +20,7 @@ def release():
     return module
 
 
-def test_a_person_is_scored_by_the_fold_that_left_him_out(release, tmp_path):
+def test_a_participant_is_scored_by_the_fold_that_left_them_out(release, tmp_path):
     network = build_network(PRESETS["small"])
     for number, people in ((1, ["sub-a", "sub-b"]), (2, ["sub-c"])):
         folder = tmp_path / "models" / f"fold_{number}_seed-1"
@@ -33,7 +33,7 @@ def test_a_person_is_scored_by_the_fold_that_left_him_out(release, tmp_path):
     }  # fmt: skip
 
 
-def test_scores_of_a_contrast_count_people_not_images(release):
+def test_scores_of_a_contrast_count_participants_not_images(release):
     scores = pd.DataFrame({
         "contrast": "T2star", "person": ["a", "a", "a", "b"], "dice": [0.9, 0.9, 0.9, 0.98],
         "error_percent": [-4.0, -4.0, -4.0, 2.0],

@@ -1,4 +1,4 @@
-"""Time grows with the number of people, memory does not; the page shows what was measured."""
+"""Time grows with the number of participants, memory does not; the page shows what was measured."""
 
 import re
 
@@ -9,19 +9,19 @@ import scale_run
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory) -> pd.DataFrame:
-    """The quick form of the run: two people, then six."""
+    """The quick form of the run: two participants, then six."""
     return scale_run.measure([2, 6], tmp_path_factory.mktemp("scale"), distinct=2)
 
 
 def by_size(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    return table.pivot_table(index="step", columns="people", values=column)
+    return table.pivot_table(index="step", columns="participants", values=column)
 
 
 def test_every_step_takes_linear_time_and_flat_memory(measured):
     memory = by_size(measured, "peak memory (MiB)")
     assert set(memory.index) == set(scale_run.STEPS)
     assert (memory[6] < memory[2] + 60).all(), memory
-    # Three times the people: linear with room for the machine's moods, far from quadratic.
+    # Three times the participants: linear with room for the machine's moods, far from quadratic.
     slow = by_size(measured, "processor (s)").loc[["ground truth", "segmentation", "areas"]]
     assert (slow[6] < 5 * slow[2] + 0.5).all(), slow
     written = by_size(measured, "written (MB)")
@@ -42,10 +42,10 @@ def test_the_committed_table_shows_linear_time_and_flat_memory(project_root):
     table = pd.read_csv(project_root / "book/tables/scale.csv")
     for step, rows in table.groupby("step"):
         first, last = rows.iloc[0], rows.iloc[-1]
-        assert last["people"] >= 10 * first["people"], step
+        assert last["participants"] >= 10 * first["participants"], step
         assert last["peak memory (MiB)"] < first["peak memory (MiB)"] + 100, step
         if step != "statistics":
-            assert last["a person (s)"] < 1.5 * first["a person (s)"], step
+            assert last["per participant (s)"] < 1.5 * first["per participant (s)"], step
 
 
 def test_committed_tables_name_date_machine_and_command(project_root):
@@ -88,7 +88,7 @@ def test_two_thousand_broken_inputs_made_no_fault(project_root):
 
 
 @pytest.mark.stress
-def test_a_hundred_people_take_ten_times_what_ten_take(tmp_path):
+def test_a_hundred_participants_take_ten_times_what_ten_take(tmp_path):
     table = scale_run.measure([10, 100], tmp_path)
     memory, seconds = by_size(table, "peak memory (MiB)"), by_size(table, "processor (s)")
     assert (memory[100] < memory[10] + 100).all(), memory
