@@ -3,6 +3,7 @@
 STUDY = "it comes with the checkout (make env), not with the package"
 RENAMED = {
     "softseg.competitors": f"softseg_study.competitors; {STUDY}",
+    "softseg.dataset.writing": "softseg.dataset.description",
     "softseg.evaluation": f"softseg_study.evaluation; {STUDY}",
     "softseg.figures": f"softseg_study.figures; {STUDY}",
     "softseg.phantom.calibration": f"softseg_study.phantom.calibration; {STUDY}",

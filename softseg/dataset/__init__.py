@@ -4,6 +4,6 @@ Example:
     >>> from softseg.dataset.splits import PUBLISHED_SPLITS, published_split
     >>> sorted(PUBLISHED_SPLITS)
     ['seed-15', 'seed-50']
-    >>> {part: len(people) for part, people in published_split("seed-15").items()}
+    >>> {part: len(chosen) for part, chosen in published_split("seed-15").items()}
     {'train': 145, 'validation': 49, 'test': 49}
 """

@@ -1,6 +1,6 @@
 """Training, validation and test: seeded splits and the two published ones."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import resources
 
@@ -13,8 +13,8 @@ from softseg.errors import InputError
 PARTS = ("train", "validation", "test")
 
 PUBLISHED_SPLITS: dict[str, str] = {
-    "seed-15": "the paper's (models up to v2.2): 155/52/53 people, 145/49/49 after exclusion",
-    "seed-50": "the lifelong versions' (models from v2.3 on): 158/36/49 people",
+    "seed-15": "the paper's (models up to v2.2): 155/52/53 participants, 145/49/49 after exclusion",
+    "seed-50": "the lifelong versions' (models from v2.3 on): 158/36/49 participants",
 }
 """Names of the published participant splits of Spine Generic, and whose they are."""
 
@@ -36,14 +36,14 @@ def published_split(name: str, *, excluded: bool = False) -> dict[str, list[str]
         InputError: If there is no split of that name.
 
     Example:
-        >>> {part: len(people) for part, people in published_split("seed-50").items()}
+        >>> {part: len(chosen) for part, chosen in published_split("seed-50").items()}
         {'train': 158, 'validation': 36, 'test': 49}
     """
     if name not in PUBLISHED_SPLITS:
         raise InputError(f"split {name!r}: not one of {', '.join(PUBLISHED_SPLITS)}")
     left_out = set() if excluded else set(read_exclusions(SPINE_GENERIC_EXCLUDED))
-    people = {part: [f"sub-{s}" for s in _published()[name][part].split()] for part in PARTS}
-    return {part: [s for s in people[part] if s not in left_out] for part in PARTS}
+    listed = {part: [f"sub-{s}" for s in _published()[name][part].split()] for part in PARTS}
+    return {part: [s for s in listed[part] if s not in left_out] for part in PARTS}
 
 
 def split(
@@ -51,7 +51,6 @@ def split(
     *,
     seed: int,
     fractions: Sequence[float] = (0.6, 0.2, 0.2),
-    persons: Mapping[str, str] | None = None,
 ) -> dict[str, list[str]]:
     """Divide participants at random, the same way for the same seed whatever their order.
 
@@ -59,7 +58,6 @@ def split(
         subjects: Participants; all contrasts of one stay together.
         seed: Of the shuffling.
         fractions: Shares of training, validation and test; they sum to 1.
-        persons: Which person an entry is of; entries of one person stay together.
 
     Raises:
         InputError: If the fractions do not sum to 1, or a participant appears twice.
@@ -73,13 +71,9 @@ def split(
         raise InputError("split: a participant is listed twice; list each once")
     if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
         raise InputError(f"split: three shares that sum to 1 are needed, found {tuple(fractions)}")
-    person_of = {s: (persons or {}).get(s, s) for s in subjects}
-    people = sorted(set(person_of.values()))
-    order = np.random.default_rng([seed, 0]).permutation(len(people))
-    bounds = np.round(np.cumsum([0.0, *fractions]) * len(people)).astype(int)
-    part_of = {
-        people[index]: part
+    order = np.random.default_rng([seed, 0]).permutation(len(subjects))
+    bounds = np.round(np.cumsum([0.0, *fractions]) * len(subjects)).astype(int)
+    return {
+        part: sorted(subjects[index] for index in order[low:high])
         for part, low, high in zip(PARTS, bounds, bounds[1:], strict=False)
-        for index in order[low:high]
     }
-    return {part: [s for s in subjects if part_of[person_of[s]] == part] for part in PARTS}

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from softseg.batch import commit, run_batch
+from softseg.dataset.description import describe_pipeline
 from softseg.dataset.index import Dataset
 from softseg.dataset.names import sidecar_path
-from softseg.dataset.writing import describe_pipeline
 from softseg.errors import InputError
 from softseg.files import check_writable, one_at_a_time, remove_leftovers, sha256, write_json
 from softseg.ground_truth.hard_masks import load_mask

@@ -19,7 +19,7 @@ import pandas as pd
 
 from softseg.batch import map_batch
 from softseg.contrasts import CONTRASTS
-from softseg.dataset.writing import describe_pipeline
+from softseg.dataset.description import describe_pipeline
 from softseg.errors import InputError
 from softseg.events import event
 from softseg.files import remove_leftovers, replacing, scratch_folder, write_json

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from softseg.batch import Outcome, commit, run_batch
+from softseg.dataset.description import describe_pipeline
 from softseg.dataset.index import Dataset
 from softseg.dataset.names import EXTENSIONS, sidecar_path, strip_extension
-from softseg.dataset.writing import describe_pipeline
 from softseg.errors import InputError
 from softseg.files import remove_leftovers, write_json
 from softseg.provenance.records import generated_by

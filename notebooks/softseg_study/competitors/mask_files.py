@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from softseg.dataset.description import describe_pipeline
 from softseg.dataset.index import Dataset
 from softseg.dataset.names import sidecar_path
-from softseg.dataset.writing import describe_pipeline
 from softseg.files import write_json
 from softseg.masks import as_fractions, check_grid
 from softseg.volume import Volume

@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from softseg.dataset.description import describe_pipeline
 from softseg.dataset.index import Dataset
 from softseg.dataset.names import strip_extension
-from softseg.dataset.writing import describe_pipeline
 from softseg.errors import InputError
 from softseg.files import write_json
 from softseg.masks import check_grid

@@ -1,4 +1,4 @@
-"""What a derivative says about where it comes from."""
+"""What a folder of derivatives says of itself."""
 
 from pathlib import Path
 from typing import Any
