@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from softseg.errors import InputError
 from softseg.network.config import PRESETS, NetworkConfig
 from softseg.segmentation.prepare import interpolation_matrix, normalise, prepare
 from softseg.volume import Volume
@@ -158,5 +159,5 @@ def test_a_mask_goes_to_the_working_grid_and_keeps_its_area():
 def test_a_mask_of_another_grid_is_refused():
     image = tube()
     shifted = replace(image, affine=image.affine + np.eye(4, k=3) * 5)
-    with pytest.raises(ValueError, match="does not lie on the grid"):
+    with pytest.raises(InputError, match="must lie on the grid"):
         prepare(image, CONFIG).to_working(shifted)

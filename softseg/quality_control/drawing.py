@@ -7,6 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from softseg.errors import InputError
+from softseg.masks import bounding_box, same_grid
 from softseg.volume import WORKING, Volume
 
 COLORS = ("#D55E00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442")
@@ -81,7 +82,7 @@ def _working(source: Source) -> Volume:
 
 
 def _on(mask: Volume, image: Volume) -> np.ndarray:
-    return mask.data if mask.grid.matches(image.grid, 0.01) else mask.resampled(image.grid).data
+    return mask.data if same_grid(mask.grid, image.grid) else mask.resampled(image.grid).data
 
 
 def _centres(union: np.ndarray, heights: np.ndarray) -> np.ndarray:
@@ -106,8 +107,8 @@ def _near(
     """Zero where the mask is farther than `crop_mm`; slices beyond its ends hold nothing at all."""
     reach = [int(np.ceil(crop_mm / mm)) + 1 for mm in spacing_mm]
     box = tuple(
-        slice(max(0, int(found.min()) - r), int(found.max()) + r + 1)
-        for found, r in zip(np.nonzero(mask), reach, strict=True)
+        slice(max(0, side.start - r), side.stop + r)
+        for side, r in zip(bounding_box(mask), reach, strict=True)
     )
     # Distances are needed in the box only, which is small against a whole body.
     distance_mm = ndimage.distance_transform_edt(~mask[box], sampling=spacing_mm)

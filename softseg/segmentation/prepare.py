@@ -10,6 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
+from softseg.masks import check_grid
 from softseg.network.config import NetworkConfig
 from softseg.volume import Grid, Volume, samples_within
 
@@ -48,10 +49,9 @@ class Prepared:
         """A mask of the same image on the working grid, `(X, Y, Z)`, soft where voxels are cut.
 
         Raises:
-            ValueError: If the mask does not lie on the image's grid.
+            InputError: If the mask does not lie on the image's grid.
         """
-        if not mask.grid.matches(self.source.grid, tolerance_mm=0.05):
-            raise ValueError(f"{mask.name} does not lie on the grid of {self.source.name}")
+        check_grid(mask, self.source)
         return _apply(self._matrices, mask.oriented().data.astype(np.float32, copy=False))
 
     def windows(self, slices: np.ndarray, starts: np.ndarray, size: Sequence[int]) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
-from softseg.masks import as_fractions, check_grid
+from softseg.masks import as_fractions
 from softseg.network.config import NetworkConfig
 from softseg.paths import RUNS
 from softseg.segmentation.prepare import prepare
@@ -149,7 +149,6 @@ def _prepare_pair(
     if not pair.complete:
         prepared = prepare(Volume.load(image, average="mean"), network)
         mask = Volume.load(truth)
-        check_grid(mask, prepared.source)
         soft = prepared.to_working(mask.like(as_fractions(mask.data, str(truth))))
         known = pair.image_path.exists()
         pair.write(None if known else _slices_first(prepared.data), _slices_first(soft))
