@@ -127,13 +127,18 @@ class CordComponent:
 
 
 def cord_component(
-    fractions: np.ndarray, spacing_mm: Spacing, *, torn: bool = False
+    fractions: np.ndarray,
+    spacing_mm: Spacing,
+    *,
+    bridge_mm: float = BRIDGE_MM,
+    torn: bool = False,
 ) -> CordComponent | None:
     """Which voxels of a mask are the cord: see the top of this module.
 
     Args:
         fractions: `(X, Y, Z)` in working orientation, values in [0, 1].
         spacing_mm: Voxel size.
+        bridge_mm: Longest gap along Z that is bridged.
         torn: Of a network's output, which may tear an oblique cord: pieces belong together that
             touch once they are grown up over the longest gap, and sideways by what a steep cord
             moves meanwhile, and the rim is cut at 2 mm sharp. By default pieces must continue the
@@ -160,7 +165,7 @@ def cord_component(
     high = np.minimum([side.stop for side in box] + margin, fractions.shape)
     crop = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     soft = fractions[crop].astype(np.float64)
-    main, others, count = _largest(core[crop], soft, spacing, torn)
+    main, others, count = _largest(core[crop], soft, spacing, bridge_mm, torn)
     other_voxels = 0.0 if others is None else float(soft[others].sum())
     soft[~_with_rim(main, soft, others, spacing, torn)] = 0.0
     return CordComponent(soft, main, low, count, other_voxels)
@@ -185,10 +190,10 @@ def bounding_box(inside: np.ndarray) -> tuple[slice, ...] | None:
 
 
 def _largest(
-    core: np.ndarray, soft: np.ndarray, spacing: np.ndarray, torn: bool
+    core: np.ndarray, soft: np.ndarray, spacing: np.ndarray, bridge_mm: float, torn: bool
 ) -> tuple[np.ndarray, np.ndarray | None, int]:
     """The largest component with what belongs to it, all others, and how many those are."""
-    pieces = _grown(core, spacing) if torn else core
+    pieces = _grown(core, spacing, bridge_mm) if torn else core
     labels, count = ndimage.label(pieces, structure=np.ones((3, 3, 3), dtype=bool))
     if count == 1:
         return core, None, 0
@@ -199,28 +204,32 @@ def _largest(
         return main, core & ~main, count - 1
     spans = np.array([(s[2].start, s[2].stop) for s in ndimage.find_objects(labels)])
     chosen = [int(weight.argmax())]
-    while (following := _continuation(labels, spans, chosen, spacing)) is not None:
+    while (following := _continuation(labels, spans, chosen, spacing, bridge_mm)) is not None:
         chosen.append(following)
     main = np.isin(labels, chosen) if len(chosen) > 1 else labels == chosen[0]
     others = core & ~main
     return main, others if count > len(chosen) else None, count - len(chosen)
 
 
-def _grown(core: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+def _grown(core: np.ndarray, spacing: np.ndarray, bridge_mm: float) -> np.ndarray:
     """Up over the longest gap, and sideways by what a steep cord moves meanwhile."""
-    missing = int(BRIDGE_MM / spacing[2] + _EPSILON_MM)
+    missing = int(bridge_mm / spacing[2] + _EPSILON_MM)
     grown = core.copy()
     for up in range(1, missing + 1):
         grown[:, :, up:] |= core[:, :, :-up]
     sideways_mm = max(SLOPE * (missing + 1) * spacing[2] - OVERLAP_MM, 0)
-    x, y = (int(min(sideways_mm, BRIDGE_MM) / mm) for mm in spacing[:2])
+    x, y = (int(min(sideways_mm, bridge_mm) / mm) for mm in spacing[:2])
     if x or y:
         grown = ndimage.maximum_filter(grown, size=(2 * x + 1, 2 * y + 1, 1))
     return grown
 
 
 def _continuation(
-    labels: np.ndarray, spans: np.ndarray, chosen: list[int], spacing: np.ndarray
+    labels: np.ndarray,
+    spans: np.ndarray,
+    chosen: list[int],
+    spacing: np.ndarray,
+    bridge_mm: float,
 ) -> int | None:
     """The nearest component beyond either end that is as wide as a cord and close enough."""
     start, stop = spans[[c - 1 for c in chosen]].min(), spans[[c - 1 for c in chosen]].max()
@@ -228,14 +237,14 @@ def _continuation(
     for index in np.argsort(gap, kind="stable"):
         if gap[index] < 0 or index + 1 in chosen:
             continue
-        if gap[index] > BRIDGE_MM + _EPSILON_MM:
+        if gap[index] > bridge_mm + _EPSILON_MM:
             return None
         above = spans[index, 0] >= stop
         ours = np.isin(labels[:, :, stop - 1 if above else start], chosen)
         theirs = labels[:, :, spans[index, 0] if above else spans[index, 1] - 1] == index + 1
         shift = np.subtract(ndimage.center_of_mass(ours), ndimage.center_of_mass(theirs))
         apart_mm = float(np.linalg.norm(shift * spacing[:2]))
-        close = apart_mm <= BRIDGE_MM + gap[index] + spacing[2]
+        close = apart_mm <= bridge_mm + gap[index] + spacing[2]
         if close and _LARGEST_RATIO * theirs.sum() >= ours.sum():
             return int(index) + 1
     return None
