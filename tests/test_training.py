@@ -3,7 +3,6 @@ import mmap
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -48,10 +47,10 @@ def cache(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.fixture
-def config(cohort, cache, tmp_path) -> TrainingConfig:
+@pytest.fixture(scope="module")
+def defaults(cohort, cache) -> TrainingConfig:
     return TrainingConfig(
-        output=tmp_path / "model",
+        output="unused",
         dataset=cohort,
         contrasts=("T1w", "T2w"),
         training_subjects=SUBJECTS[:3],
@@ -66,6 +65,18 @@ def config(cohort, cache, tmp_path) -> TrainingConfig:
         threads=1,
         progress="none",
     )
+
+
+@pytest.fixture(scope="module")
+def trained(defaults, tmp_path_factory) -> History:
+    """What others are compared with, validated four times."""
+    return fit(defaults.replaced(output=str(tmp_path_factory.mktemp("trained") / "model")))
+
+
+@pytest.fixture
+def config(defaults, tmp_path) -> TrainingConfig:
+    """The same, but validated once, at the end, which takes half the time."""
+    return defaults.replaced(output=str(tmp_path / "model"), validate_every=1000)
 
 
 @pytest.fixture
@@ -90,55 +101,56 @@ def checksum(folder: Path | str) -> str:
 
 
 def test_a_small_network_learns_the_area_of_unseen_tubes(config):
-    history = fit(config.replaced(steps=150, batch_size=8, learning_rate=5e-3, ema=0.9))
+    config = config.replaced(
+        steps=150, batch_size=8, learning_rate=5e-3, ema=0.9, validate_every=75
+    )
+    history = fit(config)
     first, last = history.validation.iloc[0], history.validation.iloc[-1]
     assert last.soft_dice > 0.9
     assert last.csa_error_mm2 < min(10.0, first.csa_error_mm2)
     assert history.losses.loss.iloc[-10:].mean() < 0.2 * history.losses.loss.iloc[:10].mean()
 
 
-def test_the_folder_of_a_model_holds_weights_card_and_curves(config):
-    history = fit(config)
-    assert sorted(p.name for p in Path(config.output).iterdir()) == [
+def test_the_folder_of_a_model_holds_weights_card_and_curves(trained):
+    assert sorted(p.name for p in trained.folder.iterdir()) == [
         "history.csv", "model.json", "model.safetensors", "timing.json",
     ]  # fmt: skip
-    assert list(history.losses.step) == list(range(1, 13))
-    assert list(history.validation.step) == [3, 6, 9, 12]
-    _, network_config, card = load_weights(config.output)
+    assert list(trained.losses.step) == list(range(1, 13))
+    assert list(trained.validation.step) == [3, 6, 9, 12]
+    _, network_config, card = load_weights(trained.folder)
     assert network_config == NetworkConfig(**TINY)
-    assert card == history.card
+    assert card == trained.card
     assert card["truth"] == "soft"
     assert card["data"]["images"] == 6
     assert set(card["scores"]) == {"soft_dice", "csa_error_mm2", "volume_ratio"}
     assert "softseg" in card["versions"]
-    assert str(Path(config.output).parent) not in json.dumps(card)
-    assert History.load(config.output).curves.equals(history.curves)
+    assert str(trained.folder.parent) not in json.dumps(card)
+    assert History.load(trained.folder).curves.equals(trained.curves)
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others(config, tmp_path):
-    same = [
-        checksum(fit(config.replaced(output=str(tmp_path / name))).folder) for name in ("a", "b")
-    ]
-    other = fit(config.replaced(output=str(tmp_path / "c"), seed=1)).folder
-    assert same[0] == same[1] != checksum(other)
-    for name in ("history.csv", "model.json"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(trained, config, tmp_path):
+    again = fit(trained.config.replaced(output=config.output))
+    for name in ("history.csv", "model.json"):  # the card holds the weights' checksum
+        assert (again.folder / name).read_bytes() == (trained.folder / name).read_bytes()
+    other = fit(config.replaced(output=str(tmp_path / "other"), seed=1))
+    assert checksum(trained.folder) != checksum(other.folder)
 
 
 def test_training_leaves_the_global_random_state_and_threads_alone(config):
     torch.manual_seed(7)
     expected, threads = torch.rand(3), torch.get_num_threads()
     torch.manual_seed(7)
-    fit(config.replaced(steps=2, threads=2))
+    fit(config.replaced(steps=1, threads=2, validation_subjects=()))
     assert torch.equal(torch.rand(3), expected)
     assert torch.get_num_threads() == threads
 
 
-def run_in_process(config: TrainingConfig, folder: Path) -> subprocess.Popen:
+def run_in_process(config: TrainingConfig, folder: Path, *, before: str = "") -> subprocess.Popen:
+    """`fit` in a fresh interpreter, after the lines of `before`."""
     script = folder / "train.py"
     script.write_text(
         "import sys\nfrom softseg.training.config import TrainingConfig\n"
-        "from softseg.training.fitting import fit\n"
+        f"from softseg.training.fitting import fit\n{before}"
         "if __name__ == '__main__':\n    fit(TrainingConfig.from_json(open(sys.argv[1]).read()))\n"
     )
     (folder / "config.json").write_text(config.to_json())
@@ -148,21 +160,28 @@ def run_in_process(config: TrainingConfig, folder: Path) -> subprocess.Popen:
     )  # fmt: skip
 
 
+KILLED = """
+import os, signal
+from softseg.training.callbacks import PlainCheckpoints
+save = PlainCheckpoints.save_checkpoint
+def killed(*arguments, **options):
+    save(*arguments, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+PlainCheckpoints.save_checkpoint = killed
+"""
+
+
 def test_a_training_killed_midway_continues_to_the_same_weights(config, tmp_path):
-    config = config.replaced(steps=240, checkpoint_minutes=0.0, validate_every=120, ema=0.95)
+    config = config.replaced(steps=40, checkpoint_minutes=0.0, validate_every=10, ema=0.95)
     killed = config.replaced(output=str(tmp_path / "killed"))
-    checkpoint = Path(killed.output) / "checkpoint" / "last.safetensors"
-    process = run_in_process(killed, tmp_path)
-    limit = time.monotonic() + 120
-    while not checkpoint.exists() and process.poll() is None and time.monotonic() < limit:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    output, _ = process.communicate()
-    assert checkpoint.exists(), output
+    process = run_in_process(killed, tmp_path, before=KILLED)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == -signal.SIGKILL, output
+    assert (Path(killed.output) / "checkpoint" / "last.safetensors").exists()
     assert not (Path(killed.output) / "model.safetensors").exists()
     continued = fit(killed)
-    assert continued.timing["steps"] < 240
-    assert list(continued.losses.step) == list(range(1, 241))
+    assert continued.timing["steps"] == 30
+    assert list(continued.losses.step) == list(range(1, 41))
     assert checksum(killed.output) == checksum(fit(config).folder)
     assert continued.curves.equals(History.load(config.output).curves)
 
@@ -177,7 +196,7 @@ def test_a_checkpoint_of_other_settings_is_put_aside(config):
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_learns(config, tmp_path):
-    config = config.replaced(steps=8, ema=0.0, learning_rate=1e-3)
+    config = config.replaced(steps=8, ema=0.0, learning_rate=1e-3, validate_every=2)
     two = config.replaced(output=str(tmp_path / "two"), devices=2, strategy="ddp")
     process = run_in_process(two, tmp_path)
     output, _ = process.communicate(timeout=300)
@@ -382,15 +401,14 @@ def test_training_starts_from_given_weights(config, tmp_path):
 @pytest.mark.parametrize("name", available_weights())
 def test_shipped_weights_are_tuned_by_their_name(config, name):
     tuned = config.replaced(init_weights=name, network=name, steps=1, learning_rate=1e-9, ema=0.0)
-    fit(tuned)
+    fit(tuned.replaced(validation_subjects=()))
     shipped, trained = load_weights(name)[0], load_weights(config.output)[0]
     for before, after in zip(shipped.parameters(), trained.parameters(), strict=True):
         assert torch.allclose(before.float(), after, atol=1e-6)
 
 
-def test_sixteen_bit_products_train_to_about_the_same(config, tmp_path):
-    exact = fit(config)
-    half = fit(config.replaced(precision="bfloat16", output=str(tmp_path / "half")))
+def test_sixteen_bit_products_train_to_about_the_same(trained, config):
+    exact, half = trained, fit(config.replaced(precision="bfloat16"))
     assert checksum(exact.folder) != checksum(half.folder)
     # The same weights at first; from there on rounding takes each training its own way.
     assert half.losses.loss[0] == pytest.approx(exact.losses.loss[0], rel=0.01)
@@ -415,13 +433,14 @@ def test_an_output_that_died_is_reported(config):
 
 
 def test_training_without_progress_stops_early(config):
-    history = fit(config.replaced(learning_rate=1e-9, patience=1, ema=0.0))
+    history = fit(config.replaced(learning_rate=1e-9, patience=1, ema=0.0, validate_every=3))
     assert len(history.losses) < config.steps
     assert len(history.validation) == 2
 
 
 def test_the_best_weights_are_kept_on_request(config):
-    history = fit(config.replaced(keep="best", learning_rate=0.5, steps=20, gradient_clip=None))
+    wild = config.replaced(keep="best", learning_rate=0.5, steps=20, gradient_clip=None)
+    history = fit(wild.replaced(validate_every=5))
     best = load_weights(history.weights)[0]
     _, network = make_network(config)
     _, volumes = find_data(config, network)
@@ -452,9 +471,8 @@ def test_ctrl_c_stays_ctrl_c_and_works_again_afterwards(config, monkeypatch):
     assert len(fit(config).losses) == config.steps
 
 
-def test_worker_processes_change_nothing(config, tmp_path):
-    helped = config.replaced(workers=1, output=str(tmp_path / "helped"))
-    assert checksum(fit(config).folder) == checksum(fit(helped).folder)
+def test_worker_processes_change_nothing(trained, config):
+    assert checksum(fit(config.replaced(workers=1)).folder) == checksum(trained.folder)
 
 
 AGAINST = ("factor", "against")
@@ -490,13 +508,12 @@ def test_the_main_comparison_is_fourteen_models_of_the_grid(project_root):
         }
 
 
-def test_how_often_a_training_is_validated_leaves_its_weights_alone(config, tmp_path):
-    often = fit(config.replaced(validate_every=3))
-    once = fit(config.replaced(validate_every=1000, output=str(tmp_path / "once")))
-    assert (len(often.validation), len(once.validation)) == (4, 1)
-    assert checksum(often.folder) == checksum(once.folder)
-    assert often.losses.equals(once.losses)
-    assert often.validation.iloc[-1].equals(once.validation.iloc[-1])
+def test_how_often_a_training_is_validated_leaves_its_weights_alone(trained, config):
+    once = fit(config)
+    assert (len(trained.validation), len(once.validation)) == (4, 1)
+    assert checksum(trained.folder) == checksum(once.folder)
+    assert trained.losses.equals(once.losses)
+    assert trained.validation.iloc[-1].equals(once.validation.iloc[-1])
 
 
 def test_a_network_can_be_a_changed_preset(config):
@@ -682,13 +699,10 @@ def test_pools_leave_the_order_of_the_data_sets_images_as_it_was(config):
     ]
 
 
-def test_a_mixed_training_says_what_it_saw(config):
-    history = fit(config.replaced(synthetic_share=0.5, synthetic_samples=6, steps=3))
-    assert history.card["training"]["synthetic_share"] == 0.5
-    assert (
-        history.card["data"]["fingerprint"]
-        != fit(config.replaced(steps=3)).card["data"]["fingerprint"]
-    )
+def test_a_mixed_training_says_what_it_saw(trained, config):
+    card = fit(config.replaced(synthetic_share=0.5, synthetic_samples=6, steps=3)).card
+    assert card["training"]["synthetic_share"] == 0.5
+    assert card["data"]["fingerprint"] != trained.card["data"]["fingerprint"]
 
 
 @pytest.mark.parametrize(
