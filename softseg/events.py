@@ -1,7 +1,7 @@
-"""What happens, one line each on standard error: for people with `-v`, for programs as JSON lines.
+"""What happens, a line each on standard error: text with `-v`, JSON with `--log-json`.
 
-Nothing is shown unless somebody follows; libraries that use the package see ordinary records of the
-logger `softseg`. Processes that a command starts follow as it does.
+Nothing is shown unless asked for; libraries that use the package see ordinary records of the logger
+`softseg`. Processes that a command starts follow as it does.
 """
 
 import json

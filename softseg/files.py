@@ -76,8 +76,8 @@ def scratch_folder(parent: Path, label: str = "") -> AbstractContextManager[Path
 def one_at_a_time(folder: Path | str) -> Iterator[None]:
     """Work in `folder` while no other process that asks for it does; waits until it is free.
 
-    The lock ends with its process, however that ends. Where the file system has no locks, nobody
-    waits.
+    The lock ends with its process, however that ends. Where the file system has no locks, it
+    does not wait.
 
     Raises:
         InputError: If the folder cannot be made.
@@ -152,7 +152,7 @@ def _removed_at_end(scratch: Path, lock: int | None) -> Iterator[Path]:
 
 
 def _lock(folder: Path) -> int | None:
-    """A descriptor that holds the folder's lock; None where another has it, or nobody can."""
+    """A descriptor that holds the folder's lock; None where another has it or there are none."""
     if fcntl is None:
         return None
     try:

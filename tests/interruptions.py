@@ -2,7 +2,7 @@
 
 A trial starts a step on an empty output, kills it with SIGKILL (after a random share of the time
 that it takes, or a moment after a random number of its files are in place), and looks at what is
-there: every file at its final place must be the very file of a run that nobody disturbed. Then the
+there: every file at its final place must be the very file of an undisturbed run. Then the
 step is started again; it must end well, with the same files.
 
 The step runs in a fork of this process, so that no trial waits for imports. The workflow's trials
@@ -83,7 +83,7 @@ class Trial:
 
 
 def truth_inputs(root: Path) -> None:
-    """Four people with three contrasts, masks alone."""
+    """Four participants with three contrasts, masks alone."""
     from tubes import grid_of, rater_mask
 
     from softseg.contrasts import CONTRASTS
@@ -152,15 +152,15 @@ def train_on_tubes(root: Path) -> None:
     fit(training_of_tubes(root))
 
 
-def make_people(root: Path) -> None:
-    """Two digital people with one small image each."""
+def make_cohort(root: Path) -> None:
+    """Two digital participants with one small image each."""
     from softseg.phantom.cohort import write_cohort
 
     write_cohort(root / "cohort", subjects=2, seed=3, contrasts="EPI", jobs=1)
 
 
 STEPS = {
-    "phantom": Step(lambda root: None, make_people, ("cohort",)),
+    "phantom": Step(lambda root: None, make_cohort, ("cohort",)),
     "ground truth": Step(
         truth_inputs, make_truth, ("derivatives/labels_softseg", "derivatives/labels_softseg_bin")
     ),

@@ -111,9 +111,9 @@ COMMANDS = {
                             "--jobs", 1],
     ),
     "ground truth": Command(
-        lambda files, out: ["ground-truth", shutil.copytree(files / "people", out / "people"),
+        lambda files, out: ["ground-truth", shutil.copytree(files / "dataset", out / "dataset"),
                             "--contrasts", "T2w,T1w"],
-        lambda files, out: ["ground-truth", out / "people", "--contrasts", "T2w,T1w",
+        lambda files, out: ["ground-truth", out / "dataset", "--contrasts", "T2w,T1w",
                             "--average", "median"],
     ),
 }  # fmt: skip
@@ -130,8 +130,8 @@ def files(tmp_path_factory) -> Path:
     mask = rater_mask(grid_of(CONTRASTS["T2w"], half_mm=(9, 16, 6)))
     for name in ("T2w", "T1w"):
         stem = CONTRASTS[name].stem("sub-1")
-        mask.save(folder / "people" / f"{stem}.nii.gz")
-        hard = folder / "people/derivatives/labels" / f"{stem}_label-SC_seg.nii.gz"
+        mask.save(folder / "dataset" / f"{stem}.nii.gz")
+        hard = folder / "dataset/derivatives/labels" / f"{stem}_label-SC_seg.nii.gz"
         mask.save(hard, np.uint8)
     network = build_network(CONFIG, seed=0)
     save_weights(folder / "w.safetensors", network, CONFIG, {"data": "none"})

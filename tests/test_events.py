@@ -1,4 +1,4 @@
-"""What happens is told line by line: with -v to people, with --log-json to programs."""
+"""What happens is told line by line: as text with -v, as JSON with --log-json."""
 
 import json
 import logging
@@ -131,7 +131,7 @@ def test_an_error_of_our_own_is_one_line_with_its_own_exit_code(monkeypatch, cap
         cli.main(["csa", "--debug"])
 
 
-def test_output_that_nobody_reads_is_no_error():
+def test_a_closed_pipe_is_no_error():
     command = f"{sys.executable} -m softseg --help | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr
@@ -151,7 +151,7 @@ def test_every_process_appends_its_events_to_the_file_that_is_named(tmp_path):
     assert [(e["event"], e["file"]) for e in events] == [
         ("write", str(tmp_path / "a.json")), ("write", str(tmp_path / "b.json"))
     ]  # fmt: skip
-    # A file that cannot be written stops nobody.
+    # An events file that cannot be written does not stop the work.
     env["SOFTSEG_LOG_FILE"] = str(tmp_path / "a.json/events.jsonl")
     code = words.format(str(tmp_path / "c.json"))
     subprocess.run([sys.executable, "-c", code], env=env, check=True)

@@ -66,7 +66,7 @@ def mask():
     return rater_mask(grid_of(CONTRASTS["T2w"], half_mm=(9, 16, 6)))
 
 
-def write_people(root: Path, mask, subjects: tuple[str, ...] = ("sub-1",)) -> Path:
+def write_participants(root: Path, mask, subjects: tuple[str, ...] = ("sub-1",)) -> Path:
     for subject in subjects:
         for name in ("T2w", "T1w"):
             stem = CONTRASTS[name].stem(subject)
@@ -101,7 +101,7 @@ def killed_at(moment: int, work: Callable[[Path], None], root: Path) -> bool:
 
 def test_a_run_with_other_settings_killed_between_two_files_never_passes_for_ours(tmp_path, mask):
     """Every moment between two moves: what is found up to date afterwards is of our settings."""
-    root = write_people(tmp_path, mask)
+    root = write_participants(tmp_path, mask)
     truth(root, 0.5)
     whole = TRUTH.results(root)
     moments = 0
@@ -114,7 +114,7 @@ def test_a_run_with_other_settings_killed_between_two_files_never_passes_for_our
 
 
 def test_half_a_report_of_a_killed_process_is_not_read(tmp_path, mask):
-    root = write_people(tmp_path, mask)
+    root = write_participants(tmp_path, mask)
     truth(root, 0.5)
     report = root / "derivatives/labels_softseg/report.csv"
     whole = report.read_bytes()
@@ -126,7 +126,7 @@ def test_half_a_report_of_a_killed_process_is_not_read(tmp_path, mask):
 
 
 def test_shards_that_start_together_set_published_masks_aside_once(tmp_path, mask):
-    root = write_people(tmp_path, mask, ("sub-1", "sub-2"))
+    root = write_participants(tmp_path, mask, ("sub-1", "sub-2"))
     stem = CONTRASTS["T2w"].stem("sub-1")
     published = root / "derivatives/labels_softseg"
     mask.save(published / f"{stem}_label-SC_softseg.nii.gz")
@@ -146,7 +146,7 @@ def test_shards_that_start_together_set_published_masks_aside_once(tmp_path, mas
 
 def test_a_file_that_may_not_grow_is_said_and_leaves_earlier_results_as_they_were(tmp_path, mask):
     """The same without being root: a limit on the size of files, in a process of its own."""
-    root = write_people(tmp_path, mask)
+    root = write_participants(tmp_path, mask)
     truth(root, 0.5)
     whole = TRUTH.results(root)
     size = max(path.stat().st_size for path in root.rglob("*softseg.nii.gz"))

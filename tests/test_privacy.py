@@ -1,4 +1,4 @@
-"""What a header says about a person stays in the file it came in."""
+"""What a header says about a participant stays in the file it came in."""
 
 import gzip
 import json
@@ -104,7 +104,7 @@ def test_headers_of_derivatives_hold_geometry_only(made):
         assert not header.extensions
 
 
-def test_what_is_written_names_nobodys_folders(made):
+def test_what_is_written_names_no_users_folders(made):
     for name, content in contents(made).items():
         if not name.endswith((".csv", ".png")):  # the tables' column `file` is as it was given
             assert str(made.parent).encode() not in content, name

@@ -56,7 +56,7 @@ def test_a_table_names_version_commit_code_parameters_and_checksums(measured):
     mask = measured.parent / "masks/sub-01.nii.gz"
     assert record["SourcesSHA256"] == {"../masks/sub-01.nii.gz": sha256(mask)}
     assert record["SHA256"] == {"csa.csv": sha256(measured / "csa.csv")}
-    assert str(measured.parent) not in json.dumps(record)  # nobody's home is told
+    assert str(measured.parent) not in json.dumps(record)  # no user's folder is named
 
 
 def test_what_is_as_recorded_is_verified_wherever_it_moved(measured, capsys):

@@ -178,7 +178,7 @@ def test_the_watch_sees_a_connection(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_libraries_of_training_ask_nobody_anything_when_they_are_loaded(tmp_path):
+def test_loading_the_libraries_of_training_opens_no_connection(tmp_path):
     code = "import softseg.training.module, softseg.augmentation.published\n"
     done = _python(_WATCHED + code + "print('seen', seen)", tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]

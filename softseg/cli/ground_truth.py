@@ -20,7 +20,7 @@ from softseg.cli.options import (
 from softseg.cli.progress import progress
 
 NOT_RECORDED = ("quality_control", "exclude.yml", "code")
-"""What lies in the folder beside the soft truths: pages, and what people write."""
+"""What lies in the folder beside the soft truths: pages, and what users write."""
 
 
 def ground_truth(
@@ -151,15 +151,15 @@ def _tell(table, dataset) -> None:
 
     for path in table.attrs.get("set_aside", []):
         typer.echo(f"masks that were there already are now in {path}")
-    people = table.drop_duplicates(["subject", "session"])
-    counts = people["status"].value_counts()
+    participants = table.drop_duplicates(["subject", "session"])
+    counts = participants["status"].value_counts()
     typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()))
-    for row in people[people["message"] != ""].itertuples():
+    for row in participants[participants["message"] != ""].itertuples():
         tell(f"{row.subject}: {row.message}")
     flagged = table[table["flags"].fillna("") != ""] if "flags" in table else table[:0]
     for row in flagged.itertuples():
         tell(f"{row.subject} {row.contrast}: out of bounds: {row.flags}")
-    failed = people["status"] == "failed"
+    failed = participants["status"] == "failed"
     if failed.any():
         raise typer.Exit(2 if failed.all() else 1)
 

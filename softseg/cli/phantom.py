@@ -14,8 +14,8 @@ def phantom(
     out: Annotated[
         Path, typer.Argument(help="Folder of the data set: new, empty or one to go on with.")
     ],
-    subjects: int = typer.Option(24, help="How many people."),
-    seed: int = typer.Option(1, help="Which people: the same seed gives the same bytes."),
+    subjects: int = typer.Option(24, help="How many participants."),
+    seed: int = typer.Option(1, help="Which participants: the same seed gives the same bytes."),
     contrasts: Contrasts = None,
     pathology: str = typer.Option(
         None,
@@ -30,7 +30,7 @@ def phantom(
     ),
     jobs: Jobs = None,
 ) -> None:
-    """Write a BIDS data set of digital people whose true cord area is known.
+    """Write a BIDS data set of digital participants whose true cord area is known.
 
     Beside the images lie masks as raters draw them, vertebral labels, and the truth: the fraction
     of cord in each voxel and the exact area of each slice. A run that was stopped goes on; one
@@ -69,4 +69,4 @@ def phantom(
         parameters=recorded_options(context),
         since=since,
     )
-    typer.echo(f"{folder}: {subjects} people")
+    typer.echo(f"{folder}: {subjects} participants")

@@ -56,7 +56,7 @@ def verify(folder: Path | str) -> Checked:
     """Compare every file of a folder with what its record says, and its sources too.
 
     Files without a record are found where softseg says that it made the folder, and in folders that
-    say nothing; in somebody else's data set they are left alone.
+    say nothing; in data sets of others they are left alone.
 
     Raises:
         InputError: If there is no such folder, or nothing in it that softseg made.

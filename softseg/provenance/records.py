@@ -2,7 +2,7 @@
 
 A record names the step, the version and commit of the code, the parameters (the weights' checksum
 among them), the checksums of the sources and of the products. Paths are relative to the record, so
-that a folder may move with its sources, and hold nobody's home.
+that a folder may move with its sources, and no user's folders are named.
 """
 
 import hashlib
