@@ -314,11 +314,17 @@ def test_wrong_use_is_one_line_before_anything_is_written(
     assert contents(tmp_path) == before
 
 
-def test_unknown_weights_are_named(image, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("name", "said"), [("best", "no such weights"), ("run", "a folder without model.safetensors")]
+)
+def test_weights_that_are_none_are_named(image, tmp_path, capsys, monkeypatch, name, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run" / "models").mkdir(parents=True)
     with pytest.raises(SystemExit) as left:
-        cli.main(["segment", str(image), "-o", str(tmp_path / "o.nii.gz"), "--weights", "best"])
+        cli.main(["segment", str(image), "-o", "o.nii.gz", "--weights", name])
     assert left.value.code == 2
-    assert "best: no such weights" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert f"{name}: {said}" in line
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc refuses even root")

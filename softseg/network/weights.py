@@ -169,8 +169,9 @@ def resolve_weights(weights: Path | str) -> Path:
         if candidate.is_file():
             return candidate
     shipped = ", ".join(available_weights()) or "none"
+    found = f"a folder without {FILE_NAME}" if path.is_dir() else "no such weights"
     raise InputError(
-        f"{weights}: no such weights; give a file, a model's folder or a shipped name ({shipped})"
+        f"{weights}: {found}; give a file, a model's folder or a shipped name ({shipped})"
     )
 
 
