@@ -68,17 +68,6 @@ def _drop_normalisation(module: nn.Module) -> None:
             _drop_normalisation(child)
 
 
-def count_parameters(network: nn.Module) -> int:
-    """Numbers that training may change."""
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
-def for_inference(network: nn.Module) -> nn.Module:
-    """The same network in evaluation mode with only its finest output."""
-    network.decoder.deep_supervision = False
-    return network.eval()
-
-
 def activate(raw: torch.Tensor, kind: str) -> torch.Tensor:
     """Turn raw output into soft values.
 

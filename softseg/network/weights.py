@@ -27,8 +27,6 @@ def save_weights(
     network: nn.Module,
     config: NetworkConfig,
     card: dict[str, Any] | None = None,
-    *,
-    half_precision: bool = False,
 ) -> dict[str, Any]:
     """Write the network's parameters with its card inside.
 
@@ -37,7 +35,6 @@ def save_weights(
         network: What `build_network(config)` made.
         config: Goes into the card, so that the file is enough to build the network again.
         card: What else to say: data, truth, loss, augmentation, seed, versions, scores, licence.
-        half_precision: Store 16-bit numbers: half the size, a relative error of at most 0.05 %.
 
     Returns:
         The card as written, with `format`, `config`, `parameters` and `checksum` (SHA-256 of the
@@ -52,10 +49,9 @@ def save_weights(
         >>> same == config, card["data"]
         (True, 'none')
     """
-    kind = torch.float16 if half_precision else torch.float32
     # Not the state dict: the library registers each layer under several names.
     tensors = {
-        name: parameter.detach().to("cpu", kind).contiguous()
+        name: parameter.detach().to("cpu", torch.float32).contiguous()
         for name, parameter in network.named_parameters()
     }
     card = dict(card or {}) | {
