@@ -24,7 +24,7 @@ from softseg.segmentation.temperature import fit_temperature
 from softseg.volume import Volume
 from softseg_study.evaluation.areas import measure_areas, true_csa
 from softseg_study.evaluation.calibration import evaluate_calibration
-from softseg_study.evaluation.image_masks import find_tasks, read_mask
+from softseg_study.evaluation.image_masks import find_masks, read_mask
 from softseg_study.evaluation.manual import evaluate_manual, evaluate_pairs
 from softseg_study.statistics.variability import area_tracking, contrast_variability, csa_error
 
@@ -65,10 +65,10 @@ def find_temperature(run: Path, people: list[str]) -> float:
     values: list[np.ndarray] = []
     truths: list[np.ndarray] = []
     dataset = Dataset.index(run / "data", subjects=people)
-    for task in find_tasks(dataset, {}, extra={"truth": "truth"}):
-        image = Volume.load(task.image)
+    for entry in find_masks(dataset, {}, extra={"truth": "truth"}):
+        image = Volume.load(entry.image)
         soft = segment(image, weights=model).soft.oriented().data
-        true = read_mask(task.extra["truth"], task.image).data
+        true = read_mask(entry.extra["truth"], entry.image).data
         near = (soft > 0) | (true > 0)
         values.append(soft[near])
         truths.append(true[near])

@@ -12,7 +12,13 @@ from softseg.csa.measure import MeasurementWarning, measure
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.volume import Volume
-from softseg_study.evaluation.image_masks import Method, Task, find_tasks, read_mask, run_tasks
+from softseg_study.evaluation.image_masks import (
+    ImageMasks,
+    Method,
+    collect_rows,
+    find_masks,
+    read_mask,
+)
 
 MASKS = ("soft", "binary")
 """Values of tables' `mask` column: fractions as they are, or whether they exceed 0.5."""
@@ -115,10 +121,10 @@ def measure_areas(
             for t in thresholds
         ]
     extra = {} if vertebrae is None else {"levels": levels, "discs": DISCS}
-    tasks = find_tasks(dataset, methods, subjects=subjects, extra=extra)
+    entries = find_masks(dataset, methods, subjects=subjects, extra=extra)
     worker = partial(_area_rows, vertebrae=vertebrae, variants=variants, prepare=prepare)
     columns = [*COLUMNS, "threshold"] if thresholds else COLUMNS
-    return pd.DataFrame(run_tasks(worker, tasks, jobs=jobs), columns=columns)
+    return pd.DataFrame(collect_rows(worker, entries, jobs=jobs), columns=columns)
 
 
 def measure_slices(
@@ -145,56 +151,56 @@ def measure_slices(
         top of the level, 1 at its bottom), `area_mm2`, `flag`; images without levels or with a
         missing or empty mask have no rows.
     """
-    tasks = find_tasks(
+    entries = find_masks(
         dataset, methods, subjects=subjects, extra={"levels": levels, "discs": DISCS}
     )
     worker = partial(_slice_rows, masks=masks)
     columns = [*COLUMNS[:5], "slice", "level", "position", "area_mm2", "flag"]
-    return pd.DataFrame(run_tasks(worker, tasks, jobs=jobs), columns=columns)
+    return pd.DataFrame(collect_rows(worker, entries, jobs=jobs), columns=columns)
 
 
 def _area_rows(
-    task: Task,
+    entry: ImageMasks,
     *,
     vertebrae: tuple[int, int] | None,
     variants: Sequence[tuple[dict, Callable[[Volume], Volume]]],
     prepare: Callable[[Volume], Volume] | None,
 ) -> list[dict]:
     rows = []
-    for method, source in task.sources.items():
-        problem = _problem(task, source, needs_levels=vertebrae is not None)
-        mask = None if problem else _try(read_mask, source, task.image)
+    for method, source in entry.sources.items():
+        problem = _problem(entry, source, needs_levels=vertebrae is not None)
+        mask = None if problem else _try(read_mask, source, entry.image)
         if prepare is not None and isinstance(mask, Volume):
             mask = prepare(mask)
         for named, treat in variants:
-            row = task.keys | {"method": method} | named
+            row = entry.keys | {"method": method} | named
             found = problem or mask
             if isinstance(found, Volume):
-                found = _try(_mean_area, treat(mask), task, vertebrae)
+                found = _try(_mean_area, treat(mask), entry, vertebrae)
             rows.append(row | (found if isinstance(found, dict) else {"status": found}))
     return rows
 
 
-def _slice_rows(task: Task, *, masks: Sequence[str]) -> list[dict]:
+def _slice_rows(entry: ImageMasks, *, masks: Sequence[str]) -> list[dict]:
     rows = []
-    for method, source in task.sources.items():
-        if _problem(task, source, needs_levels=True):
+    for method, source in entry.sources.items():
+        if _problem(entry, source, needs_levels=True):
             continue
-        mask = read_mask(source, task.image)
+        mask = read_mask(source, entry.image)
         for name in masks:
-            table = _try(_measure, TREATMENTS[name](mask), task)
+            table = _try(_measure, TREATMENTS[name](mask), entry)
             if not isinstance(table, pd.DataFrame):  # an empty mask has no profile
                 continue
             table = table[table["level"].notna()]
-            row = task.keys | {"method": method, "mask": name}
+            row = entry.keys | {"method": method, "mask": name}
             rows += [row | found for found in table.to_dict("records")]
     return rows
 
 
-def _problem(task: Task, source: object, *, needs_levels: bool) -> str | None:
+def _problem(entry: ImageMasks, source: object, *, needs_levels: bool) -> str | None:
     if source is None:
         return "no mask"
-    known = task.extra.get("levels") or task.extra.get("discs")
+    known = entry.extra.get("levels") or entry.extra.get("discs")
     return "no levels" if needs_levels and known is None else None
 
 
@@ -206,33 +212,33 @@ def _try(do: Callable, *arguments: object) -> object:
         return str(error)
 
 
-def _measure(mask: Volume, task: Task) -> pd.DataFrame:
+def _measure(mask: Volume, entry: ImageMasks) -> pd.DataFrame:
     with warnings.catch_warnings():  # the column `other_components` says it for every image
         warnings.simplefilter("ignore", MeasurementWarning)
-        levels = task.extra.get("levels")
-        discs = task.extra.get("discs") if levels is None else None
+        levels = entry.extra.get("levels")
+        discs = entry.extra.get("discs") if levels is None else None
         return measure(mask, levels=levels, discs=discs, shape=False)
 
 
-def _mean_area(mask: Volume, task: Task, vertebrae: tuple[int, int] | None) -> dict:
+def _mean_area(mask: Volume, entry: ImageMasks, vertebrae: tuple[int, int] | None) -> dict:
     if not mask.data.any():
         return {"status": "empty mask"}
-    table = _measure(mask, task)
+    table = _measure(mask, entry)
     row = aggregate(table, vertebrae=vertebrae).iloc[0]
     return {
         "area_mm2": float(row["area_mm2_mean"]),
         "n_slices": int(row["n_slices"]),
-        "n_level_slices": _level_slices(task, vertebrae),
+        "n_level_slices": _level_slices(entry, vertebrae),
         "other_components": int(table["other_components"].iloc[0]),
         "status": "ok",
     }
 
 
-def _level_slices(task: Task, vertebrae: tuple[int, int] | None) -> int | None:
+def _level_slices(entry: ImageMasks, vertebrae: tuple[int, int] | None) -> int | None:
     """Slices that the level file marks, whatever the mask; disc points mark none."""
-    if vertebrae is None or task.extra["levels"] is None:
+    if vertebrae is None or entry.extra["levels"] is None:
         return None
-    levels = Volume.load(task.extra["levels"]).oriented().data
+    levels = Volume.load(entry.extra["levels"]).oriented().data
     marked = (levels > 0).sum(axis=(0, 1))
     with np.errstate(invalid="ignore", divide="ignore"):
         level = np.round(levels.sum(axis=(0, 1)) / marked)

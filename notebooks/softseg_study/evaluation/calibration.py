@@ -7,17 +7,9 @@ import numpy as np
 import pandas as pd
 
 from softseg.dataset.index import Dataset
-from softseg.errors import InputError
 from softseg.metrics.calibration import calibration_error, calibration_table, pool_calibration
-from softseg_study.evaluation.image_masks import (
-    Method,
-    Source,
-    Task,
-    find_tasks,
-    read_mask,
-    run_tasks,
-)
-from softseg_study.evaluation.overlap import REFERENCE, read_on_grid
+from softseg.volume import Volume
+from softseg_study.evaluation.image_masks import Method, compare_masks
 from softseg_study.statistics.summary import summarise
 
 
@@ -45,35 +37,27 @@ def evaluate_calibration(
         (`ok`, `no mask`, `no reference`, or what was wrong); an image that is not `ok` keeps its
         bins, without a voxel.
     """
-    tasks = find_tasks(dataset, methods, subjects=subjects, extra={REFERENCE: truth})
-    rows = run_tasks(partial(_calibration_rows, n_bins=n_bins), tasks, jobs=jobs)
-    columns = ["subject", "session", "contrast", "method", *_no_voxels(n_bins).columns, "status"]
-    return pd.DataFrame(rows, columns=columns)
+    rows = compare_masks(
+        dataset,
+        methods,
+        truth,
+        partial(_calibration_rows, n_bins=n_bins),
+        failed=partial(_no_voxels, n_bins=n_bins),
+        subjects=subjects,
+        jobs=jobs,
+    )
+    keys = ["subject", "session", "contrast", "method"]
+    return pd.DataFrame(rows, columns=[*keys, *_no_voxels("", n_bins=n_bins)[0]])
 
 
-def _calibration_rows(task: Task, *, n_bins: int) -> list[dict]:
-    rows = []
-    for method, source in task.sources.items():
-        try:
-            table, status = _calibrate(source, task, n_bins)
-        except InputError as error:
-            table, status = _no_voxels(n_bins), str(error)
-        named = task.keys | {"method": method}
-        rows += [named | row | {"status": status} for row in table.to_dict("records")]
-    return rows
+def _calibration_rows(mask: Volume, truth: Volume, *, n_bins: int) -> list[dict]:
+    table = calibration_table(mask.data, truth.data, n_bins=n_bins)
+    return table.assign(status="ok").to_dict("records")
 
 
-def _calibrate(source: Source | None, task: Task, n_bins: int) -> tuple[pd.DataFrame, str]:
-    path = task.extra[REFERENCE]
-    if source is None or path is None:
-        return _no_voxels(n_bins), "no mask" if source is None else "no reference"
-    truth = read_mask(path, task.image)
-    mask = read_on_grid(source, task, truth)
-    return calibration_table(mask.data, truth.data, n_bins=n_bins), "ok"
-
-
-def _no_voxels(n_bins: int) -> pd.DataFrame:
-    return calibration_table(np.zeros(0), np.zeros(0), n_bins=n_bins)
+def _no_voxels(why: str, *, n_bins: int) -> list[dict]:
+    table = calibration_table(np.zeros(0), np.zeros(0), n_bins=n_bins)
+    return table.assign(status=why).to_dict("records")
 
 
 SCATTER_COLUMNS = [
@@ -115,26 +99,33 @@ def evaluate_scatter(
         `reference` (value in steps of 1 / `n_bins`), `n_voxels`; pairs that do not occur, and
         images without either mask, have no rows.
     """
-    tasks = find_tasks(dataset, methods, subjects=subjects, extra={REFERENCE: reference})
-    rows = run_tasks(partial(_scatter_rows, n_bins=n_bins), tasks, jobs=jobs)
+    rows = compare_masks(
+        dataset,
+        methods,
+        reference,
+        partial(_scatter_rows, n_bins=n_bins),
+        failed=_no_rows,
+        subjects=subjects,
+        jobs=jobs,
+    )
     return pd.DataFrame(rows, columns=SCATTER_COLUMNS)
 
 
-def _scatter_rows(task: Task, *, n_bins: int) -> list[dict]:
-    path, rows = task.extra[REFERENCE], []
-    for method, source in task.sources.items():
-        if source is None or path is None:
-            continue
-        try:
-            reference = read_mask(path, task.image)
-            mask = read_on_grid(source, task, reference)
-        except InputError:  # `evaluate_calibration` says what was wrong
-            continue
-        counts = _joint_counts(mask.data, reference.data, n_bins)
-        for i, j in np.argwhere(counts):
-            row = task.keys | {"method": method, "low": i / n_bins, "high": (i + 1) / n_bins}
-            rows.append(row | {"reference": j / n_bins, "n_voxels": int(counts[i, j])})
-    return rows
+def _scatter_rows(mask: Volume, reference: Volume, *, n_bins: int) -> list[dict]:
+    counts = _joint_counts(mask.data, reference.data, n_bins)
+    return [
+        {
+            "low": i / n_bins,
+            "high": (i + 1) / n_bins,
+            "reference": j / n_bins,
+            "n_voxels": int(counts[i, j]),
+        }
+        for i, j in np.argwhere(counts)
+    ]
+
+
+def _no_rows(_: str) -> list[dict]:
+    return []  # `evaluate_calibration` says what was wrong
 
 
 def _joint_counts(prediction: np.ndarray, reference: np.ndarray, n_bins: int) -> np.ndarray:

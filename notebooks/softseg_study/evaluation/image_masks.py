@@ -9,7 +9,7 @@ from typing import Any
 from softseg.batch import map_batch
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
-from softseg.masks import as_fractions
+from softseg.masks import as_fractions, check_grid
 from softseg.volume import WORKING, Volume
 
 Method = str | Callable[[Path], Volume]
@@ -22,7 +22,7 @@ ENDINGS = (SOFT_ENDING, "desc-softseg_label-SC_seg", "label-SC_seg")
 
 
 @dataclass(frozen=True)
-class Task:
+class ImageMasks:
     """One image, and where each method's mask of it is.
 
     Attributes:
@@ -47,14 +47,14 @@ class Task:
         return {"subject": self.subject, "session": self.session, "contrast": self.contrast}
 
 
-def find_tasks(
+def find_masks(
     dataset: Dataset,
     methods: Mapping[str, Method],
     *,
     subjects: Iterable[str] | None = None,
     extra: Mapping[str, str] | None = None,
-) -> list[Task]:
-    """One task an image, in the order of the data set's index.
+) -> list[ImageMasks]:
+    """The images with their masks, in the order of the data set's index.
 
     Args:
         dataset: Its `images` are evaluated, whether a method has a mask of them or not.
@@ -69,7 +69,7 @@ def find_tasks(
     unknown = set(wanted) - set(dataset.subjects)
     if unknown:
         raise InputError(f"{dataset.root}: no images of {', '.join(sorted(unknown))}")
-    tasks = []
+    entries = []
     for row in dataset.images.itertuples():
         if row.subject not in set(wanted):
             continue
@@ -77,8 +77,10 @@ def find_tasks(
         session = row.session if isinstance(row.session, str) else None
         sources = {name: m if callable(m) else find(m) for name, m in methods.items()}
         more = {name: find(source) for name, source in (extra or {}).items()}
-        tasks.append(Task(row.subject, session, row.contrast, Path(row.path), sources, more))
-    return tasks
+        entries.append(
+            ImageMasks(row.subject, session, row.contrast, Path(row.path), sources, more)
+        )
+    return entries
 
 
 def _find(dataset: Dataset, row: Any, source: str) -> Path | None:
@@ -102,15 +104,58 @@ def read_mask(source: Source, image: Path) -> Volume:
     return volume.like(as_fractions(volume.data, volume.name)).oriented(WORKING)
 
 
-def run_tasks(
-    worker: Callable[[Task], list[dict]], tasks: Sequence[Task], *, jobs: int = 1
+def collect_rows(
+    worker: Callable[[ImageMasks], list[dict]], entries: Sequence[ImageMasks], *, jobs: int = 1
 ) -> list[dict]:
-    """Rows of all tasks, in the order of the tasks however many processes work.
+    """Rows of all images, in their order however many processes work.
 
     Args:
         worker: A function of a module (or a `functools.partial` of one), so that it can be sent.
-        tasks: What to do.
+        entries: From `find_masks`.
         jobs: Processes; with more than one, a method given as a function must be one of a module
             too.
     """
-    return [row for rows in map_batch(worker, tasks, jobs=jobs) for row in rows]
+    return [row for rows in map_batch(worker, entries, jobs=jobs) for row in rows]
+
+
+def compare_masks(
+    dataset: Dataset,
+    methods: Mapping[str, Method],
+    reference: str,
+    compare: Callable[[Volume, Volume], list[dict]],
+    *,
+    failed: Callable[[str], list[dict]],
+    subjects: Iterable[str] | None = None,
+    jobs: int = 1,
+) -> list[dict]:
+    """Rows of every method's mask of every image beside a reference's.
+
+    Args:
+        dataset: Its images are evaluated.
+        methods: Name in the table → `Method`.
+        reference: `FOLDER` or `FOLDER:ENDING` of the masks compared with.
+        compare: A function of a module, of mask and reference on one grid.
+        failed: Rows where there is nothing to compare, from what is wrong: `no mask`,
+            `no reference`, or the message of an error.
+        subjects: Only these.
+        jobs: Processes; the rows do not depend on it.
+    """
+    entries = find_masks(dataset, methods, subjects=subjects, extra={"reference": reference})
+    worker = partial(_compared_rows, compare=compare, failed=failed)
+    return collect_rows(worker, entries, jobs=jobs)
+
+
+def _compared_rows(entry: ImageMasks, *, compare: Callable, failed: Callable) -> list[dict]:
+    rows, path = [], entry.extra["reference"]
+    for method, source in entry.sources.items():
+        try:
+            if source is None or path is None:
+                raise InputError("no mask" if source is None else "no reference")
+            reference = read_mask(path, entry.image)
+            mask = read_mask(source, entry.image)
+            check_grid(mask, reference)
+            found = compare(mask, reference)
+        except InputError as error:
+            found = failed(str(error))
+        rows += [entry.keys | {"method": method} | row for row in found]
+    return rows

@@ -17,7 +17,7 @@ from softseg.dataset.names import strip_extension
 from softseg.masks import FAINT, same_grid
 from softseg.metrics.volumes import dice
 from softseg.volume import Volume
-from softseg_study.evaluation.image_masks import Method, Task, find_tasks, read_mask
+from softseg_study.evaluation.image_masks import ImageMasks, Method, find_masks, read_mask
 
 MANUAL = "labels:label-SC_seg"
 MANUAL_COLUMNS = [
@@ -46,24 +46,24 @@ def evaluate_manual(
         that both have), `error_percent`, `n_slices`, `status` (`ok`, `no mask`, `empty mask`).
     """
     rows = []
-    for task in find_tasks(dataset, methods, extra={"manual": reference}):
-        if task.extra["manual"] is None:
+    for entry in find_masks(dataset, methods, extra={"manual": reference}):
+        if entry.extra["manual"] is None:
             continue
-        manual = read_mask(task.extra["manual"], task.image)
-        rows += [_against(task, name, source, manual) for name, source in task.sources.items()]
+        manual = read_mask(entry.extra["manual"], entry.image)
+        rows += [_against(entry, name, source, manual) for name, source in entry.sources.items()]
     return pd.DataFrame(rows, columns=MANUAL_COLUMNS)
 
 
-def _keys(task: Task, method: str) -> dict[str, object]:
-    return task.keys | {"image": strip_extension(task.image.name), "method": method}
+def _keys(entry: ImageMasks, method: str) -> dict[str, object]:
+    return entry.keys | {"image": strip_extension(entry.image.name), "method": method}
 
 
-def _against(task: Task, method: str, source: object, manual: Volume) -> dict[str, object]:
-    row = _keys(task, method)
+def _against(entry: ImageMasks, method: str, source: object, manual: Volume) -> dict[str, object]:
+    row = _keys(entry, method)
     if source is None:
         return row | {"status": "no mask"}
     drawn = manual.data.any(axis=(0, 1))
-    mask = read_mask(source, task.image)
+    mask = read_mask(source, entry.image)
     here = (mask.data > 0.5)[..., drawn], (manual.data > 0.5)[..., drawn]
     row["dice"] = dice(*here)
     if not here[0].any():
@@ -107,10 +107,10 @@ def evaluate_pairs(dataset: Dataset, methods: Mapping[str, Method]) -> pd.DataFr
         `area_mm2`, `other_area_mm2` (means over slices that both masks have), `difference_percent`
         (absolute, of their mean), `n_slices`; pairs without a mask are left out.
     """
-    tasks = find_tasks(dataset, methods)
-    groups: dict[tuple, list[Task]] = {}
-    for task in tasks:
-        groups.setdefault((task.subject, task.session), []).append(task)
+    entries = find_masks(dataset, methods)
+    groups: dict[tuple, list[ImageMasks]] = {}
+    for entry in entries:
+        groups.setdefault((entry.subject, entry.session), []).append(entry)
     rows = []
     for group in groups.values():
         for first, second in combinations(group, 2):
@@ -119,16 +119,17 @@ def evaluate_pairs(dataset: Dataset, methods: Mapping[str, Method]) -> pd.DataFr
     return pd.DataFrame(rows, columns=PAIR_COLUMNS)
 
 
-def _same_grid(first: Task, second: Task) -> bool:
+def _same_grid(first: ImageMasks, second: ImageMasks) -> bool:
     return same_grid(*(Volume.load(t.image, average="mean").grid for t in (first, second)))
 
 
-def _pair(first: Task, second: Task, method: str) -> dict[str, object] | None:
+def _pair(first: ImageMasks, second: ImageMasks, method: str) -> dict[str, object] | None:
     sources = first.sources[method], second.sources[method]
     if None in sources:
         return None
     masks = [
-        read_mask(source, task.image) for source, task in zip(sources, (first, second), strict=True)
+        read_mask(source, entry.image)
+        for source, entry in zip(sources, (first, second), strict=True)
     ]
     both = pd.concat([areas_of_slices(mask) for mask in masks], axis=1, join="inner")
     if both.empty:

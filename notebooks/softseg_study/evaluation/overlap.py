@@ -5,18 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from softseg.dataset.index import Dataset
-from softseg.errors import InputError
-from softseg.masks import check_grid
 from softseg.metrics.surfaces import overlap
 from softseg.volume import Volume
-from softseg_study.evaluation.image_masks import (
-    Method,
-    Source,
-    Task,
-    find_tasks,
-    read_mask,
-    run_tasks,
-)
+from softseg_study.evaluation.image_masks import Method, compare_masks
 
 DICE_FLOOR = 0.5
 """Below this overlap a mask is somewhere else."""
@@ -54,9 +45,6 @@ def count_failures(
     return counts.assign(share=counts["failures"] / counts["images"])
 
 
-REFERENCE = "reference"
-
-
 def evaluate_overlap(
     dataset: Dataset,
     methods: Mapping[str, Method],
@@ -85,37 +73,20 @@ def evaluate_overlap(
         `soft_volume_error_percent`, `mean_surface_distance_mm`, `hausdorff95_mm`, `status` (`ok`,
         `empty mask`, `no mask`, `no reference`, or what was wrong).
     """
-    tasks = find_tasks(dataset, methods, subjects=subjects, extra={REFERENCE: reference})
-    rows = run_tasks(_overlap_rows, tasks, jobs=jobs)
+    rows = compare_masks(
+        dataset, methods, reference, _overlap, failed=_no_overlap, subjects=subjects, jobs=jobs
+    )
     columns = ["subject", "session", "contrast", "method", *OVERLAP_COLUMNS, "status"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _overlap_rows(task: Task) -> list[dict]:
-    path = task.extra[REFERENCE]
-    reference = None if path is None else read_mask(path, task.image)
-    rows = []
-    for method, source in task.sources.items():
-        row = task.keys | {"method": method}
-        if source is None or reference is None:
-            rows.append(row | {"status": "no mask" if source is None else "no reference"})
-            continue
-        try:
-            mask = read_on_grid(source, task, reference)
-        except InputError as error:
-            rows.append(row | {"status": str(error)})
-            continue
-        status = "ok" if (mask.data > 0.5).any() else "empty mask"
-        found = overlap(mask.data, reference.data, reference.spacing_mm)
-        rows.append(row | found | {"status": status})
-    return rows
+def _overlap(mask: Volume, reference: Volume) -> list[dict]:
+    status = "ok" if (mask.data > 0.5).any() else "empty mask"
+    return [overlap(mask.data, reference.data, reference.spacing_mm) | {"status": status}]
 
 
-def read_on_grid(source: Source, task: Task, reference: Volume) -> Volume:
-    """A method's mask, checked to lie on the reference's grid."""
-    mask = read_mask(source, task.image)
-    check_grid(mask, reference)
-    return mask
+def _no_overlap(why: str) -> list[dict]:
+    return [{"status": why}]
 
 
 OVERLAP_COLUMNS = (

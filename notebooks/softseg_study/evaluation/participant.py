@@ -7,7 +7,7 @@ import pandas as pd
 
 from softseg.dataset.index import Dataset
 from softseg.volume import Volume
-from softseg_study.evaluation.image_masks import find_tasks, read_mask
+from softseg_study.evaluation.image_masks import find_masks, read_mask
 
 
 def read_person(
@@ -27,14 +27,14 @@ def read_person(
     """
     images: dict[str, Volume] = {}
     masks: dict[str, dict[str, Volume]] = {name: {} for name in methods or {}}
-    for task in find_tasks(dataset, methods or {}, subjects=[subject]):
-        if task.contrast in images:
+    for entry in find_masks(dataset, methods or {}, subjects=[subject]):
+        if entry.contrast in images:
             continue
-        path = dataset.root / task.image
-        images[task.contrast] = Volume.load(path, average="mean").oriented()
-        for name, source in task.sources.items():
+        path = dataset.root / entry.image
+        images[entry.contrast] = Volume.load(path, average="mean").oriented()
+        for name, source in entry.sources.items():
             if source is not None:
-                masks[name][task.contrast] = read_mask(source, path)
+                masks[name][entry.contrast] = read_mask(source, path)
     return images, masks
 
 

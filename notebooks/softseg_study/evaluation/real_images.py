@@ -12,7 +12,7 @@ from softseg.dataset.index import Dataset
 from softseg.dataset.names import method_folder, strip_extension
 from softseg.volume import Volume
 from softseg_study.evaluation.generalisation import apply_method
-from softseg_study.evaluation.image_masks import find_tasks
+from softseg_study.evaluation.image_masks import find_masks
 from softseg_study.evaluation.manual import (
     MANUAL,
     MANUAL_COLUMNS,
@@ -115,8 +115,8 @@ def _joined(*tables: pd.DataFrame) -> pd.DataFrame:
 
 
 def _labelled(dataset: Dataset) -> set[str]:
-    tasks = find_tasks(dataset, {}, extra={"manual": MANUAL})
-    return {task.subject for task in tasks if task.extra["manual"] is not None}
+    entries = find_masks(dataset, {}, extra={"manual": MANUAL})
+    return {entry.subject for entry in entries if entry.extra["manual"] is not None}
 
 
 def _same_persons(dataset: Dataset, subjects: set[str]) -> set[str]:

@@ -11,7 +11,7 @@ from scipy import stats
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.volume import WORKING, Volume
-from softseg_study.evaluation.image_masks import Task, find_tasks, read_mask, run_tasks
+from softseg_study.evaluation.image_masks import ImageMasks, collect_rows, find_masks, read_mask
 from softseg_study.statistics.summary import summarise
 
 if TYPE_CHECKING:
@@ -57,28 +57,30 @@ def evaluate_uncertainty(
         `slice_rank_correlation` (over slices: summed uncertainty against the error of the area),
         `n_voxels` and `status` (`ok`, `no reference`, or what was wrong).
     """
-    tasks = find_tasks(dataset, {}, subjects=subjects, extra={"truth": truth})
-    rows = run_tasks(partial(_rows, methods=dict(methods)), tasks, jobs=jobs)
+    entries = find_masks(dataset, {}, subjects=subjects, extra={"truth": truth})
+    rows = collect_rows(partial(_rows, methods=dict(methods)), entries, jobs=jobs)
     columns = ["subject", "session", "contrast", "method", *MEASURES, "status"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _rows(task: Task, *, methods: "Mapping[str, Callable[[Volume], Segmentation]]") -> list[dict]:
+def _rows(
+    entry: ImageMasks, *, methods: "Mapping[str, Callable[[Volume], Segmentation]]"
+) -> list[dict]:
     rows = []
     for method, segment in methods.items():
-        row = task.keys | {"method": method}
+        row = entry.keys | {"method": method}
         try:
-            rows.append(row | _compare(segment, task))
+            rows.append(row | _compare(segment, entry))
         except InputError as error:
             rows.append(row | {"status": str(error)})
     return rows
 
 
-def _compare(segment: "Callable[[Volume], Segmentation]", task: Task) -> dict[str, object]:
-    if task.extra["truth"] is None:
+def _compare(segment: "Callable[[Volume], Segmentation]", entry: ImageMasks) -> dict[str, object]:
+    if entry.extra["truth"] is None:
         return {"status": "no reference"}
-    truth = read_mask(task.extra["truth"], task.image)
-    found = segment(Volume.load(task.image, average="mean"))
+    truth = read_mask(entry.extra["truth"], entry.image)
+    found = segment(Volume.load(entry.image, average="mean"))
     soft = found.soft.oriented(WORKING).data
     doubt = found.uncertainty.oriented(WORKING).data
     if soft.shape != truth.data.shape:
