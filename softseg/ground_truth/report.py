@@ -15,22 +15,6 @@ from softseg.volume import Volume
 PIPELINE = "labels_softseg"
 """Folder below `derivatives` of the soft truths."""
 
-COLUMNS = [
-    "contrast",
-    "slice",
-    "z_mm",
-    "shift_x_mm",
-    "shift_y_mm",
-    "rotation_deg",
-    "registered",
-    "used",
-    "contrasts",
-    "area_mm2",
-    "soft_area_mm2",
-    "dice",
-    "disagreement",
-]
-
 
 @dataclass(frozen=True)
 class Bounds:
@@ -110,7 +94,7 @@ def tabulate(
             }
         )
         tables.append(table[there])
-    return pd.concat(tables, ignore_index=True)[COLUMNS]
+    return pd.concat(tables, ignore_index=True)
 
 
 def summarise(report: pd.DataFrame, bounds: Bounds | None = None) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from softseg.ground_truth.averaging import AVERAGES, average_masks
 from softseg.ground_truth.hard_masks import check_mask
 from softseg.ground_truth.report import tabulate
 from softseg.ground_truth.transfer import AveragingGrid, onto_native, onto_reference
-from softseg.volume import WORKING, Volume
+from softseg.volume import Volume
 
 COVERAGES = ("segmented", "published")
 REGISTRATIONS = ("none", "translation", "translation+rotation")
@@ -138,7 +138,7 @@ def soft_ground_truth(
     trims = trims_mm(masks, reference, trim_mm)
     # A fixed order makes the sums, hence the last bits, independent of the order given.
     names = sorted(masks)
-    oriented = {name: _oriented(masks[name]) for name in names}
+    oriented = {name: masks[name].oriented() for name in names}
     frame = oriented[reference]
     first = {name: place(oriented[name], frame) for name in names}
     heights = _heights(first)
@@ -184,7 +184,7 @@ def trims_mm(
     known = CONTRASTS | UNSEEN_CONTRASTS
     trims = {}
     for name, mask in masks.items():
-        spacing = _oriented(mask).spacing_mm
+        spacing = mask.oriented().spacing_mm
         axial = known[name].plane == "axial" if name in known else spacing[2] > 2 * spacing[0]
         trims[name] = TRIM_MM if axial and name != reference else 0.0
     if isinstance(trim_mm, Mapping):
@@ -229,10 +229,6 @@ def _check(
     if min(weight.values()) < 0 or not any(weight.values()):
         raise InputError(f"weights: none negative and not all zero, found {weight}")
     return weight
-
-
-def _oriented(mask: Volume) -> Volume:
-    return mask if mask.orientation == WORKING else mask.oriented(WORKING)
 
 
 def _heights(placed: Mapping[str, Placed]) -> np.ndarray:
