@@ -298,12 +298,12 @@ def _choose(
     out: Path, subjects: Iterable[str] | None, contrasts: Iterable[str] | None
 ) -> list[str]:
     """Names below `out` of the images and labels wanted, fetched or not."""
-    people = sorted(path.name for path in out.glob("sub-*"))
+    present = sorted(path.name for path in out.glob("sub-*"))
     if subjects is None:
-        chosen = people
+        chosen = present
     else:
         chosen = [s if s.startswith("sub-") else f"sub-{s}" for s in subjects]
-    unknown = [s for s in chosen if s not in people]
+    unknown = [s for s in chosen if s not in present]
     if unknown:
         raise InputError(f"{out}: no participant {', '.join(unknown)} in this release")
     known = list(parse_contrasts(contrasts).values())

@@ -79,7 +79,7 @@ def test_segment_refuses_a_broken_image_alone_and_goes_on_in_a_batch(tmp_path, n
 
 
 @pytest.mark.parametrize("name", ["cut-gzip", "five-dimensional", "nan-affine", "empty", "huge"])
-def test_ground_truth_fails_for_a_person_with_a_broken_mask_only(tmp_path, name):
+def test_ground_truth_fails_for_a_participant_with_a_broken_mask_only(tmp_path, name):
     root = tmp_path / "data"
     for subject in ("sub-1", "sub-2"):
         stem = f"{subject}/anat/{subject}_T2w"

@@ -196,12 +196,12 @@ def test_exclusions_are_read_from_lists_by_reason(tmp_path):
 
 
 def test_the_papers_exclusions_leave_243_of_its_267(tmp_path):
-    people = {s for part in published_split("seed-15", excluded=True).values() for s in part}
-    assert len(people) == 260
+    listed = {s for part in published_split("seed-15", excluded=True).values() for s in part}
+    assert len(listed) == 260
     excluded = read_exclusions("spine-generic")
     assert len(excluded) == 24
     # Seven of the 24 were already absent from the list of 260.
-    assert len(people - set(excluded)) == 243
+    assert len(listed - set(excluded)) == 243
 
 
 def test_published_splits_have_their_published_sizes_and_do_not_overlap():
@@ -221,7 +221,7 @@ def test_a_split_holds_everyone_once_whatever_the_order(n, seed, random):
     random.shuffle(shuffled)
     parts = split(shuffled, seed=seed)
     assert parts == split(subjects, seed=seed)
-    assert sorted(s for people in parts.values() for s in people) == subjects
+    assert sorted(s for part in parts.values() for s in part) == subjects
     assert abs(len(parts["test"]) - 0.2 * n) <= 1
 
 

@@ -207,7 +207,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_one_broken_participant_is_named_and_stops_no_other(root, masks, case):
+def test_a_broken_participant_is_named_and_does_not_stop_the_batch(root, masks, case):
     _spoil(root, case, masks)
     table = make_ground_truth(Dataset.index(root))
     assert status(table) == {"sub-1": "failed", "sub-2": "made"}
@@ -390,7 +390,7 @@ def test_errsm23_runs_and_the_report_says_how_its_contrasts_disagree(tmp_path):
     table = make_ground_truth(dataset).set_index("contrast")
     assert set(table.index) == {"T2w", "T1w", "MT-on", "MT-off"}
     assert (table["status"] == "made").all()
-    # Mask and image of T1w are apart by a person's movement between scans, not by a wrong header.
+    # Mask and image of T1w are apart by movement between scans, not by a wrong header.
     assert 0.5 < table.loc["T1w", "median_shift_mm"] < 4
     assert (table["dice"] > 0.9).all()
     soft = Volume.load(dataset.existing("labels_softseg", "sub-errsm23", "T1w", SOFT))
@@ -447,14 +447,14 @@ def test_leaving_a_contrast_out_has_its_own_folder_and_still_serves_its_grid(roo
 
 @pytest.fixture(scope="module")
 def digital(tmp_path_factory) -> Path:
-    """One digital person with all that an acquisition does: movement, six grids, six protocols."""
+    """One digital participant, acquired: movement, six grids, six protocols."""
     from softseg.phantom.cohort import write_cohort
 
     out = tmp_path_factory.mktemp("digital") / "cohort"
     return write_cohort(out, subjects=1, seed=8, jobs=1)
 
 
-def test_a_digital_persons_movements_are_found_from_noise_free_masks(digital):
+def test_movements_of_a_digital_participant_are_found_from_noise_free_masks(digital):
     """Shifts within 0.1 mm (RMS) of those between the true cords; realistic raters 0.25 mm."""
     dataset = Dataset.index(digital)
     (subject,) = dataset.subjects

@@ -16,7 +16,7 @@ from softseg.ground_truth.batch import make_ground_truth
 from softseg.phantom.cohort import write_cohort
 
 RUN = "miniature-of-spine-generic"
-PEOPLE = {  # digital person → participant of the published split
+PARTICIPANTS = {  # digital participant → participant of the published split
     "sub-001": "sub-amu01",  # train
     "sub-002": "sub-amu03",  # train
     "sub-003": "sub-balgrist03",  # validation
@@ -27,15 +27,15 @@ PEOPLE = {  # digital person → participant of the published split
 AXIAL = ("T2star", "MTS", "dwi")
 
 
-def rename_people(root: Path) -> None:
-    """Give the digital people the names of the release's participants."""
+def rename_participants(root: Path) -> None:
+    """Give the digital participants the names of the release's participants."""
     for path in sorted(root.rglob("*sub-0*"), key=lambda p: -len(p.parts)):
         name = path.name
-        for old, new in PEOPLE.items():
+        for old, new in PARTICIPANTS.items():
             name = name.replace(old, new)
         path.rename(path.with_name(name))
     table = (root / "participants.tsv").read_text()
-    for old, new in PEOPLE.items():
+    for old, new in PARTICIPANTS.items():
         table = table.replace(old, new)
     (root / "participants.tsv").write_text(table)
 
@@ -71,8 +71,8 @@ def dress_as_release(root: Path) -> None:
 @pytest.mark.slow
 def test_a_miniature_of_the_release_runs_through_the_workflow(project_root, tmp_path):
     root = tmp_path / "spine-generic"
-    write_cohort(root, subjects=len(PEOPLE), seed=7, jobs=2)
-    rename_people(root)
+    write_cohort(root, subjects=len(PARTICIPANTS), seed=7, jobs=2)
+    rename_participants(root)
     dress_as_release(root)
     smaller = {
         "run": RUN,

@@ -61,7 +61,7 @@ def _parse(text: str, name: str) -> Exclusions:
         raise InputError(f"{name}: not YAML ({' '.join(str(error).split())})") from error
     if not isinstance(content, dict) or not all(isinstance(v, list) for v in content.values()):
         raise InputError(f"{name}: exclusions map a reason to a list of participants")
-    return {_entry(str(who)): str(why) for why, people in content.items() for who in people}
+    return {_entry(str(who)): str(why) for why, entries in content.items() for who in entries}
 
 
 def _entry(text: str) -> str:

@@ -98,8 +98,8 @@ class Dataset:
         """The part of the index that is about one participant, small to hand to a process."""
         images = self.images[self.images["subject"] == subject].reset_index(drop=True)
         missing = self.missing[self.missing["subject"] == subject].reset_index(drop=True)
-        people = self.participants[self.participants.index == subject]
-        return replace(self, images=images, missing=missing, participants=people)
+        participants = self.participants[self.participants.index == subject]
+        return replace(self, images=images, missing=missing, participants=participants)
 
     def image(
         self, subject: str, contrast: str, session: str | None = None, run: str | None = None
