@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softseg.augmentation.light import Light, augment_lightly
+from softseg.augmentation.light import LightOptions, augment_lightly
 from softseg.augmentation.published import transforms
 from softseg.augmentation.registry import AUGMENTATIONS, effects, get_augmentation
 from softseg.errors import InputError
@@ -75,14 +75,14 @@ def test_a_sample_depends_on_its_own_seed_alone(name):
 @settings(max_examples=40, deadline=None)
 def test_rotation_and_shift_conserve_the_volume_of_a_soft_mask(seed):
     softs = cords((64, 64), 1)
-    still = Light(scale=0.0, probability=0.0)
+    still = LightOptions(scale=0.0, probability=0.0)
     _, changed = augment_lightly(softs, softs, [[seed]], still)
     assert changed.sum().item() == pytest.approx(softs.sum().item(), rel=0.005)
 
 
 def test_scaling_changes_the_volume_as_far_as_it_says():
     softs = cords((64, 64), 64)
-    _, changed = augment_lightly(softs, softs, seeds(64), Light(scale=0.2, probability=0.0))
+    _, changed = augment_lightly(softs, softs, seeds(64), LightOptions(scale=0.2, probability=0.0))
     ratios = changed.flatten(1).sum(dim=1) / softs[0].sum()
     assert ratios.min() > 0.8**2 * 0.99
     assert ratios.max() < 1.2**2 * 1.01
@@ -92,7 +92,7 @@ def test_scaling_changes_the_volume_as_far_as_it_says():
 def test_light_changes_of_intensity_leave_the_mask_alone():
     softs = cords((48, 48), 16)
     images = softs * 2 - 1
-    only_intensity = Light(rotation_deg=0.0, scale=0.0, shift_voxels=0.0, probability=1.0)
+    only_intensity = LightOptions(rotation_deg=0.0, scale=0.0, shift_voxels=0.0, probability=1.0)
     changed, masks = augment_lightly(images, softs, seeds(16), only_intensity)
     mirrored = masks.flip(2)
     same = torch.isclose(masks, softs, atol=1e-4).flatten(1).all(dim=1)
@@ -103,7 +103,7 @@ def test_light_changes_of_intensity_leave_the_mask_alone():
 def test_right_and_left_are_mirrored_and_no_other_axis():
     images = torch.zeros(32, 1, 32, 32)
     images[:, :, 4:8, 20:28] = 1.0
-    fixed = Light(rotation_deg=0.0, scale=0.0, shift_voxels=0.0, probability=0.0)
+    fixed = LightOptions(rotation_deg=0.0, scale=0.0, shift_voxels=0.0, probability=0.0)
     changed, _ = augment_lightly(images, images, seeds(32), fixed)
     mirrored = changed[:, 0, 24:28, 20:28].mean(dim=(1, 2)) > 0.9
     kept = changed[:, 0, 4:8, 20:28].mean(dim=(1, 2)) > 0.9

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from softseg.losses.overlap_entropy import soft_cross_entropy, soft_dice, tversky
+from softseg.losses.overlap_entropy import soft_cross_entropy, soft_dice_loss, tversky
 from softseg.losses.registry import LOSSES, REGRESSION, deep_supervision
 from softseg.losses.regression import adaptive_wing, weighted_adaptive_wing
 
@@ -207,7 +207,9 @@ def test_on_binary_masks_soft_dice_is_dice(pairs):
     if not (a.any() or b.any()):
         return
     dice = 2 * (a & b).sum() / (a.sum() + b.sum())
-    value = soft_dice(*(torch.tensor(m[None], dtype=torch.float64) for m in (a, b)), smooth=0.0)
+    value = soft_dice_loss(
+        *(torch.tensor(m[None], dtype=torch.float64) for m in (a, b)), smooth=0.0
+    )
     assert value.item() == pytest.approx(1 - dice)
 
 
@@ -216,7 +218,7 @@ def test_tversky_with_equal_prices_is_soft_dice():
     prediction, target = torch.rand(2, 3, 50, generator=generator)
     torch.testing.assert_close(
         tversky(prediction, target, too_much=0.5, too_little=0.5, smooth=0.0),
-        soft_dice(prediction, target, smooth=0.0),
+        soft_dice_loss(prediction, target, smooth=0.0),
     )
 
 

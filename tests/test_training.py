@@ -27,7 +27,7 @@ from softseg.training.data import cache_folder, find_data, find_pools
 from softseg.training.fitting import example_patch, fit, round_ends
 from softseg.training.history import History
 from softseg.training.module import Scorer, make_loss, make_network, rate_factor
-from softseg.training.patches import Batches, PatchOrder, Pool, window
+from softseg.training.patches import Batches, PatchOrder, PatchPool, window
 from softseg.volume import Volume
 
 SUBJECTS = tuple(f"sub-{number:02d}" for number in range(1, 6))
@@ -651,7 +651,7 @@ def test_a_batch_holds_its_share_of_phantoms_and_of_what_is_no_cord(config):
 
 @pytest.fixture
 def masks_without_images(tmp_path):
-    """A data set of the tests' own where one person has nothing but a manual mask."""
+    """A data set of the tests' own where one participant has nothing but a manual mask."""
     root = tmp_path / "drawn"
     folder = root / "derivatives/labels/sub-drawn/anat"
     folder.mkdir(parents=True)
@@ -663,7 +663,7 @@ def masks_without_images(tmp_path):
     return root
 
 
-def test_people_without_an_image_lend_their_outlines(config, masks_without_images):
+def test_participants_without_an_image_lend_their_outlines(config, masks_without_images):
     mixed = config.replaced(
         dataset=str(masks_without_images), truth="labels:label-SC_seg", batch_size=4,
         anatomy_subjects=("sub-drawn",), anatomy_share=0.5, synthetic_samples=40,
@@ -679,7 +679,7 @@ def test_people_without_an_image_lend_their_outlines(config, masks_without_image
         find_pools(mixed.replaced(anatomy_subjects=("sub-nobody",)), network)
 
 
-def test_outlines_need_slices_and_people_who_are_not_scored(config):
+def test_outlines_need_slices_and_participants_who_are_not_scored(config):
     with pytest.raises(InputError, match="both trained on and validated"):
         config.replaced(anatomy_subjects=("sub-v",), validation_subjects=("sub-v",))
     volumes = config.replaced(network="volume", anatomy_share=0.5, anatomy_subjects=("sub-a",))
@@ -692,7 +692,7 @@ def test_pools_leave_the_order_of_the_data_sets_images_as_it_was(config):
     pairs, _ = find_data(config, network)
     order, augment = PatchOrder(0, network.patch_size), get_augmentation("none")
     alone = Batches(pairs, order, augment, batch_size=2, last_step=6)
-    pool = Pool(pairs[:1], 2)
+    pool = PatchPool(pairs[:1], 2)
     beside = Batches(pairs, order, augment, batch_size=4, pools=[pool], last_step=6)
     assert [alone._source(n)[1] for n in range(12)] == [
         turn for source, turn in map(beside._source, range(24)) if source == 0

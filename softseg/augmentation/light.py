@@ -16,7 +16,7 @@ TURNS = {2: ((0, 1),), 3: ((0, 1), (0, 2), (1, 2))}
 
 
 @dataclass(frozen=True)
-class Light:
+class LightOptions:
     """How far each change goes; every one is drawn anew for every sample.
 
     Attributes:
@@ -46,7 +46,7 @@ def augment_lightly(
     images: torch.Tensor,
     softs: torch.Tensor,
     seeds: list[list[int]],
-    settings: Light,
+    options: LightOptions,
     *,
     mirror: bool = True,
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -56,7 +56,7 @@ def augment_lightly(
         images: `(B, 1, …)` with two or three axes of space, about standardised.
         softs: The same shape, values in [0, 1].
         seeds: One per sample; a sample's result depends on nothing else of the batch.
-        settings: How far.
+        options: How far.
         mirror: Whether right and left may be exchanged.
 
     Returns:
@@ -64,9 +64,9 @@ def augment_lightly(
     """
     generators = [np.random.default_rng(seed) for seed in seeds]
     both = torch.cat([images, softs], dim=1)  # (B, 2, …)
-    both = _resample(both, [_affine(g, images.shape[2:], settings, mirror) for g in generators])
+    both = _resample(both, [_affine(g, images.shape[2:], options, mirror) for g in generators])
     images, softs = both[:, :1], both[:, 1:].clamp(0.0, 1.0)
-    changes = torch.tensor([_intensity(g, settings) for g in generators], dtype=torch.float32)
+    changes = torch.tensor([_intensity(g, options) for g in generators], dtype=torch.float32)
     images = _blur(images, changes[:, 0])
     images = _recolour(images, *changes[:, 1:4].T)
     strengths = changes[:, 4]
@@ -77,10 +77,10 @@ def augment_lightly(
 
 
 def light_effects(
-    image: torch.Tensor, soft: torch.Tensor, seed: int, settings: Light
+    image: torch.Tensor, soft: torch.Tensor, seed: int, options: LightOptions
 ) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     """Each change alone, with certainty: name → `(1, …)` image and mask."""
-    none = Light(**dict.fromkeys((f.name for f in fields(Light)), 0.0))
+    none = LightOptions(**dict.fromkeys((f.name for f in fields(LightOptions)), 0.0))
     parts = {
         "affine": ("rotation_deg", "scale", "shift_voxels"),
         "blur": ("blur_voxels",), "gamma": ("gamma",), "gain": ("gain",), "offset": ("offset",),
@@ -88,7 +88,7 @@ def light_effects(
     }  # fmt: skip
     shown = {}
     for title, names in parts.items():
-        only = replace(none, probability=1.0, **{name: getattr(settings, name) for name in names})
+        only = replace(none, probability=1.0, **{name: getattr(options, name) for name in names})
         mirror = title == "affine"
         images, softs = augment_lightly(image[None], soft[None], [[seed]], only, mirror=mirror)
         shown[title] = images[0], softs[0]
@@ -96,11 +96,11 @@ def light_effects(
 
 
 def _affine(
-    rng: np.random.Generator, shape: torch.Size, settings: Light, mirror: bool
+    rng: np.random.Generator, shape: torch.Size, options: LightOptions, mirror: bool
 ) -> np.ndarray:
     """`(D, D + 1)` from output to input, in `grid_sample`'s units of half an image."""
     axes = len(shape)
-    limit = np.deg2rad(settings.rotation_deg)
+    limit = np.deg2rad(options.rotation_deg)
     drawn = rng.random(10)
     spread = 2.0 * drawn - 1.0
     matrix = np.eye(axes)
@@ -110,12 +110,12 @@ def _affine(
         turn[first, first] = turn[second, second] = cosine
         turn[first, second], turn[second, first] = -sine, sine
         matrix = matrix @ turn
-    matrix /= 1.0 + settings.scale * spread[3 : 3 + axes]
+    matrix /= 1.0 + options.scale * spread[3 : 3 + axes]
     # The cord is nearly symmetric from right to left, the first axis, and in no other.
     if mirror and drawn[9] < 0.5:
         matrix[:, 0] *= -1.0
     half = np.array(shape) / 2.0
-    shift = settings.shift_voxels * spread[6 : 6 + axes] / half
+    shift = options.shift_voxels * spread[6 : 6 + axes] / half
     matrix = matrix * half[None, :] / half[:, None]
     # grid_sample counts axes from the last.
     return np.concatenate([matrix[::-1, ::-1], shift[::-1, None]], axis=1)
@@ -128,19 +128,19 @@ def _resample(both: torch.Tensor, affines: list[np.ndarray]) -> torch.Tensor:
     return functional.grid_sample(both, grid, padding_mode="reflection", align_corners=False)
 
 
-def _intensity(rng: np.random.Generator, settings: Light) -> tuple[float, ...]:
+def _intensity(rng: np.random.Generator, options: LightOptions) -> tuple[float, ...]:
     """Blur, log gamma, gain, offset and noise of one sample; what is not drawn is neutral."""
     drawn = rng.random(10).tolist()
     strength = drawn[5:]
     values = (
-        (0.3 + 0.7 * strength[0]) * settings.blur_voxels,
-        (2 * strength[1] - 1) * settings.gamma,
-        (2 * strength[2] - 1) * settings.gain,
-        (2 * strength[3] - 1) * settings.offset,
-        strength[4] * settings.noise,
+        (0.3 + 0.7 * strength[0]) * options.blur_voxels,
+        (2 * strength[1] - 1) * options.gamma,
+        (2 * strength[2] - 1) * options.gain,
+        (2 * strength[3] - 1) * options.offset,
+        strength[4] * options.noise,
     )
     return tuple(
-        value if chance < settings.probability else 0.0
+        value if chance < options.probability else 0.0
         for value, chance in zip(values, drawn, strict=False)
     )
 

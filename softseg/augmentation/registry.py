@@ -13,7 +13,7 @@ from functools import partial
 
 import torch
 
-from softseg.augmentation.light import Light, augment_lightly, light_effects
+from softseg.augmentation.light import LightOptions, augment_lightly, light_effects
 from softseg.errors import InputError
 
 Augmentation = Callable[
@@ -41,9 +41,9 @@ PUBLISHED = ("paper_meant", "paper_ran", "bigaug")
 
 AUGMENTATIONS: dict[str, Augmentation] = {
     "none": _nothing,
-    "light": partial(augment_lightly, settings=Light()),
+    "light": partial(augment_lightly, options=LightOptions()),
     **{name: partial(_published, name=name) for name in PUBLISHED},
-    "synthseg": partial(augment_lightly, settings=Light()),
+    "synthseg": partial(augment_lightly, options=LightOptions()),
 }
 
 
@@ -82,4 +82,4 @@ def effects(
         from softseg.augmentation.published import published_effects
 
         return published_effects(name, image, soft, seed)
-    return light_effects(image, soft, seed, Light())
+    return light_effects(image, soft, seed, LightOptions())

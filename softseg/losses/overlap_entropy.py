@@ -11,7 +11,7 @@ EDGE = 1e-3
 """How far from 0 and 1 cross-entropy keeps predictions and targets."""
 
 
-def soft_dice(
+def soft_dice_loss(
     prediction: torch.Tensor,
     target: torch.Tensor,
     *,
@@ -36,8 +36,10 @@ def soft_dice(
 
     Example:
         >>> soft = torch.tensor([[0.2, 0.7, 0.0]])
-        >>> soft_dice(soft, soft), soft_dice(torch.zeros(1, 4), torch.ones(1, 4), smooth=0.0)
-        (tensor(0.), tensor(1.))
+        >>> soft_dice_loss(soft, soft)
+        tensor(0.)
+        >>> soft_dice_loss(torch.zeros(1, 4), torch.ones(1, 4), smooth=0.0)
+        tensor(1.)
     """
     prediction, target = paired(prediction, target)
     inside = _cut(prediction)
@@ -59,7 +61,7 @@ def tversky(
     """Dice that weighs area outside the cord and area missed differently.
 
     `1 − (I + s) / (I + a Σ(p − y)₊ + b Σ(y − p)₊ + s)` per sample with the intersection
-    `I = Σ min(p, y)`; `a = b = .5` is `soft_dice` but for the smoothing. The product form
+    `I = Σ min(p, y)`; `a = b = .5` is `soft_dice_loss` but for the smoothing. The product form
     `I = Σpy` is not smallest at `p = y` when `y` is soft.
 
     Reference: Salehi, Erdogmus and Gholipour 2017, doi:10.1007/978-3-319-67389-9_44.
@@ -153,7 +155,7 @@ def focal(
 def dice_cross_entropy(
     prediction: torch.Tensor, target: torch.Tensor, *, reduction: str = "mean"
 ) -> torch.Tensor:
-    """`soft_dice` plus `soft_cross_entropy`, equally weighted, both right on soft targets.
+    """`soft_dice_loss` plus `soft_cross_entropy`, equally weighted, both right on soft targets.
 
     Reference: Isensee et al. 2021, doi:10.1038/s41592-020-01008-z, with the Dice of Wang et al.
     2023, doi:10.1007/978-3-031-43898-1_46. (What the paper ran under this name was Dice alone: a
@@ -174,14 +176,14 @@ def dice_cross_entropy(
         tensor(0.)
     """
     entropy = soft_cross_entropy(prediction, target, reduction="none")
-    dice = soft_dice(prediction, target, reduction="none")
+    dice = soft_dice_loss(prediction, target, reduction="none")
     return reduced(dice + _samples(entropy).mean(dim=1), reduction)
 
 
 def absolute_dice(
     prediction: torch.Tensor, target: torch.Tensor, *, reduction: str = "mean"
 ) -> torch.Tensor:
-    """`soft_dice` plus the mean absolute error: Dice sees the area, the error sees haze far off.
+    """`soft_dice_loss` plus the mean absolute error, which sees a low-probability background.
 
     Reference: Wang et al. 2023, doi:10.1007/978-3-031-43898-1_46, for the first term.
 
@@ -199,7 +201,7 @@ def absolute_dice(
         tensor(0.)
     """
     error = mean_absolute_error(prediction, target, reduction="none")
-    dice = soft_dice(prediction, target, reduction="none")
+    dice = soft_dice_loss(prediction, target, reduction="none")
     return reduced(dice + _samples(error).mean(dim=1), reduction)
 
 

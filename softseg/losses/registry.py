@@ -18,7 +18,7 @@ from softseg.losses.overlap_entropy import (
     dice_cross_entropy,
     focal,
     soft_cross_entropy,
-    soft_dice,
+    soft_dice_loss,
     tversky,
 )
 from softseg.losses.regression import (
@@ -34,7 +34,7 @@ Loss = Callable[..., torch.Tensor]
 LOSSES: dict[str, Loss] = {
     "adaptive_wing": adaptive_wing,
     "weighted_adaptive_wing": weighted_adaptive_wing,
-    "soft_dice": soft_dice,
+    "soft_dice": soft_dice_loss,
     "dice_cross_entropy": dice_cross_entropy,
     "absolute_dice": absolute_dice,
     "soft_cross_entropy": soft_cross_entropy,
@@ -57,7 +57,7 @@ REGRESSION = (
 
 
 def deep_supervision(
-    loss: Loss, outputs: torch.Tensor | Sequence[torch.Tensor], target: torch.Tensor, **settings
+    loss: Loss, outputs: torch.Tensor | Sequence[torch.Tensor], target: torch.Tensor, **options
 ) -> torch.Tensor:
     """A loss over the outputs of every resolution: `(1/n) Σ 2⁻ⁱ loss(outputᵢ, targetᵢ)`.
 
@@ -70,7 +70,7 @@ def deep_supervision(
         loss: Any of `LOSSES`.
         outputs: `(B, 1, …)` tensors, the finest first, or one tensor, which is passed through.
         target: `(B, 1, …)` of the finest size, values in [0, 1].
-        settings: Handed to `loss`.
+        options: Handed to `loss`.
 
     Returns:
         A scalar.
@@ -82,7 +82,7 @@ def deep_supervision(
         tensor(0.7500)
     """
     if isinstance(outputs, torch.Tensor):
-        return loss(outputs, target, **settings)
+        return loss(outputs, target, **options)
     mode = {4: "bilinear", 5: "trilinear"}[target.ndim]
     total = target.new_zeros(())
     for level, output in enumerate(outputs):
@@ -91,5 +91,5 @@ def deep_supervision(
             coarse = functional.interpolate(
                 target, size=output.shape[2:], mode=mode, align_corners=False
             )
-        total = total + 0.5**level * loss(output, coarse, **settings)
+        total = total + 0.5**level * loss(output, coarse, **options)
     return total / len(outputs)

@@ -95,7 +95,7 @@ def weighted_adaptive_wing(
     weight: float = 10.0,
     edge: float = 0.2,
     reduction: str = "mean",
-    **settings: float,
+    **options: float,
 ) -> torch.Tensor:
     """Adaptive Wing that counts the cord and a rim of one voxel around it more.
 
@@ -110,7 +110,7 @@ def weighted_adaptive_wing(
         weight: `W`.
         edge: Target value from which a voxel counts as cord.
         reduction: `mean` (over voxels, not over weights), `sum` or `none`.
-        settings: Of `adaptive_wing`.
+        options: Of `adaptive_wing`.
 
     Raises:
         ValueError: As `adaptive_wing`, or if there are not two or three spatial axes.
@@ -127,7 +127,7 @@ def weighted_adaptive_wing(
     dilate = {4: functional.max_pool2d, 5: functional.max_pool3d}.get(target.ndim)
     if dilate is None:
         raise ValueError(f"weights need (B, C, …) with 2 or 3 spatial axes, found {target.shape}")
-    values = adaptive_wing(prediction, target, reduction="none", **settings)
+    values = adaptive_wing(prediction, target, reduction="none", **options)
     cord = dilate(target, kernel_size=3, stride=1, padding=1) >= edge
     return reduced(values * (1 + weight * cord), reduction)
 

@@ -71,7 +71,8 @@ class TrainingConfig:
         ema: Decay of the running mean of the weights that is validated and kept; 0 keeps the last.
         init_weights: Weights to start from: a path or the name of shipped ones.
         validate_every: Steps between validations; None validates four times.
-        validation_volumes: At most so many images are validated, spread over people and contrasts.
+        validation_volumes: At most so many images are validated, spread over participants and
+            contrasts.
         keep: `last` weights or the `best` by validation.
         patience: Stop after so many validations without a better one; None never stops.
         checkpoint_minutes: Time between checkpoints; 0 writes one after every round of steps.

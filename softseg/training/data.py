@@ -19,7 +19,7 @@ from softseg.network.config import NetworkConfig
 from softseg.paths import RUNS
 from softseg.segmentation.prepare import prepare
 from softseg.training.config import TrainingConfig
-from softseg.training.patches import Pool, PreparedPair
+from softseg.training.patches import PatchPool, PreparedPair
 from softseg.training.synthetic import anatomy_pairs, negative_pairs, synthetic_pairs
 from softseg.volume import Volume
 
@@ -37,11 +37,11 @@ def find_data(
     """
     volumes: list[Pair] = []
     if config.dataset is not None:
-        people = [*config.training_subjects, *config.validation_subjects]
+        subjects = [*config.training_subjects, *config.validation_subjects]
         dataset = Dataset.index(
             config.dataset,
             contrasts=config.contrasts,
-            subjects=people if config.training_subjects else None,
+            subjects=subjects if config.training_subjects else None,
             entities=config.entities,
         )
         if config.validation_subjects:
@@ -51,21 +51,21 @@ def find_data(
         return synthetic_pairs(config, network, cache_folder(config)), volumes
     if config.dataset is None:
         raise InputError("training settings: name a dataset (only synthseg needs none)")
-    people = config.training_subjects or tuple(
+    subjects = config.training_subjects or tuple(
         set(dataset.subjects) - set(config.validation_subjects)
     )
-    found = find_pairs(dataset, config, people)
+    found = find_pairs(dataset, config, subjects)
     return prepare_pairs(found, network, cache_folder(config), jobs=config.workers), volumes
 
 
-def find_pools(config: TrainingConfig, network: NetworkConfig) -> list[Pool]:
-    """What every batch has beside the data set: phantoms, people's outlines, no cord at all."""
+def find_pools(config: TrainingConfig, network: NetworkConfig) -> list[PatchPool]:
+    """What every batch has beside the data set: phantoms, lent outlines, images without a cord."""
     shares = {negative_pairs: config.negative_share, anatomy_pairs: config.anatomy_share}
     if config.augmentation != "synthseg":
         shares[synthetic_pairs] = config.synthetic_share
     counts = {make: round(share * config.batch_size) for make, share in shares.items()}
     folder = cache_folder(config)
-    return [Pool(make(config, network, folder), n) for make, n in counts.items() if n]
+    return [PatchPool(make(config, network, folder), n) for make, n in counts.items() if n]
 
 
 def cache_folder(config: TrainingConfig) -> Path:
@@ -77,7 +77,7 @@ def find_pairs(dataset: Dataset, config: TrainingConfig, subjects: Sequence[str]
     """Subject, contrast, image and truth of everything that has both, in a fixed order.
 
     Raises:
-        InputError: If nobody of `subjects` has an image with this truth.
+        InputError: If none of `subjects` has an image with this truth.
     """
     folder, ending = config.truth_files
     wanted = dataset.images[
@@ -99,7 +99,7 @@ def find_pairs(dataset: Dataset, config: TrainingConfig, subjects: Sequence[str]
 
 
 def spread(found: Sequence[Pair], count: int) -> list[Pair]:
-    """At most `count` of them, spread over people and contrasts.
+    """At most `count` of them, spread over participants and contrasts.
 
     Example:
         >>> found = [(s, c, None, None) for s in ("a", "b") for c in ("T1w", "T2w")]
@@ -107,13 +107,13 @@ def spread(found: Sequence[Pair], count: int) -> list[Pair]:
         [('a', 'T1w'), ('b', 'T2w')]
     """
     contrasts = sorted({pair[1] for pair in found})
-    people = sorted({pair[0] for pair in found})
-    # Along the diagonals of the table of people by contrasts, so that few volumes still show
-    # different people in different contrasts.
+    subjects = sorted({pair[0] for pair in found})
+    # Along the diagonals of the table of participants by contrasts, so that few volumes still show
+    # different participants in different contrasts.
     rank = {
         pair[:2]: (
-            (contrasts.index(pair[1]) - people.index(pair[0])) % len(contrasts),
-            people.index(pair[0]),
+            (contrasts.index(pair[1]) - subjects.index(pair[0])) % len(contrasts),
+            subjects.index(pair[0]),
         )
         for pair in found
     }

@@ -214,7 +214,7 @@ def window_index(
 
 
 @dataclass(frozen=True)
-class Pool:
+class PatchPool:
     """Patches that every batch has beside those of the data set.
 
     Attributes:
@@ -242,13 +242,13 @@ class Batches(Dataset):
         augment: Augmentation,
         *,
         batch_size: int,
-        pools: Sequence[Pool] = (),
+        pools: Sequence[PatchPool] = (),
         first_step: int = 0,
         last_step: int,
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        own = Pool(pairs, batch_size - sum(pool.count for pool in pools))
+        own = PatchPool(pairs, batch_size - sum(pool.count for pool in pools))
         self.pools = [pool for pool in (own, *pools) if pool.count]
         self.contrasts = [tuple(pair.contrast for pair in pool.pairs) for pool in self.pools]
         self.order = order

@@ -1,4 +1,4 @@
-"""Pools of patches that are no image of anybody: phantoms of random contrast, and no cord at all.
+"""Pools of patches without a real image: phantoms of random contrast, and images without a cord.
 
 Drawing a phantom costs more than a training step does, so pools are kept on disk.
 """
@@ -55,7 +55,7 @@ def anatomy_pairs(
     """The same for samples with outlines from manual masks, a quarter as many.
 
     Raises:
-        InputError: If nobody of `config.anatomy_subjects` has such a mask, or the network is not
+        InputError: If none of `config.anatomy_subjects` has such a mask, or the network is not
             two-dimensional.
     """
     from softseg.phantom.section_stream import SectionStream, find_sections
@@ -92,13 +92,13 @@ def _manual_masks(config: TrainingConfig) -> list[Path]:
     if not found:
         raise InputError(
             f"{root}: none of {len(config.anatomy_subjects)} anatomy_subjects has a mask "
-            f"…_{ending}; name people who have one"
+            f"…_{ending}; name participants who have one"
         )
     return found
 
 
 def _beside(mask: Path, part: str) -> Volume | None:
-    """What the same person drew of another part on the same image."""
+    """What the same rater drew of another part on the same image."""
     path = mask.with_name(mask.name.replace("label-SC_seg", f"label-{part}_seg"))
     return Volume.load(path) if path != mask and path.exists() else None
 
