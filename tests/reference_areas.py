@@ -1,7 +1,7 @@
-"""What the shipped weights measure on a few digital people: `python tests/reference_areas.py`.
+"""What the shipped weights measure on digital participants: `python tests/reference_areas.py`.
 
-`tests/test_drift.py` measures the same people again and fails where areas have moved, so that
-neither new weights nor a change of the segmentation can shift everybody's area unseen. Run this
+`tests/test_weights_comparison.py` measures them again and fails where areas have moved, so that
+neither new weights nor a change of the segmentation can move areas unseen. Run this
 after weights were replaced on purpose, look at `softseg compare-weights OLD NEW DATASET`, say in
 the change log how far areas moved, and commit the table with the weights.
 """
@@ -20,7 +20,7 @@ from softseg.segmentation.engine import Model
 from softseg.segmentation.weights_comparison import measure_weights
 from softseg.volume import Volume
 
-PEOPLE, SEED = 2, 2026
+SUBJECTS, SEED = 2, 2026
 LIMIT_PERCENT = 0.2
 """Of a contrast's mean area at a level: far above what rounding differs by between machines, far
 below the one per cent that studies look for."""
@@ -34,13 +34,13 @@ def reference_path(name: str) -> Path:
     return resolve_weights(name).with_name(f"{name}_reference_areas.csv")
 
 
-def write_people(out: Path) -> Path:
-    """The same few people every time, in all six contrasts."""
-    return write_cohort(out, subjects=PEOPLE, seed=SEED, jobs=1)
+def write_participants(out: Path) -> Path:
+    """The same few participants every time, in all six contrasts."""
+    return write_cohort(out, subjects=SUBJECTS, seed=SEED, jobs=1)
 
 
 def measure_reference(root: Path, weights: object) -> pd.DataFrame:
-    """Mean area and number of slices by person, contrast and level."""
+    """Mean area and number of slices by participant, contrast and level."""
     dataset = Dataset.index(root)
     # 32 bits, since 16-bit products differ between processors.
     model = Model.load(weights, device="cpu", precision="float32")
@@ -64,8 +64,8 @@ def changes(reference: pd.DataFrame, found: pd.DataFrame) -> list[str]:
     other = 100 * (both["image_mean_new"] / both["image_mean_old"] - 1).abs() > IMAGE_PERCENT
     if other.any():
         return [
-            "the digital people's images are others than those of the reference, so that it says "
-            "nothing about the weights: run tests/reference_areas.py at the commit before the "
+            "the digital participants' images are others than those of the reference, so that it "
+            "says nothing about the weights: run tests/reference_areas.py at the commit before the "
             "phantom changed, compare, then refresh the table"
         ]
     lines = []
@@ -93,9 +93,9 @@ def main() -> None:
     )
     names = parser.parse_args().names or available_weights()
     with tempfile.TemporaryDirectory() as folder:
-        people = write_people(Path(folder) / "data")
+        root = write_participants(Path(folder) / "data")
         for name in names:
-            table = measure_reference(people, name)
+            table = measure_reference(root, name)
             with replacing(reference_path(name)) as temporary:
                 table.to_csv(temporary, index=False, float_format="%.6g")
             print(f"{reference_path(name)}: {len(table)} rows")

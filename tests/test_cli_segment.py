@@ -101,8 +101,22 @@ def test_a_batch_resumes_and_makes_again_what_changed(softseg, image, tmp_path):
     assert "1 made, 1 already done" in softseg(image, other, "-o", out)[1]
     first.unlink()
     assert "1 made, 1 already done" in softseg(image, other, "-o", out)[1]
-    first.with_name(first.name.replace(".nii.gz", ".json")).write_text("{")
+    record = first.with_name(first.name.replace(".nii.gz", ".json"))
+    record.write_text("{")
     assert "1 made, 1 already done" in softseg(image, other, "-o", out)[1]
+    # As version 0.1 wrote it.
+    record.write_text(record.read_text().replace("UncertainSlices", "DoubtfulSlices"))
+    assert "1 made, 1 already done" in softseg(image, other, "-o", out)[1]
+    assert json.loads(record.read_text())["UncertainSlices"] == []
+
+
+def test_a_map_of_uncertainty_that_is_gone_is_made_again(softseg, image, tmp_path):
+    words = (image, "-o", tmp_path / "out", "--uncertainty")
+    softseg(*words)
+    (spread,) = (tmp_path / "out").glob("*_uncertainty.nii.gz")
+    spread.unlink()
+    softseg(*words)
+    assert spread.is_file()
 
 
 def test_one_bad_image_does_not_stop_the_rest(softseg, image, tmp_path):
@@ -191,13 +205,13 @@ def test_byte_order_number_type_and_scaling_do_not_matter(softseg, tmp_path, kin
 
 
 def test_an_image_without_a_cord_says_so_and_the_mask_is_empty(softseg, tmp_path):
-    leg = np.random.default_rng(0).random((40, 40, 8)).astype(np.float32)
-    Volume(leg, np.diag([-1.0, 1.0, 3.0, 1.0])).save(tmp_path / "leg.nii.gz")
+    limb = np.random.default_rng(0).random((40, 40, 8)).astype(np.float32)
+    Volume(limb, np.diag([-1.0, 1.0, 3.0, 1.0])).save(tmp_path / "limb.nii.gz")
     code, said = softseg(
-        tmp_path / "leg.nii.gz", "-o", tmp_path / "cord.nii.gz", "--csa", tmp_path / "a.csv"
+        tmp_path / "limb.nii.gz", "-o", tmp_path / "cord.nii.gz", "--csa", tmp_path / "a.csv"
     )
     assert code == 0
-    assert "leg.nii.gz: no spinal cord found" in said
+    assert "limb.nii.gz: no spinal cord found" in said
     assert not nib.load(tmp_path / "cord.nii.gz").get_fdata().any()
     assert len(pd.read_csv(tmp_path / "a.csv")) == 0
 
@@ -242,17 +256,17 @@ def test_uncertainty_is_a_second_map(softseg, image, tmp_path):
     assert 0 < spread.get_fdata().max() < 0.5
 
 
-def test_a_page_shows_every_mask_the_doubtful_ones_first(softseg, image, tmp_path):
+def test_a_page_shows_every_mask_the_uncertain_ones_first(softseg, image, tmp_path):
     noise = np.random.default_rng(0).random((40, 40, 8)).astype(np.float32)
-    leg = Volume(noise, np.diag([-1.0, 1.0, 3.0, 1.0])).save(tmp_path / "in" / "zz_leg.nii.gz")
-    code, said = softseg(image, leg, "-o", tmp_path / "out", "--qc", tmp_path / "qc")
+    limb = Volume(noise, np.diag([-1.0, 1.0, 3.0, 1.0])).save(tmp_path / "in" / "zz_limb.nii.gz")
+    code, said = softseg(image, limb, "-o", tmp_path / "out", "--qc", tmp_path / "qc")
     assert code == 0
     assert str(tmp_path / "qc" / "index.html") in said
     page = (tmp_path / "qc" / "index.html").read_text()
-    assert 0 < page.index("zz_leg") < page.index("sub-01_T2w")
+    assert 0 < page.index("zz_limb") < page.index("sub-01_T2w")
     assert "no spinal cord found" in page
     assert len(list((tmp_path / "qc").rglob("*.png"))) == 2
-    softseg(image, leg, "-o", tmp_path / "out", "--qc", tmp_path / "again")
+    softseg(image, limb, "-o", tmp_path / "out", "--qc", tmp_path / "again")
     assert "no spinal cord found" in (tmp_path / "again" / "index.html").read_text()
 
 

@@ -60,7 +60,7 @@ def test_front_is_up_and_the_right_side_left():
     data[20, 20] = 1
     cord = Volume(data, np.diag([-1.0, 1.0, 1.0, 1.0]))  # LAS: X to the left, Y to the front
     image = data * 0
-    image[20:26, 20:26] = 1  # to the person's left and to the front
+    image[20:26, 20:26] = 1  # to the subject's left and to the front
     tile = int(2 * HALF_MM * PIXELS_PER_MM) + 2
     for codes in ("LAS", "RPI", "SAR"):
         picture = draw(cord.like(image).oriented(codes), {"m": cord.oriented(codes)}, slices=1)

@@ -126,7 +126,7 @@ def test_an_image_without_a_cord_gets_an_empty_mask_that_says_so(model, data):
 
 
 @pytest.mark.parametrize("keep_one", [True, False])
-def test_haze_that_is_next_to_nothing_is_nothing(keep_one):
+def test_low_probability_background_is_set_to_zero(keep_one):
     image, truth = tube()
     steep = Model(trained(), CONFIG, {"temperature": 0.1})
     mask = segment(image, weights=steep, largest_component=keep_one).soft
@@ -134,7 +134,7 @@ def test_haze_that_is_next_to_nothing_is_nothing(keep_one):
     assert overlap(mask, truth) > 0.85
 
 
-def test_nan_in_the_background_hurts_nobody(model):
+def test_nan_in_the_background_does_no_harm(model):
     image, truth = tube()
     image.data[:6] = np.nan
     image.data[:, :5, 3] = np.inf
@@ -213,7 +213,7 @@ def test_a_model_goes_to_the_device_and_precision_asked_for_and_keeps_its_own_ot
 
 
 class Blur(torch.nn.Module):
-    """In place of a trained 3-D network: an answer that is known."""
+    """In place of a trained 3-D network: a prediction that is known."""
 
     def __init__(self):
         super().__init__()
@@ -319,7 +319,7 @@ def test_long_gaps_and_open_ends_are_not_invented():
     np.testing.assert_array_equal(fill_gaps(soft, (1, 1, 1)), soft)
 
 
-def test_a_slice_unlike_its_neighbours_is_doubtful():
+def test_a_slice_unlike_its_neighbours_is_uncertain():
     soft = cord()
     soft[20:, :, 15] = 0
     assert uncertain_slices(soft, (1, 1, 1)) == (15,)

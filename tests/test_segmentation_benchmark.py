@@ -31,7 +31,7 @@ def image():
 def model():
     if "axial" in available_weights():
         return Model.load("axial")
-    # Fresh weights answer one half everywhere, so that every slice is looked at just the same.
+    # Fresh weights predict one half everywhere, so that every slice is looked at just the same.
     return Model(build_network(PRESETS["axial"]), PRESETS["axial"])
 
 

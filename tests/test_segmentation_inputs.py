@@ -141,7 +141,7 @@ def noise(shape=(96, 90, 24)) -> np.ndarray:
     return np.random.default_rng(3).normal(100, 20, shape)
 
 
-def leg(shape=(160, 160, 22)) -> np.ndarray:
+def limb(shape=(160, 160, 22)) -> np.ndarray:
     """A thigh: skin and fat around muscles with fat between them, a bone with bright marrow in a
     dark shell, and vessels; 1 mm in the slice."""
     rng = np.random.default_rng(4)
@@ -163,10 +163,10 @@ def leg(shape=(160, 160, 22)) -> np.ndarray:
     return np.abs(np.stack(slices, axis=2) + rng.normal(0, 5, shape))
 
 
-def other_leg(seed: int) -> np.ndarray:
-    """A leg of another size, turned, in another contrast, and off centre every other time."""
+def other_limb(seed: int) -> np.ndarray:
+    """A limb of another size, turned, in another contrast, and off centre every other time."""
     rng = np.random.default_rng(seed)
-    image = ndimage.zoom(leg(), (*[rng.uniform(0.6, 1.4)] * 2, 1), order=1)
+    image = ndimage.zoom(limb(), (*[rng.uniform(0.6, 1.4)] * 2, 1), order=1)
     image = ndimage.rotate(image, rng.uniform(0, 360), reshape=False, order=1, mode="nearest")
     dark, muscle, fat, marrow = (
         rng.uniform(*ends) for ends in ((0.02, 0.3), (0.2, 1.0), (0.1, 1.2), (0.1, 1.2))
@@ -196,11 +196,11 @@ def test_without_a_cord_the_mask_is_empty_and_it_is_said(case, softseg, tmp_path
 @pytest.mark.parametrize(
     "data",
     [
-        pytest.param(leg(), id="leg"),
-        *(pytest.param(other_leg(seed), id=f"leg {seed}") for seed in range(8)),
+        pytest.param(limb(), id="limb"),
+        *(pytest.param(other_limb(seed), id=f"limb {seed}") for seed in range(8)),
     ],
 )
-def test_a_leg_has_no_cord(case, softseg, tmp_path, data):
+def test_a_limb_has_no_cord(case, softseg, tmp_path, data):
     mask, said = segment_data(softseg, tmp_path, data)
     if case.ships:  # the stand-in takes whatever is round and bright for its tube
         assert not mask.any()

@@ -8,7 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from reference_areas import LIMIT_PERCENT, changes, measure_reference, reference_path, write_people
+from reference_areas import (
+    LIMIT_PERCENT,
+    changes,
+    measure_reference,
+    reference_path,
+    write_participants,
+)
 from segmentation_network import CONFIG, trained, tube
 
 from softseg import cli
@@ -44,10 +50,10 @@ def two(old: dict, new: dict) -> pd.DataFrame:
     return pd.concat([slices("old", old), slices("new", new)], ignore_index=True)
 
 
-def random_areas(rng: np.random.Generator, people: int = 8) -> dict:
+def random_areas(rng: np.random.Generator, participants: int = 8) -> dict:
     return {
-        (f"sub-{person}", contrast, z, 2 + z // 3): rng.uniform(60, 90)
-        for person in range(people)
+        (f"sub-{number}", contrast, z, 2 + z // 3): rng.uniform(60, 90)
+        for number in range(participants)
         for contrast in ("T1w", "T2w")
         for z in range(6)
     }
@@ -59,7 +65,7 @@ def test_the_same_areas_do_not_differ():
     assert (table[["difference_mm2", "ci_low", "ci_high", "only_old", "only_new"]] == 0).all(None)
     assert list(table["contrast"].unique()) == ["T1w", "T2w", "all"]
     assert list(table["level"].unique()) == ["all", "C2", "C3"]
-    assert (table["n_people"] == 8).all()
+    assert (table["n_subjects"] == 8).all()
 
 
 def test_a_shift_of_one_contrast_at_one_level_is_found_there():
@@ -73,14 +79,14 @@ def test_a_shift_of_one_contrast_at_one_level_is_found_there():
     for key, shift in expected.items():
         row = table.loc[key]
         assert row["difference_mm2"] == pytest.approx(shift)
-        # Everybody moved alike, so that other people would have given the same.
+        # All moved alike, so that other participants would have given the same.
         assert (row["ci_low"], row["ci_high"]) == pytest.approx((shift, shift))
         assert row["difference_percent"] == pytest.approx(100 * shift / row["old_mm2"])
 
 
-def test_the_interval_is_over_people_not_over_slices():
+def test_the_interval_is_over_participants_not_over_slices():
     rng = np.random.default_rng(2)
-    shift = {f"sub-{person}": rng.normal(1.0, 2.0) for person in range(12)}
+    shift = {f"sub-{number}": rng.normal(1.0, 2.0) for number in range(12)}
     areas = {(p, "T2w", z, 2): 70.0 for p in shift for z in range(50)}
     moved = {key: area + shift[key[0]] for key, area in areas.items()}
     row = compare_areas(two(areas, moved)).iloc[0]
@@ -94,7 +100,7 @@ def test_a_longer_mask_is_counted_not_averaged_in():
     row = compare_areas(two(old, new)).iloc[0]
     assert row[["n_slices", "only_old", "only_new"]].tolist() == [3, 2, 3]
     assert row["difference_mm2"] == pytest.approx(1.0)
-    assert np.isnan(row["ci_low"])  # one person has no interval
+    assert np.isnan(row["ci_low"])  # one participant has no interval
 
 
 def test_levels_are_those_of_the_old_mask_and_need_not_be_known():
@@ -108,15 +114,15 @@ def test_levels_are_those_of_the_old_mask_and_need_not_be_known():
 
 @pytest.fixture(scope="module")
 def tubes(tmp_path_factory):
-    """A BIDS data set of three people with bright tubes in two contrasts and levels."""
+    """A BIDS data set of three participants with bright tubes in two contrasts and levels."""
     root = tmp_path_factory.mktemp("tubes")
     (root / "dataset_description.json").write_text(
         json.dumps({"Name": "tubes", "BIDSVersion": "1.9.0"})
     )
-    for person in (1, 2, 3):
+    for number in (1, 2, 3):
         for suffix in ("T1w", "T2w"):
-            image, soft = tube(shape=(40, 40, 8), slope=0.1, seed=person)
-            stem = f"sub-0{person}/anat/sub-0{person}_{suffix}"
+            image, soft = tube(shape=(40, 40, 8), slope=0.1, seed=number)
+            stem = f"sub-0{number}/anat/sub-0{number}_{suffix}"
             image.save(root / f"{stem}.nii.gz")
             levels = (soft.data > 0.5) * np.where(np.arange(8) < 4, 3, 2)
             soft.like(levels.astype(np.uint8)).save(
@@ -154,15 +160,15 @@ def softseg(capsys):
 def test_the_command_shows_and_writes_how_areas_move(softseg, tubes, weights, tmp_path):
     before = {p for p in tubes.rglob("*") if p.is_file() and "cache" not in p.name}
     old, new = weights / "old.safetensors", weights / "new.safetensors"
-    code, out, _ = softseg(old, new, tubes, "-o", tmp_path / "drift.csv")
+    code, out, _ = softseg(old, new, tubes, "-o", tmp_path / "comparison.csv")
     assert code == 0
-    table = pd.read_csv(tmp_path / "drift.csv")
+    table = pd.read_csv(tmp_path / "comparison.csv")
     assert set(zip(table["contrast"], table["level"], strict=True)) == {
         (contrast, level) for contrast in ("T1w", "T2w", "all") for level in ("all", "C2", "C3")
     }
     assert (table["difference_mm2"] > 1).all()
     assert (table["ci_low"] <= table["difference_mm2"]).all()
-    assert (table["n_people"] == 3).all()
+    assert (table["n_subjects"] == 3).all()
     for row in table.itertuples():
         assert f"{row.difference_mm2:+.2f}" in out
     # Nothing is written into the data set.
@@ -188,13 +194,13 @@ def test_wrong_use_is_refused_before_any_work(softseg, tubes, weights, tmp_path)
         "no image of the contrasts": (old, old, tubes, "--contrasts", "T2star"),
     }
     for message, arguments in cases.items():
-        code, out, said = softseg(*arguments, "-o", tmp_path / "drift.csv")
+        code, out, said = softseg(*arguments, "-o", tmp_path / "comparison.csv")
         assert (code, out) == (2, ""), message
         assert len(said.strip().splitlines()) == 1
-    assert not (tmp_path / "drift.csv").exists()
+    assert not (tmp_path / "comparison.csv").exists()
 
 
-def test_an_image_that_cannot_be_read_or_holds_no_cord_stops_nobody(
+def test_an_image_that_cannot_be_read_or_holds_no_cord_does_not_stop_the_batch(
     softseg, tubes, weights, tmp_path
 ):
     broken = tmp_path / "data"
@@ -228,19 +234,19 @@ def test_areas_are_those_of_the_masks_that_segment_writes(tubes, weights, tmp_pa
 
 
 @pytest.fixture(scope="module")
-def people(tmp_path_factory):
-    return write_people(tmp_path_factory.mktemp("people") / "data")
+def participants(tmp_path_factory):
+    return write_participants(tmp_path_factory.mktemp("participants") / "data")
 
 
 @pytest.mark.parametrize("name", available_weights() or [None])
 def test_shipped_weights_measure_what_their_users_know(name, request):
     if name is None:
         pytest.skip(NO_WEIGHTS)
-    people = request.getfixturevalue("people")  # seconds, which a skipped test need not spend
+    root = request.getfixturevalue("participants")  # seconds, which a skipped test need not spend
     assert reference_path(name).is_file(), (
         f"{name} ships without reference areas: python tests/reference_areas.py {name}"
     )
-    found = changes(pd.read_csv(reference_path(name)), measure_reference(people, name))
+    found = changes(pd.read_csv(reference_path(name)), measure_reference(root, name))
     assert not found, "\n".join(found)
 
 

@@ -30,13 +30,13 @@ def compare_weights(
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """How far new weights shift everybody's area: by contrast and level, with intervals.
+    """How far new weights move areas: by contrast and level, with intervals.
 
     Both segment every image of the data set; slices that both measured are compared. No mask is
     written. A study measured with the old weights goes on with the new ones only if nothing here
     matters to it.
 
-    Example: `softseg compare-weights axial new.safetensors data/phantom -o drift.csv --most 0.5`
+    Example: `softseg compare-weights axial new.safetensors data/phantom -o moved.csv --most 0.5`
     """
     from softseg.cli.progress import progress
     from softseg.dataset.index import Dataset
@@ -93,7 +93,7 @@ def _show(table: "pd.DataFrame") -> None:
     from rich.table import Table
 
     shown = Table("contrast", "level", title="Area with old and new weights (mm²)")
-    for name in ("people", "slices", "old", "new", "difference", "95 % interval", "%"):
+    for name in ("participants", "slices", "old", "new", "difference", "95 % interval", "%"):
         shown.add_column(name, justify="right")
     for name in ("only old", "only new"):
         shown.add_column(name, justify="right", header_style="dim")
@@ -102,12 +102,12 @@ def _show(table: "pd.DataFrame") -> None:
         shown.add_row(
             row.contrast,
             row.level,
-            str(row.n_people),
+            str(row.n_subjects),
             str(row.n_slices),
             f"{row.old_mm2:.2f}",
             f"{row.new_mm2:.2f}",
             f"{row.difference_mm2:+.2f}",
-            f"{row.ci_low:+.2f} to {row.ci_high:+.2f}" if known else "one person",
+            f"{row.ci_low:+.2f} to {row.ci_high:+.2f}" if known else "one participant",
             f"{row.difference_percent:+.2f}",
             str(row.only_old),
             str(row.only_new),

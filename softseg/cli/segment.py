@@ -81,8 +81,8 @@ def segment(
 ) -> None:
     """Segment the spinal cord: a soft mask in [0, 1] on the image's own grid.
 
-    Any contrast, orientation and voxel size. Several images are a batch: one that fails stops
-    nobody (exit code 1), and an interrupted batch goes on where it was. For research, not for
+    Any contrast, orientation and voxel size. Several images are a batch: a failing one does
+    not stop it (exit code 1), and an interrupted batch goes on where it was. For research, not for
     diagnosis.
 
     Examples:
@@ -105,7 +105,7 @@ def segment(
     _check_choice("--average", average, ("mean", "rms"))
     _check_choice("--activation", activation, ACTIVATIONS)
     _check_choice("--precision", precision, ("auto", "float32"))
-    options = batch.Options(
+    options = batch.SegmentationOptions(
         binary=binary,
         threshold=threshold,
         largest_component=largest_component,
@@ -114,7 +114,7 @@ def segment(
         activation=activation,
         average=average,
     )
-    jobs = batch.plan(images, out, binary=binary)
+    jobs = batch.find_jobs(images, out, binary=binary)
     if csa == BESIDE:
         csa = out / "csa.csv" if len(jobs) > 1 else _beside(jobs[0].mask)
     for root in filter(Path.is_dir, images):
@@ -132,7 +132,7 @@ def segment(
         "weights_checksum": checksum,
         "temperature": model.temperature,
     }
-    outcomes = batch.run(jobs, model, options, overwrite=overwrite)
+    outcomes = batch.segment_images(jobs, model, options, overwrite=overwrite)
     signed = _signed(outcomes, used, lambda: batch.describe(out, images, model))
     failed = _report(signed, len(jobs), csa, used, qc=qc, qc_crop=qc_crop)
     if failed and len(jobs) == 1:

@@ -26,7 +26,7 @@ class NetworkConfig:
             decoder stage of a plain network has as many, of a residual one has one.
         decoder_normalisation: Whether the decoder normalises its features, as the paper's does. An
             instance norm there gives every patch features of zero mean, and with them the area of
-            the average cord: without, areas follow the person.
+            the average cord: without, areas follow the participant.
         deep_supervision: Whether the training sees outputs of every resolution.
         activation: What `activate` makes of the raw output: `none`, `clamp`, `normalised_relu`
             or `sigmoid`.
@@ -111,11 +111,11 @@ class NetworkConfig:
         """
         unknown = set(values) - {f.name for f in fields(cls)}
         if unknown:
-            raise InputError(f"network: unknown settings {sorted(unknown)}")
+            raise InputError(f"network: unknown options {sorted(unknown)}")
         try:
             return cls(**values)
         except TypeError as error:
-            raise InputError(f"network: settings of a wrong kind ({error})") from error
+            raise InputError(f"network: options of a wrong kind ({error})") from error
 
 
 PRESETS: dict[str, NetworkConfig] = {

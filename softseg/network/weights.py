@@ -87,8 +87,8 @@ def load_weights(weights: Path | str) -> tuple[nn.Module, NetworkConfig, dict[st
         weights: A name that ships with the package, a file, or a model's folder.
 
     Returns:
-        The network (in training mode, with deep supervision if it was built so), its settings
-        and its card.
+        The network (in training mode, with deep supervision if it was built so), its
+        configuration and its card.
 
     Raises:
         InputError: If there is no such file, it is not ours, it is damaged or it does not fit.

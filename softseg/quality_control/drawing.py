@@ -33,7 +33,7 @@ def draw(
         masks: By name, whose outlines are drawn.
         slices: Axial slices.
         crop_mm: Black out what is farther than this from every mask, so that the picture shows
-            nothing by which a person could be known.
+            nothing by which a participant could be known.
 
     Returns:
         `(rows, columns, 3)` uint8.

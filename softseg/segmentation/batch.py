@@ -21,12 +21,12 @@ from softseg.segmentation.engine import Model, Segmentation, segment
 from softseg.volume import Volume
 
 NO_FOLDER = (".gz", ".img", ".hdr", ".mgz", ".mha", ".nrrd", ".csv", ".txt", ".json", ".png")
-"""Endings that nobody means a folder by."""
+"""Endings of files, by which no folder is meant."""
 ENDINGS = {False: "label-SC_softseg", True: "label-SC_seg"}
 
 
 @dataclass(frozen=True)
-class Options:
+class SegmentationOptions:
     """How images are segmented; equal options on an unchanged image give an equal mask.
 
     Attributes:
@@ -79,7 +79,7 @@ class Job:
         return self.mask.with_name(strip_extension(self.mask.name) + "_uncertainty.nii.gz")
 
 
-def plan(inputs: Sequence[Path], out: Path, *, binary: bool = False) -> list[Job]:
+def find_jobs(inputs: Sequence[Path], out: Path, *, binary: bool = False) -> list[Job]:
     """Which image goes where.
 
     One image may go to a file (`-o mask.nii.gz`), several go into a folder, and a BIDS data set
@@ -135,8 +135,8 @@ def _check(jobs: Sequence[Job]) -> None:
         seen[job.mask] = job.image
 
 
-def run(
-    jobs: Sequence[Job], model: Model, options: Options, *, overwrite: bool = False
+def segment_images(
+    jobs: Sequence[Job], model: Model, options: SegmentationOptions, *, overwrite: bool = False
 ) -> Iterator[Outcome]:
     """Segment one image after the other; a failing image does not stop the batch.
 
@@ -200,8 +200,8 @@ def segment_dataset(
         dataset.root / "derivatives" / pipeline, "Soft segmentation", "segment",
         weights=model.card.get("checksum"),
     )  # fmt: skip
-    options = Options(average="mean", activation=activation)
-    outcomes = run(jobs, model, options, overwrite=overwrite)
+    options = SegmentationOptions(average="mean", activation=activation)
+    outcomes = segment_images(jobs, model, options, overwrite=overwrite)
     return pd.DataFrame(
         [
             {
@@ -228,8 +228,8 @@ def _status(outcome: Outcome) -> str:
     return "ok" if mask.data.any() else "no cord"
 
 
-def _segment(job: Job, model: Model, options: Options) -> tuple[Segmentation, dict]:
-    settings = _settings(job, model, options)  # of the file before it is read
+def _segment(job: Job, model: Model, options: SegmentationOptions) -> tuple[Segmentation, dict]:
+    parameters = _parameters(job, model, options)  # of the file before it is read
     found = segment(
         Volume.load(job.image, average=options.average),
         weights=model,
@@ -238,38 +238,40 @@ def _segment(job: Job, model: Model, options: Options) -> tuple[Segmentation, di
         tta=options.tta,
         uncertainty=options.uncertainty,
     )
-    return found, settings
+    return found, parameters
 
 
-def _write(job: Job, found: Segmentation, settings: dict, options: Options) -> tuple[Volume, str]:
+def _write(
+    job: Job, found: Segmentation, parameters: dict, options: SegmentationOptions
+) -> tuple[Volume, str]:
     mask, kind = found.soft, np.float32
     if options.binary:
         mask, kind = mask.like((mask.data >= options.threshold).astype(np.uint8)), np.uint8
     records = [job.record] if job.recorded else []
     with commit(_products(job, options), records=records) as temporary:
         if job.recorded:
-            write_json(temporary[job.record], _record(job, found, settings))
+            write_json(temporary[job.record], _record(job, found, parameters))
         if options.uncertainty:
             found.uncertainty.save(temporary[job.uncertainty])
         mask.save(temporary[job.mask], dtype=kind)
     return mask, found.note
 
 
-def _products(job: Job, options: Options) -> list[Path]:
+def _products(job: Job, options: SegmentationOptions) -> list[Path]:
     return [job.mask, *([job.uncertainty] if options.uncertainty else [])]
 
 
-def _record(job: Job, result: Segmentation, settings: dict) -> dict[str, Any]:
+def _record(job: Job, result: Segmentation, parameters: dict) -> dict[str, Any]:
     return {
-        "GeneratedBy": generated_by("segment", **settings),
+        "GeneratedBy": generated_by("segment", **parameters),
         "Sources": [job.image.name],
         "CordFound": result.cord_found,
-        "DoubtfulSlices": list(result.uncertain_slices),
+        "UncertainSlices": list(result.uncertain_slices),
         "Note": result.note,
     }
 
 
-def _settings(job: Job, model: Model, options: Options) -> dict[str, Any]:
+def _parameters(job: Job, model: Model, options: SegmentationOptions) -> dict[str, Any]:
     state = job.image.stat()
     return asdict(options) | {
         "weights_checksum": model.card.get("checksum"),
@@ -279,8 +281,11 @@ def _settings(job: Job, model: Model, options: Options) -> dict[str, Any]:
     }
 
 
-def _made_before(job: Job, model: Model, options: Options) -> tuple[Volume, str] | None:
-    """Mask and note, if files and record are those of the same options and image."""
+def _made_before(job: Job, model: Model, options: SegmentationOptions) -> tuple[Volume, str] | None:
+    """Mask and note, if files and record are those of the same options and image.
+
+    A record of version 0.1 names no `UncertainSlices`: its mask is made again.
+    """
     if not (job.recorded and all(path.is_file() for path in _products(job, options))):
         return None
     try:
@@ -289,7 +294,7 @@ def _made_before(job: Job, model: Model, options: Options) -> tuple[Volume, str]
         note = str(record["Note"])
     except (OSError, ValueError, LookupError, TypeError):
         return None
-    if made != _settings(job, model, options):
+    if made != _parameters(job, model, options) or "UncertainSlices" not in record:
         return None
     return Volume.load(job.mask), note
 

@@ -112,7 +112,7 @@ def shortest_mm(height_mm: float) -> float:
 
 
 def _sections(soft: np.ndarray, spacing_mm: Spacing) -> tuple[np.ndarray, np.ndarray]:
-    """Area of each slice, and the slices that are surely cord: haze however wide is none."""
+    """Area of each slice, and the slices that are surely cord; wide faint background is none."""
     pixel_mm2 = spacing_mm[0] * spacing_mm[1]
     sure_mm2 = (soft > 0.5).sum(axis=(0, 1)) * pixel_mm2
     return soft.sum(axis=(0, 1)) * pixel_mm2, np.flatnonzero(sure_mm2 >= SMALLEST_MM2)

@@ -19,7 +19,7 @@ from softseg.segmentation.components import (
     shortest_mm,
     uncertain_slices,
 )
-from softseg.segmentation.locate import confirmed, interpolate, places_of_answers, track
+from softseg.segmentation.locate import candidate_windows, confirmed, interpolate, track
 from softseg.segmentation.predict import inference, predict_slices, predict_volume
 from softseg.segmentation.prepare import Prepared, prepare
 from softseg.segmentation.temperature import at_temperature
@@ -29,8 +29,8 @@ LOCATE_MM = 5.0
 """Whole slices are looked at this far apart to find the cord."""
 LOCATE_VOXELS = 1_500_000
 """In large fields further apart, so that finding costs less than segmenting."""
-HAZE = 1e-4
-"""Smaller values, which a sigmoid never lacks, are nothing: a slice of them is no slice of cord."""
+NEGLIGIBLE = 1e-4
+"""Smaller values are the low-probability background that a sigmoid never lacks, and set to 0."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +110,7 @@ class Segmentation:
 
     @property
     def note(self) -> str:
-        """One line for people, empty if there is nothing to say.
+        """One line to read, empty if there is nothing to say.
 
         Example:
             >>> volume = Volume(np.zeros((2, 2, 2)), np.eye(4))
@@ -180,22 +180,22 @@ def _predict_2d(
     centres = middle if (shape[:2] <= size).all() else _find_cord(model, prepared, kind)
     if np.isnan(centres).any():
         return [prepared.source.like(np.zeros(prepared.source.data.shape, np.float32))]
-    answers = []
+    predictions = []
     for mirrored, shift in variants:
         starts = _window_starts(centres + shift, shape[:2], size)
         windows = prepared.windows(slices, starts, size)
         soft = _soft(model, windows[:, ::-1] if mirrored else windows, kind)
-        answers.append(
+        predictions.append(
             prepared.restore_windows(soft[:, ::-1] if mirrored else soft, slices, starts)
         )
-    return answers
+    return predictions
 
 
 def _find_cord(model: Model, prepared: Prepared, kind: str) -> np.ndarray:
     """`(Z, 2)` centres in working voxels, nan if nowhere is any cord.
 
     Coarse to fine: whole slices some millimetres apart, then windows of the training's size where
-    they answer, then the path that joins most of what both say, if it is as long as a cord.
+    they find something, then the path that joins most of what both say, if it is as long as a cord.
     """
     shape, spacing = np.array(prepared.grid.shape), prepared.grid.spacing_mm
     multiple = np.array(model.config.multiple)
@@ -204,13 +204,13 @@ def _find_cord(model: Model, prepared: Prepared, kind: str) -> np.ndarray:
     step = max(step, -(-int(size.prod() * shape[2]) // LOCATE_VOXELS))
     slices = np.arange((shape[2] - 1) % step // 2, shape[2], step)
     starts = np.tile((shape[:2] - size) // 2, (len(slices), 1))
-    heat = _soft(model, prepared.windows(slices, starts, size), kind)
+    probability = _soft(model, prepared.windows(slices, starts, size), kind)
     window = np.array(model.config.patch_size)
-    again, places = places_of_answers(heat, spacing[:2], window)
+    again, places = candidate_windows(probability, spacing[:2], window)
     places = _window_starts(places + starts[again], shape[:2], window)
-    answers = _soft(model, prepared.windows(slices[again], places, window), kind)
-    trusted = confirmed(heat, again, places - starts[again], answers)
-    found = track(heat, spacing[:2], step * spacing[2], trusted=trusted) + starts
+    predictions = _soft(model, prepared.windows(slices[again], places, window), kind)
+    trusted = confirmed(probability, again, places - starts[again], predictions)
+    found = track(probability, spacing[:2], step * spacing[2], trusted=trusted) + starts
     seen_mm = np.isfinite(found[:, 0]).sum() * step * spacing[2]
     if seen_mm < shortest_mm(shape[2] * spacing[2]) - 1e-6:
         found[:] = np.nan
@@ -231,7 +231,7 @@ def _window_starts(centres: np.ndarray, shape: np.ndarray, size: np.ndarray) -> 
 def _predict_3d(
     model: Model, prepared: Prepared, kind: str, variants: tuple[tuple[bool, int], ...]
 ) -> list[Volume]:
-    answers = []
+    predictions = []
     for mirrored, shift in variants:
         image = np.pad(prepared.data, [(abs(shift), 0), (abs(shift), 0), (0, 0)], mode="edge")
         raw = predict_volume(
@@ -239,12 +239,12 @@ def _predict_3d(
         )
         raw = (raw[::-1] if mirrored else raw)[abs(shift) :, abs(shift) :]
         soft = activate(torch.from_numpy(np.ascontiguousarray(raw)), kind).clamp(0, 1)
-        answers.append(prepared.restore(soft.numpy()))
-    return answers
+        predictions.append(prepared.restore(soft.numpy()))
+    return predictions
 
 
 def _clean(soft: Volume, *, keep_one: bool) -> Segmentation:
-    soft = soft.like(np.where(soft.data < HAZE, 0, soft.data).astype(np.float32, copy=False))
+    soft = soft.like(np.where(soft.data < NEGLIGIBLE, 0, soft.data).astype(np.float32, copy=False))
     working = soft.oriented()
     one = largest_component(working.data, working.spacing_mm)
     if not is_cord(one, working.spacing_mm):

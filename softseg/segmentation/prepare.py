@@ -1,4 +1,4 @@
-"""How an image becomes what a network sees, and how its answer comes back.
+"""How an image becomes what a network sees, and how its prediction comes back.
 
 This is the one place: training and inference both go through `prepare`, since instance
 normalisation sees every difference in resolution, intensity and padding between the two.

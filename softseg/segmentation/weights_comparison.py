@@ -27,7 +27,7 @@ ALL = "all"
 _EVERY = 0
 SLICE_COLUMNS = ["image", "subject", "contrast", "weights", "slice", "level", "area_mm2", "status"]
 COLUMNS = [
-    "contrast", "level", "n_people", "n_slices", "old_mm2", "new_mm2", "difference_mm2", "ci_low",
+    "contrast", "level", "n_subjects", "n_slices", "old_mm2", "new_mm2", "difference_mm2", "ci_low",
     "ci_high", "difference_percent", "only_old", "only_new",
 ]  # fmt: skip
 
@@ -138,7 +138,7 @@ def compare_areas(
 
     Only slices that both measured are compared, so that a longer mask is no larger area; slices
     that one of them alone measured are counted. Means are over slices within an image, then over
-    a person's images, then over people; the interval is a bootstrap over people.
+    a participant's images, then over participants, over whom the interval is a bootstrap.
 
     Args:
         table: From `measure_weights`.
@@ -147,9 +147,9 @@ def compare_areas(
         seed: Of the bootstrap.
 
     Returns:
-        One row a contrast and level, each also for `all`: `n_people` and `n_slices` compared,
+        One row a contrast and level, each also for `all`: `n_subjects` and `n_slices` compared,
         `old_mm2`, `new_mm2`, `difference_mm2` (new - old) with `ci_low` and `ci_high` (95 %; `nan`
-        for one person), `difference_percent` (of the old), `only_old`, `only_new` (slices).
+        for one participant), `difference_percent` (of the old), `only_old`, `only_new` (slices).
 
     Example:
         >>> table = pd.DataFrame({"image": list("aabb"), "subject": list("aabb"),
@@ -202,16 +202,16 @@ def _row(part: pd.DataFrame, seed: int) -> dict[str, float]:
     values = ["old_mm2", "new_mm2"]
     both = part.dropna(subset=values)
     images = both.groupby(["subject", "image"], sort=True)[values].mean()
-    people = images.groupby("subject", sort=True).mean()
-    difference = (people["new_mm2"] - people["old_mm2"]).to_numpy(dtype=float)
+    participants = images.groupby("subject", sort=True).mean()
+    difference = (participants["new_mm2"] - participants["old_mm2"]).to_numpy(dtype=float)
     low, high = _interval(difference, seed)
-    before = float(people["old_mm2"].mean())
+    before = float(participants["old_mm2"].mean())
     mean = float(difference.mean()) if len(difference) else np.nan
     return {
-        "n_people": len(people),
+        "n_subjects": len(participants),
         "n_slices": len(both),
         "old_mm2": before,
-        "new_mm2": float(people["new_mm2"].mean()),
+        "new_mm2": float(participants["new_mm2"].mean()),
         "difference_mm2": mean,
         "ci_low": low,
         "ci_high": high,
