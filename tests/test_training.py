@@ -718,10 +718,16 @@ def test_shares_beyond_a_batch_are_refused(config, wrong):
         config.replaced(**wrong)
 
 
-def test_an_unknown_option_of_the_phantoms_is_refused(config):
+def test_an_unknown_option_of_the_phantoms_is_refused(config, masks_without_images):
     wrong = config.replaced(augmentation="synthseg", synthetic_options={"narow": 0.5})
     with pytest.raises(InputError, match="synthetic_options"):
         fit(wrong)
+    lent = wrong.replaced(
+        dataset=str(masks_without_images), truth="labels:label-SC_seg",
+        anatomy_subjects=("sub-drawn",), anatomy_share=0.5,
+    )  # fmt: skip
+    with pytest.raises(InputError, match="synthetic_options"):
+        find_pools(lent, make_network(lent)[1])
 
 
 def test_the_example_patch_shows_cord(config):

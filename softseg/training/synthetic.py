@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,23 +30,12 @@ def synthetic_pairs(
     Raises:
         InputError: If `synthetic_options` are none of the stream's.
     """
-    from softseg.phantom.stream import PhantomStream, StreamOptions
+    from softseg.phantom.stream import PhantomStream
 
-    size_mm = tuple(
-        float(n * mm) for n, mm in zip(network.patch_size, network.spacing_mm, strict=True)
-    )
-    try:
-        options = StreamOptions(**config.synthetic_options)
-    except TypeError as error:
-        raise InputError(f"synthetic_options: not of the phantom stream ({error})") from error
     stream = PhantomStream(
-        config.seed,
-        size_mm=size_mm,
-        spacing_mm=network.spacing_mm,
-        dimension=network.dimension,
-        options=options,
+        config.seed, dimension=network.dimension, **_stream_arguments(config, network)
     )
-    what = [config.synthetic_options, _phantom_code()]
+    what = [config.synthetic_options, _phantom_code("stream")]
     return _pairs("phantom", stream.sample, what, config, network, folder)
 
 
@@ -56,10 +46,9 @@ def anatomy_pairs(
 
     Raises:
         InputError: If none of `config.anatomy_subjects` has such a mask, or the network is not
-            two-dimensional.
+            two-dimensional, or `synthetic_options` are none of the stream's.
     """
     from softseg.phantom.section_stream import SectionStream, find_sections
-    from softseg.phantom.stream import StreamOptions
 
     if network.dimension != 2:
         raise InputError("anatomy_share: manual masks lend axial slices, to 2-D networks alone")
@@ -68,17 +57,10 @@ def anatomy_pairs(
     for path in masks:
         grey, fluid = (_beside(path, part) for part in ("GM", "CSF"))
         sections += find_sections(Volume.load(path), grey=grey, fluid=fluid)
-    stream = SectionStream(
-        config.seed,
-        sections,
-        size_mm=tuple(n * mm for n, mm in zip(network.patch_size, network.spacing_mm, strict=True)),
-        spacing_mm=network.spacing_mm,
-        options=StreamOptions(**config.synthetic_options),
-    )
+    stream = SectionStream(config.seed, sections, **_stream_arguments(config, network))
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in masks]
     what = [config.synthetic_options, _phantom_code("section_stream"), digests]
-    quarter = config.replaced(synthetic_samples=max(1, config.synthetic_samples // 4))
-    return _pairs("anatomy", stream.sample, what, quarter, network, folder)
+    return _pairs("anatomy", stream.sample, what, config, network, folder, share=4)
 
 
 def _manual_masks(config: TrainingConfig) -> list[Path]:
@@ -115,11 +97,22 @@ def negative_pairs(
         return image, np.zeros_like(image)
 
     what = [Path(distractor.__code__.co_filename).read_text(encoding="utf-8")]
-    quarter = config.replaced(synthetic_samples=max(1, config.synthetic_samples // 4))
-    return _pairs("distractor", sample, what, quarter, network, folder)
+    return _pairs("distractor", sample, what, config, network, folder, share=4)
 
 
-def _phantom_code(module_name: str = "stream") -> str:
+def _stream_arguments(config: TrainingConfig, network: NetworkConfig) -> dict[str, Any]:
+    from softseg.phantom.stream import StreamOptions
+
+    try:
+        options = StreamOptions(**config.synthetic_options)
+    except TypeError as error:
+        raise InputError(f"synthetic_options: not of the phantom stream ({error})") from error
+    grid = zip(network.patch_size, network.spacing_mm, strict=True)
+    size_mm = tuple(float(n * mm) for n, mm in grid)
+    return {"size_mm": size_mm, "spacing_mm": network.spacing_mm, "options": options}
+
+
+def _phantom_code(module_name: str) -> str:
     """Hash of the stream's code and of all of the phantom that it builds on."""
     import softseg.phantom
 
@@ -143,8 +136,10 @@ def _pairs(
     config: TrainingConfig,
     network: NetworkConfig,
     folder: Path,
+    *,
+    share: int = 1,
 ) -> list[PreparedPair]:
-    count = config.synthetic_samples
+    count = max(1, config.synthetic_samples // share)
     groups = [range(count)] if network.dimension == 2 else [range(n, n + 1) for n in range(count)]
     what = [name, config.seed, network.patch_size, network.spacing_mm, *what]
     return [_pair(name, sample, group, what, network, folder) for group in groups]
