@@ -11,7 +11,7 @@ from pathlib import Path
 from softseg.dataset.index import Dataset
 from softseg.files import replacing
 from softseg_study.evaluation.areas import measure_areas, true_csa
-from softseg_study.evaluation.participant import read_person
+from softseg_study.evaluation.participant import read_participant
 from softseg_study.figures.ground_truth import soft_truth_explained
 from softseg_study.figures.style import use_style
 
@@ -26,7 +26,7 @@ def main() -> None:
 
     data = Dataset.index(options.run / "data")
     methods = {"hard": "labels", "soft": "labels_softseg"}
-    images, masks = read_person(data, options.subject, methods)
+    images, masks = read_participant(data, options.subject, methods)
     csa = measure_areas(data, methods, subjects=[options.subject])
     areas = csa[csa["mask"] == "soft"].set_index(["method", "contrast"])["area_mm2"]
     truth = true_csa(data, subjects=[options.subject])

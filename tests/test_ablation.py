@@ -12,7 +12,7 @@ from scipy import stats
 from softseg.contrasts import CONTRASTS
 from softseg.errors import InputError
 from softseg_study.evaluation import ablation
-from softseg_study.evaluation.ablation import training_luck
+from softseg_study.evaluation.ablation import seed_variability
 from softseg_study.evaluation.model_grid import (
     learnt_contrasts,
     missing_methods,
@@ -165,7 +165,7 @@ def test_methods_are_compared_in_the_contrasts_that_both_have():
     )
 
 
-def test_a_difference_smaller_than_that_of_two_trainings_is_put_down_to_luck():
+def test_a_difference_smaller_than_that_of_two_trainings_is_within_seed_variability():
     made = {"soft_all": {"sd": 2.0, "luck": 0.5}, "hard_all": {"sd": 2.3, "luck": 0.5}}
     table = areas(made, seeds=("1", "2", "3"))
     found = row(
@@ -174,21 +174,22 @@ def test_a_difference_smaller_than_that_of_two_trainings_is_put_down_to_luck():
     )  # fmt: skip
     means = contrast_variability(table, by=("seed",)).groupby(["method", "seed"])["sd_mm2"].mean()
     pooled = means.groupby("method").var(ddof=1).mean()
-    assert found["luck"] == pytest.approx(stats.t.ppf(0.975, 4) * np.sqrt(pooled * 2 / 3))
+    expected = stats.t.ppf(0.975, 4) * np.sqrt(pooled * 2 / 3)
+    assert found["seed_variability"] == pytest.approx(expected)
     assert found["p_adjusted"] < 0.05
-    assert found["verdict"].endswith("within luck")
+    assert found["verdict"].endswith("within seed variability")
     once = ablation.compare_factors(areas(made), truth(), {"truth": {"hard_all": "soft_all"}})
-    assert once["luck"].isna().all()
+    assert once["seed_variability"].isna().all()
 
 
-def test_the_interval_of_luck_covers_the_difference_of_equal_settings():
+def test_seed_variability_covers_the_difference_of_equal_settings():
     rng = np.random.default_rng(0)
     outside = 0
     index = pd.MultiIndex.from_product([list("abc"), list("123")], names=["method", "seed"])
     for _ in range(400):
         values = pd.Series(rng.normal(0, 1, 9), index=index)
         means = values.groupby(level="method").mean()
-        outside += abs(means["a"] - means["b"]) > training_luck(values, "a", "b")
+        outside += abs(means["a"] - means["b"]) > seed_variability(values, "a", "b")
     # 20 expected; 400 × .05 ± 4 standard deviations
     assert outside == pytest.approx(20, abs=18)
 

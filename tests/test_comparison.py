@@ -11,7 +11,7 @@ from softseg.errors import InputError
 from softseg_study.evaluation import comparison
 from softseg_study.evaluation.method_folders import find_folders, separate_seeds
 from softseg_study.sentences.comparison import (
-    comparison_answers,
+    comparison_values,
     say_classical,
     say_following,
     say_units,
@@ -169,7 +169,7 @@ def answered(share: float, *, methods=("labels", "hard_all", "soft_all", "contou
     tests = compare_methods(spread, "sd_mm2", pairs=pairs)
     errors, _ = comparison.area_errors(areas, truth())
     error_table = comparison.method_errors(errors)
-    found = comparison_answers(
+    found = comparison_values(
         summarise(spread, "sd_mm2").set_index("method"),
         comparison.method_agreement(areas).set_index("method"), error_table, tests,
     )  # fmt: skip

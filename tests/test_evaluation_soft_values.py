@@ -10,19 +10,19 @@ from softseg.volume import Volume
 from softseg_study.evaluation.areas import measure_areas, true_csa
 from softseg_study.evaluation.calibration import (
     SCATTER_COLUMNS,
-    calibration_by_person,
+    calibration_by_participant,
     calibration_summary,
     evaluate_calibration,
     evaluate_scatter,
 )
 from softseg_study.evaluation.loss_effects import (
-    answer_curves,
-    answers_in_doubt,
-    evaluate_doubt,
+    best_predictions,
     evaluate_losses,
+    evaluate_uncertain_voxels,
     expected_bias_percent,
     expected_biases,
-    measured_answers,
+    measured_predictions,
+    prediction_curves,
 )
 from softseg_study.evaluation.method_folders import first_weights, save_table, seed_folders
 from softseg_study.evaluation.resolutions import PAPER_RESOLUTIONS, ThroughGrid, respaced
@@ -39,7 +39,7 @@ from softseg_study.evaluation.uncertainty import (
 from softseg_study.figures.calibration import (
     area_against_resolution,
     area_against_threshold,
-    prediction_under_doubt,
+    prediction_by_probability,
     reliability_curve,
 )
 from softseg_study.sentences.soft_values import (
@@ -64,7 +64,7 @@ def shifted_tables(shift, people=3):
 
 
 def test_a_constant_error_of_the_values_is_the_calibration_error_and_the_bias_of_the_edge():
-    people = calibration_by_person(shifted_tables(0.06), by=("method", "seed"))
+    people = calibration_by_participant(shifted_tables(0.06), by=("method", "seed"))
     assert people["subject"].tolist() == ["sub-0", "sub-1", "sub-2"]
     assert people["calibration_error"].to_numpy() == pytest.approx(0.06, abs=1e-6)
     assert people["edge_bias"].to_numpy() == pytest.approx(0.06, abs=1e-6)
@@ -77,7 +77,7 @@ def test_a_constant_error_of_the_values_is_the_calibration_error_and_the_bias_of
 def test_errors_inside_the_cord_do_not_count_for_its_edge():
     truth = np.r_[np.ones(90), np.full(10, 0.5)]
     table = calibration_table(np.r_[np.full(90, 0.97), np.full(10, 0.5)], truth, n_bins=20)
-    row = calibration_by_person(table.assign(subject="a", method="m")).iloc[0]
+    row = calibration_by_participant(table.assign(subject="a", method="m")).iloc[0]
     assert row["edge_error"] == pytest.approx(0)
     assert row["calibration_error"] == pytest.approx(0.9 * 0.03)
 
@@ -97,7 +97,7 @@ def test_calibration_names_what_was_wrong_and_counts_no_voxel_of_it(cohort):  # 
     assert len(table) == 5 * 3 * len(cohort.images)
     nothing = evaluate_calibration(cohort, {"truth": "truth"}, "no-such-folder")
     assert set(nothing["status"]) == {"no reference"}
-    assert calibration_by_person(nothing).empty
+    assert calibration_by_participant(nothing).empty
     assert say_value(pool_calibration(nothing, by=("method",)), "truth") == NO_TRUTH
 
 
@@ -152,7 +152,7 @@ def coin_scatter(probabilities, voxels=1000):
 @pytest.mark.parametrize("loss", ["adaptive_wing", "mean_squared_error", "soft_cross_entropy"])
 def test_answers_to_a_tossed_coin_are_those_of_the_closed_form(loss):
     p = [0.1, 0.3, 0.6, 0.9]
-    found = answers_in_doubt(coin_scatter(p), loss)
+    found = best_predictions(coin_scatter(p), loss)
     np.testing.assert_allclose(found["probability"], p, atol=1e-12)
     np.testing.assert_allclose(found["prediction"], best_prediction(p, loss), atol=1e-4)
 
@@ -162,7 +162,7 @@ def test_proper_losses_are_expected_to_be_unbiased_and_adaptive_wing_is_not():
     biases = expected_biases(scatter)
     assert biases["mean_squared_error"] == pytest.approx(0, abs=1e-3)
     assert biases["soft_cross_entropy"] == pytest.approx(0, abs=1e-3)
-    answers = answers_in_doubt(scatter)
+    answers = best_predictions(scatter)
     by_hand = 100 * (best_prediction([0.3, 0.6, 0.8]).sum() / 1.7 - 1)
     assert biases["adaptive_wing"] == pytest.approx(by_hand, rel=1e-3)
     assert expected_bias_percent(answers) == biases["adaptive_wing"]
@@ -184,18 +184,18 @@ def test_models_that_were_not_trained_are_left_out_of_the_losses(cohort):  # noq
     learnt = evaluate_losses(cohort, "truth")
     assert set(learnt["method"]) == {"adaptive_wing"}
     assert set(learnt["seed"]) == {"1", "2"}
-    people = calibration_by_person(learnt, by=("method", "seed"))
+    people = calibration_by_participant(learnt, by=("method", "seed"))
     errors = people.groupby("seed")["volume_error_percent"].mean()
     assert errors.to_dict() == pytest.approx({"1": -10, "2": -20}, abs=0.01)
     assert "mean_squared_error" in say_losses(people)
-    doubt = evaluate_doubt(cohort, "truth")
+    doubt = evaluate_uncertain_voxels(cohort, "truth")
     assert set(doubt["method"]) == {"adaptive_wing"}
-    points = measured_answers(learnt, least_voxels=1)
+    points = measured_predictions(learnt, least_voxels=1)
     assert (points["prediction"] < points["probability"] + 1e-9).all()
     none = evaluate_losses(cohort, "truth", models={"adaptive_wing": "absent"})
     assert none.empty
-    assert calibration_summary(calibration_by_person(none)).empty
-    assert evaluate_doubt(cohort, models=dict.fromkeys(
+    assert calibration_summary(calibration_by_participant(none)).empty
+    assert evaluate_uncertain_voxels(cohort, models=dict.fromkeys(
         ["mean_squared_error", "soft_cross_entropy", "adaptive_wing"], "absent")).empty  # fmt: skip
 
 
@@ -225,7 +225,7 @@ def test_a_detour_over_a_coarse_grid_softens_the_edge_and_keeps_the_volume(cohor
     detours = {f"{mm} mm": ThroughGrid(cohort, "truth", mm) for mm in (0.8, 1.6)}
     table = evaluate_calibration(cohort, detours, subjects=["sub-001"])
     t2w = table[table["contrast"] == "T2w"]  # voxels of 0.8 mm: no detour at all
-    people = calibration_by_person(t2w).set_index("method")
+    people = calibration_by_participant(t2w).set_index("method")
     assert people.loc["0.8 mm", "calibration_error"] == pytest.approx(0, abs=1e-6)
     assert people.loc["1.6 mm", "calibration_error"] > 0.01
     assert people.loc["1.6 mm", "volume_error_percent"] == pytest.approx(0, abs=1)
@@ -311,14 +311,14 @@ def test_figures_of_data_without_truth_or_masks_say_so():
 def test_points_of_a_loss_without_a_curve_and_curves_without_points_are_drawn():
     p = np.linspace(0, 1, 11)
     points = pd.DataFrame({"loss": "soft_dice", "probability": [0.2, 0.8], "prediction": [0, 1]})
-    curves = answer_curves(p, pd.DataFrame(columns=SCATTER_COLUMNS))
-    figure = prediction_under_doubt(curves, p, measured=points)
+    curves = prediction_curves(p, pd.DataFrame(columns=SCATTER_COLUMNS))
+    figure = prediction_by_probability(curves, p, measured=points)
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert "soft Dice, measured" in names
     assert "Adaptive Wing, theory" in names
-    doubtful = answer_curves(p, coin_scatter([0.2, 0.5, 0.8]).assign(method="m"))
-    assert np.isnan(doubtful["adaptive_wing, measured doubt"][[0, -1]]).all()
-    assert doubtful["adaptive_wing, measured doubt"][8] == pytest.approx(1, abs=0.01)
+    doubtful = prediction_curves(p, coin_scatter([0.2, 0.5, 0.8]).assign(method="m"))
+    assert np.isnan(doubtful["adaptive_wing, measured uncertainty"][[0, -1]]).all()
+    assert doubtful["adaptive_wing, measured uncertainty"][8] == pytest.approx(1, abs=0.01)
 
 
 def test_soft_and_binary_areas_of_a_method_share_its_colour():

@@ -19,7 +19,7 @@ from softseg_study.figures.atrophy import atrophy_detected, sample_size_curves
 from softseg_study.figures.calibration import (
     area_against_resolution,
     area_against_threshold,
-    prediction_under_doubt,
+    prediction_by_probability,
     reliability_curve,
 )
 from softseg_study.figures.gallery import Case, case_gallery, contrast_gallery
@@ -207,7 +207,9 @@ FIGURES = {
     "reliability_curve": lambda: reliability_curve(calibration_table()),
     "area_against_threshold": lambda: area_against_threshold(threshold_table(), truth_mm2=72),
     "area_against_resolution": lambda: area_against_resolution(resolution_table()),
-    "prediction_under_doubt": lambda: prediction_under_doubt({"MSE": [0, 0.5, 1]}, [0, 0.5, 1]),
+    "prediction_by_probability": lambda: prediction_by_probability(
+        {"MSE": [0, 0.5, 1]}, [0, 0.5, 1]
+    ),
     "learning_curves": lambda: learning_curves({"a": history(), "b": history()}),
     "contrast_gallery": gallery,
     "soft_truth_explained": explanation,
@@ -230,7 +232,7 @@ PICTURES_OR_SHARES = {
     "contrast_gallery",
     "case_gallery",
     "reliability_curve",
-    "prediction_under_doubt",
+    "prediction_by_probability",
     "augmentation_effects",
     "training_cost",
 }

@@ -19,7 +19,9 @@ def comparisons() -> pd.DataFrame:
         ("loss", "soft_all_dice", "sd_mm2", 0.2, -0.1, 0.5, 0.2, 0.5),
     ]
     columns = ["factor", "method_a", "measure", "difference", "ci_low", "ci_high", "p_adjusted"]
-    return pd.DataFrame(rows, columns=[*columns, "luck"]).assign(method_b="soft_all", n=24)
+    return pd.DataFrame(rows, columns=[*columns, "seed_variability"]).assign(
+        method_b="soft_all", n=24
+    )
 
 
 def test_the_forest_has_a_panel_a_measure_and_a_row_a_variant_under_its_factor():
@@ -31,7 +33,7 @@ def test_the_forest_has_a_panel_a_measure_and_a_row_a_variant_under_its_factor()
     assert [dot.get_xdata()[0] for dot in dots] == [4.0, 0.2]
     filled = [dot.get_markerfacecolor() != "white" for dot in dots]
     assert filled == [True, False]
-    # The luck of a training is drawn where it is known.
+    # Seed-to-seed variability is drawn where it is known.
     assert [len(ax.patches) for ax in figure.axes] == [2, 0]
 
 

@@ -190,9 +190,9 @@ def test_a_pair_with_a_missing_value_is_dropped_and_n_says_so():
 
 def test_pooling_contrasts_multiplies_n_by_the_number_of_contrasts():
     errors = csa_error(cohort())
-    by_person = compare_methods(errors, "absolute_error_mm2")
+    by_participant = compare_methods(errors, "absolute_error_mm2")
     pooled = compare_methods(errors, "absolute_error_mm2", unit=("subject", "contrast"))
-    assert (by_person.loc[0, "n"], pooled.loc[0, "n"]) == (12, 72)
+    assert (by_participant.loc[0, "n"], pooled.loc[0, "n"]) == (12, 72)
 
 
 def test_both_units_are_shown_side_by_side():
@@ -251,9 +251,9 @@ def simulated_differences(n_people, n_contrasts, correlation, rng):
 def test_people_as_units_keep_the_error_rate_and_pooled_contrasts_do_not():
     rng = np.random.default_rng(0)
     runs = [simulated_differences(8, 6, 0.5, rng) for _ in range(400)]
-    by_person = np.mean([signed_rank_p(d.mean(axis=1)) < 0.05 for d in runs])
+    by_participant = np.mean([signed_rank_p(d.mean(axis=1)) < 0.05 for d in runs])
     pooled = np.mean([signed_rank_p(d.ravel()) < 0.05 for d in runs])
-    assert by_person < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
+    assert by_participant < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
     assert pooled > 0.15
 
 

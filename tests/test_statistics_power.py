@@ -39,7 +39,7 @@ def simulated_csa(**options):
 
 def components(**options):
     defaults = {
-        "mean_mm2": 72.0, "person_sd": 6.0, "contrast_means_mm2": (-4.0, 0.0, 1.0, 3.0),
+        "mean_mm2": 72.0, "subject_sd": 6.0, "contrast_means_mm2": (-4.0, 0.0, 1.0, 3.0),
         "residual_sd": 1.5, "rescan_sd": 0.7,
     }  # fmt: skip
     return Components(**(defaults | options))
@@ -72,7 +72,7 @@ def test_sample_size_grows_with_the_square_of_one_over_the_atrophy():
 def test_variance_components_are_those_that_made_the_data():
     found = components_of(simulated_areas())
     assert found.mean_mm2 == pytest.approx(72, abs=1)
-    assert found.person_sd == pytest.approx(6, rel=0.1)
+    assert found.subject_sd == pytest.approx(6, rel=0.1)
     assert found.residual_sd == pytest.approx(1, rel=0.1)
     assert found.contrast_means_mm2 == pytest.approx((-4, 0, 1, 3), abs=0.2)
     assert found.rescan_sd == found.residual_sd
@@ -113,7 +113,7 @@ def test_simulated_studies_have_the_power_that_the_formula_promises(design):
 
 @pytest.mark.filterwarnings("error")
 def test_a_method_without_any_spread_shows_every_atrophy():
-    exact = components(person_sd=0.0, residual_sd=0.0, rescan_sd=0.0)
+    exact = components(subject_sd=0.0, residual_sd=0.0, rescan_sd=0.0)
     found = simulated_power(exact, 1, "longitudinal, same contrast", 2, n_studies=50)
     assert found[0] == 1
 

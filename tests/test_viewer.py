@@ -11,7 +11,7 @@ from PIL import Image
 
 from softseg.errors import InputError
 from softseg.volume import Volume
-from softseg_study.figures.viewer import slice_viewer, view_person
+from softseg_study.figures.viewer import slice_viewer, view_participant
 
 SPACING_MM = {"T1w": (1.0, 1.0, 1.0), "T2star": (0.5, 0.5, 5.0)}
 RADIUS_MM = 5.0
@@ -183,7 +183,7 @@ def test_a_person_of_a_data_set_is_shown_with_the_names_of_the_levels(tmp_path):
     level.save(tmp_path / "derivatives/labels/sub-01/anat/sub-01_T1w_label-vertebrae_dseg.nii.gz")
     (tmp_path / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.9.0"}')
     dataset = Dataset.index(tmp_path)
-    found = view_person(dataset, "sub-01")
+    found = view_participant(dataset, "sub-01")
     assert found.html.count('"title":"') == 2
     assert '"levels":["T1",' in found.html
-    assert '"levels":["","",' in view_person(dataset, "sub-01", levels=("no", "x")).html
+    assert '"levels":["","",' in view_participant(dataset, "sub-01", levels=("no", "x")).html

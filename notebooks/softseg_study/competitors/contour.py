@@ -113,13 +113,13 @@ def _find_tube(smooth: np.ndarray, spacing: np.ndarray, options: ContourOptions)
     step = max(1, round(4.0 / spacing[2]))
     slices = np.arange((smooth.shape[2] - 1) % step // 2, smooth.shape[2], step)
     looked = np.moveaxis(smooth[:, :, slices], 2, 0)
-    heat = np.clip(_likeness(looked, spacing, options), 0, 1) ** 3
-    from_middle_mm = (np.arange(heat.shape[1]) - (heat.shape[1] - 1) / 2) * spacing[0]
-    heat *= np.exp(-0.5 * (from_middle_mm / options.off_middle_mm) ** 2)[:, None]
-    # A match is a narrow peak; the path is sought through answers as wide as a cord.
+    match = np.clip(_likeness(looked, spacing, options), 0, 1) ** 3
+    from_middle_mm = (np.arange(match.shape[1]) - (match.shape[1] - 1) / 2) * spacing[0]
+    match *= np.exp(-0.5 * (from_middle_mm / options.off_middle_mm) ** 2)[:, None]
+    # A match is a narrow peak; the path is sought through matches as wide as a cord.
     width = np.maximum(1, np.round(options.typical_mm * 1.6 / spacing[:2])).astype(int)
-    heat = ndimage.maximum_filter(heat, size=(1, *width))
-    found = track(heat, tuple(spacing[:2]), step * spacing[2])
+    match = ndimage.maximum_filter(match, size=(1, *width))
+    found = track(match, tuple(spacing[:2]), step * spacing[2])
     return interpolate(found, slices, np.arange(smooth.shape[2]))
 
 

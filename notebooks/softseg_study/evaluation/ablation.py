@@ -25,7 +25,7 @@ MEASURES = {
 """What is compared, and its label."""
 
 
-def person_measures(
+def participant_measures(
     csa_table: pd.DataFrame, truth: pd.DataFrame, *, contrasts: Iterable[str] | None = None
 ) -> pd.DataFrame:
     """SD over contrasts and error of every person, method and training.
@@ -54,7 +54,7 @@ def training_measures(values: pd.DataFrame) -> pd.DataFrame:
     """Every measure of every training: means over people, and the slope on the true area.
 
     Args:
-        values: From `person_measures`.
+        values: From `participant_measures`.
 
     Returns:
         Indexed by `method` and `seed`, with the columns of `MEASURES` that are known.
@@ -73,7 +73,7 @@ def _slope(people: pd.DataFrame) -> float:
     return float(np.polyfit(known["truth_mm2"], known["area_mm2"], 1)[0])
 
 
-def training_luck(trainings: pd.Series, method: str, base: str) -> float:
+def seed_variability(trainings: pd.Series, method: str, base: str) -> float:
     """Difference between two methods that trainings of one setting exceed in one case of twenty.
 
     The variance between trainings is pooled over all methods that were trained more than once; a
@@ -120,9 +120,10 @@ def compare_factors(
 
     Wilcoxon's signed-rank test on people for SD and errors; slopes on the true area are compared by
     the regression of the difference of both areas on it, whose slope is the difference of theirs.
-    Trainings are averaged within each person. The tests say what other people would show with these
-    very networks; `luck` says what another training would: the difference that two trainings of
-    the same setting show in one case of twenty, from the trainings of all methods together.
+    Trainings are averaged within each participant. The tests say what other participants would show
+    with these very networks; `seed_variability` says what another training would: the difference
+    that two trainings of the same setting show in one case of twenty, from the trainings of all
+    methods together.
 
     Args:
         csa_table: `subject`, `contrast`, `method`, `seed`, `area_mm2`.
@@ -136,8 +137,8 @@ def compare_factors(
     Returns:
         `factor`, `method_a`, `method_b`, `measure`, `n`, `n_contrasts` (that both have), `value_a`,
         `value_b` (means), `difference` (median of a - b), `ci_low`, `ci_high`, `p`, `p_adjusted`,
-        `luck`, `verdict` (`larger`, `smaller`, either of them `, within luck`, `not told apart` or
-        `n too small`).
+        `seed_variability`, `verdict` (`larger`, `smaller`, either with `, within seed variability`,
+        `not told apart` or `n too small`).
     """
     known = csa_table.dropna(subset=["area_mm2"])
     seen = known.groupby("method", sort=False)["contrast"].agg(lambda c: frozenset(c))
@@ -150,7 +151,7 @@ def compare_factors(
                 continue
             shared = seen[method] & seen[base]
             if shared not in cache:
-                values = person_measures(known, truth, contrasts=shared)
+                values = participant_measures(known, truth, contrasts=shared)
                 cache[shared] = (values, training_measures(values))
             named = {"factor": factor, "method_a": method, "method_b": base}
             for found in _compare_pair(*cache[shared], method, base, seed=seed):
@@ -169,7 +170,7 @@ def compare_factors(
 
 _COLUMNS = [
     "factor", "method_a", "method_b", "measure", "n", "n_contrasts", "value_a", "value_b",
-    "difference", "ci_low", "ci_high", "p", "p_adjusted", "luck", "smallest_p",
+    "difference", "ci_low", "ci_high", "p", "p_adjusted", "seed_variability", "smallest_p",
 ]  # fmt: skip
 
 
@@ -179,7 +180,7 @@ def _compare_pair(
     """A row a measure."""
     rows = []
     for measure in (m for m in MEASURES if m in values and values[m].notna().any()):
-        a, b = (_by_person(values, name, measure) for name in (method, base))
+        a, b = (_by_participant(values, name, measure) for name in (method, base))
         a, b = a.align(b, join="inner")
         found = paired_test(a, b, seed=seed)
         row = {key: found[key] for key in ("n", "ci_low", "ci_high", "p", "smallest_p")}
@@ -187,17 +188,19 @@ def _compare_pair(
         rows.append(row | {"measure": measure})
     if "truth_mm2" in values:
         rows.append(_compare_slopes(values, method, base))
-    return [r | {"luck": training_luck(trainings[r["measure"]], method, base)} for r in rows]
+    for row in rows:
+        row["seed_variability"] = seed_variability(trainings[row["measure"]], method, base)
+    return rows
 
 
-def _by_person(values: pd.DataFrame, method: str, measure: str) -> pd.Series:
+def _by_participant(values: pd.DataFrame, method: str, measure: str) -> pd.Series:
     return values[values["method"] == method].groupby("subject")[measure].mean().dropna()
 
 
 def _compare_slopes(values: pd.DataFrame, method: str, base: str) -> dict:
-    a, b = (_by_person(values, name, "area_mm2") for name in (method, base))
+    a, b = (_by_participant(values, name, "area_mm2") for name in (method, base))
     a, b = a.align(b, join="inner")
-    true = _by_person(values, method, "truth_mm2").reindex(a.index)
+    true = _by_participant(values, method, "truth_mm2").reindex(a.index)
     row = {"measure": "slope", "n": len(a)}
     if len(a) < 3 or np.ptp(true) == 0:
         return row | {"smallest_p": 1.0}
@@ -214,7 +217,8 @@ def _verdict(row: tuple, reachable: float, alpha: float) -> str:
     if row.p_adjusted >= alpha:
         return "not told apart"
     verdict = "larger" if row.difference > 0 else "smaller"
-    return f"{verdict}, within luck" if abs(row.difference) < row.luck else verdict
+    within = abs(row.difference) < row.seed_variability
+    return f"{verdict}, within seed variability" if within else verdict
 
 
 def measured(comparisons: pd.DataFrame) -> list[str]:
@@ -257,7 +261,7 @@ def contrasts_learnt(
         ):
             if chosen.empty:
                 continue
-            values = person_measures(chosen, truth)
+            values = participant_measures(chosen, truth)
             measures = [m for m in ("sd_mm2", "absolute_error_mm2") if m in values]
             means = values.groupby("subject", sort=False)[measures].mean().reset_index()
             parts.append(means.assign(method=method, part=part, n_learnt=len(contrasts)))

@@ -83,8 +83,8 @@ def evaluate_scatter(
 ) -> pd.DataFrame:
     """How the reference's values scatter where a method predicts one value.
 
-    That scatter is the doubt in which the method's prediction leaves one, and what
-    `answers_in_doubt` needs.
+    That scatter is the uncertainty in which the method's prediction leaves one, and what
+    `best_predictions` needs.
 
     Args:
         dataset: Its images are evaluated.
@@ -142,7 +142,7 @@ EDGE = (0.1, 0.9)
 the cord's inside, where every method is right."""
 
 
-def calibration_by_person(
+def calibration_by_participant(
     calibration: pd.DataFrame,
     *,
     by: Sequence[str] = ("method",),
@@ -164,7 +164,7 @@ def calibration_by_person(
         >>> image = {"subject": "a", "method": "m", "bin": [0, 1], "low": [0.0, 0.5],
         ...     "high": [0.5, 1.0], "n_voxels": [1, 3], "predicted": [0.2, 0.8],
         ...     "truth": [0.4, 0.8], "truth_sd": 0.0}
-        >>> row = calibration_by_person(pd.DataFrame(image), edge=(0, 1)).loc[0]
+        >>> row = calibration_by_participant(pd.DataFrame(image), edge=(0, 1)).loc[0]
         >>> print(f"{row['calibration_error']:.2f} {row['edge_bias']:.2f}")
         0.05 -0.05
     """
@@ -208,7 +208,7 @@ def calibration_summary(people: pd.DataFrame) -> pd.DataFrame:
     """Calibration of every method, with intervals over people.
 
     Args:
-        people: From `calibration_by_person`; a `seed` is averaged over within each person.
+        people: From `calibration_by_participant`; a `seed` is averaged over within each person.
 
     Returns:
         One row a method: `method`, `n` (people), `calibration_error` with `ci_low` and `ci_high`,

@@ -156,8 +156,8 @@ def method_errors(errors: pd.DataFrame, overlap: pd.DataFrame | None = None) -> 
     """
     people = errors.groupby("method", sort=False)["subject"].nunique().rename("n")
     measures = ["error_mm2", "error_percent", "absolute_error_mm2"]
-    by_person = errors.groupby(["method", "subject"], sort=False)[measures].mean()
-    table = pd.concat([people, by_person.groupby("method", sort=False).mean()], axis=1)
+    by_participant = errors.groupby(["method", "subject"], sort=False)[measures].mean()
+    table = pd.concat([people, by_participant.groupby("method", sort=False).mean()], axis=1)
     if len(errors):
         right = errors[["subject", "contrast", "seed", "method", "truth_mm2"]]
         right = right.drop_duplicates(["subject", "contrast"]).drop(columns=["method", "seed"])
@@ -229,7 +229,7 @@ def site_effects(
         site: Column of `participants`; left out of the model where no site has two people.
 
     Returns:
-        `method`, `n`, `n_sites`, `p_contrast` (joint Wald test), `site_sd_mm2`, `person_sd_mm2`,
+        `method`, `n`, `n_sites`, `p_contrast` (joint Wald test), `site_sd_mm2`, `subject_sd_mm2`,
         `residual_sd_mm2` and `note`.
     """
     places = participants[site] if site in participants else pd.Series(dtype=object)
@@ -248,11 +248,11 @@ def site_effects(
         model = mixed_model(part, site="site" if nested else None)
         sd = dict(zip(model.random["source"], model.random["sd"], strict=True))
         row |= {"p_contrast": model.effect["p"], "site_sd_mm2": sd.get("site", np.nan)}
-        row |= {"person_sd_mm2": sd["subject"], "residual_sd_mm2": sd["residual"]}
+        row |= {"subject_sd_mm2": sd["subject"], "residual_sd_mm2": sd["residual"]}
         # The fit stops at a variance of zero, and says so in a sentence about likelihoods.
         note = "no variance left for sites" if "boundary" in model.note else model.note
         rows.append(row | {"note": note or ("" if nested else "no site with two people")})
-    columns = ["method", "n", "n_sites", "p_contrast", "site_sd_mm2", "person_sd_mm2"]
+    columns = ["method", "n", "n_sites", "p_contrast", "site_sd_mm2", "subject_sd_mm2"]
     return pd.DataFrame(rows).reindex(columns=[*columns, "residual_sd_mm2", "note"])
 
 

@@ -49,7 +49,7 @@ def evaluate_losses(
     return table.assign(method=table["method"].map(names))
 
 
-def evaluate_doubt(
+def evaluate_uncertain_voxels(
     dataset: Dataset,
     reference: str = "labels_softseg",
     *,
@@ -76,15 +76,15 @@ def evaluate_doubt(
     return pd.DataFrame(columns=SCATTER_COLUMNS)
 
 
-def answers_in_doubt(
+def best_predictions(
     scatter: pd.DataFrame, loss: str = "adaptive_wing", *, by: Sequence[str] = ("contrast",)
 ) -> pd.DataFrame:
-    """What a network that knows no more than a method should answer for the least loss.
+    """What a network that knows no more than a method should predict for the least loss.
 
     Args:
         scatter: From `evaluate_scatter`, one method.
         loss: A key of `LOSS_VALUES`.
-        by: Within what the doubt is taken; an image tells its contrast.
+        by: Within what uncertainty is taken; an image tells its contrast.
 
     Returns:
         The columns of `by`, `low`, `probability` (mean reference), `prediction` (best for the
@@ -93,7 +93,7 @@ def answers_in_doubt(
     Example:
         >>> scatter = pd.DataFrame({"contrast": "T2w", "low": 0.5, "reference": [0.0, 1.0],
         ...     "n_voxels": [40, 60]})
-        >>> answers_in_doubt(scatter)[["probability", "prediction"]].round(2).to_numpy().tolist()
+        >>> best_predictions(scatter)[["probability", "prediction"]].round(2).to_numpy().tolist()
         [[0.6, 1.0]]
     """
     keys = [*by, "low"]
@@ -112,17 +112,17 @@ def answers_in_doubt(
     return pd.DataFrame(rows, columns=[*keys, "probability", "prediction", "n_voxels"])
 
 
-def expected_bias_percent(answers: pd.DataFrame) -> float:
-    """Bias of the soft volume that follows from `answers_in_doubt`, in per cent.
+def expected_bias_percent(predictions: pd.DataFrame) -> float:
+    """Bias of the soft volume that follows from `best_predictions`, in per cent.
 
     Example:
-        >>> answers = pd.DataFrame({"probability": [0.5], "prediction": [0.6], "n_voxels": [10]})
-        >>> round(expected_bias_percent(answers), 6)
+        >>> best = pd.DataFrame({"probability": [0.5], "prediction": [0.6], "n_voxels": [10]})
+        >>> round(expected_bias_percent(best), 6)
         20.0
     """
-    n = answers["n_voxels"]
-    expected = (answers["probability"] * n).sum()
-    excess = ((answers["prediction"] - answers["probability"]) * n).sum()
+    n = predictions["n_voxels"]
+    expected = (predictions["probability"] * n).sum()
+    excess = ((predictions["prediction"] - predictions["probability"]) * n).sum()
     return float(100 * excess / expected) if expected else float("nan")
 
 
@@ -135,33 +135,33 @@ def expected_biases(scatter: pd.DataFrame) -> dict[str, float]:
         >>> {loss: round(bias) for loss, bias in expected_biases(scatter).items()}
         {'adaptive_wing': 67, 'mean_squared_error': 0, 'soft_cross_entropy': 0}
     """
-    return {loss: expected_bias_percent(answers_in_doubt(scatter, loss)) for loss in LOSS_VALUES}
+    return {loss: expected_bias_percent(best_predictions(scatter, loss)) for loss in LOSS_VALUES}
 
 
-def answer_curves(
-    probability: np.ndarray, doubt: pd.DataFrame, *, loss: str = "adaptive_wing"
+def prediction_curves(
+    probability: np.ndarray, scatter: pd.DataFrame, *, loss: str = "adaptive_wing"
 ) -> dict[str, np.ndarray]:
-    """Best answers for `prediction_under_doubt`: in theory, and for measured doubt.
+    """Best predictions for `prediction_by_probability`: in theory, and for measured uncertainty.
 
     Args:
         probability: `(n,)`, 0 to 1.
-        doubt: From `evaluate_doubt`; all contrasts together.
-        loss: Whose answers to measured doubt are added.
+        scatter: From `evaluate_uncertain_voxels`; all contrasts together.
+        loss: Whose predictions under measured uncertainty are added.
 
     Returns:
-        Loss → `(n,)` best predictions; `LOSS, measured doubt` is `nan` where no voxels lie.
+        Loss → `(n,)` best predictions; `LOSS, measured uncertainty` is `nan` where no voxels lie.
     """
     curves = {name: best_prediction(probability, name) for name in LOSS_VALUES}
-    if len(doubt):
-        answers = answers_in_doubt(doubt, loss, by=()).sort_values("probability")
-        curves[f"{loss}, measured doubt"] = np.interp(
-            probability, answers["probability"], answers["prediction"], left=np.nan, right=np.nan
+    if len(scatter):
+        best = best_predictions(scatter, loss, by=()).sort_values("probability")
+        curves[f"{loss}, measured uncertainty"] = np.interp(
+            probability, best["probability"], best["prediction"], left=np.nan, right=np.nan
         )
     return curves
 
 
-def measured_answers(learnt: pd.DataFrame, *, least_voxels: int = 200) -> pd.DataFrame:
-    """What trained networks answer where the reference holds a share of cord on average.
+def measured_predictions(learnt: pd.DataFrame, *, least_voxels: int = 200) -> pd.DataFrame:
+    """What trained networks predict where the reference holds a share of cord on average.
 
     Args:
         learnt: From `evaluate_losses`.

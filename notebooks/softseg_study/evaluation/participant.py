@@ -10,7 +10,7 @@ from softseg.volume import Volume
 from softseg_study.evaluation.image_masks import find_masks, read_mask
 
 
-def read_person(
+def read_participant(
     dataset: Dataset, subject: str, methods: dict[str, str] | None = None
 ) -> tuple[dict[str, Volume], dict[str, dict[str, Volume]]]:
     """Images by contrast, and masks by method and contrast, in working orientation.
@@ -56,7 +56,7 @@ def describe_images(data: Dataset, images: Mapping[str, Volume]) -> pd.DataFrame
 
     Args:
         data: Whose images are counted.
-        images: Contrast → image of one person, from `read_person`.
+        images: Contrast → image of one person, from `read_participant`.
 
     Returns:
         Indexed by `contrast`: `images`, `voxel_mm` and `matrix` (both as text).

@@ -49,8 +49,8 @@ class Respaced:
 class ThroughGrid:
     """Masks of a folder, taken to another voxel size in the plane and back, as a method.
 
-    A network works on a grid of its own and its answer is interpolated back; this is what of the
-    softness of its edges is due to that alone.
+    A network works on a grid of its own and its prediction is interpolated back; this is what
+    of the softness of its edges is due to that alone.
 
     Attributes:
         dataset: Whose images are asked for.

@@ -39,7 +39,7 @@ def evaluate_uncertainty(
 ) -> pd.DataFrame:
     """Rank correlation of uncertainty and absolute error over the voxels of each image.
 
-    Beside it stands what the soft value itself says, since a value of one half is doubtful
+    Beside it stands what the soft value itself says, since a value of one half is uncertain
     without any further computing: the uncertainty is worth its cost where it says more.
 
     Args:
@@ -82,13 +82,13 @@ def _compare(segment: "Callable[[Volume], Segmentation]", entry: ImageMasks) -> 
     truth = read_mask(entry.extra["truth"], entry.image)
     found = segment(Volume.load(entry.image, average="mean"))
     soft = found.soft.oriented(WORKING).data
-    doubt = found.uncertainty.oriented(WORKING).data
+    uncertainty = found.uncertainty.oriented(WORKING).data
     if soft.shape != truth.data.shape:
         raise InputError(
             f"{truth.name}: truth must lie on the image's grid {soft.shape}, found "
             f"{truth.data.shape}; resample it"
         )
-    return uncertainty_against_error(soft, doubt, truth.data) | {"status": "ok"}
+    return uncertainty_against_error(soft, uncertainty, truth.data) | {"status": "ok"}
 
 
 def uncertainty_against_error(

@@ -22,7 +22,7 @@ def ablation_forest(
 ) -> Figure:
     """Every variant's difference to what it was changed from: a row each, a panel a measure.
 
-    Filled dots have an adjusted p below 0.05. The grey band is what the luck of a training does to
+    Filled dots have an adjusted p below 0.05. The grey band is what another seed would do to
     the pair: two trainings of one setting differ as much in one case of twenty.
 
     Args:
@@ -82,8 +82,9 @@ def _forest_panel(ax: Axes, rows: pd.DataFrame, places: dict[tuple[str, str], fl
     ax.axvline(0, color=GREY, linewidth=1, zorder=0)
     for row in rows.itertuples():
         y = places[row.method_a, row.method_b]
-        if row.luck == row.luck:
-            ax.barh(y, 2 * row.luck, left=-row.luck, height=0.7, color=LIGHT, alpha=0.6, zorder=0)
+        if row.seed_variability == row.seed_variability:
+            reach = row.seed_variability
+            ax.barh(y, 2 * reach, left=-reach, height=0.7, color=LIGHT, alpha=0.6, zorder=0)
         ax.plot([row.ci_low, row.ci_high], [y, y], color=DARK, linewidth=2)
         face = DARK if row.p_adjusted < 0.05 else "white"
         ax.plot(row.difference, y, "o", markersize=6, markerfacecolor=face, markeredgecolor=DARK)

@@ -1,4 +1,4 @@
-"""What soft values mean: reliability, thresholds, resolutions, and what a loss makes of doubt."""
+"""What soft values mean: reliability, thresholds, resolutions, and the effect of the loss."""
 
 from collections.abc import Mapping, Sequence
 
@@ -148,7 +148,7 @@ def area_against_resolution(
     return figure
 
 
-def prediction_under_doubt(
+def prediction_by_probability(
     curves: Mapping[str, Sequence[float]],
     probability: Sequence[float],
     *,
@@ -190,9 +190,9 @@ def prediction_under_doubt(
 
 
 def _answer_title(name: str) -> str:
-    """`adaptive_wing` and `adaptive_wing, measured doubt` as a legend writes them."""
-    loss, _, doubt = name.partition(", ")
-    return f"{method_title(loss)}, {f'expected from {doubt}' if doubt else 'theory'}"
+    """`adaptive_wing` and `adaptive_wing, measured uncertainty` as a legend writes them."""
+    loss, _, source = name.partition(", ")
+    return f"{method_title(loss)}, {f'expected from {source}' if source else 'theory'}"
 
 
 def _nothing(why: str) -> Figure:

@@ -24,7 +24,7 @@ from softseg.csa.measure import MeasurementWarning, measure
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.volume import WORKING, Volume
-from softseg_study.evaluation.participant import read_person
+from softseg_study.evaluation.participant import read_participant
 from softseg_study.figures.style import contrast_color, contrast_order, contrast_title
 
 SOFT, HARD = (0x44, 0xDD, 0x77), (0xEE, 0x88, 0x66)
@@ -103,7 +103,7 @@ def slice_viewer(
     return SliceViewer(_fill(data, description))
 
 
-def view_person(
+def view_participant(
     dataset: Dataset,
     subject: str,
     *,
@@ -123,7 +123,7 @@ def view_person(
     Raises:
         InputError: If nobody is called so, or no height is covered in all contrasts.
     """
-    images, masks = read_person(dataset, subject, {"hard": hard, "soft": soft})
+    images, masks = read_participant(dataset, subject, {"hard": hard, "soft": soft})
     paths = (dataset.existing(levels[0], subject, c, levels[1]) for c in reversed(list(images)))
     path = next((p for p in paths if p is not None), None)
     known = Volume.load(path) if path else None

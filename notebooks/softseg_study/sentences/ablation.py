@@ -36,7 +36,7 @@ def say_what_mattered(comparisons: pd.DataFrame, measure: str = "sd_mm2") -> str
 
     Example:
         >>> row = {"method_a": "hard_all", "measure": "sd_mm2", "difference": 4.5, "n": 24,
-        ...     "ci_low": 4.1, "ci_high": 4.9, "p_adjusted": 0.0001, "luck": 0.3}
+        ...     "ci_low": 4.1, "ci_high": 4.9, "p_adjusted": 0.0001, "seed_variability": 0.3}
         >>> print(say_what_mattered(pd.DataFrame([row | {"verdict": "larger"}])))
         Of 1 change, 1 raised the SD over contrasts: hard_all by 4.50 mm².
     """
@@ -57,13 +57,13 @@ def say_what_mattered(comparisons: pd.DataFrame, measure: str = "sd_mm2") -> str
 
 
 def _rest(rows: pd.DataFrame, measure: str) -> list[str]:
-    """Changes that say little: within the luck of training, not told apart, too few people."""
+    """Changes that say little: within seed-to-seed variability, not told apart, too few people."""
     parts = []
-    lucky = rows[rows["verdict"].str.endswith("within luck")]
-    if len(lucky):
+    within = rows[rows["verdict"].str.endswith("within seed variability")]
+    if len(within):
         parts.append(
-            f"{len(lucky)} moved it by no more than another training of the same setting might "
-            f"({_amounts(lucky, measure)})"
+            f"{len(within)} moved it by no more than another training of the same setting might "
+            f"({_amounts(within, measure)})"
         )
     same = rows[rows["verdict"] == "not told apart"]
     if len(same):
@@ -129,11 +129,11 @@ def _inequality(row: tuple | None, pair: tuple[str, str], alpha: float) -> str:
     return f"the opposite of {text} came out ({amount} more, {test})"
 
 
-def say_answer(comparisons: pd.DataFrame) -> str:
-    """The short answer: which factors moved the SD over contrasts and the slope, and which did not.
+def say_dependence(comparisons: pd.DataFrame) -> str:
+    """In short: which factors moved the SD over contrasts and the slope, and which did not.
 
-    A factor counts as moved where one of its changes did so beyond the doubt about people and the
-    luck of a training; the largest of its changes is named.
+    A factor counts as moved where one of its changes did so beyond the uncertainty about
+    participants and seeds; the largest of its changes is named.
 
     Args:
         comparisons: From `compare_factors`.
@@ -142,9 +142,9 @@ def say_answer(comparisons: pd.DataFrame) -> str:
         >>> rows = {"factor": ["truth", "loss"], "method_a": ["hard_all", "soft_all_dice"],
         ...     "method_b": "soft_all", "measure": "sd_mm2", "difference": [4.5, -0.4], "n": 24,
         ...     "value_a": [6.2, 1.1], "value_b": 1.5, "verdict": ["larger", "not told apart"]}
-        >>> print(say_answer(pd.DataFrame(rows)))
+        >>> print(say_dependence(pd.DataFrame(rows)))
         The SD over contrasts depended on the truth (hard_all: 6.20 instead of 1.50 mm²); \
-beyond doubt and luck it did not depend on the loss.
+beyond the uncertainty about participants and seeds it did not depend on the loss.
     """
     said = []
     for measure in ("sd_mm2", "slope"):
@@ -174,13 +174,10 @@ def _both(row: pd.Series, measure: str) -> str:
 
 def _dependence(name: str, moved: Sequence[str], still: Sequence[str]) -> str:
     if not moved:
-        return f"No change moved the {name} beyond doubt and luck"
+        return f"No change moved the {name} beyond the uncertainty about participants and seeds"
     text = f"The {name} depended on {_listed(moved, 'and')}"
-    return (
-        f"{text}; beyond doubt and luck it did not depend on {_listed(still, 'or')}"
-        if still
-        else text
-    )
+    beyond = "beyond the uncertainty about participants and seeds it did not depend on"
+    return f"{text}; {beyond} {_listed(still, 'or')}" if still else text
 
 
 def _listed(names: Sequence[str], word: str) -> str:
@@ -271,7 +268,7 @@ def say_missing(missing: Sequence[str], planned: int) -> str:
     )
 
 
-def say_luck(comparisons: pd.DataFrame, measure: str = "sd_mm2") -> str:
+def say_seed_variability(comparisons: pd.DataFrame, measure: str = "sd_mm2") -> str:
     """How far two trainings of one setting may lie apart, or that it is not known.
 
     Args:
@@ -279,14 +276,14 @@ def say_luck(comparisons: pd.DataFrame, measure: str = "sd_mm2") -> str:
         measure: Key of `MEASURES`.
     """
     rows = comparisons[comparisons["measure"] == measure]
-    luck = rows["luck"].dropna()
-    if luck.empty:
+    seeds = rows["seed_variability"].dropna()
+    if seeds.empty:
         return (
-            "No setting was trained more than once, so that what the luck of a training does to "
+            "No setting was trained more than once, so that the seed-to-seed variability of "
             f"the {NAMES[measure]} is not known."
         )
     return (
         f"Two trainings of one setting, from other random numbers, differ by up to "
-        f"{luck.median():.2f}{UNITS[measure]} in their {NAMES[measure]} (19 of 20 pairs, averaged "
+        f"{seeds.median():.2f}{UNITS[measure]} in their {NAMES[measure]} (19 of 20 pairs, averaged "
         "over as many seeds as here)."
     )

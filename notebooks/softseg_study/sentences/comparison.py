@@ -114,7 +114,7 @@ def say_tracking(tracking: pd.DataFrame, method: str) -> str:
 PAIR_NAMES = {"labels": "drawn masks", PROPOSAL: "the proposal"}
 
 
-def comparison_answers(
+def comparison_values(
     summary: pd.DataFrame,
     agreement: pd.DataFrame,
     error_table: pd.DataFrame,
@@ -144,7 +144,7 @@ def comparison_answers(
         found |= {f"{name}_{method}": float(values.get(method, float("nan"))) for method in every}
     try:
         verdict = say_comparison(tests, PROPOSAL, other, what="spread over contrasts")
-    except ValueError:  # data with neither of the two have an answer all the same
+    except ValueError:  # data with neither of the two get a sentence all the same
         verdict = f"{PROPOSAL} and {other} were not both measured here."
     return found | {"verdict": verdict, "pair": say_pair(bias)}
 

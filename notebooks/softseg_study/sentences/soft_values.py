@@ -108,7 +108,7 @@ def say_losses(
 
 
 def say_expected(biases: Mapping[str, float], loss: str = "adaptive_wing") -> str:
-    """One sentence on the bias that follows from measured doubt.
+    """One sentence on the bias that follows from measured uncertainty.
 
     Args:
         biases: From `expected_biases`.
@@ -116,13 +116,13 @@ def say_expected(biases: Mapping[str, float], loss: str = "adaptive_wing") -> st
 
     Example:
         >>> say_expected({"adaptive_wing": 3.2})
-        'From the measured doubt alone, adaptive_wing was to be expected to be off by +3.2 %.'
+        'From the measured uncertainty alone, adaptive_wing was to be expected to be off by +3.2 %.'
     """
     bias = biases.get(loss, float("nan"))
     if np.isnan(bias):
-        return "No model was there whose doubt could be measured."
+        return "No model was there whose uncertainty could be measured."
     off = say_number(bias, signed=True)
-    return f"From the measured doubt alone, {loss} was to be expected to be off by {off} %."
+    return f"From the measured uncertainty alone, {loss} was to be expected to be off by {off} %."
 
 
 def say_resolutions(resolutions: pd.DataFrame, method: str) -> str:

@@ -1,9 +1,9 @@
-"""What a loss makes of doubt: the prediction that is best where the edge is uncertain.
+"""What a loss makes of uncertainty: the prediction that is best where the edge is uncertain.
 
 A voxel is cord with probability p. Mean squared error and soft cross-entropy are smallest, on
 average, at the prediction p: they are proper scoring rules (Gneiting and Raftery 2007,
 doi:10.1198/016214506000001437). Adaptive Wing is none: its slope is steeper for a target of 1 than
-for a target of 0 near the target, so doubt is not answered by p. With `h(d, a) = a d^(a-1) /
+for a target of 0 near the target, so the best prediction is not p. With `h(d, a) = a d^(a-1) /
 (1 + d^a)`, the slope of `ln(1 + d^a)`, and the linear part's slopes `h(θ, α)` and `h(θ, α-1)`, the
 expected loss `p L(q, 1) + (1-p) L(q, 0)` is stationary where
 

@@ -31,7 +31,7 @@ class Components:
 
     Attributes:
         mean_mm2: Mean area.
-        person_sd: SD between people.
+        subject_sd: SD between people.
         contrast_means_mm2: Mean area of each contrast minus the mean.
         residual_sd: SD of what is left within a person and contrast between people's pattern:
             noise and each person's own dependence on the contrast.
@@ -39,7 +39,7 @@ class Components:
     """
 
     mean_mm2: float
-    person_sd: float
+    subject_sd: float
     contrast_means_mm2: tuple[float, ...] = field(repr=False)
     residual_sd: float
     rescan_sd: float
@@ -60,7 +60,7 @@ class Components:
         if not longitudinal:
             # A contrast drawn for each person: the spread of all means about their mean.
             bias = np.var(self.contrast_means_mm2) if shared else 0.0
-            return float(np.sqrt(self.person_sd**2 + self.residual_sd**2 + bias))
+            return float(np.sqrt(self.subject_sd**2 + self.residual_sd**2 + bias))
         if contrasts == ONE:
             return float(np.sqrt(2) * self.rescan_sd)
         # Two different contrasts, drawn without replacement: E(difference²) = 2 S².
@@ -86,7 +86,7 @@ def components_of(x: np.ndarray, rescan_sd: float | None = None) -> Components:
     residual = float(np.sqrt(error))
     return Components(
         mean_mm2=float(x.mean()),
-        person_sd=float(np.sqrt(max(0.0, (between - error) / x.shape[1]))),
+        subject_sd=float(np.sqrt(max(0.0, (between - error) / x.shape[1]))),
         contrast_means_mm2=tuple(float(m) for m in x.mean(axis=0) - x.mean()),
         residual_sd=residual,
         rescan_sd=residual if rescan_sd is None else min(float(rescan_sd), residual),
@@ -120,7 +120,7 @@ def power(n_per_arm: float, effect: float, *, alpha: float = 0.05, covariates: i
     if shift > 30:  # the noncentral t loses its digits where power is 1 anyway
         return 1.0
     other_side = stats.nct.cdf(-limit, df, shift)
-    if np.isnan(other_side):  # SciPy's answer where it is below 1e-20
+    if np.isnan(other_side):  # SciPy's value where it is below 1e-20
         other_side = 0.0
     return float(stats.nct.sf(limit, df, shift) + other_side)
 
@@ -216,7 +216,7 @@ def _arm(
     first = rng.integers(bias.size, size=shape)
     terms = np.zeros((*shape, 0))
     if not longitudinal:
-        spread = np.hypot(components.person_sd, components.residual_sd)
+        spread = np.hypot(components.subject_sd, components.residual_sd)
         values = rng.normal(-loss_mm2, spread, shape)
         added = bias[first]
     else:
