@@ -150,24 +150,19 @@ def _beside(mask: Path) -> Path:
 
 def _signed(outcomes: Iterable, used: dict, describe: Callable[[], None]) -> Iterator:
     """Say beside each mask where it comes from; describe the folder with the first."""
-    from softseg.provenance.records import complete, record_of, write_record
+    from softseg.provenance.records import record_of, write_record
 
     described = False
     for outcome in outcomes:
         job = outcome.item
-        if outcome.status != "failed":
-            products = [path for path in (job.mask, job.uncertainty) if path.is_file()]
-            if not job.recorded:
-                for path in products:
-                    write_record(
-                        record_of(path), [path], step="segment", parameters=used,
-                        sources=[job.image],
-                    )  # fmt: skip
-            else:
-                complete(job.record, products, [job.image])
-                if not described:
-                    describe()
-                described = True
+        if outcome.status != "failed" and not job.recorded:
+            for path in filter(Path.is_file, (job.mask, job.uncertainty)):
+                write_record(
+                    record_of(path), [path], step="segment", parameters=used, sources=[job.image]
+                )
+        elif outcome.status != "failed" and not described:
+            describe()
+            described = True
         yield outcome
 
 

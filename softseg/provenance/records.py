@@ -108,10 +108,8 @@ def write_record(
     record: Path | str,
     products: Iterable[Path | str],
     *,
-    step: str,
-    parameters: Mapping[str, Any] | None = None,
-    sources: Iterable[Path | str] = (),
     since: float | None = None,
+    **about: Any,
 ) -> Path:
     """Write the record of finished files.
 
@@ -121,13 +119,11 @@ def write_record(
     Args:
         record: The record's file.
         products: What was made, anywhere; folders stand for all their files.
-        step: What made it, such as `csa`.
-        parameters: With which settings; of paths the names only.
-        sources: Files it was made from.
         since: Where `products` may be older than this run, when it began (`time.time`): a file
             that has not been written since keeps its checksum, so that one that was damaged
             between two runs is not declared sound by the second. Processes that share out the work
             (shards of a step) list it in turns, so that the last of them has seen everything.
+        **about: `step`, `parameters` and `sources` of `record_content`.
 
     Returns:
         The record's path.
@@ -148,7 +144,7 @@ def write_record(
     with one_at_a_time(record.parent) if since is not None else nullcontext():
         made = _made(record, products, since)
         try:
-            write_json(record, _content(record, made, step, parameters, sources))
+            write_json(record, record_content(record, made, **about))
         except InputError:
             record.unlink(missing_ok=True)
             raise
@@ -156,13 +152,12 @@ def write_record(
 
 
 @contextmanager
-def signed(
-    *products: Path | str,
-    step: str,
-    parameters: Mapping[str, Any] | None = None,
-    sources: Iterable[Path | str] = (),
-) -> Iterator[dict[Path, Path]]:
+def signed(*products: Path | str, **about: Any) -> Iterator[dict[Path, Path]]:
     """`softseg.batch.commit` with a record beside each file, all of them or none.
+
+    Args:
+        *products: The files.
+        **about: `step`, `parameters` and `sources` of `record_content`.
 
     Example:
         >>> import tempfile
@@ -173,25 +168,39 @@ def signed(
         ['areas.csv', 'areas.csv.json']
     """
     records = {Path(product): record_of(product) for product in products}
-    sources = list(sources)
     with commit(records, records=records.values()) as temporary:
         yield temporary
         for product, record in records.items():
             made = {product.name: sha256(temporary[product])}
-            write_json(temporary[record], _content(record, made, step, parameters, sources))
+            write_json(temporary[record], record_content(record, made, **about))
 
 
-def complete(record: Path, products: Iterable[Path], sources: Iterable[Path]) -> None:
-    """Add commit and checksums to a record that a step has written already, if they are not there.
+def record_content(
+    record: Path,
+    made: Mapping[str, str],
+    *,
+    step: str,
+    parameters: Mapping[str, Any] | None = None,
+    sources: Iterable[Path | str] = (),
+) -> dict[str, Any]:
+    """What a record says, for a step that adds entries of its own to it.
 
-    Its other entries stay as they are, for by them a step knows what is finished.
+    Args:
+        record: Where it will lie.
+        made: The products' names and checksums.
+        step: What made them, such as `csa`.
+        parameters: With which settings; of paths the names only.
+        sources: Files they were made from.
     """
-    content = read_record(record)
-    if not is_ours(content) or "SHA256" in content:
-        return
-    content["GeneratedBy"][0] |= code_version()
-    made = {path.name: sha256(path) for path in products}
-    write_json(record, content | _checksums(record, made, sources))
+    plain = json.loads(json.dumps(dict(parameters or {}), default=_plain))
+    (entry,) = generated_by(step, **plain)
+    named = {_relative(path, record.parent): sha256(path) for path in sources}
+    return {
+        "GeneratedBy": [entry | code_version()],
+        "SHA256": dict(made),
+        "Sources": sorted(named),
+        "SourcesSHA256": named,
+    }
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -228,25 +237,6 @@ def _made(record: Path, products: Iterable[Path | str], since: float | None) -> 
         if path != record and not (name in old and path.stat().st_mtime_ns < before_ns):
             made[name] = sha256(path)
     return made
-
-
-def _content(
-    record: Path,
-    made: Mapping[str, str],
-    step: str,
-    parameters: Mapping[str, Any] | None,
-    sources: Iterable[Path | str],
-) -> dict[str, Any]:
-    plain = json.loads(json.dumps(dict(parameters or {}), default=_plain))
-    (entry,) = generated_by(step, **plain)
-    return {"GeneratedBy": [entry | code_version()], **_checksums(record, made, sources)}
-
-
-def _checksums(
-    record: Path, made: Mapping[str, str], sources: Iterable[Path | str]
-) -> dict[str, Any]:
-    named = {_relative(path, record.parent): sha256(path) for path in sources}
-    return {"SHA256": dict(made), "Sources": sorted(named), "SourcesSHA256": named}
 
 
 def _files(paths: Iterable[Path | str]) -> Iterator[Path]:

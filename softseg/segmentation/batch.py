@@ -15,8 +15,8 @@ from softseg.dataset.description import describe_pipeline
 from softseg.dataset.index import Dataset
 from softseg.dataset.names import EXTENSIONS, sidecar_path, strip_extension
 from softseg.errors import InputError
-from softseg.files import remove_leftovers, write_json
-from softseg.provenance.records import generated_by
+from softseg.files import remove_leftovers, sha256, write_json
+from softseg.provenance.records import record_content
 from softseg.segmentation.engine import Model, Segmentation, segment
 from softseg.volume import Volume
 
@@ -249,11 +249,12 @@ def _write(
         mask, kind = mask.like((mask.data >= options.threshold).astype(np.uint8)), np.uint8
     records = [job.record] if job.recorded else []
     with commit(_products(job, options), records=records) as temporary:
-        if job.recorded:
-            write_json(temporary[job.record], _record(job, found, parameters))
         if options.uncertainty:
             found.uncertainty.save(temporary[job.uncertainty])
         mask.save(temporary[job.mask], dtype=kind)
+        if job.recorded:
+            made = {path.name: sha256(temporary[path]) for path in _products(job, options)}
+            write_json(temporary[job.record], _record(job, found, parameters, made))
     return mask, found.note
 
 
@@ -261,10 +262,9 @@ def _products(job: Job, options: SegmentationOptions) -> list[Path]:
     return [job.mask, *([job.uncertainty] if options.uncertainty else [])]
 
 
-def _record(job: Job, result: Segmentation, parameters: dict) -> dict[str, Any]:
-    return {
-        "GeneratedBy": generated_by("segment", **parameters),
-        "Sources": [job.image.name],
+def _record(job: Job, result: Segmentation, parameters: dict, made: dict) -> dict[str, Any]:
+    about = {"step": "segment", "parameters": parameters, "sources": [job.image]}
+    return record_content(job.record, made, **about) | {
         "CordFound": result.cord_found,
         "UncertainSlices": list(result.uncertain_slices),
         "Note": result.note,
