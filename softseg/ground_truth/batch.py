@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from softseg.batch import commit, run_batch
+from softseg.batch import Outcome, commit, run_batch
 from softseg.dataset.description import describe_pipeline
 from softseg.dataset.index import Dataset
 from softseg.dataset.names import sidecar_path
@@ -126,8 +126,19 @@ def make_ground_truth(
         # What an earlier run said of its masks stays until there are others.
         if not _is_ours(root / name):
             describe_pipeline(root / name, title, "ground-truth", **details)
-    rows = []
     outcomes = run_batch(make_one, pending, jobs=jobs, name=lambda job: job.name, progress=progress)
+    table = _tabulate(outcomes, bounds)
+    if (table["status"] == "made").any():
+        for name, title in titles:
+            describe_pipeline(root / name, title, "ground-truth", **details)
+    with one_at_a_time(root / pipeline):  # of several shards, the last one tells of everybody
+        write_report(dataset.root, pipeline, bounds)
+    table.attrs["set_aside"] = [str(path) for path in aside]
+    return table
+
+
+def _tabulate(outcomes: Iterable[Outcome], bounds: Bounds | None) -> pd.DataFrame:
+    rows = []
     for outcome in outcomes:
         made = outcome.result or Made("failed", outcome.message)
         who = {"subject": outcome.item.subject, "session": outcome.item.session}
@@ -137,14 +148,7 @@ def make_ground_truth(
     table = pd.concat(rows, ignore_index=True)
     columns = ["subject", "session", "status", "message", "contrast"]
     table = table.reindex(columns=[*columns, *table.columns.difference(columns, sort=False)])
-    table = table.sort_values(["subject", "session", "contrast"], ignore_index=True)
-    if (table["status"] == "made").any():
-        for name, title in titles:
-            describe_pipeline(root / name, title, "ground-truth", **details)
-    with one_at_a_time(root / pipeline):  # of several shards, the last one tells of everybody
-        write_report(dataset.root, pipeline, bounds)
-    table.attrs["set_aside"] = [str(path) for path in aside]
-    return table
+    return table.sort_values(["subject", "session", "contrast"], ignore_index=True)
 
 
 def _set_aside(folders: list[Path]) -> list[Path]:
