@@ -290,4 +290,4 @@ def test_later_echoes_are_darker(anatomy):
     scan = acquire(anatomy, "T2star", rng=np.random.default_rng(0), severity=QUIET, series=True)
     cord = scan.series.data[scan.truth.data > 0.99].mean(axis=0)
     assert (np.diff(cord) < 0).all()
-    assert acquire(anatomy, "T2w", rng=np.random.default_rng(0), series=True).series is None
+    assert acquire(anatomy, "MT-on", rng=np.random.default_rng(0), series=True).series is None

@@ -16,7 +16,7 @@ from softseg.phantom.cohort import OPTIONS_FILE, write_cohort
 from softseg.phantom.subjects import CohortOptions, draw_subject
 from softseg.volume import Volume
 
-STEM = CONTRASTS["T2star"].stem("sub-001")
+STEM = CONTRASTS["DWI"].stem("sub-001")
 PLAIN = with_options("mild")
 
 
@@ -30,7 +30,7 @@ def written(tmp_path_factory):
         if key not in made:
             settings = {"vendor": "Siemens", "severity": PLAIN, "same_people": True} | options
             made[key] = write_cohort(
-                root / str(len(made)), subjects=1, seed=6, contrasts="T2star", jobs=1, **settings,
+                root / str(len(made)), subjects=1, seed=6, contrasts="DWI", jobs=1, **settings,
             )  # fmt: skip
         return made[key]
 
@@ -149,7 +149,7 @@ def test_a_cohort_of_other_options_is_not_gone_on_with(written):
     out = written(field_t=7.0)
     with pytest.raises(InputError, match="field_t"):
         write_cohort(
-            out, subjects=2, seed=6, contrasts="T2star", vendor="Siemens", severity=PLAIN,
+            out, subjects=2, seed=6, contrasts="DWI", vendor="Siemens", severity=PLAIN,
             same_people=True, field_t=1.5,
         )  # fmt: skip
 

@@ -74,7 +74,7 @@ def test_without_noise_a_rater_draws_its_mean_area_even_on_coarse_voxels(contras
         areas = true_areas(subject.anatomy, placement.body_grid)
         here = areas[areas["level"].isin([2, 3])]
         size = here["area_mm2"].mean()
-        truth = placement.truth()
+        truth = Volume(np.zeros(placement.grid.shape, np.uint8), placement.grid.affine)
         mask = rate(
             truth, contrast, rng=np.random.default_rng(0), vendor=subject.vendor, size_mm2=size,
             outlines=placement.outlines(), failures=False,

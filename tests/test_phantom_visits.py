@@ -1,6 +1,7 @@
 """The same participants again: one cord that shrinks by what was asked, and everything else new."""
 
 import hashlib
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,7 @@ def one(tmp_path_factory):
     """One participant, three visits, one contrast that is quick to make."""
     out = tmp_path_factory.mktemp("visits") / "one"
     return write_visits(
-        out, subjects=1, seed=4, atrophies_percent=LOSSES, contrasts=["T2star"], jobs=1
+        out, subjects=1, seed=4, atrophies_percent=LOSSES, contrasts=["DWI"], jobs=1
     )
 
 
@@ -65,14 +66,14 @@ def test_only_the_cord_differs_between_visits():
 
 
 def test_each_session_lies_where_the_index_finds_it_with_masks_labels_and_truth(one):
-    dataset = Dataset.index(one, contrasts=["T2star"])
+    dataset = Dataset.index(one, contrasts=["DWI"])
     assert dataset.sessions("sub-001") == ["ses-1", "ses-2", "ses-3"]
     for session in dataset.sessions("sub-001"):
         for pipeline, ending in (
             ("labels", "label-SC_seg"), ("labels", "label-vertebrae_dseg"),
             ("truth", "label-SC_softseg"),
         ):  # fmt: skip
-            assert dataset.existing(pipeline, "sub-001", "T2star", ending, session)
+            assert dataset.existing(pipeline, "sub-001", "DWI", ending, session)
     assert read_visits(one).to_dict("list") == {
         "subject": ["sub-001"] * 3,
         "session": ["ses-1", "ses-2", "ses-3"],
@@ -81,7 +82,7 @@ def test_each_session_lies_where_the_index_finds_it_with_masks_labels_and_truth(
 
 
 def test_a_visit_is_a_new_scan_in_a_new_position_with_a_new_rater(one):
-    stem = "sub-001/ses-{0}/anat/sub-001_ses-{0}_T2star"
+    stem = "sub-001/ses-{0}/dwi/sub-001_ses-{0}_rec-average_dwi"
     first, again = (Volume.load(one / f"{stem.format(v)}.nii.gz") for v in (1, 2))
     shapes = first.data.shape == again.data.shape
     assert not (shapes and np.array_equal(first.data, again.data))
@@ -94,7 +95,7 @@ def test_a_visit_is_a_new_scan_in_a_new_position_with_a_new_rater(one):
 
 
 def test_the_masks_of_the_truth_and_the_table_show_the_loss(one):
-    truth = true_csa(Dataset.index(one, contrasts=["T2star"]))
+    truth = true_csa(Dataset.index(one, contrasts=["DWI"]))
     areas = truth.set_index("session")["area_mm2"]
     # Slices of 5 mm lie elsewhere at each visit, and the cord's area changes along C2 and C3.
     assert areas["ses-2"] / areas["ses-1"] == pytest.approx(1, abs=0.02)
@@ -102,9 +103,9 @@ def test_the_masks_of_the_truth_and_the_table_show_the_loss(one):
 
 
 def test_the_first_visit_is_the_cohorts_participant(one, tmp_path):
-    cohort = write_cohort(tmp_path / "c", subjects=1, seed=4, contrasts="T2star", jobs=1)
-    stem = CONTRASTS["T2star"].stem("sub-001")
-    visit = CONTRASTS["T2star"].stem("sub-001", "ses-1")
+    cohort = write_cohort(tmp_path / "c", subjects=1, seed=4, contrasts="DWI", jobs=1)
+    stem = CONTRASTS["DWI"].stem("sub-001")
+    visit = CONTRASTS["DWI"].stem("sub-001", "ses-1")
     a, b = (Volume.load(p) for p in (cohort / f"{stem}.nii.gz", one / f"{visit}.nii.gz"))
     np.testing.assert_array_equal(a.data, b.data)
 
@@ -112,29 +113,26 @@ def test_the_first_visit_is_the_cohorts_participant(one, tmp_path):
 def test_a_stopped_set_goes_on_and_more_participants_may_come_whatever_the_processes(
     one, tmp_path, monkeypatch
 ):
-    options = {"seed": 4, "atrophies_percent": (0.0, 5.0), "contrasts": ["T2star"]}
+    options = {"seed": 4, "atrophies_percent": LOSSES, "contrasts": ["DWI"]}
     whole = write_visits(tmp_path / "whole", subjects=2, jobs=2, **options)
-    made = []
-    plain = visits.write_all_visits
+    again = shutil.copytree(one, tmp_path / "again")
 
     def stopping(root, options, index):
-        if index == 1 and not made:
-            made.append(index)
-            raise KeyboardInterrupt
-        plain(root, options, index)
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(visits, "write_all_visits", stopping)
-    with pytest.raises(KeyboardInterrupt):
-        write_visits(tmp_path / "again", subjects=2, jobs=1, **options)
-    assert not (tmp_path / "again/sub-002").exists()
-    again = write_visits(tmp_path / "again", subjects=2, jobs=1, **options)
+    with monkeypatch.context() as patched:
+        patched.setattr(visits, "write_all_visits", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            write_visits(again, subjects=2, jobs=1, **options)
+    assert not (again / "sub-002").exists()
+    write_visits(again, subjects=2, jobs=1, **options)
     assert contents(again) == contents(whole)
 
 
 def test_another_plan_or_a_foreign_folder_is_refused_and_left_alone(one, tmp_path):
     before = contents(one)
     with pytest.raises(InputError, match="seed"):
-        write_visits(one, subjects=1, seed=5, atrophies_percent=LOSSES, contrasts=["T2star"])
+        write_visits(one, subjects=1, seed=5, atrophies_percent=LOSSES, contrasts=["DWI"])
     assert contents(one) == before
     (tmp_path / "mine.txt").write_text("x")
     with pytest.raises(InputError, match="not a phantom cohort"):
