@@ -233,13 +233,18 @@ def snakemake(project_root, scale: str, *arguments: str) -> subprocess.Completed
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("scale", ["tiny", "demo", "book", "spine-generic"])
-def test_the_graph_of_every_scale_is_whole(project_root, scale):
-    done = snakemake(project_root, scale, "--forceall", "everything")
+@pytest.mark.parametrize(
+    ("scale", "shards"), [("tiny", 0), ("demo", 0), ("book", 0), ("spine-generic", 3)]
+)
+def test_the_graph_of_every_scale_is_whole_and_has_a_job_for_every_shard(
+    project_root, scale, shards
+):
+    option = ["--config", f"shards={shards}"] if shards else []
+    done = snakemake(project_root, scale, "--forceall", *option, "--", "everything")
     assert done.returncode == 0, done.stdout + done.stderr
-    for rule in ("cohort", "ground_truth", "model", "csa_variability", "book"):
-        assert rule in done.stdout
-    assert "ground_truth_shard" not in done.stdout, "nothing is shared out unless a scale says so"
+    jobs = dict(line.split()[:2] for line in done.stdout.splitlines() if len(line.split()) == 2)
+    assert {"cohort", "ground_truth", "model", "csa_variability", "book"} <= set(jobs)
+    assert int(jobs.get("ground_truth_shard", 0)) == shards
 
 
 def test_what_has_run_is_not_run_again(project_root):
