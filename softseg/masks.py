@@ -1,8 +1,8 @@
 """What a mask must be, said once: its values, its grid, and which of its voxels are the cord.
 
 The cord is the largest component of values of at least 0.1 and what lies within 2 mm of it. Pieces
-that continue it along the body after a gap of up to 5 mm belong to it. Low values elsewhere, a halo
-or a constant background therefore neither add area nor move a centre.
+that continue it along the body belong to it, whatever the gap: a mask may be drawn on every tenth
+slice. Low values elsewhere therefore neither add area nor move a centre.
 """
 
 from dataclasses import dataclass
@@ -22,13 +22,17 @@ FAINT = 0.1
 RIM_MM = 2.0
 """How far around its component a value still counts."""
 BRIDGE_MM = 5.0
-"""Longest gap along the cord that is bridged."""
+"""Longest gap along the cord that is bridged without more ado; one slice is, however thick."""
 SLOPE = 0.6
 """Millimetres that the cord moves in the slice per millimetre along the body where it is steep."""
 OVERLAP_MM = 6.0
 """Sections this far apart in the slice still overlap."""
 _LARGEST_RATIO = 5
 """The cord's area where it stops over that of a piece that continues it."""
+_FAR_RATIO = 2.5
+"""Beyond a bridge, a piece that continues the cord is neither thinner nor wider than this."""
+_DIRECTION_MM = 5.0
+"""From this length on a piece says where the cord is heading."""
 _EPSILON_MM = 1e-6
 
 
@@ -127,18 +131,13 @@ class CordComponent:
 
 
 def cord_component(
-    fractions: np.ndarray,
-    spacing_mm: Spacing,
-    *,
-    bridge_mm: float = BRIDGE_MM,
-    torn: bool = False,
+    fractions: np.ndarray, spacing_mm: Spacing, *, torn: bool = False
 ) -> CordComponent | None:
     """Which voxels of a mask are the cord: see the top of this module.
 
     Args:
         fractions: `(X, Y, Z)` in working orientation, values in [0, 1].
         spacing_mm: Voxel size.
-        bridge_mm: Longest gap along Z that is bridged.
         torn: Of a network's output, which may tear an oblique cord: pieces belong together that
             touch once they are grown up over the longest gap, and sideways by what a steep cord
             moves meanwhile, and the rim is cut at 2 mm sharp. By default pieces must continue the
@@ -165,7 +164,7 @@ def cord_component(
     high = np.minimum([side.stop for side in box] + margin, fractions.shape)
     crop = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     soft = fractions[crop].astype(np.float64)
-    main, others, count = _largest(core[crop], soft, spacing, bridge_mm, torn)
+    main, others, count = _largest(core[crop], soft, spacing, torn)
     other_voxels = 0.0 if others is None else float(soft[others].sum())
     soft[~_with_rim(main, soft, others, spacing, torn)] = 0.0
     return CordComponent(soft, main, low, count, other_voxels)
@@ -190,10 +189,10 @@ def bounding_box(inside: np.ndarray) -> tuple[slice, ...] | None:
 
 
 def _largest(
-    core: np.ndarray, soft: np.ndarray, spacing: np.ndarray, bridge_mm: float, torn: bool
+    core: np.ndarray, soft: np.ndarray, spacing: np.ndarray, torn: bool
 ) -> tuple[np.ndarray, np.ndarray | None, int]:
     """The largest component with what belongs to it, all others, and how many those are."""
-    pieces = _grown(core, spacing, bridge_mm) if torn else core
+    pieces = _grown(core, spacing) if torn else core
     labels, count = ndimage.label(pieces, structure=np.ones((3, 3, 3), dtype=bool))
     if count == 1:
         return core, None, 0
@@ -202,50 +201,79 @@ def _largest(
     if torn:
         main = core & (labels == weight.argmax())
         return main, core & ~main, count - 1
-    spans = np.array([(s[2].start, s[2].stop) for s in ndimage.find_objects(labels)])
+    ends = _ends(labels, count)
     chosen = [int(weight.argmax())]
-    while (following := _continuation(labels, spans, chosen, spacing, bridge_mm)) is not None:
+    while (following := _continuation(ends, chosen, spacing)) is not None:
         chosen.append(following)
     main = np.isin(labels, chosen) if len(chosen) > 1 else labels == chosen[0]
     others = core & ~main
     return main, others if count > len(chosen) else None, count - len(chosen)
 
 
-def _grown(core: np.ndarray, spacing: np.ndarray, bridge_mm: float) -> np.ndarray:
+def _grown(core: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """Up over the longest gap, and sideways by what a steep cord moves meanwhile."""
-    missing = int(bridge_mm / spacing[2] + _EPSILON_MM)
+    missing = max(1, int(BRIDGE_MM / spacing[2] + _EPSILON_MM))
     grown = core.copy()
     for up in range(1, missing + 1):
         grown[:, :, up:] |= core[:, :, :-up]
     sideways_mm = max(SLOPE * (missing + 1) * spacing[2] - OVERLAP_MM, 0)
-    x, y = (int(min(sideways_mm, bridge_mm) / mm) for mm in spacing[:2])
+    x, y = (int(min(sideways_mm, BRIDGE_MM) / mm) for mm in spacing[:2])
     if x or y:
         grown = ndimage.maximum_filter(grown, size=(2 * x + 1, 2 * y + 1, 1))
     return grown
 
 
-def _continuation(
-    labels: np.ndarray,
-    spans: np.ndarray,
-    chosen: list[int],
-    spacing: np.ndarray,
-    bridge_mm: float,
-) -> int | None:
-    """The nearest component beyond either end that is as wide as a cord and close enough."""
-    start, stop = spans[[c - 1 for c in chosen]].min(), spans[[c - 1 for c in chosen]].max()
-    gap = np.maximum(spans[:, 0] - stop, start - spans[:, 1]) * spacing[2]
-    for index in np.argsort(gap, kind="stable"):
-        if gap[index] < 0 or index + 1 in chosen:
+@dataclass(frozen=True)
+class _Ends:
+    """Lowest and highest slice of each component: `(n, 2)` number, `(n, 2)` voxels, `(n, 2, 2)`
+    centre in voxels."""
+
+    slices: np.ndarray
+    voxels: np.ndarray
+    centre: np.ndarray
+
+
+def _ends(labels: np.ndarray, count: int) -> _Ends:
+    slices = np.array([(s[2].start, s[2].stop - 1) for s in ndimage.find_objects(labels)])
+    where = np.argwhere(labels)
+    number = labels[tuple(where.T)] - 1
+    voxels, centre = np.empty((count, 2)), np.empty((count, 2, 2))
+    for end in (0, 1):
+        here = where[:, 2] == slices[number, end]
+        voxels[:, end] = np.bincount(number[here], minlength=count)
+        for axis in (0, 1):
+            total = np.bincount(number[here], weights=where[here, axis], minlength=count)
+            centre[:, end, axis] = total / voxels[:, end]
+    return _Ends(slices, voxels, centre)
+
+
+def _continuation(ends: _Ends, chosen: list[int], spacing: np.ndarray) -> int | None:
+    """The nearest component beyond either end that continues the cord: its label."""
+    ours = np.array(chosen) - 1
+    low, high = ours[ends.slices[ours, 0].argmin()], ours[ends.slices[ours, 1].argmax()]
+    start, stop = ends.slices[low, 0], ends.slices[high, 1]
+    rise_mm = (stop - start) * spacing[2]
+    slope = np.zeros(2)  # voxels of the slice per slice
+    heading = rise_mm >= _DIRECTION_MM
+    if heading:
+        slope = (ends.centre[high, 1] - ends.centre[low, 0]) / (stop - start)
+    missing = np.maximum(ends.slices[:, 0] - stop, start - ends.slices[:, 1]) - 1
+    for index in np.argsort(missing, kind="stable"):
+        if missing[index] < 0:
             continue
-        if gap[index] > bridge_mm + _EPSILON_MM:
-            return None
-        above = spans[index, 0] >= stop
-        ours = np.isin(labels[:, :, stop - 1 if above else start], chosen)
-        theirs = labels[:, :, spans[index, 0] if above else spans[index, 1] - 1] == index + 1
-        shift = np.subtract(ndimage.center_of_mass(ours), ndimage.center_of_mass(theirs))
+        above = ends.slices[index, 0] > stop
+        our, side = (high, 1) if above else (low, 0)
+        ratio = ends.voxels[our, side] / ends.voxels[index, 1 - side]
+        shift = ends.centre[index, 1 - side] - ends.centre[our, side]
+        gap_mm = missing[index] * spacing[2]
+        near = missing[index] == 1 or gap_mm <= BRIDGE_MM + _EPSILON_MM
+        if not near:
+            shift = shift - slope * (missing[index] + 1) * (1 if above else -1)
+        turn = SLOPE if heading and not near else 1.0
         apart_mm = float(np.linalg.norm(shift * spacing[:2]))
-        close = apart_mm <= bridge_mm + gap[index] + spacing[2]
-        if close and _LARGEST_RATIO * theirs.sum() >= ours.sum():
+        close = apart_mm <= BRIDGE_MM + turn * gap_mm + spacing[2]
+        alike = ratio <= _LARGEST_RATIO if near else 1 / _FAR_RATIO <= ratio <= _FAR_RATIO
+        if close and alike:
             return int(index) + 1
     return None
 

@@ -256,7 +256,7 @@ def test_other_objects_are_reported_and_not_added(tilted):
     np.testing.assert_allclose(table["area_mm2"], measure(tilted.soft)["area_mm2"], rtol=1e-9)
 
 
-def test_a_gap_of_five_millimetres_is_bridged_and_a_longer_one_is_not(tilted):
+def test_gaps_along_the_cord_are_bridged_flagged_and_said_where_they_are_long(tilted):
     data = tilted.soft.data.copy()
     data[:, :, 12:18] = 0  # 4.8 mm
     table = measure(tilted.soft.like(data))
@@ -264,9 +264,73 @@ def test_a_gap_of_five_millimetres_is_bridged_and_a_longer_one_is_not(tilted):
     assert table.loc[table["flag"] == "gap", "area_mm2"].isna().all()
     assert (table["other_components"] == 0).all()
     np.testing.assert_allclose(percent(table["area_mm2"].dropna(), 70.0), 0, atol=0.2)
-    data[:, :, 12:19] = 0  # 5.6 mm
-    with pytest.warns(MeasurementWarning, match="1 other"):
-        assert len(measure(tilted.soft.like(data))) == 19
+    data[:, :, 12:24] = 0  # 9.6 mm
+    with pytest.warns(MeasurementWarning, match=r"1 gap along the cord, of up to 9\.6 mm"):
+        table = measure(tilted.soft.like(data))
+    assert len(table) == data.shape[2]
+    np.testing.assert_allclose(percent(table["area_mm2"].dropna(), 70.0), 0, atol=0.2)
+
+
+@pytest.mark.parametrize("thickness", [3.0, 7.0, 12.0])
+def test_one_empty_slice_is_a_gap_of_one_slice_however_thick(thickness):
+    sampled = sample(TILTED, (0.8, 0.8, thickness), length_mm=9 * thickness)
+    data = sampled.soft.data.copy()
+    data[:, :, 4] = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table = measure(sampled.soft.like(data))
+    assert table["flag"].tolist() == [*[""] * 4, "gap", *[""] * 4]
+    np.testing.assert_allclose(percent(table["area_mm2"].dropna(), 70.0), 0, atol=0.3)
+
+
+@pytest.mark.parametrize("every", [7, 10, 15])
+def test_a_mask_drawn_on_every_nth_slice_keeps_all_of_them(every):
+    sampled = sample(TILTED, (0.8, 0.8, 1.0), length_mm=91)
+    data = np.zeros_like(sampled.soft.data)
+    data[:, :, ::every] = sampled.soft.data[:, :, ::every]
+    with pytest.warns(MeasurementWarning, match="gaps along the cord"):
+        table = measure(sampled.soft.like(data))
+    drawn = table.dropna(subset=["area_mm2"])
+    assert drawn["slice"].tolist() == list(range(0, 91, every))
+    np.testing.assert_allclose(percent(drawn["area_mm2"], 70.0), 0, atol=0.3)
+    assert (drawn["flag"] == "").all()
+
+
+@pytest.mark.parametrize(("thickness", "scraps"), [(5.0, 2), (5.0, 5), (1.0, 14), (12.0, 3)])
+@pytest.mark.parametrize("end", [0, -1])
+def test_scraps_in_end_slices_are_flagged_and_left_out_of_means(thickness, scraps, end):
+    data = np.repeat(sample(Tube(), (1.0, 1.0, 1.0), length_mm=1).soft.data, 40, axis=2)
+    x, y = np.array(data.shape[:2]) // 2
+    for k in range(scraps):
+        at = k if end == 0 else -1 - k
+        data[..., at] = 0
+        data[x : x + 1 + k % 3, y, at] = 1
+    table = measure(Volume(data, np.diag([-1.0, 1.0, thickness, 1.0])))
+    row = aggregate(table).iloc[0]
+    assert (row["n_slices"], row["flag"]) == (40 - scraps, "partial")
+    assert abs(percent(row["area_mm2_mean"], 70.0)) < 0.3
+    assert table["flag"].tolist().count("partial") == scraps
+
+
+@pytest.mark.parametrize("binary", [False, True])
+@pytest.mark.parametrize("slices", [3, 4, 6])
+def test_whole_end_slices_of_a_tapering_cord_stay_in_however_thick(slices, binary):
+    for taper in (0.0065, -0.008):
+        thickness = 17.0 if slices < 6 else 9.0
+        tube = Tube(taper_per_mm=taper)
+        sampled = sample(tube, (0.5, 0.5, thickness), length_mm=slices * thickness)
+        table = measure(sampled.binary if binary else sampled.soft)
+        assert (table["flag"] == "").all()
+        row = aggregate(table).iloc[0]
+        limit = 2.0 if binary else 0.5  # a binary mask's own error
+        assert abs(percent(row["area_mm2_mean"], sampled.area_mm2.mean())) < limit
+
+
+def test_a_half_covered_end_slice_is_flagged_however_thick():
+    sampled = sample(Tube(taper_per_mm=0.006), (0.5, 0.5, 17.0), length_mm=85)
+    data = sampled.soft.data.copy()
+    data[:, :, 0] *= 0.7
+    assert measure(sampled.soft.like(data))["flag"].tolist() == ["partial", "", "", "", ""]
 
 
 def test_a_leak_over_a_few_slices_does_not_tilt_the_cord():

@@ -17,6 +17,7 @@ from softseg.csa.levels import Levels, levels_from_discs, levels_from_mask, read
 from softseg.csa.sections import Region, Sections, cord_region, sections_of
 from softseg.csa.shape import shape_of
 from softseg.errors import InputError
+from softseg.masks import BRIDGE_MM
 from softseg.volume import Volume
 
 COLUMNS = (
@@ -109,7 +110,7 @@ def measure(
     }
     table = pd.DataFrame({name: columns[name] for name in COLUMNS})
     table.loc[known.level <= 0, "level"] = pd.NA
-    _warn(region, line)
+    _warn(region, sections, line)
     return table
 
 
@@ -205,8 +206,16 @@ def _dense(line: Centreline) -> np.ndarray:
     return line.at((np.arange(line.n_slices * 8) + 0.5) / 8 - 0.5)
 
 
-def _warn(region: Region, line: Centreline) -> None:
+def _warn(region: Region, sections: Sections, line: Centreline) -> None:
     notes = []
+    drawn = np.flatnonzero(sections.area_mm2 > 0)
+    gaps_mm = (np.diff(drawn) - 1) * region.thickness_mm
+    long = gaps_mm[(np.diff(drawn) > 2) & (gaps_mm > BRIDGE_MM + 1e-6)]
+    if long.size:
+        notes.append(
+            f"{region.name}: {long.size} gap{'s' * (long.size > 1)} along the cord, of up to "
+            f"{long.max():.3g} mm, bridged"
+        )
     if region.other_components:
         notes.append(
             f"{region.name}: the largest object was measured, {region.other_components} other "

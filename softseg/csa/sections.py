@@ -19,6 +19,13 @@ PARTIAL = 0.85
 TRUSTED = 0.97
 """With less than this share its centre is not trusted to lie on the cord's course."""
 _REACH_MM = 10.0
+_REACH_SLICES = 3
+_SCRAP = 0.2
+"""What holds less than this share of the next slice, and of the usual one, is no section."""
+_FULL = 0.9
+"""The mean value within a slice over that of the next ones: less is a slice in part covered."""
+_TAPER_PER_MM = 0.01
+"""How much smaller than the trend of the next slices a whole section may be, per mm."""
 _INNER_MM = 8.0
 _THICK_MM = 2.5
 _AMBIGUOUS = 1e-3
@@ -191,14 +198,17 @@ def sections_of(region: Region) -> Sections:
     plane = region.frame[:2, :2]
     steps = np.arange(soft.shape[2])[:, None] * region.frame[:2, 2]
     area = total * region.pixel_mm2
-    partial = _short_ends(area, region.core, region.thickness_mm, PARTIAL)
+    fill = np.einsum("ijk,ijk->k", soft, soft) / np.maximum(total, np.finfo(float).tiny)
+    drawn = np.flatnonzero(region.core)
+    step_mm = region.thickness_mm * (float(np.median(np.diff(drawn))) if drawn.size > 1 else 1)
+    partial = _short_ends(area, region.core, fill, step_mm, PARTIAL)
     partial |= ~region.core & (area > 0)
     return Sections(
         area_mm2=area,
         centre_mm=mean @ plane.T + steps,
         covariance_mm2=plane @ spread @ plane.T,
         partial=partial,
-        trusted=_trusted(area, region.core, partial, region.thickness_mm),
+        trusted=_trusted(area, region.core, fill, partial, step_mm),
         softness=_softness(soft, region.core, np.median(total[region.core])),
         pixel_mm2=region.pixel_mm2,
         thickness_mm=region.thickness_mm,
@@ -221,40 +231,72 @@ def _moments(soft: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _short_ends(
-    area: np.ndarray, core: np.ndarray, thickness_mm: float, share: float
+    area: np.ndarray, core: np.ndarray, fill: np.ndarray, step_mm: float, share: float
 ) -> np.ndarray:
     """Slices at either end that hold clearly less than those further in let expect.
 
-    What is expected follows the trend of the next slices, since a cord may taper to its end.
+    What is expected follows the trend of the next slices that are not short themselves, since a
+    cord may taper to its end; in thick ones it may do so between one slice and the next, and a
+    slice that is as full as those (`fill`) is allowed more. Scraps beyond a sudden end are short,
+    however many.
     """
     short = np.zeros(area.size, dtype=bool)
     filled = np.flatnonzero(core)
-    inner = max(3, round(_INNER_MM / thickness_mm))
-    limit = min(max(1, round(_REACH_MM / thickness_mm)), (filled.size - 1) // 2)
+    inner = max(3, round(_INNER_MM / step_mm))
+    reach = max(_REACH_SLICES, round(_REACH_MM / step_mm))
+    half = (filled.size - 1) // 2
+    scrap_mm2 = _SCRAP * np.median(area[filled])
     for order in (filled, filled[::-1]):
-        for step in range(limit):
-            next_area = area[order[step + 1 : step + 1 + inner]]
-            expected = float(np.median(next_area))
-            if next_area.size >= 3:
-                place = np.arange(next_area.size) - (next_area.size - 1) / 2
-                trend = (place @ next_area) / (place @ place)
-                expected = min(expected, float(next_area.mean() - trend * (place[-1] + 1)))
-            if area[order[step]] >= share * expected:
+        ends = np.flatnonzero(area[order[:half]] < _SCRAP * area[order[1 : half + 1]])
+        scraps = [k + 1 for k in ends if (area[order[: k + 1]] < scrap_mm2).all()]
+        first = max(scraps, default=0)
+        last = min(half, first + reach) - 1
+        below = {k: k < first for k in range(last + 1)}
+        for step in range(last, first - 1, -1):
+            further_in = [k for k in range(step + 1, order.size) if not below.get(k, False)]
+            next_ones = order[further_in[:inner]]
+            below[step] = _is_short(order[step], area, fill, next_ones, step_mm, share)
+        for step in range(last + 1):
+            if not below[step]:
                 break
             short[order[step]] = True
     return short
 
 
+def _is_short(
+    index: int,
+    area: np.ndarray,
+    fill: np.ndarray,
+    next_ones: np.ndarray,
+    step_mm: float,
+    share: float,
+) -> bool:
+    """Whether a slice holds less than the next ones, from the nearest on, let expect."""
+    usual = float(np.median(area[next_ones]))
+    expected = usual
+    if next_ones.size >= 2:
+        away = np.abs(next_ones - index)
+        trend = np.polyfit(away, area[next_ones], 1)
+        expected = min(usual, max(trend[1], _SCRAP * usual))
+    if step_mm > _THICK_MM and fill[index] >= _FULL * np.median(fill[next_ones]):
+        expected *= 1 - min(_TAPER_PER_MM * step_mm, 1 - _SCRAP)
+    return bool(area[index] < share * expected)
+
+
 def _trusted(
-    area: np.ndarray, core: np.ndarray, partial: np.ndarray, thickness_mm: float
+    area: np.ndarray,
+    core: np.ndarray,
+    fill: np.ndarray,
+    partial: np.ndarray,
+    step_mm: float,
 ) -> np.ndarray:
     whole = core & ~partial
     if not whole.any():
         return area > 0
-    if thickness_mm > _THICK_MM:
+    if step_mm > _THICK_MM:
         return whole
     # A mask cut across a tilted cord loses one side of its last slices first.
-    trusted = whole & ~_short_ends(area, core, thickness_mm, TRUSTED)
+    trusted = whole & ~_short_ends(area, core, fill, step_mm, TRUSTED)
     return trusted if trusted.sum() > whole.sum() / 2 else whole
 
 

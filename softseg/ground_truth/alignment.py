@@ -168,7 +168,7 @@ def find_slice_centres(mask: Volume) -> SliceCentres:
         mask: `(X, Y, Z)` in working orientation, 0 and 1, not empty.
     """
     inside = mask.data > 0
-    component = cord_component(inside, mask.spacing_mm, bridge_mm=np.inf)
+    component = cord_component(inside, mask.spacing_mm)
     cord = component.restored(inside)
     area = cord.sum(axis=(0, 1)).astype(float)
     span = slice(*(np.flatnonzero(area)[[0, -1]] + [0, 1]))
