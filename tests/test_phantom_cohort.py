@@ -19,7 +19,7 @@ from softseg.contrasts import CONTRASTS, UNSEEN_CONTRASTS
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.phantom import cohort, subjects
-from softseg.phantom.cohort import write_cohort
+from softseg.phantom.cohort import OPTIONS_FILE, check_folder, write_cohort
 from softseg.volume import Volume
 
 # Spine Generic's derivative names and sidecar habits, which the validator does not know.
@@ -212,6 +212,11 @@ def test_a_bad_setting_is_named_in_one_line_and_touches_nothing(tmp_path, settin
         write_cohort(out, **({"subjects": 1, "seed": 1} | settings))
     assert "\n" not in str(error.value)
     assert not out.exists()
+
+
+def test_a_folder_in_which_another_process_is_beginning_is_not_refused(tmp_path):
+    (tmp_path / OPTIONS_FILE).parent.mkdir(parents=True)
+    check_folder(tmp_path, OPTIONS_FILE, {"seed": 1}, 1)
 
 
 def test_a_folder_that_is_not_ours_is_refused_and_left_alone(tmp_path, three):

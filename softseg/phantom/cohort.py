@@ -182,11 +182,15 @@ def check_folder(out: Path, file: str, content: dict, subjects: int) -> None:
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; choose a folder")
-    if not out.exists() or not any(out.iterdir()):
-        return
+    # Listed before the file is looked for: another process may be beginning the same cohort.
+    others = (
+        {each.name for each in out.iterdir()} - {Path(file).parts[0]} if out.exists() else set()
+    )
     path = out / file
     if not path.is_file():
-        raise InputError(f"{out}: holds something that is not a phantom cohort; choose another")
+        if others:
+            raise InputError(f"{out}: holds something that is not a phantom cohort; choose another")
+        return
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
