@@ -113,8 +113,6 @@ def compare_factors(
     factors: Factors,
     *,
     correction: str = "holm",
-    alpha: float = 0.05,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """Every variant against the method it differs from: difference, interval, adjusted p.
 
@@ -131,8 +129,6 @@ def compare_factors(
         factors: From `read_factors`. Variants without areas are left out; where what they are to
             be compared with is missing, the proposal takes its place.
         correction: Over the family of a factor and measure.
-        alpha: Level of `verdict`.
-        seed: For the bootstrap.
 
     Returns:
         `factor`, `method_a`, `method_b`, `measure`, `n`, `n_contrasts` (that both have), `value_a`,
@@ -154,7 +150,7 @@ def compare_factors(
                 values = participant_measures(known, truth, contrasts=shared)
                 cache[shared] = (values, training_measures(values))
             named = {"factor": factor, "method_a": method, "method_b": base}
-            for found in _compare_pair(*cache[shared], method, base, seed=seed):
+            for found in _compare_pair(*cache[shared], method, base, seed=0):
                 rows.append(named | {"n_contrasts": len(shared)} | found)
     table = pd.DataFrame(rows).reindex(columns=_COLUMNS)
     family = table.groupby(["factor", "measure"], sort=False)
@@ -162,8 +158,7 @@ def compare_factors(
     size = family["p"].transform("count") if correction != "none" else 1
     reachable = table["smallest_p"] * size
     table["verdict"] = [
-        _verdict(row, reach, alpha)
-        for row, reach in zip(table.itertuples(), reachable, strict=True)
+        _verdict(row, reach, 0.05) for row, reach in zip(table.itertuples(), reachable, strict=True)
     ]
     return table.drop(columns="smallest_p")
 

@@ -82,9 +82,7 @@ def by_contrast(areas: pd.DataFrame) -> pd.DataFrame:
     return wide[known + [contrast for contrast in wide if contrast not in known]]
 
 
-def method_agreement(
-    csa_table: pd.DataFrame, *, first: str = "T1w", second: str = "T2w"
-) -> pd.DataFrame:
+def method_agreement(csa_table: pd.DataFrame) -> pd.DataFrame:
     """Agreement between contrasts of every method: ICC over all, and one pair in detail.
 
     ICC(2,1): whether one contrast's area can stand for another's. With several trainings the mean
@@ -92,8 +90,6 @@ def method_agreement(
 
     Args:
         csa_table: `subject`, `contrast`, `method`, `seed`, `area_mm2`.
-        first: Contrast of the pair.
-        second: The other; differences are first - second.
 
     Returns:
         One row a method: `method`, `n` (people with all contrasts), `icc`, `ci_low`, `ci_high`,
@@ -109,8 +105,8 @@ def method_agreement(
             known = part.dropna(subset=["area_mm2"])
             found = icc(known).set_index("kind").loc["ICC(2,1)"]
             row |= {key: float(found[key]) for key in ("icc", "ci_low", "ci_high")}
-        if {first, second} <= set(wide.columns):
-            pair = contrast_agreement(part, pairs=[(first, second)]).iloc[0]
+        if {"T1w", "T2w"} <= set(wide.columns):
+            pair = contrast_agreement(part, pairs=[("T1w", "T2w")]).iloc[0]
             row |= {f"{key}_mm2": pair[key] for key in ("bias", "low", "high")}
             row |= {key: pair[key] for key in ("r", "concordance")}
         rows.append(row)
@@ -184,12 +180,7 @@ def split_errors(table: pd.DataFrame, methods: Sequence[str]) -> tuple[pd.DataFr
 
 
 def units_side_by_side(
-    errors: pd.DataFrame,
-    methods: Sequence[str],
-    *,
-    value: str = "absolute_error_mm2",
-    proposal: str = PROPOSAL,
-    correction: str = "holm",
+    errors: pd.DataFrame, methods: Sequence[str], *, correction: str = "holm"
 ) -> pd.DataFrame:
     """The proposal against every other method, with people and with images as units.
 
@@ -198,8 +189,6 @@ def units_side_by_side(
     Args:
         errors: From `csa_error`.
         methods: Methods compared, those without errors are left out.
-        value: Column compared.
-        proposal: The method that all others are compared with.
         correction: Over the family, for either unit.
 
     Returns:
@@ -208,31 +197,32 @@ def units_side_by_side(
     """
     shown = [m for m in methods if m in set(errors["method"])]
     columns = ["method_a", "method_b", "median_difference", "ci_low", "ci_high", "n", "p_adjusted"]
-    if proposal not in shown or len(shown) < 2:
+    if PROPOSAL not in shown or len(shown) < 2:
         return pd.DataFrame(columns=[*columns, "n_images", "p_pooled", "note"])
-    pairs = against(shown, proposal)
-    both = compare_units(errors, value, pairs=pairs, correction=correction)
+    pairs = against(shown, PROPOSAL)
+    both = compare_units(errors, "absolute_error_mm2", pairs=pairs, correction=correction)
     people = both[both["unit"] == "participant"].reset_index(drop=True)
     images = both[both["unit"] != "participant"].reset_index(drop=True)
     found = people[columns].assign(n_images=images["n"], p_pooled=images["p_adjusted"])
     return found.assign(note=people["note"])
 
 
-def site_effects(
-    csa_table: pd.DataFrame, participants: pd.DataFrame, *, site: str = "institution_id"
-) -> pd.DataFrame:
+def site_effects(csa_table: pd.DataFrame, participants: pd.DataFrame) -> pd.DataFrame:
     """Mixed model of the area for every method: contrast fixed, person and site random.
 
     Args:
         csa_table: One area a person, contrast and method, as `mean_areas` gives them.
         participants: Indexed by participant.
-        site: Column of `participants`; left out of the model where no site has two people.
 
     Returns:
         `method`, `n`, `n_sites`, `p_contrast` (joint Wald test), `site_sd_mm2`, `subject_sd_mm2`,
         `residual_sd_mm2` and `note`.
     """
-    places = participants[site] if site in participants else pd.Series(dtype=object)
+    places = (
+        participants["institution_id"]
+        if "institution_id" in participants
+        else pd.Series(dtype=object)
+    )
     table = csa_table.dropna(subset=["area_mm2"]).assign(
         site=csa_table["subject"].map(places.to_dict())
     )

@@ -80,7 +80,6 @@ def compare_conditions(
     table: pd.DataFrame,
     method: str,
     *,
-    value: str = "absolute_error_percent",
     correction: str = "holm",
 ) -> pd.DataFrame:
     """Does a condition change a method's error? Each against the reference, in the same people.
@@ -88,7 +87,6 @@ def compare_conditions(
     Args:
         table: From `run_conditions`.
         method: Which method.
-        value: One of `MEASURES`.
         correction: Over the family of all conditions.
 
     Returns:
@@ -106,7 +104,7 @@ def compare_conditions(
     ]
     if not pairs:
         return pd.DataFrame(columns=["method_a", "method_b", "n", "median_difference", "note"])
-    return compare_methods(usable, value, pairs=pairs, correction=correction)
+    return compare_methods(usable, "absolute_error_percent", pairs=pairs, correction=correction)
 
 
 def wide(summary: pd.DataFrame, value: str, *, titles: Mapping[str, str] | None = None):

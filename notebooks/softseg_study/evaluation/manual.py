@@ -30,15 +30,12 @@ PAIR_COLUMNS = [
 ]  # fmt: skip
 
 
-def evaluate_manual(
-    dataset: Dataset, methods: Mapping[str, Method], *, reference: str = MANUAL
-) -> pd.DataFrame:
+def evaluate_manual(dataset: Dataset, methods: Mapping[str, Method]) -> pd.DataFrame:
     """Overlap and area of every method's mask within the slices that a person has drawn.
 
     Args:
         dataset: Its images with a manual mask are evaluated.
         methods: As in `measure_areas`.
-        reference: `FOLDER:ENDING` of the manual masks.
 
     Returns:
         One row an image and method: `subject`, `session`, `image` (its name), `contrast`,
@@ -46,7 +43,7 @@ def evaluate_manual(
         that both have), `error_percent`, `n_slices`, `status` (`ok`, `no mask`, `empty mask`).
     """
     rows = []
-    for entry in find_masks(dataset, methods, extra={"manual": reference}):
+    for entry in find_masks(dataset, methods, extra={"manual": MANUAL}):
         if entry.extra["manual"] is None:
             continue
         manual = read_mask(entry.extra["manual"], entry.image)

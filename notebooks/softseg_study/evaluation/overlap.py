@@ -1,6 +1,6 @@
 """How well every method's masks agree with a reference's, and which are no segmentation at all."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
@@ -13,15 +13,11 @@ DICE_FLOOR = 0.5
 """Below this overlap a mask is somewhere else."""
 
 
-def count_failures(
-    overlap: pd.DataFrame, *, by: Sequence[str] = ("method",), dice_below: float = DICE_FLOOR
-) -> pd.DataFrame:
+def count_failures(overlap: pd.DataFrame) -> pd.DataFrame:
     """Images of each group without a usable mask: missing, empty, unreadable or beside the cord.
 
     Args:
         overlap: From `evaluate_overlap`; images without a reference are not counted.
-        by: Columns that form the groups.
-        dice_below: A mask with less overlap has failed.
 
     Returns:
         The columns of `by`, `images`, `failures`, `missing` (of them without any mask), `share`.
@@ -35,9 +31,9 @@ def count_failures(
     """
     known = overlap[overlap["status"] != "no reference"]
     missing = known["status"] == "no mask"
-    failed = (known["status"] != "ok") | ~(known["dice"] >= dice_below)
+    failed = (known["status"] != "ok") | ~(known["dice"] >= DICE_FLOOR)
     groups = known.assign(failures=failed, missing=missing).groupby(
-        list(by), sort=False, observed=True, dropna=False
+        "method", sort=False, observed=True, dropna=False
     )
     counts = groups.agg(
         images=("status", "size"), failures=("failures", "sum"), missing=("missing", "sum")

@@ -189,21 +189,18 @@ def summarise_real(scores: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=REAL_COLUMNS)
 
 
-def worst_images(
-    scores: pd.DataFrame, folder: Path | str, method: str, *, count: int = 8
-) -> list[dict]:
+def worst_images(scores: pd.DataFrame, folder: Path | str, method: str) -> list[dict]:
     """The real images that a method does worst, for pictures that stay on this machine.
 
     Args:
         scores: From `run_real`.
         folder: Where its masks lie.
         method: Whose Dice counts.
-        count: At most so many.
 
     Returns:
         Mappings with `title`, `image` and `masks`, as `Case` takes them.
     """
-    own = scores[scores["method"] == method].sort_values("dice").head(count)
+    own = scores[scores["method"] == method].sort_values("dice").head(8)
     found = []
     for row in own.itertuples():
         path = next(Path(folder).glob(f"sub-*/**/{row.image}.nii*"))

@@ -35,7 +35,6 @@ def evaluate_uncertainty(
     truth: str = "truth",
     *,
     subjects: Iterable[str] | None = None,
-    jobs: int = 1,
 ) -> pd.DataFrame:
     """Rank correlation of uncertainty and absolute error over the voxels of each image.
 
@@ -47,7 +46,6 @@ def evaluate_uncertainty(
         methods: Name → a function as `segment` with its weights and `uncertainty=True`.
         truth: `FOLDER` or `FOLDER:ENDING` of the true fractions.
         subjects: Only these.
-        jobs: Processes.
 
     Returns:
         One row an image and method: `subject`, `session`, `contrast`, `method`,
@@ -58,7 +56,7 @@ def evaluate_uncertainty(
         `n_voxels` and `status` (`ok`, `no reference`, or what was wrong).
     """
     entries = find_masks(dataset, {}, subjects=subjects, extra={"truth": truth})
-    rows = collect_rows(partial(_rows, methods=dict(methods)), entries, jobs=jobs)
+    rows = collect_rows(partial(_rows, methods=dict(methods)), entries)
     columns = ["subject", "session", "contrast", "method", *MEASURES, "status"]
     return pd.DataFrame(rows, columns=columns)
 

@@ -1,7 +1,5 @@
 """What mattered: differences between methods with their intervals."""
 
-from collections.abc import Mapping
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,9 +15,7 @@ ABLATION_MEASURES = {
 """Panels of `ablation_forest`: measure → axis label."""
 
 
-def ablation_forest(
-    comparisons: pd.DataFrame, *, measures: Mapping[str, str] = ABLATION_MEASURES
-) -> Figure:
+def ablation_forest(comparisons: pd.DataFrame) -> Figure:
     """Every variant's difference to what it was changed from: a row each, a panel a measure.
 
     Filled dots have an adjusted p below 0.05. The grey band is what another seed would do to
@@ -27,13 +23,12 @@ def ablation_forest(
 
     Args:
         comparisons: From `compare_factors`.
-        measures: Measure → axis label; those without rows are left out.
 
     Returns:
         Says so where there is nothing to draw.
     """
     found = set(comparisons.dropna(subset=["difference"])["measure"])
-    shown = {measure: label for measure, label in measures.items() if measure in found}
+    shown = {measure: label for measure, label in ABLATION_MEASURES.items() if measure in found}
     if not shown:
         return empty_figure("no two models can be compared")
     places = _places(comparisons[comparisons["measure"].isin(shown)])

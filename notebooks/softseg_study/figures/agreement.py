@@ -29,7 +29,6 @@ def contrast_pairs(
     *,
     methods: Sequence[str] | None = None,
     contrasts: Sequence[str] | None = None,
-    value: str = "area_mm2",
 ) -> Figure:
     """Area in one contrast against area in another, all pairs; on the diagonal line they agree.
 
@@ -37,13 +36,12 @@ def contrast_pairs(
         csa_table: `subject`, `contrast`, `method` and `value`.
         methods: Up to about three in one figure can be told apart.
         contrasts: Which, in which order; the paper's order by default.
-        value: Column drawn.
     """
-    table = csa_table.dropna(subset=[value])
+    table = csa_table.dropna(subset=["area_mm2"])
     found = list(pd.unique(table["method"]))
     methods = found if methods is None else [m for m in methods if m in found]
     contrasts = contrast_order(table["contrast"]) if contrasts is None else list(contrasts)
-    wide = table.pivot_table(index=["method", "subject"], columns="contrast", values=value)
+    wide = table.pivot_table(index=["method", "subject"], columns="contrast", values="area_mm2")
     shown = wide.loc[methods, :]
     low, high = np.nanmin(shown[contrasts]) - 2, np.nanmax(shown[contrasts]) + 2
     size = len(contrasts) - 1
@@ -78,14 +76,13 @@ def bland_altman_plot(
     second: str = "T2w",
     *,
     methods: Sequence[str] | None = None,
-    value: str = "area_mm2",
     columns: int | None = None,
 ) -> Figure:
     """Difference of two contrasts against their mean, with bias and limits of agreement.
 
     Bland and Altman 1986, doi:10.1016/S0140-6736(86)90837-8.
     """
-    table = csa_table.dropna(subset=[value])
+    table = csa_table.dropna(subset=["area_mm2"])
     methods = list(pd.unique(table["method"])) if methods is None else list(methods)
     columns = columns or (2 if len(methods) in (2, 4) else min(3, len(methods)))
     rows = -(-len(methods) // columns)
@@ -93,7 +90,7 @@ def bland_altman_plot(
     colors = method_colors(methods)
     for ax, method in zip(axes.flat, methods, strict=False):
         part = table[table["method"] == method]
-        pair = part.pivot_table(index="subject", columns="contrast", values=value)
+        pair = part.pivot_table(index="subject", columns="contrast", values="area_mm2")
         pair = pair.reindex(columns=[first, second]).dropna()
         found = bland_altman(pair[first], pair[second])
         ax.axhline(0, color=GREY, linewidth=0.8)

@@ -105,27 +105,24 @@ def area_against_threshold(table: pd.DataFrame, *, truth_mm2: float | None = Non
     return figure
 
 
-def area_against_resolution(
-    table: pd.DataFrame, *, value: str = "area_mm2", label: str = "area (mm²)"
-) -> Figure:
+def area_against_resolution(table: pd.DataFrame, *, label: str = "area (mm²)") -> Figure:
     """Area (or its error) of the same people at several resolutions.
 
     Args:
         table: `subject`, `method`, `resolution` (text such as `1×1×1 mm`, in order) and `value`;
             with a column `mask`, `soft` is drawn full and every other kind hollow and dashed.
-        value: Column drawn.
         label: Axis label with unit.
     """
     resolutions = list(pd.unique(table["resolution"]))
     if "mask" not in table:
         table = table.assign(mask="soft")
-    table = table.dropna(subset=[value])
+    table = table.dropna(subset=["area_mm2"])
     if table.empty:
         return _nothing("no area could be measured")
     kinds = list(table[["method", "mask"]].drop_duplicates().itertuples(index=False))
     methods, masks = list(pd.unique(table["method"])), set(table["mask"])
     colors, markers = method_colors(methods), method_markers(methods)
-    summary = summarise(table, value, by=("method", "mask", "resolution"))
+    summary = summarise(table, "area_mm2", by=("method", "mask", "resolution"))
     figure, axes = new_figure(height_in=4.0)
     ax = axes[0, 0]
     for i, (method, mask) in enumerate(kinds):

@@ -28,7 +28,6 @@ def contrast_gallery(
     masks: Mapping[str, Mapping[str, Volume]],
     *,
     z_mm: float | None = None,
-    size_mm: float = 30.0,
 ) -> Figure:
     """One row a method, one column a contrast: the image with the outline of the mask at 0.5.
 
@@ -39,7 +38,6 @@ def contrast_gallery(
         masks: Method → contrast → mask on the image's grid, soft or binary.
         z_mm: Height of the slice in scanner millimetres; the middle of what all masks cover by
             default.
-        size_mm: Side of the pictures, centred on the mask.
     """
     contrasts, methods = contrast_order(images), list(masks)
     figure, axes = new_figure(
@@ -57,7 +55,7 @@ def contrast_gallery(
         centre, z = middle_of(known[0] if known else image, z_mm)
         for i, method in enumerate(methods):
             ax = axes[i, j]
-            show_slice(ax, image, z, centre_mm=centre, size_mm=size_mm)
+            show_slice(ax, image, z, centre_mm=centre, size_mm=30.0)
             if contrast in masks[method]:
                 mask = masks[method][contrast].oriented(WORKING)
                 outline(ax, mask, z, color=bright(colors[method]))
@@ -206,13 +204,12 @@ class Case:
     z: int | None = None
 
 
-def case_gallery(cases: Sequence[Case], *, columns: int = 4, size_mm: float = 35.0) -> Figure:
+def case_gallery(cases: Sequence[Case], *, columns: int = 4) -> Figure:
     """A picture a case with the outlines of all its masks, for failures and worst cases.
 
     Args:
         cases: What to show, in order.
         columns: Pictures side by side.
-        size_mm: Side of a picture.
     """
     methods = list(dict.fromkeys(m for case in cases for m in case.masks))
     colors = {m: bright(c) for m, c in method_colors(methods).items()}
@@ -225,7 +222,7 @@ def case_gallery(cases: Sequence[Case], *, columns: int = 4, size_mm: float = 35
         first = next(iter(masks.values()), image)
         height_mm = None if case.z is None else first.affine[2, 3] + first.affine[2, 2] * case.z
         centre, z = middle_of(first, height_mm)
-        show_slice(ax, image, z, centre_mm=centre, size_mm=size_mm)
+        show_slice(ax, image, z, centre_mm=centre, size_mm=35.0)
         for method, mask in masks.items():
             outline(ax, mask, z, color=colors[method])
         ax.set_title(case.title, loc="center", fontsize=9)
@@ -239,16 +236,12 @@ def case_gallery(cases: Sequence[Case], *, columns: int = 4, size_mm: float = 35
     return figure
 
 
-def mask_mosaic(
-    image: Volume, masks: dict[str, Volume], *, slices: int = 8, size_mm: float = 40.0
-) -> Figure:
+def mask_mosaic(image: Volume, masks: dict[str, Volume]) -> Figure:
     """Axial slices spread evenly along the cord, with the outline of each mask at 0.5.
 
     Args:
         image: Any orientation.
         masks: Name → mask on the image's grid, soft or binary; the first says where the cord is.
-        slices: How many at most.
-        size_mm: Side of each picture.
     """
     image = image.oriented(WORKING)
     oriented = {name: mask.oriented(WORKING) for name, mask in masks.items()}
@@ -256,14 +249,14 @@ def mask_mosaic(
     filled = np.flatnonzero(np.asarray(first.data).any(axis=(0, 1)))
     if not filled.size:
         filled = np.arange(image.data.shape[2])
-    chosen = filled[np.linspace(0, filled.size - 1, min(slices, filled.size)).round().astype(int)]
+    chosen = filled[np.linspace(0, filled.size - 1, min(8, filled.size)).round().astype(int)]
     rows = -(-len(chosen) // 4)
     figure, axes = new_figure(rows, 4, height_in=0.4 + 1.9 * rows)
     colors = method_colors(list(masks))
     heights = first.affine[2, 2] * np.arange(image.data.shape[2]) + first.affine[2, 3]
     for ax, z in zip(axes.flat, chosen, strict=False):
         centre, _ = middle_of(first, heights[z])
-        show_slice(ax, image, int(z), centre_mm=centre, size_mm=size_mm)
+        show_slice(ax, image, int(z), centre_mm=centre, size_mm=40.0)
         for name, mask in oriented.items():
             outline(ax, mask, int(z), color=colors[name])
         ax.set_title(f"slice {z}", fontsize=9)

@@ -24,10 +24,8 @@ def condition_heat_map(
     value: str,
     *,
     label: str,
-    condition: str = "condition",
     methods: Sequence[str] | None = None,
     better: str = "low",
-    failures: str | None = "failures",
     signed: bool = False,
 ) -> Figure:
     """Mean of a metric for every condition (rows) and method (columns), with numbers in the cells.
@@ -39,24 +37,22 @@ def condition_heat_map(
         table: One row per condition and method: `value`, and optionally a count of failures.
         value: Column shown.
         label: What it is, with unit.
-        condition: Column of the rows' names.
         methods: Which columns, in which order.
         better: `low` or `high`, which values are good.
-        failures: Column with the number of failed images; None if there is none.
         signed: Whether values have a sign: colours then tell too much from too little, and zero is
             white.
     """
     if better not in ("low", "high"):
         raise ValueError(f"better is low or high, found {better!r}")
     methods = list(pd.unique(table["method"])) if methods is None else list(methods)
-    conditions = list(pd.unique(table[condition]))
+    conditions = list(pd.unique(table["condition"]))
 
     def spread(column: str, how: str) -> np.ndarray:
-        cells = table.pivot_table(index=condition, columns="method", values=column, aggfunc=how)
+        cells = table.pivot_table(index="condition", columns="method", values=column, aggfunc=how)
         return cells.reindex(index=conditions, columns=methods).to_numpy(float)
 
     numbers = spread(value, "mean")
-    failed = spread(failures, "sum") if failures in table else np.zeros_like(numbers)
+    failed = spread("failures", "sum") if "failures" in table else np.zeros_like(numbers)
     low, high = _limits(numbers)
     largest = max(abs(low), abs(high), 1e-3)
     cmap = "cividis_r" if better == "low" else "cividis"
@@ -94,7 +90,6 @@ def scores_by_image(
     value: str,
     *,
     label: str,
-    image: str = "image",
     good: float | None = None,
 ) -> Figure:
     """One row an image and one mark a method, so that no mean hides a failure.
@@ -103,18 +98,17 @@ def scores_by_image(
         table: Columns `method`, `image` and `value`.
         value: Column drawn.
         label: What it is, with unit.
-        image: Column of the rows' names.
         good: Where a line marks what would be good.
     """
     known = table.dropna(subset=[value])
-    methods, images = list(pd.unique(known["method"])), list(pd.unique(known[image]))
+    methods, images = list(pd.unique(known["method"])), list(pd.unique(known["image"]))
     colors, markers = method_colors(methods), method_markers(methods)
     figure, axes = new_figure(height_in=1.4 + 0.28 * len(images))
     ax = axes[0, 0]
     if good is not None:
         ax.axvline(good, color=GREY, linestyle=(0, (4, 2)), linewidth=1, zorder=0)
     for method in methods:
-        part = known[known["method"] == method].groupby(image)[value].mean()
+        part = known[known["method"] == method].groupby("image")[value].mean()
         rows = [images.index(name) for name in part.index]
         ax.plot(
             part, rows, markers[method], color=colors[method], markersize=6.5,

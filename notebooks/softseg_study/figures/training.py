@@ -113,8 +113,6 @@ COSTS = {
 
 def learning_curves(
     curves: Mapping[str, pd.DataFrame] | pd.DataFrame,
-    *,
-    scores: Mapping[str, str] = SCORES,
 ) -> Figure:
     """Training loss and validation scores against optimiser steps.
 
@@ -124,14 +122,12 @@ def learning_curves(
     Args:
         curves: Model → its `history.csv`: `step`, `loss` and `validation_<score>`; one table for
             one model.
-        scores: Which validation scores, with their axis labels; those that no model has are left
-            out, as where nothing was validated.
     """
     curves = {"model": curves} if isinstance(curves, pd.DataFrame) else curves
     colors, markers = method_colors(list(curves)), method_markers(list(curves))
     known = set().union(*(table.columns for table in curves.values()))
     panels = {"loss": "training loss"} | {
-        f"validation_{k}": v for k, v in scores.items() if f"validation_{k}" in known
+        f"validation_{k}": v for k, v in SCORES.items() if f"validation_{k}" in known
     }
     figure, axes = new_figure(1, len(panels), height_in=3.0 + 0.25 * (len(curves) > 1))
     for ax, (column, label) in zip(axes[0], panels.items(), strict=True):
@@ -157,16 +153,13 @@ def learning_curves(
     return figure
 
 
-def training_cost(
-    table: pd.DataFrame, *, by: str = "model", costs: Mapping[str, str] | None = None
-) -> Figure:
+def training_cost(table: pd.DataFrame, *, costs: Mapping[str, str] | None = None) -> Figure:
     """What each model or network costs: a row each, a panel for each kind of cost.
 
     A scale is logarithmic where the dearest costs more than twenty times the cheapest.
 
     Args:
         table: One row a model: `by` and any of `costs`; missing values are left out.
-        by: Column that names the rows, in the order of the table.
         costs: Column → label of its axis; those of `COSTS` that the table has by default.
 
     Raises:
@@ -175,7 +168,7 @@ def training_cost(
     costs = {k: v for k, v in (COSTS if costs is None else costs).items() if k in table}
     if not costs:
         raise ValueError(f"table: no column of costs; expected one of {', '.join(COSTS)}")
-    names = [method_title(name) for name in table[by]]
+    names = [method_title(name) for name in table["model"]]
     rows = max(1.9, 0.9 + 0.32 * len(names))
     figure, axes = new_figure(1, len(costs), height_in=rows, sharey=True)
     for ax, (column, label) in zip(axes[0], costs.items(), strict=True):

@@ -29,9 +29,6 @@ def csa_by_contrast(
     csa_table: pd.DataFrame,
     *,
     methods: Sequence[str] | None = None,
-    value: str = "area_mm2",
-    label: str = "cross-sectional area (mm²)",
-    columns: int = 2,
 ) -> Figure:
     """Violins and points of the area in every contrast, one panel a method.
 
@@ -41,20 +38,17 @@ def csa_by_contrast(
     Args:
         csa_table: `subject`, `contrast`, `method` and `value`; one row an image and method.
         methods: Which panels, in which order; as they appear by default.
-        value: Column drawn.
-        label: Axis label with unit.
-        columns: Panels side by side.
     """
-    table = csa_table.dropna(subset=[value])
+    table = csa_table.dropna(subset=["area_mm2"])
     methods = list(pd.unique(table["method"])) if methods is None else list(methods)
     contrasts = contrast_order(table["contrast"])
-    rows = -(-len(methods) // columns)
+    rows = -(-len(methods) // 2)
     figure, axes = new_figure(
-        rows, min(columns, len(methods)), height_in=0.7 + 2.3 * rows, sharex=True, sharey=True
+        rows, min(2, len(methods)), height_in=0.7 + 2.3 * rows, sharex=True, sharey=True
     )
-    limits = readable_limits(table.loc[table["method"].isin(methods), value])
+    limits = readable_limits(table.loc[table["method"].isin(methods), "area_mm2"])
     for ax, method in zip(axes.flat, methods, strict=False):
-        _violins(ax, table[table["method"] == method], contrasts, value, limits)
+        _violins(ax, table[table["method"] == method], contrasts, "area_mm2", limits)
         n = table.loc[table["method"] == method, "subject"].nunique()
         ax.set_title(f"{method_title(method)} (n = {n})")
     for ax in axes.flat[: len(methods)]:
@@ -65,7 +59,7 @@ def csa_by_contrast(
             tick.set_rotation_mode("anchor")
         ax.grid(axis="y")
     hide_spare(axes.flat[len(methods) :])
-    figure.supylabel(label, fontsize=10)
+    figure.supylabel("cross-sectional area (mm²)", fontsize=10)
     return figure
 
 
@@ -132,7 +126,6 @@ def _violins(
 def spread_by_method(
     table: pd.DataFrame,
     *,
-    value: str = "sd_mm2",
     label: str = "SD of area across contrasts (mm²)",
     methods: Sequence[str] | None = None,
     comparisons: pd.DataFrame | None = None,
@@ -141,21 +134,20 @@ def spread_by_method(
 
     Args:
         table: `subject`, `method` and `value`, as `contrast_variability` gives it.
-        value: Column drawn.
         label: Axis label with unit.
         methods: Which rows, from the top.
         comparisons: From `compare_methods`; differences to the first method with an adjusted
             p < 0.05 are marked with a star.
     """
-    known = table.dropna(subset=[value])
+    known = table.dropna(subset=["sd_mm2"])
     found = list(pd.unique(known["method"]))
     methods = found if methods is None else [m for m in methods if m in found]
     colors = method_colors(methods)
-    summary = summarise(known, value).set_index("method")
+    summary = summarise(known, "sd_mm2").set_index("method")
     figure, axes = new_figure(height_in=0.9 + 0.48 * len(methods))
     ax = axes[0, 0]
     for i, method in enumerate(methods):
-        values = known.loc[known["method"] == method, value].to_numpy()
+        values = known.loc[known["method"] == method, "sd_mm2"].to_numpy()
         ax.plot(
             values, i + spread_points(values.size, 0.22), "o", color=colors[method], alpha=0.45,
             markersize=4, markeredgewidth=0,
@@ -188,22 +180,23 @@ PARTS = {"all": (DARK, "o", "all"), "learnt": ("#117733", "s", "learnt"),
 
 def contrasts_learnt_curve(
     table: pd.DataFrame,
-    *,
-    values: Sequence[tuple[str, str]] = (
-        ("sd_mm2", "SD over contrasts (mm²)"),
-        ("absolute_error_mm2", "absolute error (mm²)"),
-    ),
 ) -> Figure:
     """What each further contrast in the training is worth, in contrasts seen and never seen.
 
     Args:
         table: From `contrasts_learnt`.
-        values: Columns drawn, a panel each, with axis labels; those without values are left out.
 
     Returns:
         Says so where no column has a value.
     """
-    shown = [(v, label) for v, label in values if v in table and table[v].notna().any()]
+    shown = [
+        (v, label)
+        for v, label in (
+            ("sd_mm2", "SD over contrasts (mm²)"),
+            ("absolute_error_mm2", "absolute error (mm²)"),
+        )
+        if v in table and table[v].notna().any()
+    ]
     if not shown:
         return empty_figure("no model of this run can be shown here")
     figure, axes = new_figure(1, len(shown), height_in=3.4)
@@ -248,7 +241,6 @@ def intervals_by_group(
     label: str,
     groups: Sequence[str] | None = None,
     methods: Sequence[str] | None = None,
-    unit: str = "subject",
 ) -> Figure:
     """Mean over participants and its 95 % interval, a row a group and a mark a method.
 
@@ -259,14 +251,13 @@ def intervals_by_group(
         label: What `value` is, with unit.
         groups: Which rows, from the top; contrasts in the book's order, others as they appear.
         methods: Which methods.
-        unit: Column of the participants.
     """
     known = table.dropna(subset=[value])
     methods = list(pd.unique(known["method"])) if methods is None else list(methods)
     if groups is None:
         names = pd.unique(known[group])
         groups = contrast_order(names) if group == "contrast" else list(names)
-    summary = summarise(known, value, by=("method", group), unit=unit)
+    summary = summarise(known, value, by=("method", group), unit="subject")
     summary = summary.set_index(["method", group])
     colors, markers = method_colors(methods), method_markers(methods)
     figure, axes = new_figure(

@@ -60,8 +60,6 @@ def slice_viewer(
     soft: Mapping[str, Volume],
     *,
     levels: Volume | None = None,
-    size_mm: float = 30.0,
-    step_mm: float = 1.6,
     description: str = DESCRIPTION,
 ) -> SliceViewer:
     """Slices of one person in several contrasts, with hard and soft masks and their areas.
@@ -71,8 +69,6 @@ def slice_viewer(
         hard: Contrast → binary mask on that image's grid.
         soft: The same, values in [0, 1].
         levels: Vertebral level inside the cord (2 = C2), on any of the grids.
-        size_mm: Side of the picture, which follows the soft mask.
-        step_mm: Distance of the slider's heights; a thick slice is shown at several of them.
         description: Caption, and what is read to those who do not see the picture.
 
     Returns:
@@ -83,16 +79,16 @@ def slice_viewer(
     """
     contrasts = contrast_order(c for c in images if c in hard and c in soft)
     masks = {c: soft[c].oriented(WORKING) for c in contrasts}
-    heights = _shared_heights(masks, step_mm)
+    heights = _shared_heights(masks, 1.6)
     shown = [
         _contrast(c, images[c].oriented(WORKING), hard[c].oriented(WORKING), masks[c],
-                  heights, size_mm)
+                  heights, 30.0)
         for c in contrasts
     ]  # fmt: skip
     areas = [a for one in shown for kind in one["areas_mm2"].values() for a in kind if a]
     low, high = math.floor(min(areas)), math.ceil(max(areas))
     data = {
-        "size_mm": size_mm,
+        "size_mm": 30.0,
         "first": contrasts.index("T2w") if "T2w" in contrasts else 0,
         "heights_mm": (heights - heights[0]).round(1).tolist(),
         "levels": _level_names(levels, heights),
@@ -107,8 +103,6 @@ def view_participant(
     dataset: Dataset,
     subject: str,
     *,
-    hard: str = "labels",
-    soft: str = "labels_softseg",
     levels: tuple[str, str] = ("labels", "label-vertebrae_dseg"),
 ) -> SliceViewer:
     """The viewer of one person of a data set.
@@ -116,14 +110,12 @@ def view_participant(
     Args:
         dataset: Its contrasts are shown.
         subject: Who.
-        hard: Folder of derivatives with the hard masks.
-        soft: The same with the soft ones.
         levels: Folder and ending of the vertebral levels; without such a file levels are not named.
 
     Raises:
         InputError: If nobody is called so, or no height is covered in all contrasts.
     """
-    images, masks = read_participant(dataset, subject, {"hard": hard, "soft": soft})
+    images, masks = read_participant(dataset, subject, {"hard": "labels", "soft": "labels_softseg"})
     paths = (dataset.existing(levels[0], subject, c, levels[1]) for c in reversed(list(images)))
     path = next((p for p in paths if p is not None), None)
     known = Volume.load(path) if path else None

@@ -92,15 +92,12 @@ def _they(rows: pd.DataFrame) -> str:
     return "it is" if len(rows) == 1 else "they are"
 
 
-def say_expectation(
-    tests: pd.DataFrame, *, pairs: Sequence[tuple[str, str]] = EXPECTED, alpha: float = 0.05
-) -> str:
+def say_expectation(tests: pd.DataFrame, *, pairs: Sequence[tuple[str, str]] = EXPECTED) -> str:
     """Whether what was stated before the trainings came out, inequality by inequality.
 
     Args:
         tests: From `expectation_tests`.
         pairs: What was expected: the first has the smaller SD.
-        alpha: Level of the adjusted p.
 
     Example:
         >>> row = {"method_a": "soft_all", "method_b": "hard_all", "n": 24, "note": "",
@@ -110,7 +107,7 @@ def say_expectation(
 adjusted p < 0.001, n = 24).
     """
     found = {(row.method_a, row.method_b): row for row in tests.itertuples()}
-    said = [_inequality(found.get(tuple(pair)), pair, alpha) for pair in pairs]
+    said = [_inequality(found.get(tuple(pair)), pair, 0.05) for pair in pairs]
     return f"Expected beforehand: {chain(pairs)}. {'; '.join(said)}."
 
 

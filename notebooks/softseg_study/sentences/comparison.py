@@ -16,7 +16,6 @@ def say_comparison(
     *,
     what: str = "spread",
     unit: str = "mm²",
-    alpha: float = 0.05,
 ) -> str:
     """One sentence on whether a method has the smaller value, whichever way it came out.
 
@@ -26,7 +25,6 @@ def say_comparison(
         worse: The other.
         what: What was compared.
         unit: Its unit.
-        alpha: Level of the adjusted p.
 
     Raises:
         ValueError: If the two were not compared.
@@ -51,7 +49,7 @@ def say_comparison(
             f"With n = {say_count(row['n'])} no test can tell {better} from {worse}: n too small."
         )
     test = f"Wilcoxon signed-rank, n = {row['n']:.0f}, adjusted {say_p(row['p_adjusted'])}"
-    if row["p_adjusted"] >= alpha:
+    if row["p_adjusted"] >= 0.05:
         return (
             f"The {what} of {better} and of {worse} cannot be told apart (median difference "
             f"{say_number(gain)} {unit}, 95 % interval {say_range(low, high)}; {test})."

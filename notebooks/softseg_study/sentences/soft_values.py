@@ -88,22 +88,24 @@ def say_threshold(unbiased: pd.DataFrame, method: str) -> str:
     )
 
 
-def say_losses(
-    errors: pd.DataFrame, *, loss: str = "adaptive_wing", other: str = "mean_squared_error"
-) -> str:
+def say_losses(errors: pd.DataFrame) -> str:
     """One sentence on whether one loss gives larger volumes than another.
 
     Args:
         errors: `subject`, `method` (the loss) and `volume_error_percent` against what was learnt.
-        loss: The loss in question.
-        other: What it is compared with.
     """
-    missing = {loss, other} - set(errors["method"])
+    missing = {"adaptive_wing", "mean_squared_error"} - set(errors["method"])
     if missing:
         return f"No model of this run was trained with {' or '.join(sorted(missing))}."
-    tests = compare_methods(errors, "volume_error_percent", pairs=[(other, loss)])
+    tests = compare_methods(
+        errors, "volume_error_percent", pairs=[("mean_squared_error", "adaptive_wing")]
+    )
     return say_comparison(
-        tests, other, loss, what="volume, relative to what the network learnt,", unit="%"
+        tests,
+        "mean_squared_error",
+        "adaptive_wing",
+        what="volume, relative to what the network learnt,",
+        unit="%",
     )
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats
 
 
-def bland_altman(a: Sequence[float], b: Sequence[float], *, level: float = 0.95) -> dict:
+def bland_altman(a: Sequence[float], b: Sequence[float]) -> dict:
     """Bias and limits of agreement of paired measurements.
 
     Limits are `bias ± 1.96 SD` of the differences a - b, with Student intervals: the standard
@@ -18,7 +18,6 @@ def bland_altman(a: Sequence[float], b: Sequence[float], *, level: float = 0.95)
     Args:
         a: `(n,)`; pairs with a `nan` are left out.
         b: `(n,)`.
-        level: Coverage of limits and intervals.
 
     Returns:
         `n`, `bias`, `sd`, `low`, `high` (limits), `bias_ci_low`, `bias_ci_high`, `low_ci_low`,
@@ -36,8 +35,8 @@ def bland_altman(a: Sequence[float], b: Sequence[float], *, level: float = 0.95)
     n = difference.size
     bias = float(difference.mean()) if n else np.nan
     sd = float(difference.std(ddof=1)) if n > 1 else np.nan
-    z = stats.norm.ppf(0.5 + level / 2)
-    t = stats.t.ppf(0.5 + level / 2, n - 1) if n > 1 else np.nan
+    z = stats.norm.ppf(0.5 + 0.95 / 2)
+    t = stats.t.ppf(0.5 + 0.95 / 2, n - 1) if n > 1 else np.nan
     of_bias, of_limit = t * sd / np.sqrt(max(n, 1)), t * sd * np.sqrt(3 / max(n, 1))
     found = {"n": n, "bias": bias, "sd": sd, "low": bias - z * sd, "high": bias + z * sd}
     for name, half in (("bias", of_bias), ("low", of_limit), ("high", of_limit)):
@@ -69,16 +68,12 @@ def concordance(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def contrast_agreement(
-    csa_table: pd.DataFrame,
-    *,
-    value: str = "area_mm2",
-    pairs: Sequence[tuple[str, str]] | None = None,
+    csa_table: pd.DataFrame, *, pairs: Sequence[tuple[str, str]] | None = None
 ) -> pd.DataFrame:
     """Agreement of every pair of contrasts, for every method.
 
     Args:
         csa_table: `subject`, `contrast`, `method` and `value`, one row an image and method.
-        value: Column compared.
         pairs: Which pairs; all by default.
 
     Returns:
@@ -87,7 +82,7 @@ def contrast_agreement(
     """
     rows = []
     for method, part in csa_table.groupby("method", sort=False, observed=True):
-        wide = part.pivot_table(index="subject", columns="contrast", values=value, sort=False)
+        wide = part.pivot_table(index="subject", columns="contrast", values="area_mm2", sort=False)
         for a, b in pairs or combinations(wide.columns, 2):
             both = wide.reindex(columns=[a, b]).dropna()
             found = bland_altman(both[a], both[b])
@@ -227,7 +222,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def contrast_reliability(csa_table: pd.DataFrame, *, value: str = "area_mm2") -> pd.DataFrame:
+def contrast_reliability(csa_table: pd.DataFrame) -> pd.DataFrame:
     """Intraclass correlations over contrasts, and the two contrasts that lie furthest apart.
 
     `icc` is ICC(2,1) of Shrout and Fleiss 1979 (doi:10.1037/0033-2909.86.2.420), where a bias
@@ -236,7 +231,6 @@ def contrast_reliability(csa_table: pd.DataFrame, *, value: str = "area_mm2") ->
 
     Args:
         csa_table: `subject`, `contrast`, `method` and `value`, one row an image and method.
-        value: Column measured.
 
     Returns:
         One row a method: `method`, `n` (people with every contrast), `n_contrasts`, `icc` with
@@ -252,16 +246,16 @@ def contrast_reliability(csa_table: pd.DataFrame, *, value: str = "area_mm2") ->
     """
     rows = []
     for method, part in csa_table.groupby("method", sort=False, observed=True):
-        wide = part.pivot_table(index="subject", columns="contrast", values=value, sort=False)
+        wide = part.pivot_table(index="subject", columns="contrast", values="area_mm2", sort=False)
         wide = wide.dropna()
         n, k = wide.shape
         row = dict.fromkeys(COLUMNS, np.nan) | {"method": method, "n": n, "n_contrasts": k}
         if n >= 2 and k >= 2:
             means = wide.mean()
-            tidy = wide.melt(ignore_index=False, value_name=value).reset_index()
+            tidy = wide.melt(ignore_index=False, value_name="area_mm2").reset_index()
             # Areas may agree to the last digit, and then there is nothing to divide by.
             with np.errstate(divide="ignore", invalid="ignore"):
-                found = icc(tidy, value).set_index("kind")
+                found = icc(tidy, "area_mm2").set_index("kind")
             row |= {name: found.loc["ICC(2,1)", name] for name in ("icc", "ci_low", "ci_high")}
             row |= {
                 "consistency": found.loc["ICC(3,1)", "icc"],

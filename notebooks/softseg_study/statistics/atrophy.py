@@ -12,7 +12,6 @@ VISIT = "session"
 def measured_atrophy(
     table: pd.DataFrame,
     *,
-    value: str = "area_mm2",
     other_contrast: bool = False,
     by: Sequence[str] = (),
 ) -> pd.DataFrame:
@@ -22,7 +21,6 @@ def measured_atrophy(
         table: `subject`, `contrast`, `method`, `atrophy_percent` (true; 0 is the baseline) and
             `value`. With a column `session` the first of them is the baseline, and later ones
             without atrophy are repeats, whose loss should be 0.
-        value: Column measured.
         other_contrast: Compare with the baseline in every other contrast instead of the same one.
         by: Columns that tell repeated rows of an image apart, for example `("seed",)`.
 
@@ -34,20 +32,18 @@ def measured_atrophy(
     first = table["atrophy_percent"] == 0
     if VISIT in table:
         first &= table[VISIT] == table[VISIT].min()
-    baseline = table.loc[first, [*keys, "contrast", value]]
-    baseline = baseline.rename(columns={"contrast": "baseline_contrast", value: "baseline"})
-    columns = [*keys, "contrast", "atrophy_percent", value]
+    baseline = table.loc[first, [*keys, "contrast", "area_mm2"]]
+    baseline = baseline.rename(columns={"contrast": "baseline_contrast", "area_mm2": "baseline"})
+    columns = [*keys, "contrast", "atrophy_percent", "area_mm2"]
     both = table.loc[~first, columns].merge(baseline, on=keys)
     same = both["contrast"] == both["baseline_contrast"]
     both = both[~same if other_contrast else same].reset_index(drop=True)
-    both["measured_percent"] = 100 * (1 - both[value] / both["baseline"])
-    both = both.drop(columns=[value, "baseline"])
+    both["measured_percent"] = 100 * (1 - both["area_mm2"] / both["baseline"])
+    both = both.drop(columns=["area_mm2", "baseline"])
     return both[[*keys, "contrast", "baseline_contrast", "atrophy_percent", "measured_percent"]]
 
 
-def visit_fits(
-    table: pd.DataFrame, *, value: str = "area_mm2", by: Sequence[str] = ()
-) -> pd.DataFrame:
+def visit_fits(table: pd.DataFrame, *, by: Sequence[str] = ()) -> pd.DataFrame:
     """For each person, the share of their true losses that a method shows, and what is left over.
 
     An area `A (1 - k / 100)^b`, with an A for every contrast and one b, is fitted by least squares
@@ -57,7 +53,6 @@ def visit_fits(
     Args:
         table: `subject`, `contrast`, `method`, `atrophy_percent` (true, at least two values a
             person) and `value`; rows without a positive value are left out.
-        value: Column measured.
         by: Columns that tell repeated rows of an image apart, for example `("seed",)`: each gets a
             fit of its own.
 
@@ -67,10 +62,10 @@ def visit_fits(
     """
     keys = ["subject", "method", *by]
     rows = []
-    for key, person in table[table[value] > 0].groupby(keys, sort=False, observed=True):
+    for key, person in table[table["area_mm2"] > 0].groupby(keys, sort=False, observed=True):
         contrasts = person["contrast"]
         x = np.log1p(-person["atrophy_percent"] / 100)
-        y = np.log(person[value])
+        y = np.log(person["area_mm2"])
         x, y = (v - v.groupby(contrasts).transform("mean") for v in (x, y))
         true = float((x**2).sum())
         response = float((x * y).sum() / true) if true > 1e-12 else np.nan

@@ -81,9 +81,7 @@ def compare_methods(
     return result
 
 
-def compare_units(
-    table: pd.DataFrame, value: str, *, pooled: Sequence[str] = ("subject", "contrast"), **options
-) -> pd.DataFrame:
+def compare_units(table: pd.DataFrame, value: str, **options) -> pd.DataFrame:
     """The same tests with people as units and, as the paper pools them, with images as units.
 
     Six errors of one person go together; pooled, they count as six people, and p is too small. The
@@ -92,10 +90,9 @@ def compare_units(
     Args:
         table: Columns `method`, `value` and those of `pooled`.
         value: Column compared.
-        pooled: What tells images apart.
         options: Of `compare_methods`.
     """
-    both = {"participant": "subject", "image (pooled)": list(pooled)}
+    both = {"participant": "subject", "image (pooled)": ["subject", "contrast"]}
     found = [
         compare_methods(table, value, unit=unit, **options).assign(unit=name)
         for name, unit in both.items()

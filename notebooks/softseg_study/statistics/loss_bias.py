@@ -23,7 +23,7 @@ ALPHA, THETA, OMEGA = 2.1, 0.5, 8.0
 
 
 def adaptive_wing_value(
-    prediction: np.ndarray, target: np.ndarray, *, alpha: float = ALPHA, omega: float = OMEGA
+    prediction: np.ndarray, target: np.ndarray, *, alpha: float = ALPHA
 ) -> np.ndarray:
     """Adaptive Wing of each pair, θ = 1/2 and ε = 1 (Wang 2019, doi:10.1109/ICCV.2019.00707).
 
@@ -36,7 +36,7 @@ def adaptive_wing_value(
     at_theta = THETA**power
     slope = power * THETA ** (power - 1) / (1 + at_theta)
     linear = slope * (error - THETA) + np.log1p(at_theta)
-    return omega * np.where(error < THETA, np.log1p(error**power), linear)
+    return OMEGA * np.where(error < THETA, np.log1p(error**power), linear)
 
 
 def squared_error_value(prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -59,15 +59,12 @@ LOSS_VALUES: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 }
 
 
-def best_prediction(
-    probability: np.ndarray, loss: str = "adaptive_wing", *, alpha: float = ALPHA
-) -> np.ndarray:
+def best_prediction(probability: np.ndarray, loss: str = "adaptive_wing") -> np.ndarray:
     """Prediction of least expected loss where the target is 1 with a probability and else 0.
 
     Args:
         probability: Any shape, 0 to 1.
         loss: A key of `LOSS_VALUES`.
-        alpha: Of Adaptive Wing.
 
     Returns:
         The shape of `probability`: itself for a proper scoring rule.
@@ -81,7 +78,7 @@ def best_prediction(
         raise ValueError(f"loss is one of {', '.join(LOSS_VALUES)}, found {loss!r}")
     if loss != "adaptive_wing":
         return p.copy()
-    flat = [_best_adaptive_wing(float(value), alpha) for value in p.ravel()]
+    flat = [_best_adaptive_wing(float(value), ALPHA) for value in p.ravel()]
     return np.array(flat).reshape(p.shape)
 
 

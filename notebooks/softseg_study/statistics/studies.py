@@ -166,7 +166,6 @@ def simulated_power(
     *,
     response: float = 1.0,
     n_studies: int = 1000,
-    alpha: float = 0.05,
     seed: int = 0,
 ) -> tuple[float, float, float]:
     """Share of simulated studies that find the atrophy, with its 95 % interval.
@@ -182,7 +181,6 @@ def simulated_power(
         n_per_arm: People in each arm.
         response: Share of a true loss that the method shows.
         n_studies: Studies simulated.
-        alpha: Level of the test.
         seed: The result is a function of arguments and seed.
 
     Returns:
@@ -196,9 +194,9 @@ def simulated_power(
         shape = (min(step, n_studies - start), n_per_arm)
         arms = [_arm(components, rng, shape, loss * patients, design) for patients in (0, 1)]
         if visits_and_contrasts(design)[1] == ADJUSTED:
-            found += _found_with_terms(arms, alpha)
+            found += _found_with_terms(arms, 0.05)
         else:
-            found += _found(arms[0][0], arms[1][0], alpha)
+            found += _found(arms[0][0], arms[1][0], 0.05)
     interval = stats.binomtest(found, n_studies).proportion_ci(method="wilson")
     return found / n_studies, float(interval.low), float(interval.high)
 

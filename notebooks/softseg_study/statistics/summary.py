@@ -64,7 +64,6 @@ def summarise(
     *,
     by: Sequence[str] = ("method",),
     unit: str = "subject",
-    seed: int = 0,
 ) -> pd.DataFrame:
     """Mean, SD and interval of a value over participants, for each group.
 
@@ -76,7 +75,6 @@ def summarise(
         value: Column summarised.
         by: Columns that form the groups.
         unit: Column whose values are independent of one another.
-        seed: For the bootstrap.
 
     Returns:
         One row a group in order of appearance: the columns of `by`, `n` (participants), `mean`,
@@ -86,7 +84,7 @@ def summarise(
     means = participant_means(table, value, by=by, unit=unit)
     for key, group in means.groupby(list(by), sort=False, observed=True, dropna=False):
         values = group[value].to_numpy(float)
-        low, high = bootstrap_interval(values, seed=seed)
+        low, high = bootstrap_interval(values, seed=0)
         rows.append(
             dict(zip(by, key, strict=True))
             | {

@@ -13,7 +13,6 @@ from scipy import stats
 def contrast_variability(
     csa_table: pd.DataFrame,
     *,
-    value: str = "area_mm2",
     by: Sequence[str] = (),
     contrasts: Sequence[str] | None = None,
     complete: bool = False,
@@ -25,7 +24,6 @@ def contrast_variability(
 
     Args:
         csa_table: Columns `subject`, `contrast`, `method` and `value`.
-        value: Column measured.
         by: More columns that keep rows apart, for example `("mask",)` or `("level",)`.
         contrasts: Use only these.
         complete: Keep only participants who have the same contrasts under every method and lack
@@ -46,12 +44,12 @@ def contrast_variability(
         [70.0, 1.414]
     """
     keys = ["subject", "method", *by]
-    rows = select_rows(csa_table, [*keys, "contrast"], value)
+    rows = select_rows(csa_table, [*keys, "contrast"], "area_mm2")
     if contrasts is not None:
         rows = rows[rows["contrast"].isin(list(contrasts))]
     if complete:
-        rows = complete_cases(rows, value=value, by=by)
-    groups = rows.groupby(keys, sort=False, observed=True, dropna=False)[value]
+        rows = complete_cases(rows, value="area_mm2", by=by)
+    groups = rows.groupby(keys, sort=False, observed=True, dropna=False)["area_mm2"]
     spread = groups.agg(
         mean_mm2="mean",
         sd_mm2="std",
@@ -67,7 +65,6 @@ def csa_error(
     csa_table: pd.DataFrame,
     truth: str | pd.DataFrame = "truth",
     *,
-    value: str = "area_mm2",
     by: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Signed and absolute error of every area against the true one of the same image.
@@ -76,7 +73,6 @@ def csa_error(
         csa_table: Columns `subject`, `contrast`, `method` and `value`.
         truth: The method that counts as true, or a table of `subject`, `contrast` and `value`
             (without `contrast`, one truth holds for all contrasts of a participant).
-        value: Column measured.
         by: More columns that rows are matched on, for example `("level",)`.
 
     Returns:
@@ -88,23 +84,23 @@ def csa_error(
         ValueError: If no truth is found or rows are not unique.
     """
     keys = ["subject", "contrast", "method", *by]
-    rows = select_rows(csa_table, keys, value)
+    rows = select_rows(csa_table, keys, "area_mm2")
     if isinstance(truth, str):
-        true = rows.loc[rows["method"] == truth, ["subject", "contrast", *by, value]]
+        true = rows.loc[rows["method"] == truth, ["subject", "contrast", *by, "area_mm2"]]
         rows = rows[rows["method"] != truth]
     else:
         columns = [c for c in ("subject", "contrast", *by) if c in truth]
-        true = select_rows(truth, columns, value)
+        true = select_rows(truth, columns, "area_mm2")
     if true.empty:
         known = ", ".join(map(str, pd.unique(csa_table["method"])))
         raise ValueError(f"no row has the method {truth!r} that counts as true; found {known}")
-    on = [c for c in true.columns if c != value]
-    errors = rows.merge(true.rename(columns={value: "truth_mm2"}), on=on, how="inner")
-    errors["error_mm2"] = errors[value] - errors["truth_mm2"]
+    on = [c for c in true.columns if c != "area_mm2"]
+    errors = rows.merge(true.rename(columns={"area_mm2": "truth_mm2"}), on=on, how="inner")
+    errors["error_mm2"] = errors["area_mm2"] - errors["truth_mm2"]
     errors["absolute_error_mm2"] = errors["error_mm2"].abs()
     errors["error_percent"] = 100 * errors["error_mm2"] / errors["truth_mm2"]
     columns = ["truth_mm2", "error_mm2", "absolute_error_mm2", "error_percent"]
-    return errors[[*keys, value, *columns]]
+    return errors[[*keys, "area_mm2", *columns]]
 
 
 def complete_cases(
