@@ -36,6 +36,10 @@ _DIRECTION_MM = 5.0
 _EPSILON_MM = 1e-6
 
 
+class MaskWarning(UserWarning):
+    """A mask could be used but holds something that the reader should know."""
+
+
 def as_fractions(values: np.ndarray, name: str = "") -> np.ndarray:
     """The values of a soft or binary mask, clipped to [0, 1] where they leave it by rounding.
 

@@ -197,6 +197,7 @@ def test_a_wrong_mask_is_refused_in_one_line_and_nothing_is_written(
         (["-o", "a.csv", "--per-level"], "no level known"),
         (["-o", "a.csv", "--slices", "80:90"], "found slices 0 to 39"),
         (["-o", "a.csv", "--levels", "soft.nii.gz"], "must be whole numbers"),
+        (["-o", "a.csv", "--level-names", "spine"], "--level-names must be one of softseg, total"),
         (["-o", "a.csv", "--levels", "discs.nii.gz"], "single points; use --discs"),
         (["-o", "a.csv", "--discs", "levels.nii.gz"], "found areas; use --levels"),
         (["-o", "a.csv", "--threshold", "2"], "threshold must lie in"),

@@ -364,6 +364,44 @@ def test_a_centreline_file_gives_the_direction(tilted, tmp_path):
         measure(tilted.binary, centreline=path)
 
 
+def straight(mm, tilt_deg=20.0, aside_mm=0.0, above_mm=0.0):
+    z = np.linspace(-mm, mm, 9)
+    y = z * np.tan(np.radians(tilt_deg))
+    rows = [f"{aside_mm},{b:.4f},{c + above_mm:.4f}" for b, c in zip(y, z, strict=True)]
+    return "x_mm,y_mm,z_mm\n" + "\n".join(rows)
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ({"aside_mm": 500.0}, "found 500 mm away"),
+        ({"aside_mm": -16.0}, "found 16 mm away"),
+        ({"above_mm": 600.0}, "found 5[0-9]{2} mm away"),
+        ({"tilt_deg": 65.0}, r"found turned by 45°|mm away"),
+        ({"tilt_deg": -12.0}, "found turned by 32°"),
+    ],
+)
+def test_a_centreline_of_another_cord_is_refused(tilted, tmp_path, line, found):
+    path = tmp_path / "line.csv"
+    path.write_text(straight(15, **line))
+    with pytest.raises(InputError, match=f"line.csv: a centreline must run along mask, {found}"):
+        measure(tilted.soft, centreline=path)
+    other = sample(Tube(), (0.8, 0.8, 0.8), length_mm=30).soft
+    moved = replace(other, affine=np.diag([1.0, 1, 1, 1]) + 0.0)
+    moved.affine[:3] = other.affine[:3]
+    moved.affine[0, 3] += 60
+    with pytest.raises(InputError, match="found 60 mm away"):
+        measure(tilted.soft, centreline=moved)
+
+
+def test_a_centreline_that_ends_before_the_cord_is_said(tilted, tmp_path):
+    path = tmp_path / "line.csv"
+    path.write_text(straight(4))
+    with pytest.warns(MeasurementWarning, match=r"it misses 2\d mm of it"):
+        table = measure(tilted.soft, centreline=path)
+    np.testing.assert_allclose(percent(table["area_mm2"], 70.0), 0, atol=0.2)
+
+
 def test_a_threshold_measures_the_binary_mask(tilted):
     np.testing.assert_allclose(
         measure(tilted.soft, threshold=0.5)["area_mm2"], measure(tilted.binary)["area_mm2"]

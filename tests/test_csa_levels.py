@@ -1,5 +1,7 @@
 """Levels from labelled masks, disc points and a few landmarks, and what is averaged over them."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from softseg.csa.aggregation import aggregate, select
 from softseg.csa.levels import level_lengths_mm
 from softseg.csa.measure import measure
 from softseg.errors import InputError
+from softseg.masks import MaskWarning
 from softseg.volume import Volume
 
 TILT = Tube(Curve(tilt_deg=(0.0, 20.0)))
@@ -138,7 +141,18 @@ def test_impossible_discs_are_refused(cord, discs, message):
     [
         (lambda d: d * 0, "found no value above 0"),
         (lambda d: d * 0.37, "must be whole numbers"),
-        (lambda d: d * 100, "labels go up to 60"),
+        (lambda d: d * 100, "are numbered 1 to 29, found 200 to 400; is it another numbering"),
+        (lambda d: d - 1.0, "labels are whole numbers from 0 on, found -1"),
+        (lambda d: d + 0.2 * (d == 3), "must be whole numbers, found 3.2"),
+        (
+            lambda d: np.where(d > 0, 6 - d, 0),
+            r"must descend along the cord, found C\d \(\d\) above",
+        ),
+        (lambda d: np.where(d == 4, 2, d), r"found C2 \(2\) in two with 20 slices of others"),
+        (lambda d: np.where(d > 0, 51 - d, 0), "with --level-names totalsegmentator"),
+        (lambda d: np.where(d > 0, 31 - d, 0), "must descend along the cord, found S"),
+        (lambda d: np.where(d > 3, 21, np.where(d > 0, d + 14, 0)), "--level-names totalspineseg"),
+        (lambda d: np.where(d > 0, d + 61, 0), "--level-names totalspineseg"),
         (lambda d: d * np.nan, "found no value above 0"),
         (
             lambda d: np.eye(*d.shape[:2])[:, :, None] * 0 + only_point(d),
@@ -150,6 +164,69 @@ def test_wrong_level_images_are_refused(cord, change, message):
     labels = labelled(cord, {2: 40, 3: 20, 4: 0})
     with pytest.raises(InputError, match=message):
         measure(cord, levels=labels.like(change(labels.data)))
+
+
+THEIRS = {
+    "totalsegmentator": lambda k: 51 - k,
+    "totalspineseg": lambda k: k + np.select([k < 8, k < 20], [10, 13], 21),
+}
+
+
+@pytest.mark.parametrize("first", [1, 6, 18])
+@pytest.mark.parametrize("names", list(THEIRS))
+def test_numberings_of_other_tools_are_read_with_what_else_they_number(cord, names, first):
+    tops = {first: 40, first + 1: 20, first + 2: 0, first + 3: -25}
+    labels = labelled(cord, tops)
+    theirs = np.where(labels.data > 0, THEIRS[names](labels.data), 0)
+    # Both tools label the cord, the canal and organs in the same image.
+    theirs[:, :3] = 79 if names == "totalsegmentator" else 2
+    theirs[:, -2:] = 117 if names == "totalsegmentator" else 1
+    own = measure(cord, levels=labels)
+    other = measure(cord, levels=cord.like(theirs), level_names=names)
+    pd.testing.assert_series_equal(own["level"], other["level"])
+
+
+def test_cervical_levels_of_totalspineseg_are_said_where_they_could_be_thoracic_ones(cord):
+    labels = labelled(cord, {12: 40, 13: 20, 14: 0})
+    with pytest.warns(MaskWarning, match="read as T5 to T7; TotalSpineSeg's"):
+        assert set(measure(cord, levels=labels)["level"].dropna()) == {12, 13, 14}
+    further = labelled(cord, {12: 40, 18: 20, 19: 0})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        measure(cord, levels=further)
+
+
+def test_discs_of_other_numberings_are_read_or_refused_with_what_to_do(cord):
+    data = np.zeros(cord.data.shape)
+    for number, z in ((3, 70), (4, 50), (8, 33)):
+        data[10, round(on_cord(z + cord.affine[2, 3])[1] - cord.affine[1, 3]), z] = number
+    theirs = np.where(data > 0, data + np.where(data < 8, 60, 63), 0)
+    own = measure(cord, discs=cord.like(np.where(data == 3, 3 + 0.02, data)))
+    for discs in (measure(cord, discs=cord.like(theirs), level_names="totalspineseg"),):
+        pd.testing.assert_frame_equal(own, discs)
+    with pytest.raises(InputError, match="discs are numbered 1 to 29, found 63 to 71; TotalSpine"):
+        measure(cord, discs=cord.like(theirs))
+    with pytest.raises(InputError, match="no numbers for discs"):
+        measure(cord, discs=cord.like(data), level_names="totalsegmentator")
+    data[2, 2, 90], data[2, 2, 95] = 49, 50
+    pd.testing.assert_frame_equal(own, measure(cord, discs=cord.like(data)))
+
+
+@pytest.mark.parametrize("scale", [6 / 255, 21 / 255])
+def test_levels_of_a_scaled_header_of_eight_bits_are_read(cord, scale):
+    labels = labelled(cord, {2: 40, 3: 20, 4: 0, 6: -25})
+    stored = labels.like(np.round(labels.data / scale) * scale)
+    assert (stored.data != labels.data).any()
+    pd.testing.assert_frame_equal(measure(cord, levels=stored), measure(cord, levels=labels))
+
+
+def test_a_few_labels_that_mix_at_a_border_are_no_second_place(cord):
+    labels = labelled(cord, {2: 40, 3: 20, 4: 0})
+    mixed = labels.data.copy()
+    row = int(20 - cord.affine[2, 3])
+    mixed[:, :, [row - 1, row + 1]] = mixed[:, :, [row + 1, row - 1]]
+    mixed = np.where(cord.data > 0.5, mixed.max(axis=(0, 1)), 0)
+    assert measure(cord, levels=cord.like(mixed))["level"].notna().any()
 
 
 def only_point(data: np.ndarray) -> np.ndarray:

@@ -27,6 +27,13 @@ def csa(
         list[str] | None,
         typer.Option(help="A disc's point in scanner millimetres, `3:X,Y,Z`; repeat it."),
     ] = None,
+    level_names: Annotated[
+        str,
+        typer.Option(
+            help="Numbering of the label image: `softseg` (C1 = 1, T1 = 8), `totalsegmentator` "
+            "(C1 = 50 and down) or `totalspineseg` (C1 = 11, T1 = 21)."
+        ),
+    ] = "softseg",
     vertebrae: Annotated[
         str | None, typer.Option(help="Levels to average, `2:3` by default where levels are known.")
     ] = None,
@@ -70,11 +77,13 @@ def csa(
     """
     from softseg.csa.batch import CsaOptions, measure_many, with_adjusted_area
     from softseg.csa.norm import check_sex_and_height
+    from softseg.csa.numbering import check_level_names
     from softseg.events import tell
     from softseg.files import check_writable
 
     check_outputs(output, profile, plot)
     one_source(levels, discs, disc)
+    check_level_names(level_names)
     check_sex_and_height(sex, height)
     wanted = CsaOptions(
         vertebrae=parse_range(vertebrae, "--vertebrae"),
@@ -91,6 +100,7 @@ def csa(
         lambda line: tell(f"softseg: {line}"),
         levels=levels,
         discs=parse_discs(disc or []) or discs,
+        level_names=level_names,
         centreline=centreline,
         angle_correction=angle_correction,
         threshold=threshold,

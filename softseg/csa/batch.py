@@ -8,9 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from softseg.csa.aggregation import aggregate, select
-from softseg.csa.measure import MeasurementWarning, measure
+from softseg.csa.measure import measure
 from softseg.csa.norm import REFERENCE, adjust_area, norm_levels
 from softseg.errors import InputError
+from softseg.masks import MaskWarning
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def measure_many(
     for mask in masks:
         try:
             with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", MeasurementWarning)
+                warnings.simplefilter("always", MaskWarning)
                 table = measure(mask, **options)
                 rows.append(wanted.rows(table))
                 slices.append(table)
@@ -79,7 +80,7 @@ def measure_many(
             failures.append(str(error))
             continue
         for warning in caught:
-            if issubclass(warning.category, MeasurementWarning):
+            if issubclass(warning.category, MaskWarning):
                 say(str(warning.message))
     if not rows:
         for failure in failures[:-1]:

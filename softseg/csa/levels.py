@@ -6,26 +6,30 @@ Discs that nobody marked are placed between and beyond those marked, along the c
 population's level lengths.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
 from softseg.csa.centreline import Centreline
-from softseg.csa.sections import Region, oriented
+from softseg.csa.numbering import like_totalspineseg, read_labels
+from softseg.csa.sections import Region
 from softseg.errors import InputError
+from softseg.masks import MaskWarning
 from softseg.volume import Volume
 
 FAR_MM = 40.0
 """A disc point further than this from the cord belongs to another image."""
-HIGHEST_LABEL = 60
-"""Labels from 26 on are points above the spine, such as 49 and 50 at the pons; they are ignored."""
 _BEYOND_MM = 80.0
 _POINT_VOXELS = 100
+_MIXED_MM = 5.0
+"""Labels of bodies that lie obliquely mix this far at their borders."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,10 @@ def level_name(level: int) -> str:
     """What a level's number stands for.
 
     Example:
-        >>> level_name(2), level_name(8), level_name(20)
-        ('C2', 'T1', 'L1')
+        >>> level_name(2), level_name(8), level_name(20), level_name(25)
+        ('C2', 'T1', 'L1', 'S1')
     """
-    for first, letter in ((20, "L"), (8, "T"), (1, "C")):
+    for first, letter in ((25, "S"), (20, "L"), (8, "T"), (1, "C")):
         if level >= first:
             return f"{letter}{level - first + 1}"
     raise ValueError(f"levels begin at 1 = C1, found {level}")
@@ -108,20 +112,32 @@ def levels_from_discs(
     return _between(slices, _all_discs(dict(zip(numbers, at, strict=True))), set(numbers))
 
 
-def levels_from_mask(labels: Volume | Path | str, region: Region, line: Centreline) -> Levels:
+def levels_from_mask(
+    labels: Volume | Path | str,
+    region: Region,
+    line: Centreline,
+    *,
+    level_names: str = "softseg",
+) -> Levels:
     """Levels from an image whose values are levels, on the mask's grid or another.
 
     A slice takes the level that most of its cord has; where the cord has none, the level that most
     labelled voxels of the slice have.
 
+    Args:
+        labels: The image.
+        region: The cord.
+        line: Its centreline.
+        level_names: Numbering of the image (`softseg.csa.numbering`).
+
     Raises:
         InputError: If the image holds no labels, something else than labels, points instead of an
-            area, or none of its labels lies beside the cord.
+            area, none of its labels lies beside the cord, or they do not descend along it.
     """
-    volume = _label_image(labels)
+    volume = read_labels(labels, level_names=level_names)
     name = str(volume.path or "levels")
     where = np.argwhere(volume.data > 0)
-    values = volume.data[tuple(where.T)].round().astype(int)
+    values = volume.data[tuple(where.T)].astype(int)
     if where.shape[0] < 4 * np.unique(values).size:
         raise InputError(f"{name}: levels must cover the cord, found single points; use --discs")
     level = _vote_inside(volume, region)
@@ -130,42 +146,61 @@ def levels_from_mask(labels: Volume | Path | str, region: Region, line: Centreli
         level[missing] = _vote_beside(volume, where, values, region, line)[missing]
     if not level.any():
         raise InputError(f"{name}: no label lies on the slices of {region.name}; wrong level file?")
+    _check_order(level, region.thickness_mm, name)
+    if level_names == "softseg":
+        _check_numbering(set(level[level > 0].tolist()), name)
     heights, _, lengths = _dense(line)
     slices = np.interp(np.arange(line.n_slices), heights, lengths)
     return _with_positions(level, slices)
 
 
-def read_discs(source: Volume | Path | str) -> dict[int, np.ndarray]:
+def _check_numbering(found: set[int], name: str) -> None:
+    """Say that C1 to C7 of TotalSpineSeg, 11 to 17, are read as T4 to T10; its T1 is 21."""
+    if not like_totalspineseg(found):
+        return
+    advice = "TotalSpineSeg's, from 11 = C1 on, are read with --level-names totalspineseg"
+    if max(found) > 20:
+        raise InputError(f"{name}: levels follow one another, found 17 beside 21; {advice}")
+    said = f"read as {level_name(min(found))} to {level_name(max(found))}; {advice}"
+    warnings.warn(f"{name}: {said}", MaskWarning, stacklevel=5)
+
+
+def _check_order(level: np.ndarray, thickness_mm: float, name: str) -> None:
+    """Refuse levels that ascend along the cord, or of which one lies in two places."""
+    rows = {int(k): np.flatnonzero(level == k) for k in np.unique(level[level > 0])}
+    for number, own in rows.items():
+        between = level[own[0] : own[-1] + 1]
+        others = np.count_nonzero((between > 0) & (between != number))
+        if others > max(1, _MIXED_MM / thickness_mm):
+            raise InputError(
+                f"{name}: a level has one place along the cord, found {level_name(number)} "
+                f"({number}) in two with {others} slices of others between"
+            )
+    for upper, lower in pairwise(rows):
+        if np.median(rows[upper]) <= np.median(rows[lower]):
+            raise InputError(
+                f"{name}: levels must descend along the cord, found {level_name(lower)} ({lower}) "
+                f"above {level_name(upper)} ({upper}); is the file upside down, or its numbering "
+                "another one (--level-names)?"
+            )
+
+
+def read_discs(
+    source: Volume | Path | str, *, level_names: str = "softseg"
+) -> dict[int, np.ndarray]:
     """Points of a disc label image in scanner millimetres; several voxels count as their centre.
 
     Raises:
         InputError: If it holds no labels, or areas instead of points.
     """
-    volume = _label_image(source)
+    volume = read_labels(source, level_names=level_names, discs=True)
     name = str(volume.path or "discs")
     where = np.argwhere(volume.data > 0)
-    values = volume.data[tuple(where.T)].round().astype(int)
+    values = volume.data[tuple(where.T)].astype(int)
     if where.shape[0] > _POINT_VOXELS * np.unique(values).size:
         raise InputError(f"{name}: discs must be points, found areas; use --levels")
     points = nib.affines.apply_affine(volume.affine, where)
     return {int(k): points[values == k].mean(axis=0) for k in np.unique(values)}
-
-
-def _label_image(source: Volume | Path | str) -> Volume:
-    volume = source if isinstance(source, Volume) else Volume.load(source)
-    name = str(volume.path or "labels")
-    volume = oriented(volume, name)
-    data = volume.data
-    if not np.isfinite(data.max(initial=0)) or not (data > 0).any():
-        raise InputError(f"{name}: labels are needed, found no value above 0")
-    labelled = data[data != 0]
-    if np.abs(labelled - np.round(labelled)).max() > 1e-3 or labelled.min() < 0:
-        raise InputError(f"{name}: labels must be whole numbers, found {labelled.flat[0]:.3g}")
-    if labelled.max() > HIGHEST_LABEL:
-        raise InputError(
-            f"{name}: labels go up to {HIGHEST_LABEL}, found {labelled.max():.0f}; is it an image?"
-        )
-    return volume
 
 
 def _vote_inside(volume: Volume, region: Region) -> np.ndarray:
@@ -177,7 +212,7 @@ def _vote_inside(volume: Volume, region: Region) -> np.ndarray:
     index = np.round(nib.affines.apply_affine(np.linalg.inv(volume.affine), world)).astype(int)
     inside = ((index >= 0) & (index < volume.data.shape)).all(axis=1)
     labels = np.zeros(len(voxels), dtype=int)
-    labels[inside] = volume.data[tuple(index[inside].T)].round()
+    labels[inside] = volume.data[tuple(index[inside].T)]
     return _mode(voxels[:, 2], labels, region.soft.shape[2])
 
 

@@ -14,10 +14,11 @@ import pandas as pd
 
 from softseg.csa.centreline import Centreline, centreline_through, fit_centreline
 from softseg.csa.levels import Levels, levels_from_discs, levels_from_mask, read_discs
+from softseg.csa.numbering import check_level_names
 from softseg.csa.sections import Region, Sections, cord_region, sections_of
 from softseg.csa.shape import shape_of
 from softseg.errors import InputError
-from softseg.masks import BRIDGE_MM
+from softseg.masks import BRIDGE_MM, MaskWarning
 from softseg.volume import Volume
 
 COLUMNS = (
@@ -28,12 +29,18 @@ COLUMNS = (
 """Columns of a table with a row per slice."""
 
 Points = Mapping[int, Sequence[float]]
+FAR_FROM_CORD_MM = 15.0
+"""A centreline further from the cord's own is another one's; a cord is 12 mm wide."""
+LARGEST_TURN_DEG = 30.0
+"""And one that is turned by more than this against it."""
+_DIRECTION_MM = 10.0
+"""From this length on a cord has a direction of its own to compare with."""
 _LARGEST_SHARE = 0.1
 """A cord's bend changes the ratio by a hundredth at most; beyond this the line is not a cord's."""
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(3)
 
 
-class MeasurementWarning(UserWarning):
+class MeasurementWarning(MaskWarning):
     """A mask could be measured but holds something the reader should know."""
 
 
@@ -42,6 +49,7 @@ def measure(
     *,
     levels: Volume | Path | str | None = None,
     discs: Volume | Path | str | Points | None = None,
+    level_names: str = "softseg",
     centreline: Volume | Path | str | None = None,
     angle_correction: bool = True,
     threshold: float | None = None,
@@ -57,6 +65,8 @@ def measure(
         levels: Label image with the vertebral level inside the cord (2 = C2), on any grid.
         discs: Posterior disc points: a label image (3 = C2-C3) or a mapping from disc to a point
             in scanner millimetres; two or three are enough, the rest is interpolated.
+        level_names: Numbering of `levels` or of an image of `discs`: `softseg` (C1 = 1, T1 = 8),
+            `totalsegmentator` (C1 = 50 and down) or `totalspineseg` (C1 = 11, T1 = 21).
         centreline: Mask or CSV of points (`x_mm, y_mm, z_mm`) that defines the direction of the
             cord instead of the mask itself.
         angle_correction: False leaves areas in the slice's plane.
@@ -87,8 +97,8 @@ def measure(
     region = cord_region(mask, threshold=threshold)
     sections = sections_of(region)
     own = fit_centreline(sections)
-    line = own if centreline is None else _given_centreline(centreline, region)
-    known = _levels(region, line, levels, discs)
+    line = own if centreline is None else _given_centreline(centreline, region, own)
+    known = _levels(region, line, levels, discs, level_names)
     corrected = angle_correction and line.kind != "none"
     factor = obliquity_factor(line, sections.covariance_mm2) if corrected else 1.0
     empty = sections.area_mm2 <= 0
@@ -184,22 +194,57 @@ def _read_points(path: Path) -> np.ndarray:
     return values
 
 
-def _levels(region: Region, line: Centreline, levels, discs) -> Levels:
+def _levels(region: Region, line: Centreline, levels, discs, level_names: str) -> Levels:
+    check_level_names(level_names)
     if levels is not None:
-        return levels_from_mask(levels, region, line)
+        return levels_from_mask(levels, region, line, level_names=level_names)
     if discs is not None:
-        points = discs if isinstance(discs, Mapping) else read_discs(discs)
+        named = {"level_names": level_names}
+        points = discs if isinstance(discs, Mapping) else read_discs(discs, **named)
         return levels_from_discs(points, region, line)
     return Levels.unknown(line.n_slices)
 
 
-def _given_centreline(source: Volume | Path | str, region: Region) -> Centreline:
+def _given_centreline(source: Volume | Path | str, region: Region, own: Centreline) -> Centreline:
     if not isinstance(source, Volume) and str(source).endswith(".csv"):
-        points = _read_points(Path(source))
+        points, name = _read_points(Path(source)), str(source)
     else:
         other = cord_region(source)
-        points = other.to_world(_dense(fit_centreline(sections_of(other))))
-    return centreline_through(region.from_world(points), region.soft.shape[2], region.thickness_mm)
+        points, name = other.to_world(_dense(fit_centreline(sections_of(other)))), other.name
+    points = region.from_world(points)
+    line = centreline_through(points, region.soft.shape[2], region.thickness_mm)
+    _check_beside(line, own, points, f"{name}: a centreline must run along {region.name}")
+    return line
+
+
+def _check_beside(line: Centreline, own: Centreline, points_mm: np.ndarray, rule: str) -> None:
+    """Refuse a centreline that is not this cord's: too far away, or in another direction."""
+    slices = np.arange(own.n_slices)
+    cord, given = own.at(slices), line.at(slices)
+    low, high = points_mm[:, 2].min(), points_mm[:, 2].max()
+    half = own.thickness_mm / 2
+    beside = (cord[:, 2] >= low - half) & (cord[:, 2] <= high + half)
+    if not beside.any():
+        apart = np.linalg.norm(cord[:, None] - points_mm[None], axis=2).min()
+        raise InputError(f"{rule}, found {apart:.0f} mm away from it")
+    apart = float(np.median(np.linalg.norm((cord - given)[beside], axis=1)))
+    if apart > FAR_FROM_CORD_MM:
+        raise InputError(f"{rule}, found {apart:.0f} mm away from it")
+    if own.kind == "spline" and beside.sum() * own.thickness_mm >= _DIRECTION_MM:
+        ours, theirs = (
+            np.append(each.at_slices()[1][beside].mean(axis=0), 1.0) for each in (own, line)
+        )
+        cosine = ours @ theirs / (np.linalg.norm(ours) * np.linalg.norm(theirs))
+        turned = float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
+        if turned > LARGEST_TURN_DEG:
+            raise InputError(f"{rule}, found turned by {turned:.0f}° against it")
+    missing_mm = np.count_nonzero(~beside) * own.thickness_mm
+    if missing_mm > BRIDGE_MM + own.thickness_mm:
+        warnings.warn(
+            f"{rule}; it misses {missing_mm:.0f} mm of it, where it is drawn on straight",
+            MeasurementWarning,
+            stacklevel=4,
+        )
 
 
 def _dense(line: Centreline) -> np.ndarray:
