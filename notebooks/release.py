@@ -20,12 +20,12 @@ from softseg.metrics.calibration import calibration_error, pool_calibration
 from softseg.network.weights import load_weights, save_weights
 from softseg.paths import SHARED
 from softseg.segmentation.engine import Model, segment
-from softseg.segmentation.temperature import fit_temperature
 from softseg.volume import Volume
 from softseg_study.evaluation.areas import measure_areas, true_csa
 from softseg_study.evaluation.calibration import evaluate_calibration
 from softseg_study.evaluation.image_masks import find_masks, read_mask
 from softseg_study.evaluation.manual import evaluate_manual, evaluate_pairs
+from softseg_study.evaluation.temperature_fit import fit_temperature
 from softseg_study.statistics.variability import area_tracking, contrast_variability, csa_error
 
 NAME = "axial"

@@ -119,7 +119,7 @@ def tube_inputs(root: Path) -> None:
 def segment_tubes(root: Path) -> None:
     """Their masks; what is made already is kept."""
     from softseg.dataset.index import Dataset
-    from softseg.segmentation.batch import segment_dataset
+    from softseg_study.evaluation.network_masks import segment_dataset
 
     data = Dataset.index(root, contrasts=("T1w", "T2w"))
     segment_dataset(data, root / "weights.safetensors", "network", overwrite=False)

@@ -71,7 +71,7 @@ def make_truth(root: Path) -> None:
 
 def segment(root: Path) -> None:
     """Masks of every image."""
-    from softseg.segmentation.batch import segment_dataset
+    from softseg_study.evaluation.network_masks import segment_dataset
 
     segment_dataset(index(root), root.parent / "weights.safetensors", "network")
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from softseg.augmentation.light import LightOptions, augment_lightly
 from softseg.augmentation.published import transforms
-from softseg.augmentation.registry import AUGMENTATIONS, effects, get_augmentation
+from softseg.augmentation.registry import AUGMENTATIONS, get_augmentation
 from softseg.errors import InputError
+from softseg_study.evaluation.augmentation_effects import effects
 
 SHAPES = ((48, 56), (20, 40, 32))
 CHANGING = tuple(name for name in AUGMENTATIONS if name != "none")

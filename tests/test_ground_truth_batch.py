@@ -18,11 +18,11 @@ from softseg.contrasts import CONTRASTS
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.ground_truth.batch import make_ground_truth
-from softseg.ground_truth.compare import compare_truths
 from softseg.ground_truth.report import read_slices
 from softseg.ground_truth.soft import GroundTruthOptions, soft_ground_truth
 from softseg.paths import SHARED
 from softseg.volume import Volume
+from softseg_study.evaluation.truth_agreement import compare_truths
 
 HARD, SOFT, BINARY = "label-SC_seg", "label-SC_softseg", "desc-softseg_label-SC_seg"
 NAMES = ("T2w", "T1w", "DWI")

@@ -19,7 +19,7 @@ ORDER = (
 """Each may import only what stands before it."""
 
 STUDY_ORDER = (
-    "phantom", "statistics", "competitors", "evaluation", "sentences", "figures",
+    "run", "phantom", "statistics", "competitors", "evaluation", "sentences", "figures",
 )  # fmt: skip
 """The same for the analysis, which stands on all of the package."""
 

@@ -12,8 +12,9 @@ from softseg.network.config import PRESETS
 from softseg.network.unet import build_network
 from softseg.network.weights import save_weights
 from softseg.segmentation.engine import Model, Segmentation, segment
-from softseg.segmentation.temperature import at_temperature, fit_temperature
+from softseg.segmentation.temperature import at_temperature
 from softseg.volume import Volume
+from softseg_study.evaluation.temperature_fit import fit_temperature
 
 temperatures = st.floats(0.2, 5.0)
 fractions = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=30).map(

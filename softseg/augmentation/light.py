@@ -5,7 +5,7 @@ that neither is interpolated twice; intensities change afterwards and leave the 
 """
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -74,25 +74,6 @@ def augment_lightly(
         noise = generators[index].standard_normal(images.shape[2:], dtype=np.float32)
         images[index, 0] += strengths[index] * torch.from_numpy(noise)
     return images, softs
-
-
-def light_effects(
-    image: torch.Tensor, soft: torch.Tensor, seed: int, options: LightOptions
-) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """Each change alone, with certainty: name → `(1, …)` image and mask."""
-    none = LightOptions(**dict.fromkeys((f.name for f in fields(LightOptions)), 0.0))
-    parts = {
-        "affine": ("rotation_deg", "scale", "shift_voxels"),
-        "blur": ("blur_voxels",), "gamma": ("gamma",), "gain": ("gain",), "offset": ("offset",),
-        "noise": ("noise",),
-    }  # fmt: skip
-    shown = {}
-    for title, names in parts.items():
-        only = replace(none, probability=1.0, **{name: getattr(options, name) for name in names})
-        mirror = title == "affine"
-        images, softs = augment_lightly(image[None], soft[None], [[seed]], only, mirror=mirror)
-        shown[title] = images[0], softs[0]
-    return shown
 
 
 def _affine(

@@ -37,25 +37,13 @@ def augment_as_published(
         name: `paper_meant`, `paper_ran` or `bigaug`.
     """
     composed = _composed(name, tuple(images.shape[2:]))
-    samples = [_run(composed, *each) for each in zip(images, softs, seeds, strict=True)]
+    samples = [run_transform(composed, *each) for each in zip(images, softs, seeds, strict=True)]
     return torch.stack([i for i, _ in samples]), torch.stack([s for _, s in samples])
 
 
 @lru_cache(maxsize=8)
 def _composed(name: str, shape: tuple[int, ...]) -> monai.Compose:
     return monai.Compose(list(transforms(name, shape).values()))
-
-
-def published_effects(
-    name: str, image: torch.Tensor, soft: torch.Tensor, seed: int
-) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """Each transform of a list alone, with certainty: name → `(1, …)` image and mask."""
-    listed = transforms(name, image.shape[1:], always=True)
-    positive = [listed.pop("positive intensities")] if "positive intensities" in listed else []
-    return {
-        title: _run(monai.Compose([*positive, transform]), image, soft, [seed])
-        for title, transform in listed.items()
-    }
 
 
 def transforms(name: str, shape: Sequence[int], *, always: bool = False) -> dict[str, Any]:
@@ -190,7 +178,7 @@ def _blur(probability: float, sigma: tuple[float, float]) -> Any:
     )
 
 
-def _run(
+def run_transform(
     transform: Any, image: torch.Tensor, soft: torch.Tensor, seed: list[int]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     number = int(np.random.SeedSequence(seed).generate_state(1)[0])

@@ -13,7 +13,7 @@ from functools import partial
 
 import torch
 
-from softseg.augmentation.light import LightOptions, augment_lightly, light_effects
+from softseg.augmentation.light import LightOptions, augment_lightly
 from softseg.errors import InputError
 
 Augmentation = Callable[
@@ -56,30 +56,3 @@ def get_augmentation(name: str) -> Augmentation:
     if name not in AUGMENTATIONS:
         raise InputError(f"augmentation: must be one of {', '.join(AUGMENTATIONS)}, found {name!r}")
     return AUGMENTATIONS[name]
-
-
-def effects(
-    image: torch.Tensor, soft: torch.Tensor, *, name: str, seed: int = 0
-) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """What each change of an augmentation does to one image alone, for a figure.
-
-    Args:
-        image: `(1, …)` with two or three axes of space.
-        soft: The same shape, values in [0, 1].
-        name: Key of `AUGMENTATIONS`.
-        seed: Of the random strengths.
-
-    Returns:
-        The change's name → changed image and mask; empty for `none`.
-
-    Raises:
-        InputError: If there is no such augmentation.
-    """
-    get_augmentation(name)
-    if name == "none":
-        return {}
-    if name in PUBLISHED:
-        from softseg.augmentation.published import published_effects
-
-        return published_effects(name, image, soft, seed)
-    return light_effects(image, soft, seed, LightOptions())

@@ -40,7 +40,7 @@ def apply_method(dataset: Dataset, name: str, source: Path | str) -> None:
     if source == CONTOUR:
         _follow_contours(dataset, name)
         return
-    from softseg.segmentation.batch import segment_dataset
+    from softseg_study.evaluation.network_masks import segment_dataset
 
     segment_dataset(dataset, source, name, overwrite=False)
 

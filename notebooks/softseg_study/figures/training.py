@@ -35,7 +35,7 @@ def augmentation_effects(
     Args:
         effects: Change → image and soft mask, each `(1, X, Y)`, `(X, Y)` or with a third axis, of
             which the slice with most cord is drawn; arrays or tensors. X runs right to left, Y
-            back to front. What `softseg.augmentation.registry.effects` returns.
+            back to front. What `softseg_study.evaluation.augmentation_effects.effects` returns.
         original: Unchanged image and mask, drawn first; its edge appears dotted in the others.
         columns: Pictures side by side.
         same_grey: Whether all have the black and white of the first, so that a change of
