@@ -5,6 +5,7 @@ that continue it along the body belong to it, whatever the gap: a mask may be dr
 slice. Low values elsewhere therefore neither add area nor move a centre.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,9 @@ from softseg.errors import InputError
 from softseg.volume import Grid, Spacing, Volume
 
 VALUE_TOLERANCE = 1e-3
-"""How far values may leave [0, 1] through storage or interpolation; they are clipped."""
+"""How far values may leave [0, 1] by rounding; they are clipped."""
+OVERSHOOT = 0.1
+"""How far they may through interpolation; they are clipped with a warning."""
 GRID_TOLERANCE_MM = 0.05
 """How far a mask's corners may lie from its image's: headers are rounded."""
 FAINT = 0.1
@@ -40,15 +43,19 @@ class MaskWarning(UserWarning):
     """A mask could be used but holds something that the reader should know."""
 
 
-def as_fractions(values: np.ndarray, name: str = "") -> np.ndarray:
-    """The values of a soft or binary mask, clipped to [0, 1] where they leave it by rounding.
+def as_fractions(values: np.ndarray, name: str = "", *, advice: str = "") -> np.ndarray:
+    """The values of a soft or binary mask, clipped to [0, 1] where they leave it by little.
 
     Args:
         values: Any shape; what lies within [0, 1] is returned as it is, not copied.
         name: Of the mask, for the message.
+        advice: What to do about values beyond, for the message; `{high}` is the highest.
 
     Raises:
-        InputError: If a value is not finite, or leaves [0, 1] by more than `VALUE_TOLERANCE`.
+        InputError: If a value is not finite, or leaves [0, 1] by more than `OVERSHOOT`.
+
+    Warns:
+        MaskWarning: If one leaves it by more than `VALUE_TOLERANCE`.
 
     Example:
         >>> as_fractions(np.array([-1e-4, 0.3, 1.0]))
@@ -56,14 +63,28 @@ def as_fractions(values: np.ndarray, name: str = "") -> np.ndarray:
     """
     if values.dtype == bool or not values.size:
         return values
-    low, high = float(values.min()), float(values.max())
-    who = f"{name}: " if name else ""
+    low, high = finite_range(values, name)
+    who, found = f"{name}: " if name else "", f"found [{low:.4g}, {high:.4g}]"
+    beyond = max(-low, high - 1)
+    if beyond > OVERSHOOT + 1e-6:
+        raise InputError(f"{who}a mask must lie in [0, 1], {found}" + advice.format(high=high))
+    if beyond > VALUE_TOLERANCE:
+        warnings.warn(f"{who}a mask lies in [0, 1], {found}, clipped", MaskWarning, stacklevel=2)
+    return values if low >= 0 and high <= 1 else values.clip(0, 1)
+
+
+def finite_range(values: np.ndarray, name: str = "") -> tuple[float, float]:
+    """Lowest and highest value of a mask.
+
+    Raises:
+        InputError: If a value is not finite.
+    """
+    low, high = float(values.min(initial=0)), float(values.max(initial=0))
     if not (np.isfinite(low) and np.isfinite(high)):
         bad = int(np.count_nonzero(~np.isfinite(values)))
+        who = f"{name}: " if name else ""
         raise InputError(f"{who}a mask must be finite, found {bad} NaN or infinite voxels")
-    if low < -VALUE_TOLERANCE or high > 1 + VALUE_TOLERANCE:
-        raise InputError(f"{who}a mask must lie in [0, 1], found [{low:.4g}, {high:.4g}]")
-    return values if low >= 0 and high <= 1 else values.clip(0, 1)
+    return low, high
 
 
 def same_grid(first: Grid, second: Grid) -> bool:

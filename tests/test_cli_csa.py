@@ -200,7 +200,8 @@ def test_a_wrong_mask_is_refused_in_one_line_and_nothing_is_written(
         (["-o", "a.csv", "--level-names", "spine"], "--level-names must be one of softseg, total"),
         (["-o", "a.csv", "--levels", "discs.nii.gz"], "single points; use --discs"),
         (["-o", "a.csv", "--discs", "levels.nii.gz"], "found areas; use --levels"),
-        (["-o", "a.csv", "--threshold", "2"], "threshold must lie in"),
+        (["-o", "a.csv", "--threshold", "2"], "needs voxels above 2, found a maximum of 1"),
+        (["-o", "a.csv", "--full-value", "nan"], "--full-value must be above 0"),
         (["-o", "a.csv", "--centreline", "no.csv"], "not a readable table"),
     ],
 )

@@ -4,12 +4,15 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import ndimage
 from tubes import DIFFICULT, STANDARD, Curve, Tube, sample
 
 from softseg.csa.aggregation import aggregate
 from softseg.csa.measure import COLUMNS, MeasurementWarning, measure
 from softseg.errors import InputError
+from softseg.masks import MaskWarning
 from softseg.volume import Volume
 
 TILTED = Tube(Curve(tilt_deg=(0.0, 20.0)))
@@ -178,12 +181,88 @@ def test_a_cord_that_tapers_is_not_taken_for_partly_covered():
         assert (table["flag"] == "").all()
 
 
-@pytest.mark.parametrize(("value", "found"), [(-0.05, r"\[-0.05, 1\]"), (1.2, r"\[0, 1.2\]")])
+@pytest.mark.parametrize(("value", "found"), [(-0.15, r"\[-0.15, 1\]"), (1.2, r"\[0, 1.2\]")])
 def test_values_outside_zero_to_one_are_refused(tilted, value, found):
     data = tilted.soft.data.copy()
     data[0, 0, 0] = value
-    with pytest.raises(InputError, match="must lie in .0, 1., found " + found):
+    with pytest.raises(InputError, match=f"must lie in .0, 1., found {found}; give --full-value"):
         measure(tilted.soft.like(data))
+
+
+@pytest.mark.parametrize(("gain", "offset"), [(1.06, 0.0), (1.14, -0.07), (1.0, -0.09)])
+def test_overshoot_of_an_interpolation_is_clipped_and_said(tilted, gain, offset):
+    data = gain * tilted.soft.data + offset
+    with pytest.warns(MaskWarning, match="clipped"):
+        table = measure(tilted.soft.like(data))
+    expected = measure(tilted.soft.like(data.clip(0, 1)))
+    pd.testing.assert_frame_equal(table, expected)
+
+
+@pytest.mark.parametrize("full", [255, 100, 3, 65535])
+def test_masks_of_other_ranges_are_read_by_the_value_of_a_full_voxel(tilted, full):
+    scaled = tilted.soft.like((tilted.soft.data * full).astype(np.float32))
+    with pytest.raises(InputError, match=f"give --full-value {full} if .* or --threshold"):
+        measure(scaled)
+    whole = measure(scaled, full_value=full)["area_mm2"]
+    np.testing.assert_allclose(whole, measure(tilted.soft)["area_mm2"], rtol=1e-5)
+    binary = measure(tilted.binary)["area_mm2"]
+    np.testing.assert_allclose(measure(scaled, threshold=full / 2)["area_mm2"], binary)
+    halved = measure(scaled, threshold=0.5, full_value=full)["area_mm2"]
+    np.testing.assert_allclose(halved, binary)
+    with pytest.raises(InputError, match="full-value must be above 0"):
+        measure(scaled, full_value=0)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 5.0), (0.5, 0.5, 1.0)])
+@pytest.mark.parametrize("kind", ["highest", "added", "noise"])
+@pytest.mark.parametrize("value", [0.05, 0.09, 0.11, 0.3])
+def test_a_background_is_refused_with_the_reason(spacing, kind, value):
+    soft = sample(TILTED, spacing, length_mm=30).soft
+    noise = np.random.default_rng(0).random(soft.data.shape) * 2
+    added = {"highest": value, "added": soft.data + value, "noise": value * noise}[kind]
+    data = np.minimum(np.maximum(soft.data, added), 1)
+    with pytest.raises(InputError, match="must be 0 outside the cord, found a background of"):
+        measure(soft.like(data))
+    if value < 0.25:
+        table = measure(soft.like(data), threshold=0.5)
+        assert np.abs(percent(table["area_mm2"], 70.0)).max() < 12  # a binary mask's
+
+
+def test_a_halo_that_adds_more_than_an_edge_does_is_flagged_and_said(tilted):
+    data = np.pad(tilted.soft.data, ((9, 9), (9, 9), (0, 0)))
+    core = np.pad(tilted.soft.data > 0, ((9, 9), (9, 9), (0, 0)))
+    near = ndimage.binary_dilation(core, np.ones((7, 7, 1), bool))
+    halo = Volume(np.where(near, np.maximum(data, 0.08), data), tilted.soft.affine)
+    with pytest.warns(MeasurementWarning, match=r"values below 0\.1 around the cord make [4-9]"):
+        table = measure(halo)
+    assert (table["flag"] == "background").all()
+
+
+@pytest.mark.parametrize(("scale", "implausible"), [(0.5, True), (0.8, False), (1.3, True)])
+def test_an_area_that_no_cord_has_is_flagged_said_and_kept(tilted, scale, implausible):
+    affine = tilted.soft.affine * [[scale], [scale], [scale], [1]]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        table = measure(replace(tilted.soft, affine=affine))
+    np.testing.assert_allclose(percent(table["area_mm2"], 70.0 * scale**2), 0, atol=0.3)
+    assert (table["flag"] == ("implausible" if implausible else "")).all()
+    assert [("no level is known" in str(w.message)) for w in caught] == [True] * implausible
+    levels = np.where(
+        tilted.soft.data > 0.5, np.where(np.arange(data_slices(tilted)) > 20, 2, 7), 0
+    )
+    named = replace(tilted.soft, data=levels, affine=affine)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        table = measure(replace(tilted.soft, affine=affine), levels=named)
+    marked = table["flag"].str.contains("implausible")
+    # C7: 57 ± 7 mm², C2: 72 ± 7 mm²
+    low, high = {0.5: (True, True), 0.8: (False, False), 1.3: (True, True)}[scale]
+    assert marked[table["level"] == 7].eq(low).all()
+    assert marked[table["level"] == 2].eq(high).all()
+
+
+def data_slices(sampled):
+    return sampled.soft.data.shape[2]
 
 
 def test_values_outside_by_rounding_are_accepted(tilted):
@@ -406,8 +485,10 @@ def test_a_threshold_measures_the_binary_mask(tilted):
     np.testing.assert_allclose(
         measure(tilted.soft, threshold=0.5)["area_mm2"], measure(tilted.binary)["area_mm2"]
     )
-    with pytest.raises(InputError, match="threshold must lie in"):
+    with pytest.raises(InputError, match=r"needs voxels above 1\.5, found a maximum of 1"):
         measure(tilted.soft, threshold=1.5)
+    with pytest.raises(InputError, match="--threshold must be 0 or above"):
+        measure(tilted.soft, threshold=-1)
 
 
 def test_a_cord_at_the_side_of_the_field_is_flagged(tilted):

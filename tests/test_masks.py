@@ -1,11 +1,14 @@
 """What a mask must be: fractions, on its image's grid, one cord."""
 
+import warnings
+
 import numpy as np
 import pytest
 
 from softseg.errors import InputError
 from softseg.masks import (
     GRID_TOLERANCE_MM,
+    OVERSHOOT,
     VALUE_TOLERANCE,
     as_fractions,
     bounding_box,
@@ -29,10 +32,16 @@ def test_values_that_are_fractions_are_returned_as_they_are():
         assert as_fractions(values) is values
 
 
-def test_values_beyond_by_rounding_are_clipped_and_others_refused():
-    beyond = np.array([-0.9 * VALUE_TOLERANCE, 0.5, 1 + 0.9 * VALUE_TOLERANCE])
-    assert as_fractions(beyond).tolist() == [0, 0.5, 1]
-    for wrong in (-1.1 * VALUE_TOLERANCE, 1 + 1.1 * VALUE_TOLERANCE):
+def test_values_beyond_are_clipped_said_or_refused_by_how_far_they_go():
+    for by in (0.9 * VALUE_TOLERANCE, 1.1 * VALUE_TOLERANCE, OVERSHOOT):
+        beyond = np.array([-by, 0.5, 1 + by])
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert as_fractions(beyond, "a.nii").tolist() == [0, 0.5, 1]
+        said = [str(warning.message) for warning in caught]
+        assert bool(said) == (by > VALUE_TOLERANCE)
+        assert all(line.startswith("a.nii: a mask lies in [0, 1], found [-0.") for line in said)
+    for wrong in (-1.1 * OVERSHOOT, 1 + 1.1 * OVERSHOOT):
         with pytest.raises(InputError, match=r"^a.nii: a mask must lie in \[0, 1\], found"):
             as_fractions(np.array([0.5, wrong]), "a.nii")
 

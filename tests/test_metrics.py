@@ -201,7 +201,7 @@ def test_wrong_masks_are_refused_with_the_rule(wrong, said):
         dice(*wrong)
 
 
-@pytest.mark.parametrize("value", [-0.1, 1.1, np.nan])
+@pytest.mark.parametrize("value", [-0.11, 1.11, np.nan])
 def test_soft_metrics_refuse_values_that_are_no_fractions(value):
     with pytest.raises(ValueError, match="a mask must"):
         soft_dice(np.array([value]), np.array([0.5]))

@@ -47,8 +47,13 @@ def csa(
         typer.Option("--angle-correction/--no-angle-correction", help="Correct for obliquity."),
     ] = True,
     threshold: Annotated[
-        float | None, typer.Option(help="Binarise the masks: values above it become 1.")
+        float | None,
+        typer.Option(help="Binarise the masks: values above it become 1, whatever their range."),
     ] = None,
+    full_value: Annotated[
+        float,
+        typer.Option(help="Value of a voxel wholly inside the cord: 255 or 100 where it is not 1."),
+    ] = 1.0,
     centreline: Annotated[
         Path | None, typer.Option(help="Mask or CSV of points that gives the cord's direction.")
     ] = None,
@@ -104,6 +109,7 @@ def csa(
         centreline=centreline,
         angle_correction=angle_correction,
         threshold=threshold,
+        full_value=full_value,
     )
     rows = with_adjusted_area(rows, sex=sex, height_cm=height)
     measured = set(rows["file"])

@@ -13,7 +13,14 @@ import numpy as np
 import pandas as pd
 
 from softseg.csa.centreline import Centreline, centreline_through, fit_centreline
-from softseg.csa.levels import Levels, levels_from_discs, levels_from_mask, read_discs
+from softseg.csa.levels import (
+    Levels,
+    level_name,
+    levels_from_discs,
+    levels_from_mask,
+    read_discs,
+)
+from softseg.csa.norm import PLAUSIBLE_SDS, plausible_area_mm2
 from softseg.csa.numbering import check_level_names
 from softseg.csa.sections import Region, Sections, cord_region, sections_of
 from softseg.csa.shape import shape_of
@@ -35,6 +42,8 @@ LARGEST_TURN_DEG = 30.0
 """And one that is turned by more than this against it."""
 _DIRECTION_MM = 10.0
 """From this length on a cord has a direction of its own to compare with."""
+LARGEST_FAINT_SHARE = 0.03
+"""Values below 0.1 make less of an edge's area; more is a background around the cord."""
 _LARGEST_SHARE = 0.1
 """A cord's bend changes the ratio by a hundredth at most; beyond this the line is not a cord's."""
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(3)
@@ -53,6 +62,7 @@ def measure(
     centreline: Volume | Path | str | None = None,
     angle_correction: bool = True,
     threshold: float | None = None,
+    full_value: float = 1.0,
     shape: bool = True,
 ) -> pd.DataFrame:
     """Area, angles and shape of the cord in every slice of a mask.
@@ -70,7 +80,8 @@ def measure(
         centreline: Mask or CSV of points (`x_mm, y_mm, z_mm`) that defines the direction of the
             cord instead of the mask itself.
         angle_correction: False leaves areas in the slice's plane.
-        threshold: Binarise the mask: values above it become 1.
+        threshold: Binarise the mask: values above it become 1, whatever their range.
+        full_value: Value of a voxel wholly inside the cord, for a mask of 0 to 255 or 0 to 100.
         shape: False leaves out diameters, eccentricity, orientation and solidity, which take most
             of the time.
 
@@ -79,7 +90,8 @@ def measure(
         `flag` lists what is unusual: `partial` (end slice only partly covered), `gap` (no mask,
         bridged), `cut` (the cord touches the side of the field of view), `outlier` (the centre
         leaves the cord's course, as where a mask leaks), `straight` and `uncorrected` (too few
-        slices for a curve, or for any direction), `level-estimated`.
+        slices for a curve, or for any direction), `level-estimated`, `background` (low values
+        around the cord add to its area), `implausible` (the level's median area is no cord's).
 
     Raises:
         InputError: If the mask, the level file or the discs cannot be used.
@@ -94,26 +106,27 @@ def measure(
         >>> table.area_mm2.round(1).unique().tolist(), table.angle_rl_deg.round(1).unique().tolist()
         ([62.8], [11.3])
     """
-    region = cord_region(mask, threshold=threshold)
+    region = cord_region(mask, threshold=threshold, full_value=full_value)
     sections = sections_of(region)
     own = fit_centreline(sections)
     line = own if centreline is None else _given_centreline(centreline, region, own)
     known = _levels(region, line, levels, discs, level_names)
     corrected = angle_correction and line.kind != "none"
     factor = obliquity_factor(line, sections.covariance_mm2) if corrected else 1.0
-    empty = sections.area_mm2 <= 0
+    area_mm2 = np.where(sections.area_mm2 > 0, sections.area_mm2 / factor, np.nan)
+    implausible = _implausible(area_mm2, sections.partial, known.level, region.name)
     angle_ap, angle_rl = line.angles_deg()
     centre = region.to_world(line.at(np.arange(line.n_slices)))
     columns = {
         "file": region.name,
         "slice": region.slices,
         "level": pd.array(np.where(known.level > 0, known.level, 0), dtype="Int64"),
-        "area_mm2": np.where(empty, np.nan, sections.area_mm2 / factor),
+        "area_mm2": area_mm2,
         "angle_ap_deg": angle_ap,
         "angle_rl_deg": angle_rl,
         **_shape_columns(region, sections, line, corrected, shape),
         "length_mm": secants(line) * region.thickness_mm,
-        "flag": _flags(region, sections, line, known),
+        "flag": _flags(region, sections, line, known, implausible),
         "position": known.position,
         **{f"centre_{a}_mm": centre[:, i] for i, a in enumerate("xyz")},
         "other_components": region.other_components,
@@ -164,7 +177,37 @@ def _shape_columns(region, sections, line, corrected, wanted) -> dict[str, np.nd
     return {name: getattr(shapes, name) for name in names}
 
 
-def _flags(region: Region, sections: Sections, line: Centreline, known: Levels) -> list[str]:
+def _implausible(
+    area_mm2: np.ndarray, partial: np.ndarray, level: np.ndarray, name: str
+) -> np.ndarray:
+    """Slices of levels whose median area no cord has, or all slices where no level is known."""
+    marked = np.zeros(area_mm2.size, dtype=bool)
+    said = []
+    for number in np.unique(level):
+        own = level == number
+        areas = area_mm2[own & ~partial & np.isfinite(area_mm2)]
+        low, high = plausible_area_mm2(int(number) if number > 0 else None)
+        if areas.size and not low <= (median := float(np.median(areas))) <= high:
+            marked |= own
+            where = f"at {level_name(int(number))}" if number > 0 else "where no level is known"
+            said.append(f"{median:.3g} mm² {where} (plausible are {low:.3g} to {high:.3g})")
+    if said:
+        warnings.warn(
+            f"{name}: implausible areas, beyond {PLAUSIBLE_SDS:g} SD of the population: "
+            f"{'; '.join(said)}; are the mask, its values and its units right?",
+            MeasurementWarning,
+            stacklevel=3,
+        )
+    return marked
+
+
+def _flags(
+    region: Region,
+    sections: Sections,
+    line: Centreline,
+    known: Levels,
+    implausible: np.ndarray,
+) -> list[str]:
     few = {"none": "uncorrected", "straight": "straight"}.get(line.kind)
     every = np.ones(line.n_slices, dtype=bool)
     marks = {
@@ -174,6 +217,8 @@ def _flags(region: Region, sections: Sections, line: Centreline, known: Levels) 
         "outlier": line.outliers,
         few: every,
         "level-estimated": known.estimated & (known.level > 0),
+        "background": every & (sections.faint_share > LARGEST_FAINT_SHARE),
+        "implausible": implausible,
     }
     marks.pop(None, None)
     return [";".join(m for m, where in marks.items() if where[k]) for k in range(line.n_slices)]
@@ -260,6 +305,11 @@ def _warn(region: Region, sections: Sections, line: Centreline) -> None:
         notes.append(
             f"{region.name}: {long.size} gap{'s' * (long.size > 1)} along the cord, of up to "
             f"{long.max():.3g} mm, bridged"
+        )
+    if sections.faint_share > LARGEST_FAINT_SHARE:
+        notes.append(
+            f"{region.name}: values below 0.1 around the cord make {sections.faint_share:.1%} of "
+            "its area, more than an edge does; give --threshold 0.5 to leave them out"
         )
     if region.other_components:
         notes.append(

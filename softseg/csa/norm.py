@@ -20,6 +20,9 @@ from softseg.errors import InputError
 POINTS_PER_LEVEL = 10
 PROFILE_MEASURES = ("area_mm2", "diameter_ap_mm", "diameter_rl_mm")
 SEXES = ("all", "F", "M")
+PLAUSIBLE_SDS = 4.0
+"""Beyond these of the population an area is said to be implausible; it is not removed."""
+_LUMBAR = 20
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,26 @@ def _table(name: str) -> pd.DataFrame:
 def norm_levels() -> pd.DataFrame:
     """Mean area, diameters and canal area of each level, n = 203; spread and sexes, n = 150."""
     return _table("spine_generic_norm.csv").copy()
+
+
+def plausible_area_mm2(level: int | None = None) -> tuple[float, float]:
+    """Areas within `PLAUSIBLE_SDS` standard deviations of the population's at a level.
+
+    Args:
+        level: 2 = C2. None, or a level without a norm, allows what any level does; from L1 on the
+            cord tapers to its end, and nothing is too small.
+
+    Example:
+        >>> [round(mm2) for mm2 in plausible_area_mm2(3)], round(plausible_area_mm2()[1])
+        ([44, 101], 108)
+    """
+    table = _table("spine_generic_norm.csv")
+    if level is not None and (table["level"] == level).any():
+        table = table[table["level"] == level]
+    spread = PLAUSIBLE_SDS * table["area_mm2_std"]
+    low = (table["area_mm2_mean"] - spread).min()
+    high = (table["area_mm2_mean"] + spread).max()
+    return (0.0 if level is not None and level >= _LUMBAR else float(low)), float(high)
 
 
 def norm_profile(sex: str = "all") -> pd.DataFrame:

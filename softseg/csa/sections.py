@@ -4,6 +4,7 @@ Which voxels are the cord is said in `softseg.masks`. Here they are read, checke
 cropped, in a frame of millimetres, and summed slice by slice.
 """
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +12,14 @@ import nibabel as nib
 import numpy as np
 
 from softseg.errors import InputError
-from softseg.masks import FAINT, CordComponent, as_fractions, bounding_box, cord_component
+from softseg.masks import (
+    FAINT,
+    CordComponent,
+    as_fractions,
+    bounding_box,
+    cord_component,
+    finite_range,
+)
 from softseg.volume import Volume
 
 PARTIAL = 0.85
@@ -29,6 +37,13 @@ _TAPER_PER_MM = 0.01
 _INNER_MM = 8.0
 _THICK_MM = 2.5
 _AMBIGUOUS = 1e-3
+_BACKGROUND = 0.02
+_SPARSE = 64
+"""About so many voxels along each axis tell what most of a field holds."""
+_ADVICE = (
+    "; give --full-value {high:g} if that is a voxel wholly inside the cord, or --threshold for a "
+    "binary mask of the values above it"
+)
 
 
 @dataclass(frozen=True)
@@ -88,16 +103,21 @@ class Region:
         return index @ self.frame.T
 
 
-def cord_region(mask: Volume | Path | str, *, threshold: float | None = None) -> Region:
+def cord_region(
+    mask: Volume | Path | str, *, threshold: float | None = None, full_value: float = 1.0
+) -> Region:
     """Read, check and crop a mask.
 
     Args:
         mask: A soft or binary mask.
-        threshold: Values above it become 1 and all others 0; None keeps the fractions.
+        threshold: Values above it become 1 and all others 0, whatever their range; None keeps the
+            fractions.
+        full_value: Value of a voxel wholly inside the cord, where that is not 1.
 
     Raises:
         InputError: If the file is unreadable, the mask not three-dimensional, its axes cannot be
-            told, a value is not finite or outside [0, 1], or no value reaches 0.1.
+            told, a value is not finite or outside [0, 1], no value reaches 0.1, or the field around
+            the cord is not 0.
 
     Example:
         >>> data = np.zeros((8, 8, 3)); data[2:5, 2:5] = 1.0; data[7, 7] = 1.0
@@ -108,17 +128,40 @@ def cord_region(mask: Volume | Path | str, *, threshold: float | None = None) ->
     volume = mask if isinstance(mask, Volume) else Volume.load(mask)
     name = str(volume.path or "mask")
     volume = oriented(volume, name)
-    data = as_fractions(volume.data, name)
-    if threshold is not None:
-        if not 0 <= threshold < 1:
-            raise InputError(f"a threshold must lie in [0, 1), found {threshold}")
-        data = data > threshold
+    data = _fractions(volume.data, name, threshold, full_value)
     cord = cord_component(data, volume.spacing_mm)
     if cord is None:
-        rule = f"above {threshold}" if threshold is not None else f"of at least {FAINT}"
-        highest = float(volume.data.max()) if volume.data.size else 0.0
+        rule = f"above {threshold:g}" if threshold is not None else f"of at least {FAINT}"
+        highest = float(volume.data.max(initial=0)) / full_value
         raise InputError(f"{name}: a mask needs voxels {rule}, found a maximum of {highest:.3g}")
+    _check_background(data, name)
     return _trimmed(cord, volume, name)
+
+
+def _fractions(
+    data: np.ndarray, name: str, threshold: float | None, full_value: float
+) -> np.ndarray:
+    if not (math.isfinite(full_value) and full_value > 0):
+        raise InputError(f"--full-value must be above 0, found {full_value}")
+    if threshold is None:
+        scaled = data if full_value == 1 else data / np.float32(full_value)
+        return as_fractions(scaled, name, advice=_ADVICE)
+    if not (math.isfinite(threshold) and threshold >= 0):
+        raise InputError(f"--threshold must be 0 or above, found {threshold}")
+    finite_range(data, name)
+    return data > threshold * full_value
+
+
+def _check_background(data: np.ndarray, name: str) -> None:
+    """Refuse a mask that is not 0 over most of its field and most of the sides of it."""
+    sides = [np.take(data, end, axis=axis).ravel() for axis in (0, 1) for end in (0, -1)]
+    sparse = data[tuple(slice(None, None, 1 + n // _SPARSE) for n in data.shape)]
+    usual = min(float(np.median(np.concatenate(sides))), float(np.median(sparse)))
+    if usual > _BACKGROUND:
+        raise InputError(
+            f"{name}: a mask must be 0 outside the cord, found a background of {usual:.2g} over "
+            "its field; subtract it, or give --threshold 0.5"
+        )
 
 
 def oriented(volume: Volume, name: str) -> Volume:
@@ -176,6 +219,7 @@ class Sections:
         covariance_mm2: `(Z, 2, 2)` second moments about it.
         partial: `(Z,)` True for partly covered slices at an end.
         trusted: `(Z,)` slices whose centre says where the cord runs.
+        faint_share: Share of all area that values below 0.1 make.
         softness: Share of the edge that is soft: 0 for a binary mask, 1 for a soft one.
         pixel_mm2: Area of a voxel in its slice.
         thickness_mm: Distance between slices.
@@ -186,6 +230,7 @@ class Sections:
     covariance_mm2: np.ndarray
     partial: np.ndarray
     trusted: np.ndarray
+    faint_share: float
     softness: float
     pixel_mm2: float
     thickness_mm: float
@@ -209,6 +254,7 @@ def sections_of(region: Region) -> Sections:
         covariance_mm2=plane @ spread @ plane.T,
         partial=partial,
         trusted=_trusted(area, region.core, fill, partial, step_mm),
+        faint_share=float(soft[soft < FAINT].sum() / soft.sum()),
         softness=_softness(soft, region.core, np.median(total[region.core])),
         pixel_mm2=region.pixel_mm2,
         thickness_mm=region.thickness_mm,
