@@ -20,7 +20,7 @@ from softseg.archives import unpack
 from softseg.dataset.names import match_contrast, parse_contrasts
 from softseg.errors import InputError, brief
 from softseg.files import remove_empty, replacing, sha256
-from softseg.provenance.records import MANIFEST, read_record, write_record
+from softseg.provenance.records import MANIFEST, read_json, write_record
 
 SPINE_GENERIC = "https://github.com/spine-generic/data-multi-subject"
 RELEASE = "r20250310"
@@ -108,7 +108,7 @@ class Fetched:
 
 def _origin(record: Path) -> Any:
     try:
-        return read_record(record)["GeneratedBy"][0]["Parameters"]["origin"]
+        return read_json(record)["GeneratedBy"][0]["Parameters"]["origin"]
     except (LookupError, TypeError):
         return None
 

@@ -15,7 +15,7 @@ from softseg.files import one_at_a_time
 from softseg.ground_truth.batch import make_ground_truth
 from softseg.ground_truth.soft import GroundTruthOptions
 from softseg.provenance.checking import verify
-from softseg.provenance.records import MANIFEST, read_record, write_record
+from softseg.provenance.records import MANIFEST, read_json, write_record
 
 SUBJECTS = ["sub-a", "sub-b", "sub-c"]
 CHANGED = {"trim_mm": 5.0, "average": "median", "contrasts": ["T2w", "T2star"]}
@@ -77,4 +77,4 @@ def test_shards_list_what_they_made_in_turns(tmp_path):
         second.join(0.2)
         (tmp_path / "late.csv").write_text("a\n1\n")
     second.join(10)
-    assert list(read_record(tmp_path / MANIFEST)["SHA256"]) == ["../late.csv"]
+    assert list(read_json(tmp_path / MANIFEST)["SHA256"]) == ["../late.csv"]

@@ -1,7 +1,6 @@
 """Compare a folder with its records."""
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -9,7 +8,14 @@ from typing import Any
 
 from softseg.errors import InputError
 from softseg.files import sha256
-from softseg.provenance.records import MANIFEST, is_ours, read_json, read_record
+from softseg.provenance.records import (
+    MANIFEST,
+    is_ours,
+    listed,
+    read_json,
+    relative_name,
+    visible_files,
+)
 
 PRODUCTS = (".nii.gz", ".nii", ".csv", ".tsv")
 """What must have a record where softseg made it."""
@@ -22,7 +28,7 @@ class Finding:
     """One thing that is not as recorded.
 
     Attributes:
-        file: Below the folder, or relative to it.
+        file: Relative to the folder.
         status: `changed`, `missing`, `source changed`, `source missing`, `no record`, or `damaged
             record`.
         record: What names it, empty where nothing does.
@@ -64,19 +70,17 @@ def verify(folder: Path | str) -> Checked:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give one that softseg wrote to")
-    paths = [path for path in sorted(folder.rglob("*")) if _is_visible_file(path, folder)]
-    checked, claims, described = Checked(), {}, set()
+    paths = sorted(visible_files(folder))
+    checked, claims, described = Checked(), _claims_above(folder), set()
     for path in paths:
-        if path.suffix == ".json":
-            content = read_record(path)
-            if not content and read_json(path) is None:
-                checked.findings.append(Finding(_shown(path, folder), "damaged record"))
-            elif is_ours(content):
-                claims[path] = list(_claims(path, content))
-                if "SHA256" not in content:
-                    stem = path.absolute().with_name(path.name.removesuffix(".json"))
-                    described |= {stem.with_name(stem.name + suffix) for suffix in ("", *PRODUCTS)}
-    claims |= _claims_above(folder)
+        content = read_json(path) if path.suffix == ".json" else {}
+        if content is None:
+            checked.findings.append(Finding(relative_name(path, folder), "damaged record"))
+        elif is_ours(content):
+            claims[path] = _claims(path, content)
+            if "SHA256" not in content:
+                stem = path.absolute().with_name(path.name.removesuffix(".json"))
+                described |= {stem.with_name(stem.name + suffix) for suffix in ("", *PRODUCTS)}
     checked.records = sum(bool(each) for each in claims.values())
     if not checked.records:
         raise InputError(f"{folder}: no record of softseg in it; give a folder that it wrote to")
@@ -86,9 +90,9 @@ def verify(folder: Path | str) -> Checked:
         if not path.name.endswith(PRODUCTS) or path.absolute() in named:
             continue
         if path.absolute() in described:
-            checked.unsigned.append(_shown(path, folder))
+            checked.unsigned.append(relative_name(path, folder))
         elif _made_by_softseg(path.parent, folder):
-            checked.findings.append(Finding(_shown(path, folder), "no record"))
+            checked.findings.append(Finding(relative_name(path, folder), "no record"))
     checked.findings = sorted(set(checked.findings))
     return checked
 
@@ -100,44 +104,43 @@ def _compare(claims: dict[Path, list[_Claim]], checked: Checked, folder: Path) -
             checked.sources += bool(kind)
             checked.files += not kind
             if not place.is_file() or digest(place) != wanted:
-                status = "changed" if place.is_file() else "missing"
-                found = Finding(_shown(place, folder), kind + status, _shown(record, folder))
-                checked.findings.append(found)
+                status = kind + ("changed" if place.is_file() else "missing")
+                names = relative_name(place, folder), status, relative_name(record, folder)
+                checked.findings.append(Finding(*names))
 
 
-def _claims(record: Path, content: dict[str, Any]) -> Iterator[_Claim]:
-    roots = {"SHA256": record.parent, "SourcesSHA256": record.parent}
-    roots["Files"] = record.parent.parent  # as versions before 0.2 wrote it for a data set
-    for key, root in roots.items():
-        listed = content.get(key)
-        for name, wanted in listed.items() if isinstance(listed, dict) else ():
-            yield "source " if key.startswith("Sources") else "", _place(root, name, record), wanted
+def _claims(record: Path, content: Any) -> list[_Claim]:
+    return [
+        (kind, _place(name, record), wanted)
+        for key, kind in (("SHA256", ""), ("SourcesSHA256", "source "))
+        for name, wanted in listed(content, key).items()
+    ]
 
 
 def _claims_above(folder: Path) -> dict[Path, list[_Claim]]:
     """Part of a data set is checked with the record of the whole."""
-    found = {}
-    for parent in folder.absolute().parents:
-        record = parent / MANIFEST
-        content = read_record(record)
-        claims = _claims(record, content) if is_ours(content) else ()
-        found[record] = [claim for claim in claims if claim[1].is_relative_to(folder.absolute())]
-    return found
+    folder = folder.absolute()
+    records = [parent / MANIFEST for parent in folder.parents]
+    return {
+        record: [c for c in _claims(record, read_json(record)) if c[1].is_relative_to(folder)]
+        for record in records
+    }
 
 
-def _place(root: Path, name: str, record: Path) -> Path:
+def _place(name: str, record: Path) -> Path:
     """Where a record's path leads; BIDS writes `bids::` for the data set around `derivatives`."""
+    root = record.absolute().parent
     if name.startswith("bids::"):
         around = [p.parent for p in record.absolute().parents if p.name == "derivatives"]
         root, name = (around[-1] if around else root), name.removeprefix("bids::")
-    return Path(os.path.normpath(root.absolute() / name))
+    return Path(os.path.normpath(root / name))
 
 
 def _made_by_softseg(folder: Path, top: Path) -> bool:
     """What the nearest description says; a folder that says nothing is taken for ours."""
     described = folder / "dataset_description.json"
     if described.is_file():
-        return is_ours(read_record(described))
+        return is_ours(read_json(described))
     return folder == top or _made_by_softseg(folder.parent, top)
 
 
@@ -146,15 +149,3 @@ def _digest(path: Path) -> str:
         return sha256(path)
     except OSError:
         return "unreadable"
-
-
-def _is_visible_file(path: Path, folder: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return path.is_file() and not hidden
-
-
-def _shown(path: Path, folder: Path) -> str:
-    try:
-        return path.absolute().relative_to(folder.absolute()).as_posix()
-    except ValueError:
-        return str(path)

@@ -8,11 +8,12 @@ that a folder may move with its sources, and no user's folders are named.
 import hashlib
 import json
 import os
-import re
+import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -42,50 +43,25 @@ def generated_by(step: str, **parameters: Any) -> list[dict[str, Any]]:
 
 @cache
 def code_version() -> dict[str, str]:
-    """A checksum of the package's code and, where one is known, its commit.
-
-    The checksum also tells code apart that was changed after its commit.
-    """
+    """A checksum of the package's code, changed or not, and its commit where one is known."""
     digest = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.py")):
         digest.update(f"{path.relative_to(PACKAGE).as_posix()}\n".encode())
         digest.update(path.read_bytes())
-    commit = checked_out_commit(PACKAGE.parent) or _installed_commit()
+    commit = _commit()
     return {"CodeSHA256": digest.hexdigest()} | ({"Commit": commit} if commit else {})
 
 
-def checked_out_commit(root: Path) -> str | None:
-    """The commit of a git checkout, read from its files: no program is started for it."""
+def _commit() -> str | None:
+    """The commit of the checkout that the code lies in, or the one from which pip installed it."""
     try:
-        git = root / ".git"
-        if git.is_file():  # of a worktree, whose branches are in the main checkout
-            git = root / git.read_text("utf-8").removeprefix("gitdir:").strip()
-        head = (git / "HEAD").read_text("utf-8").strip()
-        branch = head.removeprefix("ref: ")
-        if branch == head:
-            return _commit(head)
-        common = git / "commondir"
-        shared = git / common.read_text("utf-8").strip() if common.is_file() else git
-        if (shared / branch).is_file():
-            return _commit((shared / branch).read_text("utf-8"))
-        packed = (shared / "packed-refs").read_text("utf-8")
-        found = re.search(rf"^(\w+) {re.escape(branch)}$", packed, re.MULTILINE)
-        return _commit(found[1]) if found else None
-    except (OSError, ValueError):
+        if (PACKAGE.parent / ".git").exists():
+            head = ["git", "-C", str(PACKAGE.parent), "rev-parse", "HEAD"]
+            return subprocess.check_output(head, text=True, stderr=subprocess.DEVNULL).strip()  # noqa: S603
+        installed = distribution("softseg").read_text("direct_url.json")
+        return json.loads(installed or "{}")["vcs_info"]["commit_id"]
+    except (PackageNotFoundError, subprocess.SubprocessError, OSError, ValueError, LookupError):
         return None
-
-
-def _installed_commit() -> str | None:
-    """The commit from which pip installed the package, if it did."""
-    try:
-        text = distribution("softseg").read_text("direct_url.json")
-        return _commit(json.loads(text or "{}")["vcs_info"]["commit_id"])
-    except (PackageNotFoundError, OSError, ValueError, LookupError, TypeError):
-        return None
-
-
-def _commit(text: str) -> str | None:
-    return text.strip() if re.fullmatch(r"[0-9a-f]{40,64}", text.strip()) else None
 
 
 def record_of(product: Path | str) -> Path:
@@ -99,7 +75,7 @@ def record_of(product: Path | str) -> Path:
     for suffix in _IMAGES:
         if product.name.endswith(suffix):
             beside = product.with_name(product.name.removesuffix(suffix) + ".json")
-            if not beside.exists() or is_ours(read_record(beside)):
+            if not beside.exists() or is_ours(read_json(beside)):
                 return beside
     return product.with_name(product.name + ".json")
 
@@ -111,10 +87,7 @@ def write_record(
     since: float | None = None,
     **about: Any,
 ) -> Path:
-    """Write the record of finished files.
-
-    A step may have been stopped and gone on with: what an earlier run of it made, and this one
-    found finished, keeps its checksum.
+    """Write the record of finished files and return its path.
 
     Args:
         record: The record's file.
@@ -124,9 +97,6 @@ def write_record(
             between two runs is not declared sound by the second. Processes that share out the work
             (shards of a step) list it in turns, so that the last of them has seen everything.
         **about: `step`, `parameters` and `sources` of `record_content`.
-
-    Returns:
-        The record's path.
 
     Raises:
         InputError: If it cannot be written; an older one is removed, since it would speak of what
@@ -155,9 +125,7 @@ def write_record(
 def signed(*products: Path | str, **about: Any) -> Iterator[dict[Path, Path]]:
     """`softseg.batch.commit` with a record beside each file, all of them or none.
 
-    Args:
-        *products: The files.
-        **about: `step`, `parameters` and `sources` of `record_content`.
+    `about` is `step`, `parameters` and `sources` of `record_content`.
 
     Example:
         >>> import tempfile
@@ -194,19 +162,13 @@ def record_content(
     """
     plain = json.loads(json.dumps(dict(parameters or {}), default=_plain))
     (entry,) = generated_by(step, **plain)
-    named = {_relative(path, record.parent): sha256(path) for path in sources}
+    named = {relative_name(path, record.parent): sha256(path) for path in sources}
     return {
         "GeneratedBy": [entry | code_version()],
         "SHA256": dict(made),
         "Sources": sorted(named),
         "SourcesSHA256": named,
     }
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """A JSON object, empty if the file holds none."""
-    content = read_json(path)
-    return content if isinstance(content, dict) else {}
 
 
 def read_json(path: Path) -> Any:
@@ -217,7 +179,7 @@ def read_json(path: Path) -> Any:
         return None
 
 
-def is_ours(content: Mapping[str, Any]) -> bool:
+def is_ours(content: Any) -> bool:
     """Whether a step of softseg wrote this record."""
     try:
         return str(content["GeneratedBy"][0]["Name"]).startswith("softseg ")
@@ -225,34 +187,39 @@ def is_ours(content: Mapping[str, Any]) -> bool:
         return False
 
 
-def _made(record: Path, products: Iterable[Path | str], since: float | None) -> dict[str, str]:
-    """Checksums of what is there and of what was listed before."""
-    old = read_record(record).get("SHA256")
-    old = old if isinstance(old, dict) else {}
-    before_ns = float("-inf") if since is None else since * 10**9 - _CLOCK_NS
-    # A data set misses what is gone; a step may no longer make what it made.
-    made = {n: s for n, s in old.items() if since is not None or (record.parent / n).is_file()}
-    for path in _files(products):
-        name = _relative(path, record.parent)
-        if path != record and not (name in old and path.stat().st_mtime_ns < before_ns):
-            made[name] = sha256(path)
-    return made
+def listed(content: Any, key: str) -> dict[str, str]:
+    """Files and checksums under a key of a record of ours."""
+    files = content.get(key) if is_ours(content) else None
+    return files if isinstance(files, dict) else {}
 
 
-def _files(paths: Iterable[Path | str]) -> Iterator[Path]:
-    """The files among `paths` and in its folders, but for hidden ones."""
-    for path in map(Path, paths):
-        for found in path.rglob("*") if path.is_dir() else [path]:
-            hidden = any(part.startswith(".") for part in found.relative_to(path).parts)
-            if found.is_file() and not hidden:
-                yield found
+def visible_files(path: Path) -> Iterator[Path]:
+    """The file itself, or all files of a folder but for hidden ones."""
+    for found in path.rglob("*") if path.is_dir() else [path]:
+        hidden = any(part.startswith(".") for part in found.relative_to(path).parts)
+        if found.is_file() and not hidden:
+            yield found
 
 
-def _relative(path: Path | str, folder: Path) -> str:
+def relative_name(path: Path | str, folder: Path) -> str:
+    """How records and messages call a file."""
     try:
         return Path(os.path.relpath(Path(path).absolute(), folder.absolute())).as_posix()
     except ValueError:  # another drive
         return Path(path).name
+
+
+def _made(record: Path, products: Iterable[Path | str], since: float | None) -> dict[str, str]:
+    """Checksums of what is there and of what was listed before."""
+    old = listed(read_json(record), "SHA256")
+    before_ns = float("-inf") if since is None else since * 10**9 - _CLOCK_NS
+    # A data set misses what is gone; a step may no longer make what it made.
+    made = {n: s for n, s in old.items() if since is not None or (record.parent / n).is_file()}
+    for path in chain.from_iterable(visible_files(Path(product)) for product in products):
+        name = relative_name(path, record.parent)
+        if path != record and not (name in old and path.stat().st_mtime_ns < before_ns):
+            made[name] = sha256(path)
+    return made
 
 
 def _plain(value: Any) -> Any:
