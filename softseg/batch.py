@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from softseg.errors import InputError, brief
+from softseg.events import tell
 from softseg.files import replacing
 
 
@@ -142,9 +144,12 @@ def commit(
 def _end_with_parent() -> None:
     """Let this worker finish the item in hand when interrupted, and end once its parent is gone.
 
+    What it warns of is a line, as in its parent.
+
     A pool's workers wait for work on a pipe that they hold open themselves: where the parent is
     killed, they would wait for ever and keep their memory.
     """
+    warnings.showwarning = lambda message, *_, **__: tell(f"softseg: {brief(message)}")
     parent = multiprocessing.parent_process()
     if parent is not None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from softseg.errors import InputError
 from softseg.files import replacing
-from softseg.nifti import read
+from softseg.nifti import SAME_FORM_MM, read
 
 WORKING = "LAS"
 """Orientation in which the package measures and segments."""
@@ -79,6 +79,8 @@ class Volume:
         affine: `(4, 4)` from voxel index to millimetres, right-anterior-superior positive.
         path: Where it was read, for messages.
         codes: NIfTI qform and sform codes, kept when written again.
+        qform: Where the header's qform puts the voxels if that is elsewhere, kept when written
+            again; `affine` is then the sform.
 
     Example:
         >>> volume = Volume(np.zeros((2, 3, 4)), np.diag([-0.5, 0.5, 5.0, 1.0]))
@@ -90,6 +92,7 @@ class Volume:
     affine: np.ndarray
     path: Path | None = None
     codes: tuple[int, int] = (1, 1)
+    qform: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def grid(self) -> Grid:
@@ -133,8 +136,9 @@ class Volume:
             orientations.io_orientation(self.affine), orientations.axcodes2ornt(codes)
         )
         data = orientations.apply_orientation(self.data, change)
-        affine = self.affine @ orientations.inv_ornt_aff(change, self.data.shape)
-        return replace(self, data=data, affine=affine)
+        back = orientations.inv_ornt_aff(change, self.data.shape)
+        qform = None if self.qform is None else self.qform @ back
+        return replace(self, data=data, affine=self.affine @ back, qform=qform)
 
     def resampled(
         self, grid: Grid, *, order: int = 1, mode: str = "constant", fill: float = 0.0
@@ -165,7 +169,8 @@ class Volume:
             cval=fill,
         )
         blocks = [size for pair in zip(grid.shape, points, strict=True) for size in pair]
-        return replace(self, data=data.reshape(blocks).mean(axis=(1, 3, 5)), affine=grid.affine)
+        data = data.reshape(blocks).mean(axis=(1, 3, 5))
+        return replace(self, data=data, affine=grid.affine, qform=None)
 
     def respaced_grid(self, spacing_mm: Spacing) -> Grid:
         """The grid over the same field of view with other voxel sizes along the array axes."""
@@ -193,10 +198,12 @@ class Volume:
         """
         path = Path(path)
         found = read(path, average=average)
-        return cls(found.data, found.affine, path, found.codes)
+        where = found.geometry
+        qform = where.qform if where.forms_apart_mm > SAME_FORM_MM else None
+        return cls(found.data, where.affine, path, where.codes, qform)
 
     def save(self, path: Path | str, dtype: type = np.float32) -> Path:
-        """Write to `path` whole or not at all; only geometry goes into the header.
+        """Write to `path` whole or not at all; only geometry goes into the header, in millimetres.
 
         Raises:
             InputError: If the folder cannot be written to or the name is not a NIfTI name.
@@ -206,7 +213,8 @@ class Volume:
             raise InputError(f"{path}: an image's name must end in .nii or .nii.gz")
         image = nib.Nifti1Image(self.data.astype(dtype, copy=False), self.affine)
         qform, sform = self.codes if any(self.codes) else (0, 2)
-        image.set_qform(self.affine, qform, strip_shears=True)
+        place = self.affine if self.qform is None else self.qform
+        image.set_qform(place, qform, strip_shears=True)
         image.set_sform(self.affine, sform)
         image.header.set_xyzt_units("mm")
         with replacing(path) as temporary:

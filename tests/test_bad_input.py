@@ -137,7 +137,7 @@ def test_whatever_the_bytes_are_a_finite_geometry_or_one_line_comes_out(tmp_path
     else:
         assert found.data.ndim == 3
         assert found.data.dtype == np.float32
-        assert np.isfinite(found.affine).all()
+        assert np.isfinite(found.geometry.affine).all()
         assert found.data.size <= len(content) * 1032
 
 

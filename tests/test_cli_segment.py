@@ -61,6 +61,33 @@ def test_one_image_becomes_one_soft_mask_on_its_own_grid(softseg, image, tmp_pat
     assert ((mask.get_fdata() > 0.01) & (mask.get_fdata() < 0.99)).any()
 
 
+def test_masks_and_maps_keep_both_places_of_their_image_in_millimetres(softseg, tmp_path):
+    volume = tube(shape=(40, 36, 8))[0]
+    sform, qform = volume.affine.copy(), volume.affine.copy()
+    qform[1, 3] += 3.0
+    image = nib.Nifti1Image(volume.data, None)
+    for form, affine, code in ((image.set_sform, sform, 2), (image.set_qform, qform, 1)):
+        metres = affine.copy()
+        metres[:3] *= 1e-3
+        form(metres, code)
+    image.header.set_xyzt_units("meter")
+    nib.save(image, tmp_path / "image.nii.gz")
+    out = tmp_path / "out" / "cord.nii.gz"
+    code, said = softseg(tmp_path / "image.nii.gz", "-o", out, "--uncertainty", "--csa")
+    assert code == 0
+    assert "image.nii.gz: its header is in metres" in said
+    assert "image.nii.gz: its qform and sform place voxels up to 3.0 mm apart" in said
+    for path in (out, out.with_name("cord_uncertainty.nii.gz")):
+        written = nib.load(path)
+        np.testing.assert_allclose(written.get_sform(), sform, atol=1e-4)
+        np.testing.assert_allclose(written.get_qform(), qform, atol=1e-4)
+        assert written.header.get_xyzt_units()[0] == "mm"
+        assert (int(written.header["qform_code"]), int(written.header["sform_code"])) == (1, 2)
+    softseg(volume.save(tmp_path / "plain.nii.gz"), "-o", tmp_path / "plain_cord.nii.gz")
+    expected = nib.load(tmp_path / "plain_cord.nii.gz").get_fdata()
+    assert nib.load(out).get_fdata().sum() == pytest.approx(expected.sum(), rel=1e-3)
+
+
 def test_a_binary_mask_holds_what_reaches_the_threshold(softseg, image, tmp_path, weights):
     soft = segment(Volume.load(image), weights=weights).soft.data
     for arguments, threshold in ((), 0.5), (("--threshold", "0.2"), 0.2):

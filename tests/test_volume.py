@@ -1,6 +1,7 @@
 """Volumes: geometry survives what is done to them."""
 
 import itertools
+import warnings
 
 import nibabel as nib
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from softseg.errors import InputError
-from softseg.nifti import read_geometry
+from softseg.nifti import HeaderWarning, read_geometry
 from softseg.volume import Grid, Volume
 
 ORIENTATIONS = [
@@ -182,3 +183,111 @@ def test_the_geometry_of_a_file_is_read_from_its_header_alone(tmp_path):
     path.write_bytes(b"no header")
     with pytest.raises(InputError, match="not a readable NIfTI image"):
         read_geometry(path)
+
+
+def _written(path, volume, *, unit="mm", scale=1.0, qform=None):
+    """A file whose header is in `unit` and may hold a qform of its own, both codes set."""
+    affine = volume.affine.copy()
+    affine[:3] *= scale
+    image = nib.Nifti1Image(volume.data, affine)
+    image.set_sform(affine, 2)
+    image.set_qform(affine if qform is None else qform, 1)
+    image.header.set_xyzt_units(unit, "sec")
+    nib.save(image, path)
+    return path
+
+
+@pytest.mark.parametrize(("unit", "scale"), [("meter", 1e-3), ("micron", 1e3), ("unknown", 1.0)])
+def test_lengths_are_millimetres_whatever_unit_the_header_names(tmp_path, unit, scale):
+    path = _written(tmp_path / "a.nii.gz", blob(), unit=unit, scale=scale)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        volume = Volume.load(path)
+    np.testing.assert_allclose(volume.affine, blob().affine, rtol=1e-6)
+    np.testing.assert_allclose(read_geometry(path).affine, blob().affine, rtol=1e-6)
+    said = {"meter": ["metres"], "micron": ["micrometres"], "unknown": []}[unit]
+    assert [str(each.message).split(";")[0] for each in caught] == [
+        f"a.nii.gz: its header is in {word}" for word in said
+    ]
+    written = nib.load(volume.save(tmp_path / "b.nii.gz"))
+    assert written.header.get_xyzt_units()[0] == "mm"
+    np.testing.assert_allclose(written.affine, blob().affine, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("unit", "scale"), [("meter", 1.0), ("micron", 1.0), ("unknown", 1e-3), ("mm", 1e3)]
+)
+def test_a_unit_that_cannot_be_right_is_refused(tmp_path, unit, scale):
+    path = _written(tmp_path / "a.nii", blob(), unit=unit, scale=scale)
+    with pytest.raises(InputError, match="are the units right"):
+        Volume.load(path)
+
+
+def turned_about_x(affine, radians=0.4):
+    turn = np.eye(4)
+    turn[1:3, 1:3] = [
+        [np.cos(radians), -np.sin(radians)],
+        [np.sin(radians), np.cos(radians)],
+    ]
+    return turn @ affine
+
+
+@pytest.mark.parametrize("codes", ["LAS", "PIR", "ASL"])
+def test_a_qform_elsewhere_is_said_and_kept_through_turns_of_the_axes(tmp_path, codes):
+    qform = turned_about_x(blob().affine)
+    with pytest.warns(HeaderWarning, match=r"up to \d+\.\d mm apart; the sform is used"):
+        volume = Volume.load(_written(tmp_path / "a.nii.gz", blob(), qform=qform))
+    np.testing.assert_allclose(volume.affine, blob().affine, atol=1e-5)
+    there = volume.oriented(codes)
+    back = nib.load(there.oriented(volume.orientation).save(tmp_path / "b.nii.gz"))
+    np.testing.assert_allclose(back.get_qform(), qform, atol=1e-5)
+    np.testing.assert_allclose(back.get_sform(), blob().affine, atol=1e-5)
+    assert [int(back.header[f"{form}_code"]) for form in ("qform", "sform")] == [1, 2]
+    # A voxel keeps both its places when the axes are turned.
+    turned = nib.load(there.save(tmp_path / "c.nii.gz"))
+    index = np.unravel_index(there.data.argmax(), there.data.shape)
+    first = np.unravel_index(volume.data.argmax(), volume.data.shape)
+    for form in ("get_qform", "get_sform"):
+        place = nib.affines.apply_affine(getattr(turned, form)(), index)
+        np.testing.assert_allclose(
+            place, nib.affines.apply_affine(getattr(back, form)(), first), atol=1e-4
+        )
+
+
+def test_both_transforms_are_kept_in_millimetres(tmp_path):
+    qform = turned_about_x(blob().affine, 0.1)
+    inches = qform.copy()
+    inches[:3] *= 1e-3
+    path = _written(tmp_path / "a.nii.gz", blob(), unit="meter", scale=1e-3, qform=inches)
+    with pytest.warns(HeaderWarning):
+        written = nib.load(Volume.load(path).save(tmp_path / "b.nii.gz"))
+    np.testing.assert_allclose(written.get_qform(), qform, atol=1e-4)
+
+
+def test_a_qform_that_rounding_moved_is_written_as_ever_and_not_said(tmp_path):
+    near = blob().affine.copy()
+    near[0, 3] += 5e-4
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        volume = Volume.load(_written(tmp_path / "a.nii.gz", blob(), qform=near))
+    assert volume.qform is None
+    image = nib.load(volume.save(tmp_path / "b.nii.gz"))
+    np.testing.assert_allclose(image.get_qform(), blob().affine, atol=1e-5)
+
+
+def test_a_qform_that_cannot_be_read_is_said(tmp_path):
+    image = nib.load(_written(tmp_path / "a.nii", blob()))
+    image.header["quatern_b"] = 2.0
+    content = image.header.binaryblock
+    (tmp_path / "a.nii").write_bytes(content + (tmp_path / "a.nii").read_bytes()[len(content) :])
+    with pytest.warns(HeaderWarning, match="its qform cannot be read"):
+        volume = Volume.load(tmp_path / "a.nii")
+    np.testing.assert_allclose(volume.affine, blob().affine, atol=1e-5)
+
+
+def test_slices_stored_as_volumes_are_told_from_a_series(tmp_path):
+    for shape, said in (((4, 4, 1, 9), "one slice and 9 volumes"), ((4, 4, 3, 9), "average them")):
+        path = tmp_path / "a.nii"
+        nib.save(nib.Nifti1Image(np.zeros(shape, np.float32), np.eye(4)), path)
+        with pytest.raises(InputError, match=said):
+            Volume.load(path)

@@ -12,6 +12,7 @@ from softseg.csa.measure import measure
 from softseg.csa.norm import REFERENCE, adjust_area, norm_levels
 from softseg.errors import InputError
 from softseg.masks import MaskWarning
+from softseg.nifti import HeaderWarning
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def measure_many(
             failures.append(str(error))
             continue
         for warning in caught:
-            if issubclass(warning.category, MaskWarning):
+            if issubclass(warning.category, MaskWarning | HeaderWarning):
                 say(str(warning.message))
     if not rows:
         for failure in failures[:-1]:

@@ -5,12 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from softseg.errors import InputError
-from softseg.masks import check_grid
-from softseg.nifti import read_geometry
+from softseg.masks import check_grid, same_grid
+from softseg.nifti import HEADER_TOLERANCE_MM, read_geometry
 from softseg.volume import Grid, Volume
-
-HEADER_TOLERANCE_MM = 0.1
-"""Two descriptions of one place in a header may differ by this much (qforms hold no shears)."""
 
 
 def load_mask(path: Path, image_path: Path | None = None) -> Volume:
@@ -24,27 +21,38 @@ def load_mask(path: Path, image_path: Path | None = None) -> Volume:
         InputError: If the file is damaged, its header contradicts itself, it is not a binary mask
             of anything, or it lies on another grid than its image.
     """
-    volume = Volume.load(path)
     _check_header(path)
+    volume = Volume.load(path)
     check_mask(volume)
     if image_path is not None:
-        image = read_geometry(image_path)
-        check_grid(volume, Grid(image.shape, image.affine), image_path.name)
+        _check_image(volume, image_path)
     return volume
+
+
+def _check_image(mask: Volume, path: Path) -> None:
+    """Refuse a mask that lies elsewhere than its image; say where the image is in two places."""
+    image = read_geometry(path)
+    image.warn(path)
+    if image.forms_apart_mm > HEADER_TOLERANCE_MM and same_grid(
+        mask.grid, Grid(image.shape, image.qform)
+    ):
+        raise InputError(
+            f"{mask.path}: a mask must lie where the sform of {path.name} puts it, found it "
+            f"where the qform does, {image.forms_apart_mm:.2f} mm away; set the wrong one to the "
+            "right one"
+        )
+    check_grid(mask, Grid(image.shape, image.affine), path.name)
 
 
 def _check_header(path: Path) -> None:
     """Refuse a header in which sform and qform place the voxels differently, or neither is set."""
     geometry = read_geometry(path)
-    qform, sform = geometry.qform, geometry.sform
-    if qform is None and sform is None:
+    if geometry.qform is None and geometry.sform is None:
         raise InputError(
             f"{path}: sform or qform must place the mask in space, found both codes 0; "
             "copy the header of its image"
         )
-    if qform is None or sform is None:
-        return
-    apart_mm = Grid(geometry.shape, qform).apart_mm(Grid(geometry.shape, sform))
+    apart_mm = geometry.forms_apart_mm
     if apart_mm > HEADER_TOLERANCE_MM:
         raise InputError(
             f"{path}: sform and qform must place the voxels alike, found them {apart_mm:.2f} mm "

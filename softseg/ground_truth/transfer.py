@@ -126,7 +126,7 @@ def onto_native(
                 share += inside | _beside(points, line)
             known = share >= len(offsets) / 2
             data[tuple(part.T)] = np.where(known, total / np.maximum(share, 1), 0)
-    soft = Volume(np.clip(data, 0, 1), oriented.affine, mask.path, mask.codes)
+    soft = oriented.like(np.clip(data, 0, 1))
     return mask.like(np.ascontiguousarray(soft.oriented(mask.orientation).data))
 
 
