@@ -295,10 +295,58 @@ def test_an_empty_mask_is_refused():
 def test_a_mask_whose_axes_cannot_be_told_is_refused(tilted):
     with pytest.raises(InputError, match="neither qform nor sform"):
         measure(replace(tilted.soft, codes=(0, 0)))
-    turn = np.eye(4)
-    turn[1:3, 1:3] = np.array([[1, -1], [1, 1]]) / np.sqrt(2)
-    with pytest.raises(InputError, match="two equally oblique"):
-        measure(replace(tilted.soft, affine=turn @ tilted.soft.affine))
+    cube = Volume(np.pad(np.ones((6, 6, 6)), 3), tipped(45, 0))
+    with pytest.raises(InputError, match="two equally oblique to it, and a cord too short"):
+        measure(cube)
+
+
+def tipped(angle_deg: float, axis: int) -> np.ndarray:
+    """A turn about the right-left (0) or the anterior-posterior axis (1)."""
+    c, s = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
+    turn, rows = np.eye(4), [1 - axis, 2]
+    turn[np.ix_(rows, rows)] = [[c, -s], [s, c]]
+    return turn
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize(
+    ("spacing", "length_mm"),
+    [((1.0, 1.0, 5.0), 80), ((0.8, 0.8, 0.8), 20), ((0.5, 0.5, 5.0), 15), ((0.9, 0.9, 12.0), 84)],
+)
+def test_a_tipped_stack_is_measured_up_to_sixty_degrees(spacing, length_mm, axis):
+    sampled = sample(Tube(), spacing, length_mm=length_mm)
+    for mask in (sampled.soft, sampled.binary, sampled.soft.oriented("PIR")):
+        upright = measure(mask)["area_mm2"].to_numpy()
+        for angle in (35, 45, 46, 53, -60):
+            table = measure(replace(mask, affine=tipped(angle, axis) @ mask.affine))
+            np.testing.assert_allclose(np.sort(table["area_mm2"]), np.sort(upright), rtol=1e-6)
+            assert (table["flag"] == "").all()
+            assert table["centre_z_mm"].is_monotonic_increasing
+
+
+@pytest.mark.parametrize("angle", [66, -75, 90])
+def test_a_stack_tipped_by_more_is_refused_with_the_reason(angle):
+    soft = sample(Tube(), (1.0, 1.0, 5.0), length_mm=60).soft
+    with pytest.raises(InputError, match=rf"within 60° of the body's axis, found {abs(angle)}°"):
+        measure(replace(soft, affine=tipped(angle, 0) @ soft.affine))
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 5.0), (1.0, 1.0, 1.5)])
+@pytest.mark.parametrize("angle", [38.0, 50.0, 56.0])
+def test_an_upright_cord_in_a_tipped_stack_keeps_its_area(spacing, angle):
+    turn = tipped(angle, 0)[:3, :3] @ np.diag([-spacing[0], spacing[1], spacing[2]])
+    shape = np.ceil([20 / spacing[0], 150 / spacing[1], 40 / spacing[2]]).astype(int)
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = turn, -turn @ ((shape - 1) / 2)
+    soft = np.zeros(shape)
+    index = np.moveaxis(np.indices(shape), 0, -1)
+    points = [(np.arange(n) + 0.5) / n - 0.5 for n in (3, 3, 9)]
+    for offset in np.stack(np.meshgrid(*points), -1).reshape(-1, 3):
+        x, y, _ = np.moveaxis((index + offset) @ turn.T + affine[:3, 3], -1, 0)
+        soft += (x / 6.0) ** 2 + (y / 3.7136) ** 2 <= 1
+    table = measure(Volume((soft / 81).astype(np.float32), affine))
+    assert len(table) == shape[2]
+    assert np.abs(percent(table["area_mm2"], 70.0).mean()) < 0.5
 
 
 @pytest.mark.parametrize(("spacing", "atol"), [((0.5, 0.5, 5.0), 0.05), ((0.8, 0.8, 0.8), 0.5)])

@@ -5,7 +5,7 @@ cropped, in a frame of millimetres, and summed slice by slice.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import nibabel as nib
@@ -36,7 +36,13 @@ _TAPER_PER_MM = 0.01
 """How much smaller than the trend of the next slices a whole section may be, per mm."""
 _INNER_MM = 8.0
 _THICK_MM = 2.5
-_AMBIGUOUS = 1e-3
+STEEPEST_DEG = 60.0
+"""A cord further from the body's axis than this has a header that is wrong."""
+_LEAST_ALONG = np.cos(np.radians(STEEPEST_DEG + 1))
+_CLEAR = np.cos(np.radians(29.0))
+_LONG_MM, _SHORT_MM = 25.0, 18.0
+"""A cord is 10 to 15 mm wide; from this length on it shows where it runs, if that is in doubt."""
+_ELONGATED = 1.5
 _BACKGROUND = 0.02
 _SPARSE = 64
 """About so many voxels along each axis tell what most of a field holds."""
@@ -127,14 +133,14 @@ def cord_region(
     """
     volume = mask if isinstance(mask, Volume) else Volume.load(mask)
     name = str(volume.path or "mask")
-    volume = oriented(volume, name)
-    data = _fractions(volume.data, name, threshold, full_value)
-    cord = cord_component(data, volume.spacing_mm)
+    _check_header(volume, name)
+    highest = float(volume.data.max(initial=0))
+    volume = volume.like(_fractions(volume.data, name, threshold, full_value))
+    volume, cord = _across_the_cord(volume, name)
     if cord is None:
         rule = f"above {threshold:g}" if threshold is not None else f"of at least {FAINT}"
-        highest = float(volume.data.max(initial=0)) / full_value
         raise InputError(f"{name}: a mask needs voxels {rule}, found a maximum of {highest:.3g}")
-    _check_background(data, name)
+    _check_background(volume.data, name)
     return _trimmed(cord, volume, name)
 
 
@@ -164,12 +170,7 @@ def _check_background(data: np.ndarray, name: str) -> None:
         )
 
 
-def oriented(volume: Volume, name: str) -> Volume:
-    """`volume` in working orientation.
-
-    Raises:
-        InputError: If it is not three-dimensional or its axes cannot be told.
-    """
+def _check_header(volume: Volume, name: str) -> None:
     if volume.data.ndim != 3:
         raise InputError(f"{name}: a mask has three dimensions, found {volume.data.ndim}")
     if not any(volume.codes):
@@ -177,13 +178,78 @@ def oriented(volume: Volume, name: str) -> Volume:
             f"{name}: the header must say how the axes lie, found neither qform nor sform code; "
             "set one of them"
         )
-    directions = np.abs(volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0))
-    ranked = np.sort(directions[2])
-    if not np.isfinite(ranked).all() or ranked[2] - ranked[1] < _AMBIGUOUS:
+
+
+def _across_the_cord(volume: Volume, name: str) -> tuple[Volume, CordComponent | None]:
+    """The mask with slices across the cord, Z up and X and Y as in working orientation.
+
+    Slices lie across the axis that runs along the body. In a stack tipped by about 45° and more
+    that is not clear: of the axes along which the cord may run, it is then the one along which the
+    areas of slices are steadiest.
+    """
+    directions = volume.affine[:3, :3] / np.linalg.norm(volume.affine[:3, :3], axis=0)
+    upright = np.abs(directions[2])
+    axis = int(upright.argmax())
+    turned = _oriented(volume, directions, axis)
+    cord = cord_component(turned.data, turned.spacing_mm)
+    if cord is None:
+        return turned, None
+    clear = upright[axis] > _CLEAR
+    course = _course(cord, turned.affine, _LONG_MM if clear else _SHORT_MM)
+    if course is not None and abs(course[2]) < _LEAST_ALONG:
+        tilt = np.degrees(np.arccos(abs(course[2])))
         raise InputError(
-            f"{name}: one axis must run along the body, found two equally oblique to it; resample"
+            f"{name}: a cord runs within {STEEPEST_DEG:.0f}° of the body's axis, found {tilt:.0f}° "
+            "by the header; correct how it says that the axes lie"
         )
-    return volume.oriented()
+    along = upright if course is None else np.abs(course @ directions)
+    if clear and (course is None or along[axis] > _LEAST_ALONG):
+        return turned, cord
+    inside = volume.data >= FAINT
+    spread = {int(k): _unsteadiness(inside, k) for k in np.flatnonzero(along > _LEAST_ALONG)}
+    best = min(spread, key=spread.__getitem__)
+    if course is None and sorted(spread.values())[:2] == [spread[best]] * 2:
+        raise InputError(
+            f"{name}: one axis must run along the body, found two equally oblique to it, and a "
+            "cord too short to tell; resample"
+        )
+    if best != axis:
+        turned = _oriented(volume, directions, best)
+        cord = cord_component(turned.data, turned.spacing_mm)
+    return turned, cord
+
+
+def _unsteadiness(inside: np.ndarray, axis: int) -> float:
+    """Spread of the areas of slices across an axis over their mean."""
+    area = np.count_nonzero(inside, axis=tuple(k for k in range(3) if k != axis))
+    area = area[area > 0]
+    return float(area.std() / area.mean())
+
+
+def _oriented(volume: Volume, directions: np.ndarray, axis: int) -> Volume:
+    """The same voxels with `axis` as Z, running up; X runs to the left and Y forward."""
+    first, second = (k for k in range(3) if k != axis)
+    across = [first, second]
+    if abs(directions[0, second]) > abs(directions[0, first]):
+        across = [second, first]
+    change = np.empty((3, 2))
+    wanted = ((across[0], 0, -1), (across[1], 1, 1), (axis, 2, 1))
+    for place, (source, row, sign) in enumerate(wanted):
+        change[source] = place, sign if directions[row, source] >= 0 else -sign
+    data = nib.orientations.apply_orientation(volume.data, change)
+    affine = volume.affine @ nib.orientations.inv_ornt_aff(change, volume.data.shape)
+    return replace(volume, data=data, affine=affine)
+
+
+def _course(cord: CordComponent, affine: np.ndarray, length_mm: float) -> np.ndarray | None:
+    """The direction in which a cord of some length runs; None for a shorter one."""
+    world = np.argwhere(cord.core) @ affine[:3, :3].T
+    if len(world) < 2:
+        return None
+    size, direction = np.linalg.eigh(np.cov(world, rowvar=False))
+    if size[2] < length_mm**2 / 12 or size[2] < _ELONGATED**2 * size[1]:
+        return None
+    return direction[:, 2]
 
 
 def _trimmed(cord: CordComponent, volume: Volume, name: str) -> Region:
