@@ -1,8 +1,9 @@
 """The weights that ship: `python notebooks/release.py runs/weights softseg/weights`.
 
-Takes the model `axial` of a run of `scales/weights.yml` and writes three files: the weights with
-their card, the card alone, and the scores of every real image from the fold whose network has never
-seen that participant. Without ../shared/data/real nothing can be scored, and nothing is written.
+Takes the model `axial` of a run of `scales/weights.yml` and writes four files: the weights with
+their card, the same exported for ONNX Runtime, the card alone, and the scores of every real image
+from the fold whose network has never seen that participant. Without ../shared/data/real nothing
+can be scored, and nothing is written.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import pandas as pd
 from softseg.dataset.index import Dataset
 from softseg.files import replacing, write_json
 from softseg.metrics.calibration import calibration_error, pool_calibration
+from softseg.network.onnx_export import export_network
 from softseg.network.weights import load_weights, save_weights
 from softseg.paths import SHARED
 from softseg.segmentation.engine import Model, segment
@@ -176,6 +178,7 @@ def main() -> None:
     }
     options.out.mkdir(parents=True, exist_ok=True)
     card = save_weights(options.out / f"{NAME}.safetensors", network, config, card)
+    export_network(options.out / f"{NAME}.onnx", network, config, card)
     write_json(options.out / f"{NAME}.json", card)
     with replacing(options.out / f"{NAME}_crossvalidation.csv") as temporary:
         scores.to_csv(temporary, index=False, float_format="%.5g")

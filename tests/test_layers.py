@@ -27,6 +27,8 @@ HEAVY = {
     "torch": {"losses", "network", "segmentation", "augmentation", "training"},
     "monai": {"augmentation"},
     "lightning": {"training"},
+    "onnx": {"network"},
+    "onnxruntime": {"network"},
 }
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "softseg"

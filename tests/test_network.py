@@ -11,9 +11,9 @@ from torch import nn
 
 from softseg.errors import InputError
 from softseg.network.config import PRESETS, NetworkConfig
+from softseg.network.torch_inference import inference
 from softseg.network.unet import activate, build_network
 from softseg.network.weights import load_weights, read_card, resolve_weights, save_weights
-from softseg.segmentation.predict import inference
 
 TINY = NetworkConfig(features_per_stage=(4, 8), strides=(1, 2), patch_size=(16, 16))
 TINY_3D = NetworkConfig(

@@ -19,6 +19,7 @@ from softseg.contrasts import CONTRASTS
 from softseg.errors import InputError
 from softseg.losses.registry import LOSSES
 from softseg.network.config import PRESETS, NetworkConfig
+from softseg.network.onnx_session import OnnxNetwork
 from softseg.network.unet import build_network
 from softseg.network.weights import available_weights, load_weights, save_weights
 from softseg.training.callbacks import Clock, PlainCheckpoints, decode, encode
@@ -113,13 +114,13 @@ def test_a_small_network_learns_the_area_of_unseen_tubes(config):
 
 def test_the_folder_of_a_model_holds_weights_card_and_curves(trained):
     assert sorted(p.name for p in trained.folder.iterdir()) == [
-        "history.csv", "model.json", "model.safetensors", "timing.json",
+        "history.csv", "model.json", "model.onnx", "model.safetensors", "timing.json",
     ]  # fmt: skip
     assert list(trained.losses.step) == list(range(1, 13))
     assert list(trained.validation.step) == [3, 6, 9, 12]
     _, network_config, card = load_weights(trained.folder)
     assert network_config == NetworkConfig(**TINY)
-    assert card == trained.card
+    assert card == trained.card == OnnxNetwork.load(trained.folder / "model.onnx").card
     assert card["truth"] == "soft"
     assert card["data"]["images"] == 6
     assert set(card["scores"]) == {"soft_dice", "csa_error_mm2", "volume_ratio"}

@@ -1,30 +1,38 @@
-"""Weights on disk: one safetensors file that carries its own model card."""
+"""Weights on disk: one safetensors file that carries its own model card; nothing here needs torch
+until a network is built.
+
+A network that is to be used lies beside it as one ONNX file (`softseg.network.onnx_export`), with
+the same card.
+"""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import nn
+from safetensors.numpy import save
 
 from softseg.errors import InputError
 from softseg.files import replacing
 from softseg.network.config import NetworkConfig
-from softseg.network.unet import build_network
+
+if TYPE_CHECKING:
+    from torch import nn
 
 FORMAT = "softseg-weights-1"
 SHIPPED = Path(__file__).resolve().parents[1] / "weights"
-"""Weights that come with the package: `NAME.safetensors`."""
-FILE_NAME = "model.safetensors"
-"""What a model's folder holds."""
+"""Weights that come with the package: `NAME.safetensors`, `NAME.onnx`."""
+STEM = "model"
+"""Of the same files in a model's folder."""
+TRAINABLE, EXPORTED = ".safetensors", ".onnx"
 
 
 def save_weights(
     path: Path | str,
-    network: nn.Module,
+    network: "nn.Module",
     config: NetworkConfig,
     card: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -42,6 +50,7 @@ def save_weights(
 
     Example:
         >>> import tempfile
+        >>> from softseg.network.unet import build_network
         >>> config = NetworkConfig(features_per_stage=(16, 32), strides=(1, 2))
         >>> path = Path(tempfile.mkdtemp()) / "model.safetensors"
         >>> _ = save_weights(path, build_network(config), config, {"data": "none"})
@@ -51,13 +60,13 @@ def save_weights(
     """
     # Not the state dict: the library registers each layer under several names.
     tensors = {
-        name: parameter.detach().to("cpu", torch.float32).contiguous()
+        name: np.ascontiguousarray(parameter.detach().cpu().float().numpy())
         for name, parameter in network.named_parameters()
     }
     card = dict(card or {}) | {
         "format": FORMAT,
         "config": config.to_dict(),
-        "parameters": sum(tensor.numel() for tensor in tensors.values()),
+        "parameters": sum(tensor.size for tensor in tensors.values()),
         "checksum": _checksum(tensors),
     }
     metadata = {"format": FORMAT, "card": json.dumps(card, sort_keys=True)}
@@ -80,40 +89,51 @@ def _ordered(serialised: bytes) -> bytes:
     return len(encoded).to_bytes(8, "little") + encoded + serialised[end:]
 
 
-def load_weights(weights: Path | str) -> tuple[nn.Module, NetworkConfig, dict[str, Any]]:
+def load_weights(weights: Path | str) -> tuple["nn.Module", NetworkConfig, dict[str, Any]]:
     """Build the network that a file describes and fill in its numbers.
 
     Args:
-        weights: A name that ships with the package, a file, or a model's folder.
+        weights: A name that ships with the package, a safetensors file, or a model's folder.
 
     Returns:
         The network (in training mode, with deep supervision if it was built so), its
         configuration and its card.
 
     Raises:
-        InputError: If there is no such file, it is not ours, it is damaged or it does not fit.
+        InputError: If there is no such file, it is not ours, it is damaged or it does not fit;
+            or if PyTorch is not installed.
     """
-    path = resolve_weights(weights)
+    path = resolve_weights(weights, TRAINABLE)
     card = read_card(path)
     config = NetworkConfig.from_dict(card["config"])
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="np") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: damaged weights ({error})") from error
+    try:
+        import torch
+
+        from softseg.network.unet import build_network
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{path}: PyTorch is needed to train, for a GPU and for weights without an .onnx file; "
+            'pip install "softseg[train]"'
+        ) from error
     network = build_network(config)
-    _check_fit(path, card, tensors, dict(network.named_parameters()))
+    parameters = dict(network.named_parameters())
+    _check_fit(path, card, tensors, parameters)
     with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            parameter.copy_(tensors[name])
+        for name, parameter in parameters.items():
+            parameter.copy_(torch.from_numpy(tensors[name]))
     return network, config, card
 
 
 def _check_fit(
     path: Path,
     card: dict[str, Any],
-    tensors: dict[str, torch.Tensor],
-    wanted: dict[str, torch.Tensor],
+    tensors: dict[str, np.ndarray],
+    wanted: dict[str, "nn.Parameter"],
 ) -> None:
     odd = sorted(set(wanted) ^ set(tensors)) or [
         name for name, tensor in tensors.items() if tensor.shape != wanted[name].shape
@@ -125,21 +145,30 @@ def _check_fit(
 
 
 def read_card(weights: Path | str) -> dict[str, Any]:
-    """The model card of a weights file, without reading the numbers.
+    """The model card of a safetensors file, without reading the numbers.
 
     Raises:
         InputError: If there is no such file or it is not one of ours.
     """
-    path = resolve_weights(weights)
+    path = resolve_weights(weights, TRAINABLE)
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path}: not a safetensors file ({error})") from error
-    if metadata.get("format") != FORMAT:
+    return parse_card(path, metadata, FORMAT)
+
+
+def parse_card(path: Path | str, metadata: Mapping[str, str], wanted: str) -> dict[str, Any]:
+    """The card in a file's metadata, if the file is of the format `wanted`.
+
+    Raises:
+        InputError: If it is of another or its card cannot be read.
+    """
+    if metadata.get("format") != wanted:
         raise InputError(
             f"{path}: not softseg weights, found format {metadata.get('format')!r} instead of "
-            f"{FORMAT!r}"
+            f"{wanted!r}"
         )
     try:
         card = json.loads(metadata["card"])
@@ -151,29 +180,45 @@ def read_card(weights: Path | str) -> dict[str, Any]:
 
 def available_weights() -> tuple[str, ...]:
     """Names of the weights that ship with the package."""
-    return tuple(sorted(path.stem for path in SHIPPED.glob("*.safetensors")))
+    files = [path for kind in (EXPORTED, TRAINABLE) for path in SHIPPED.glob(f"*{kind}")]
+    return tuple(sorted({path.stem for path in files}))
 
 
-def resolve_weights(weights: Path | str) -> Path:
+def resolve_weights(weights: Path | str, *kinds: str) -> Path:
     """The file behind a shipped name, a path or a model's folder.
+
+    Args:
+        weights: A path may name a file of another kind: then the one beside it is meant.
+        kinds: Endings of the files that will do, the best first; by default `EXPORTED`, then
+            `TRAINABLE`.
 
     Raises:
         InputError: If there is none.
     """
-    path = Path(weights).expanduser()
-    for candidate in (path / FILE_NAME, path, SHIPPED / f"{weights}.safetensors"):
+    path, any_kind = Path(weights).expanduser(), not kinds
+    kinds = kinds or (EXPORTED, TRAINABLE)
+    candidates = [path / f"{STEM}{kind}" for kind in kinds]
+    if any_kind or path.suffix not in (EXPORTED, TRAINABLE):
+        candidates.append(path)
+    else:
+        candidates += [path.with_suffix(kind) for kind in kinds]
+    candidates += [SHIPPED / f"{weights}{kind}" for kind in kinds]
+    for candidate in candidates:
         if candidate.is_file():
             return candidate
     shipped = ", ".join(available_weights()) or "none"
-    found = f"a folder without {FILE_NAME}" if path.is_dir() else "no such weights"
+    names = " or ".join(f"{STEM}{kind}" for kind in kinds)
+    found = f"a folder without {names}" if path.is_dir() else "no such weights"
+    if path.is_file():
+        found = f"there is no {path.with_suffix(kinds[0]).name} beside it, which is needed here"
     raise InputError(
         f"{weights}: {found}; give a file, a model's folder or a shipped name ({shipped})"
     )
 
 
-def _checksum(tensors: dict[str, torch.Tensor]) -> str:
+def _checksum(tensors: dict[str, np.ndarray]) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(tensor.numpy().tobytes())
+        digest.update(f"{name} {tensor.shape} torch.{tensor.dtype}\n".encode())
+        digest.update(tensor.tobytes())
     return digest.hexdigest()

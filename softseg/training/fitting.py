@@ -36,11 +36,12 @@ import torch
 
 from softseg.augmentation.registry import get_augmentation
 from softseg.files import one_at_a_time, replacing, write_json
+from softseg.network.onnx_export import export_network
 from softseg.network.weights import load_weights, save_weights
 from softseg.training.callbacks import BEST, LAST, PlainCheckpoints, all_callbacks
 from softseg.training.config import TrainingConfig
 from softseg.training.data import data_name, find_data, find_pools, fingerprint
-from softseg.training.history import CARD, CURVES, TIMING, WEIGHTS, History, model_card
+from softseg.training.history import CARD, CURVES, EXPORT, TIMING, WEIGHTS, History, model_card
 from softseg.training.module import Regression, Scorer, make_loss, make_network
 from softseg.training.patches import Batches, PatchOrder
 
@@ -202,6 +203,7 @@ def _write(module: Regression, data: dict[str, Any], timing: dict[str, float]) -
         warnings.warn(f"{folder.name}: {message}", RuntimeWarning, stacklevel=2)
     with replacing(folder / WEIGHTS) as temporary:
         card = save_weights(temporary, network, module.network_config, card)
+        export_network(folder / EXPORT, network, module.network_config, card)
         write_json(folder / CARD, card)
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
 

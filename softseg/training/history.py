@@ -12,7 +12,8 @@ import softseg
 from softseg.errors import InputError
 from softseg.training.config import TrainingConfig
 
-WEIGHTS, CARD, CURVES, TIMING = "model.safetensors", "model.json", "history.csv", "timing.json"
+WEIGHTS, EXPORT = "model.safetensors", "model.onnx"
+CARD, CURVES, TIMING = "model.json", "history.csv", "timing.json"
 PACKAGES = ("torch", "lightning", "monai", "numpy", "dynamic-network-architectures")
 
 
