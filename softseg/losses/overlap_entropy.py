@@ -1,4 +1,8 @@
-"""Losses of a prediction cut at 0 and 1: overlap, cross-entropy, and their sums."""
+"""Losses of a prediction cut at 0 and 1: overlap, cross-entropy, and their sums.
+
+Arguments and errors are those of `softseg.losses.regression`. Losses with a Dice or Tversky term
+take `(B, …)` and have one value a sample, so that `none` gives `(B,)`; the others have one a voxel.
+"""
 
 import torch
 
@@ -26,13 +30,7 @@ def soft_dice_loss(
     Reference: Wang et al. 2023, Dice semimetric losses, doi:10.1007/978-3-031-43898-1_46.
 
     Args:
-        prediction: `(B, …)`; cut at 0 and 1.
-        target: Same shape, values in [0, 1].
         smooth: `s`, keeps a sample without cord finite.
-        reduction: Over the samples: `mean`, `sum` or `none`, which gives `(B,)`.
-
-    Raises:
-        ValueError: If the shapes differ or `reduction` is unknown.
 
     Example:
         >>> soft = torch.tensor([[0.2, 0.7, 0.0]])
@@ -67,15 +65,9 @@ def tversky(
     Reference: Salehi, Erdogmus and Gholipour 2017, doi:10.1007/978-3-319-67389-9_44.
 
     Args:
-        prediction: `(B, …)`; cut at 0 and 1.
-        target: Same shape, values in [0, 1].
         too_much: `a`, price of area outside the cord.
         too_little: `b`, price of area missed.
         smooth: `s`, keeps a sample without cord finite.
-        reduction: Over the samples: `mean`, `sum` or `none`, which gives `(B,)`.
-
-    Raises:
-        ValueError: If the shapes differ or `reduction` is unknown.
 
     Example:
         >>> cord = torch.tensor([[1.0, 1.0, 0.0, 0.0]])
@@ -101,14 +93,6 @@ def soft_cross_entropy(
     gradient finite and the minimum at `p = y`.
 
     Reference: Kullback and Leibler 1951, doi:10.1214/aoms/1177729694.
-
-    Args:
-        prediction: Any shape; cut at 0 and 1.
-        target: Same shape, values in [0, 1].
-        reduction: `mean`, `sum` or `none`.
-
-    Raises:
-        ValueError: If the shapes differ or `reduction` is unknown.
 
     Example:
         >>> soft_cross_entropy(torch.tensor([0.5]), torch.tensor([1.0])).item() < 0.7
@@ -136,13 +120,7 @@ def focal(
     2017, doi:10.1109/ICCV.2017.324.
 
     Args:
-        prediction: Any shape.
-        target: Same shape, values in [0, 1].
         gamma: At least 1; 0 would be `soft_cross_entropy`.
-        reduction: `mean`, `sum` or `none`.
-
-    Raises:
-        ValueError: If the shapes differ or `reduction` is unknown.
 
     Example:
         >>> focal(torch.tensor([0.3]), torch.tensor([0.3]))
@@ -161,14 +139,7 @@ def dice_cross_entropy(
     2023, doi:10.1007/978-3-031-43898-1_46. (What the paper ran under this name was Dice alone: a
     softmax over one channel is 1 everywhere.)
 
-    Args:
-        prediction: `(B, …)`.
-        target: Same shape, values in [0, 1].
-        reduction: Over the samples: `mean`, `sum` or `none`, which gives `(B,)`; within a sample
-            the cross-entropy is a mean.
-
-    Raises:
-        ValueError: If the shapes differ or `reduction` is unknown.
+    Within a sample the cross-entropy is a mean.
 
     Example:
         >>> soft = torch.tensor([[0.2, 0.7, 0.0]])
@@ -186,14 +157,6 @@ def absolute_dice(
     """`soft_dice_loss` plus the mean absolute error, which sees a low-probability background.
 
     Reference: Wang et al. 2023, doi:10.1007/978-3-031-43898-1_46, for the first term.
-
-    Args:
-        prediction: `(B, …)`.
-        target: Same shape, values in [0, 1].
-        reduction: Over the samples: `mean`, `sum` or `none`, which gives `(B,)`.
-
-    Raises:
-        ValueError: If the shapes differ or `reduction` is unknown.
 
     Example:
         >>> soft = torch.tensor([[0.2, 0.7, 0.0]])

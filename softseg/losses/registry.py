@@ -46,34 +46,21 @@ LOSSES: dict[str, Loss] = {
 }
 """Every loss by the name that settings use."""
 
-REGRESSION = (
-    "adaptive_wing",
-    "weighted_adaptive_wing",
-    "mean_squared_error",
-    "mean_absolute_error",
-    "smooth_l1",
-)
-"""Those that take a raw output as it is; the others want an activation that ends in [0, 1]."""
-
 
 def deep_supervision(
-    loss: Loss, outputs: torch.Tensor | Sequence[torch.Tensor], target: torch.Tensor, **options
+    loss: Loss, outputs: Sequence[torch.Tensor], target: torch.Tensor
 ) -> torch.Tensor:
     """A loss over the outputs of every resolution: `(1/n) Σ 2⁻ⁱ loss(outputᵢ, targetᵢ)`.
 
-    The target is brought to each output's size by linear interpolation, which keeps it soft. With
-    `reduction="sum"` coarse levels also have fewer voxels, as in the paper.
+    The target is brought to each output's size by linear interpolation, which keeps it soft. In
+    sums, coarse levels also have fewer voxels, as in the paper.
 
     Reference: Lee et al. 2015, doi:10.48550/arXiv.1409.5185.
 
     Args:
         loss: Any of `LOSSES`.
-        outputs: `(B, 1, …)` tensors, the finest first, or one tensor, which is passed through.
+        outputs: `(B, 1, …)` tensors, the finest first.
         target: `(B, 1, …)` of the finest size, values in [0, 1].
-        options: Handed to `loss`.
-
-    Returns:
-        A scalar.
 
     Example:
         >>> target = torch.ones(1, 1, 4, 4)
@@ -81,8 +68,6 @@ def deep_supervision(
         >>> deep_supervision(mean_squared_error, outputs, target)
         tensor(0.7500)
     """
-    if isinstance(outputs, torch.Tensor):
-        return loss(outputs, target, **options)
     mode = {4: "bilinear", 5: "trilinear"}[target.ndim]
     total = target.new_zeros(())
     for level, output in enumerate(outputs):
@@ -91,5 +76,5 @@ def deep_supervision(
             coarse = functional.interpolate(
                 target, size=output.shape[2:], mode=mode, align_corners=False
             )
-        total = total + 0.5**level * loss(output, coarse, **options)
+        total = total + 0.5**level * loss(output, coarse)
     return total / len(outputs)

@@ -1,4 +1,9 @@
-"""Regression: an error per voxel of a raw output."""
+"""Regression: an error per voxel of a raw output.
+
+Each loss takes `prediction`, any real values of any shape, and `target`, the same shape with values
+in [0, 1]; `reduction` gives the `mean` or the `sum` over voxels, or with `none` each voxel's error.
+It raises `ValueError` if the shapes differ or there is no such reduction.
+"""
 
 import torch
 from torch.nn import functional
@@ -58,19 +63,10 @@ def adaptive_wing(
     Reference: Wang, Bo and Fuxin 2019, doi:10.1109/ICCV.2019.00707.
 
     Args:
-        prediction: Any shape, any real values.
-        target: Same shape, values in [0, 1].
         theta: Error at which the loss turns linear.
         alpha: Exponent at `y = 0`; more than 2, for a slope of zero at no error.
         omega: Scale.
         epsilon: Error that counts as small.
-        reduction: `mean`, `sum` or `none`.
-
-    Returns:
-        A scalar, or the shape of `target` for `none`.
-
-    Raises:
-        ValueError: If the shapes differ or `reduction` is unknown.
 
     Example:
         >>> adaptive_wing(torch.tensor([0.1, 1.0]), torch.zeros(2), reduction="none")
@@ -106,7 +102,6 @@ def weighted_adaptive_wing(
 
     Args:
         prediction: `(B, C, …)` with two or three spatial axes.
-        target: Same shape, values in [0, 1].
         weight: `W`.
         edge: Target value from which a voxel counts as cord.
         reduction: `mean` (over voxels, not over weights), `sum` or `none`.
@@ -138,14 +133,6 @@ def mean_squared_error(
     """`(p − y)²`, a proper scoring rule: its best prediction is the expected fraction (Brier 1950,
     doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2).
 
-    Args:
-        prediction: Any shape, any real values.
-        target: Same shape.
-        reduction: `mean`, `sum` or `none`.
-
-    Raises:
-        ValueError: If the shapes differ or `reduction` is unknown.
-
     Example:
         >>> mean_squared_error(torch.tensor([0.5, 1.0]), torch.tensor([0.0, 1.0]))
         tensor(0.1250)
@@ -159,14 +146,6 @@ def mean_absolute_error(
 ) -> torch.Tensor:
     """`|p − y|`, whose best prediction is the median fraction, so edges come out sharp (Hastie,
     Tibshirani and Friedman 2009, section 10.6, doi:10.1007/978-0-387-84858-7).
-
-    Args:
-        prediction: Any shape, any real values.
-        target: Same shape.
-        reduction: `mean`, `sum` or `none`.
-
-    Raises:
-        ValueError: If the shapes differ or `reduction` is unknown.
 
     Example:
         >>> mean_absolute_error(torch.tensor([0.5, 1.0]), torch.tensor([0.0, 1.0]))
@@ -185,13 +164,7 @@ def smooth_l1(
     half the squared error).
 
     Args:
-        prediction: Any shape, any real values.
-        target: Same shape.
         beta: Error at which it turns linear, above 0.
-        reduction: `mean`, `sum` or `none`.
-
-    Raises:
-        ValueError: If the shapes differ or `reduction` is unknown.
 
     Example:
         >>> smooth_l1(torch.tensor([0.1, 1.0]), torch.zeros(2), beta=0.2, reduction="none")
