@@ -28,7 +28,7 @@ from softseg.training.data import cache_folder, find_data, find_pools
 from softseg.training.fitting import example_patch, fit, round_ends
 from softseg.training.history import History
 from softseg.training.module import Scorer, make_loss, make_network, rate_factor
-from softseg.training.patches import Batches, PatchOrder, PatchPool, window
+from softseg.training.patches import Batches, PatchOrder, PatchPool, window_index
 from softseg.volume import Volume
 
 SUBJECTS = tuple(f"sub-{number:02d}" for number in range(1, 6))
@@ -97,6 +97,10 @@ def batches(config):
     return make
 
 
+def window(array, first, size) -> np.ndarray:
+    return array[window_index(array.shape, first, size)]
+
+
 def checksum(folder: Path | str) -> str:
     return json.loads((Path(folder) / "model.json").read_text())["checksum"]
 
@@ -150,11 +154,11 @@ def run_in_process(config: TrainingConfig, folder: Path, *, before: str = "") ->
     """`fit` in a fresh interpreter, after the lines of `before`."""
     script = folder / "train.py"
     script.write_text(
-        "import sys\nfrom softseg.training.config import TrainingConfig\n"
+        "import json, sys\nfrom softseg.training.config import TrainingConfig\n"
         f"from softseg.training.fitting import fit\n{before}"
-        "if __name__ == '__main__':\n    fit(TrainingConfig.from_json(open(sys.argv[1]).read()))\n"
+        "if __name__ == '__main__':\n    fit(TrainingConfig(**json.load(open(sys.argv[1]))))\n"
     )
-    (folder / "config.json").write_text(config.to_json())
+    (folder / "config.json").write_text(json.dumps(config.to_dict()))
     return subprocess.Popen(
         [sys.executable, script, folder / "config.json"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -547,7 +551,7 @@ def test_three_dimensional_networks_train_with_deep_supervision(config):
 
 
 def test_settings_survive_json(config):
-    assert TrainingConfig.from_json(config.to_json()) == config
+    assert TrainingConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
     assert {f.name for f in fields(config)} == set(config.to_dict())
 
 

@@ -12,7 +12,7 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn, Progress
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -55,9 +55,13 @@ class BestWeights(Callback):
 
 
 class Clock(Callback):
-    """Measures steps a second and the share of the time spent waiting for data."""
+    """Measures steps a second and the share of the time spent waiting for data.
 
-    def __init__(self) -> None:
+    At the end it hands the times to `write`, once, in the process that has them.
+    """
+
+    def __init__(self, write: Callable[[dict[str, float]], None]) -> None:
+        self.write = write
         self.steps, self.waiting, self.in_steps = 0, 0.0, 0.0
         self.mark: float | None = None
         self.started = time.perf_counter()
@@ -89,6 +93,12 @@ class Clock(Callback):
             "loading_share": self.waiting / total if total else 0.0,
         }
 
+    def on_train_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        """Write, then let the other processes go."""
+        if trainer.is_global_zero:
+            self.write(self.summary())
+        trainer.strategy.barrier("written")
+
 
 class Lines(Callback):
     """Prints ten lines on standard output, the same ones in every run: no times in them."""
@@ -113,12 +123,9 @@ class Bar(Callback):
     """One progress bar over all steps, for a terminal."""
 
     def __init__(self, steps: int) -> None:
-        columns = (
-            TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-            TextColumn("{task.description}"),
-        )  # fmt: skip
+        columns = (*Progress.get_default_columns(), MofNCompleteColumn())
         self.progress = Progress(*columns, console=Console(stderr=True), transient=True)
-        self.task = self.progress.add_task("", total=steps)
+        self.task = self.progress.add_task("training", total=steps)
 
     def on_train_start(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Show the bar."""
@@ -127,8 +134,8 @@ class Bar(Callback):
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, *_: Any) -> None:
         """One step further."""
-        loss = f"loss {float(module.losses[-1][1]):.4f}"
-        self.progress.update(self.task, completed=trainer.global_step, description=loss)
+        shown = f"training, loss {float(module.losses[-1][1]):.4f}"
+        self.progress.update(self.task, completed=trainer.global_step, description=shown)
 
     def on_validation_end(self, trainer: lightning.Trainer, module: Any) -> None:
         """Scores stay above the bar."""
@@ -152,26 +159,6 @@ def describe(row: dict[str, float]) -> str:
     )
 
 
-class Finish(Callback):
-    """Hands the times to what writes the results, in the process that has them."""
-
-    def __init__(self, write: Callable[[dict[str, float]], None], clock: Clock) -> None:
-        self.write, self.clock = write, clock
-
-    def on_train_end(self, trainer: lightning.Trainer, *_: Any) -> None:
-        """Write once, then let the other processes go."""
-        if trainer.is_global_zero:
-            self.write(self.clock.summary())
-        trainer.strategy.barrier("written")
-
-
-def progress_callbacks(kind: str, steps: int) -> list[Callback]:
-    """A bar on a terminal, lines elsewhere, or nothing."""
-    if kind == "auto":
-        kind = "bar" if sys.stderr.isatty() else "lines"
-    return {"bar": lambda: [Bar(steps)], "lines": lambda: [Lines(steps)], "none": list}[kind]()
-
-
 def all_callbacks(
     config: TrainingConfig,
     checkpoints: Path,
@@ -180,16 +167,21 @@ def all_callbacks(
     validated: bool,
 ) -> list[Callback]:
     """Everything that a training of `config` has beside its steps."""
-    clock = Clock()
-    found = [clock, Checkpoints(checkpoints, config.checkpoint_minutes)]
-    found += progress_callbacks(config.progress, config.steps)
+    shown = config.progress
+    if shown == "auto":
+        shown = "bar" if sys.stderr.isatty() else "lines"
+    found = [Checkpoints(checkpoints, config.checkpoint_minutes)]
+    found += [
+        kind(config.steps) for name, kind in {"bar": Bar, "lines": Lines}.items() if name == shown
+    ]
     if validated:
         found.append(BestWeights(checkpoints))
         if config.patience:
             found.append(
                 EarlyStopping("validation_soft_dice", mode="max", patience=config.patience)
             )
-    return [*found, Finish(write, clock)]
+    # What writes the results comes last.
+    return [*found, Clock(write)]
 
 
 class PlainCheckpoints(CheckpointIO):

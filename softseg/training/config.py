@@ -17,11 +17,6 @@ TRUTHS: dict[str, tuple[str, str]] = {
 }
 """Name of a truth → derivative folder and file ending."""
 
-CROPS = ("cord", "centre")
-OPTIMIZERS = ("adamw", "adam")
-PRECISIONS = ("auto", "float32", "bfloat16")
-KEPT = ("last", "best")
-
 _RUNTIME = (
     "output", "dataset", "cache", "threads", "workers", "devices", "nodes", "strategy",
     "checkpoint_minutes", "progress",
@@ -86,7 +81,7 @@ class TrainingConfig:
 
     Example:
         >>> config = TrainingConfig(output="runs/tiny/models/soft_all", dataset="data/tiny")
-        >>> TrainingConfig.from_json(config.to_json()) == config
+        >>> TrainingConfig.from_dict(config.to_dict()) == config
         True
     """
 
@@ -151,7 +146,8 @@ class TrainingConfig:
 
     def _check(self) -> None:
         choices = {
-            "crop": CROPS, "optimizer": OPTIMIZERS, "precision": PRECISIONS, "keep": KEPT,
+            "crop": ("cord", "centre"), "optimizer": ("adamw", "adam"), "keep": ("last", "best"),
+            "precision": ("auto", "float32", "bfloat16"),
             "loss_sees": ("auto", "raw", "activation"),
             "progress": ("auto", "bar", "lines", "none"),
         }  # fmt: skip
@@ -205,16 +201,11 @@ class TrainingConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values only, ready for JSON."""
-        content = asdict(self)
-        return json.loads(json.dumps(content))
+        return json.loads(json.dumps(asdict(self)))
 
     def identity(self) -> dict[str, Any]:
         """What decides the weights: all settings but places and those of the machine."""
         return {key: value for key, value in self.to_dict().items() if key not in _RUNTIME}
-
-    def to_json(self) -> str:
-        """One JSON object with sorted keys."""
-        return json.dumps(self.to_dict(), sort_keys=True)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "TrainingConfig":
@@ -227,11 +218,6 @@ class TrainingConfig:
         if unknown:
             raise InputError(f"training settings: unknown {', '.join(sorted(unknown))}")
         return cls(**content)
-
-    @classmethod
-    def from_json(cls, text: str) -> "TrainingConfig":
-        """Inverse of `to_json`."""
-        return cls.from_dict(json.loads(text))
 
     @classmethod
     def paper(cls, output: str | Path, **changes: Any) -> "TrainingConfig":

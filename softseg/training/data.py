@@ -108,17 +108,14 @@ def spread(found: Sequence[Pair], count: int) -> list[Pair]:
     """
     contrasts = sorted({pair[1] for pair in found})
     subjects = sorted({pair[0] for pair in found})
+
     # Along the diagonals of the table of participants by contrasts, so that few volumes still show
     # different participants in different contrasts.
-    rank = {
-        pair[:2]: (
-            (contrasts.index(pair[1]) - subjects.index(pair[0])) % len(contrasts),
-            subjects.index(pair[0]),
-        )
-        for pair in found
-    }
-    chosen = sorted(found, key=lambda pair: rank[pair[:2]])[:count]
-    return sorted(chosen, key=lambda pair: pair[:2])
+    def diagonal(pair: Pair) -> tuple[int, int]:
+        subject = subjects.index(pair[0])
+        return (contrasts.index(pair[1]) - subject) % len(contrasts), subject
+
+    return sorted(sorted(found, key=diagonal)[:count], key=lambda pair: pair[:2])
 
 
 def prepare_pairs(
@@ -130,11 +127,7 @@ def prepare_pairs(
 ) -> list[PreparedPair]:
     """Prepare what is not in the cache yet; a file's name is a hash of all that it depends on.
 
-    Args:
-        found: What `find_pairs` gave.
-        network: Says the working grid.
-        folder: The cache.
-        jobs: Threads; unpacking and resampling leave Python's lock to others.
+    `jobs` are threads: unpacking and resampling leave Python's lock to others.
     """
     with ThreadPoolExecutor(max(1, jobs)) as pool:
         return list(pool.map(lambda each: _prepare_pair(*each, network, folder), found))

@@ -50,11 +50,7 @@ class History:
     @property
     def validation(self) -> pd.DataFrame:
         """`step` and the scores of every validation, without the prefix."""
-        columns = [name for name in self.curves if name.startswith("validation_")]
-        rows = self.curves.dropna(subset=columns, how="all")[["step", *columns]]
-        return rows.rename(columns=lambda name: name.removeprefix("validation_")).reset_index(
-            drop=True
-        )
+        return validations(self.curves)
 
     @classmethod
     def load(cls, folder: Path | str) -> "History":
@@ -79,6 +75,13 @@ class History:
         )
 
 
+def validations(curves: pd.DataFrame) -> pd.DataFrame:
+    """`step` and the scores of every validation, without the prefix."""
+    columns = [name for name in curves if name.startswith("validation_")]
+    rows = curves.dropna(subset=columns, how="all")[["step", *columns]]
+    return rows.rename(columns=lambda name: name.removeprefix("validation_")).reset_index(drop=True)
+
+
 def model_card(config: TrainingConfig, data: dict[str, Any], curves: pd.DataFrame) -> dict:
     """The card's entries but for those that the weights file adds itself.
 
@@ -87,11 +90,8 @@ def model_card(config: TrainingConfig, data: dict[str, Any], curves: pd.DataFram
         data: `name`, `fingerprint`, number of `images` and of `validated` volumes.
         curves: Learning curves; their last validation gives the scores.
     """
-    scores = {}
-    columns = [name for name in curves if name.startswith("validation_")]
-    if columns:
-        last = curves.dropna(subset=columns).iloc[-1]
-        scores = {name.removeprefix("validation_"): float(last[name]) for name in columns}
+    last = validations(curves).drop(columns="step").tail(1)
+    scores = next(iter(last.to_dict("records")), {})
     warnings = []
     if scores.get("volume_ratio") == 0.0:
         warnings.append(

@@ -37,12 +37,12 @@ class PreparedPair:
 
     @cached_property
     def image(self) -> np.ndarray:
-        """`(Z, X, Y)`, mapped from disk."""
+        """Mapped from disk."""
         return _mapped(self.image_path)
 
     @cached_property
     def soft(self) -> np.ndarray:
-        """`(Z, X, Y)`, mapped from disk."""
+        """Mapped from disk."""
         return _mapped(self.soft_path)
 
     @cached_property
@@ -180,28 +180,18 @@ def _turn(seed: int, turn: int, contrasts: tuple[str, ...]) -> np.ndarray:
     return np.lexsort((rng.random(len(contrasts)), when))
 
 
-def window(array: np.ndarray, first: Sequence[int], size: Sequence[int]) -> np.ndarray:
-    """The part of `array` that begins at `first`; beyond its border the border is repeated.
-
-    Args:
-        array: `(Z, X, Y)`, possibly mapped from disk: nothing else of it is read.
-        first: First voxel along each axis; may lie outside.
-        size: Voxels along each axis.
-
-    Returns:
-        A float32 array of shape `size`.
-
-    Example:
-        >>> window(np.arange(4.0).reshape(1, 1, 4), (0, 0, -1), (1, 1, 3))
-        array([[[0., 0., 1.]]], dtype=float32)
-    """
-    return np.asarray(array[window_index(array.shape, first, size)], dtype=np.float32)
-
-
 def window_index(
     shape: Sequence[int], first: Sequence[int], size: Sequence[int]
 ) -> tuple[slice | np.ndarray, ...]:
-    """What to index an array of `shape` with to get that window; images and masks share it."""
+    """What to index an array with for its part of `size` that begins at `first`, maybe outside.
+
+    Beyond the array's border the border is repeated; nothing else is read of a mapped file.
+
+    Example:
+        >>> array = np.arange(4.0).reshape(1, 1, 4)
+        >>> array[window_index(array.shape, (0, 0, -1), (1, 1, 3))]
+        array([[[0., 0., 1.]]])
+    """
     ends = [(f, f + n) for f, n in zip(first, size, strict=True)]
     if all(f >= 0 and end <= n for (f, end), n in zip(ends, shape, strict=True)):
         return tuple(slice(f, end) for f, end in ends)

@@ -3,7 +3,6 @@
 Drawing a phantom costs more than a training step does, so pools are kept on disk.
 """
 
-import ast
 import hashlib
 import json
 from collections.abc import Callable
@@ -35,8 +34,7 @@ def synthetic_pairs(
     stream = PhantomStream(
         config.seed, dimension=network.dimension, **_stream_arguments(config, network)
     )
-    what = [config.synthetic_options, _phantom_code("stream")]
-    return _pairs("phantom", stream.sample, what, config, network, folder)
+    return _pairs("phantom", stream.sample, [config.synthetic_options], config, network, folder)
 
 
 def anatomy_pairs(
@@ -59,7 +57,7 @@ def anatomy_pairs(
         sections += find_sections(Volume.load(path), grey=grey, fluid=fluid)
     stream = SectionStream(config.seed, sections, **_stream_arguments(config, network))
     digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in masks]
-    what = [config.synthetic_options, _phantom_code("section_stream"), digests]
+    what = [config.synthetic_options, digests]
     return _pairs("anatomy", stream.sample, what, config, network, folder, share=4)
 
 
@@ -96,8 +94,7 @@ def negative_pairs(
         image = distractor(rng, network.patch_size, network.spacing_mm)
         return image, np.zeros_like(image)
 
-    what = [Path(distractor.__code__.co_filename).read_text(encoding="utf-8")]
-    return _pairs("distractor", sample, what, config, network, folder, share=4)
+    return _pairs("distractor", sample, [], config, network, folder, share=4)
 
 
 def _stream_arguments(config: TrainingConfig, network: NetworkConfig) -> dict[str, Any]:
@@ -112,21 +109,12 @@ def _stream_arguments(config: TrainingConfig, network: NetworkConfig) -> dict[st
     return {"size_mm": size_mm, "spacing_mm": network.spacing_mm, "options": options}
 
 
-def _phantom_code(module_name: str) -> str:
-    """Hash of the stream's code and of all of the phantom that it builds on."""
+def _phantom_code() -> str:
+    """Hash of all of the phantom's code: a change of it makes new pools."""
     import softseg.phantom
 
-    folder = Path(softseg.phantom.__file__).parent
-    waiting, read = [module_name], {}
-    while waiting:
-        name = waiting.pop()
-        read[name] = (folder / f"{name}.py").read_bytes()
-        for node in ast.walk(ast.parse(read[name])):
-            module = getattr(node, "module", None) or ""
-            used = module.removeprefix("softseg.phantom.")
-            if used != module and used not in read:
-                waiting.append(used)
-    return hashlib.sha256(b"".join(read[name] for name in sorted(read))).hexdigest()
+    files = sorted(Path(softseg.phantom.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def _pairs(
@@ -140,28 +128,19 @@ def _pairs(
     share: int = 1,
 ) -> list[PreparedPair]:
     count = max(1, config.synthetic_samples // share)
-    groups = [range(count)] if network.dimension == 2 else [range(n, n + 1) for n in range(count)]
-    what = [name, config.seed, network.patch_size, network.spacing_mm, *what]
-    return [_pair(name, sample, group, what, network, folder) for group in groups]
-
-
-def _pair(
-    title: str,
-    sample: Callable[[int], tuple[np.ndarray, np.ndarray]],
-    group: range,
-    what: list,
-    network: NetworkConfig,
-    folder: Path,
-) -> PreparedPair:
-    text = json.dumps([group.start, group.stop, *what], sort_keys=True)
-    key = hashlib.sha256(text.encode()).hexdigest()[:32]
-    name = f"{title}-{group.start:05d}"
-    pair = PreparedPair.of_keys(name, "random", folder, key, key)
-    if not pair.complete:
-        samples = [sample(index) for index in group]
-        images = np.stack([normalise(image) for image, _ in samples])
-        softs = np.stack([soft for _, soft in samples])
-        if network.dimension == 3:
-            images, softs = (np.moveaxis(array[0], 2, 0).copy() for array in (images, softs))
-        pair.write(images, softs)
-    return pair
+    each = count if network.dimension == 2 else 1
+    what = [name, config.seed, network.patch_size, network.spacing_mm, _phantom_code(), *what]
+    pairs = []
+    for start in range(0, count, each):
+        text = json.dumps([start, each, *what], sort_keys=True)
+        key = hashlib.sha256(text.encode()).hexdigest()[:32]
+        pair = PreparedPair.of_keys(f"{name}-{start:05d}", "random", folder, key, key)
+        pairs.append(pair)
+        if not pair.complete:
+            samples = [sample(index) for index in range(start, start + each)]
+            images = np.stack([normalise(image) for image, _ in samples])
+            softs = np.stack([soft for _, soft in samples])
+            if network.dimension == 3:
+                images, softs = (np.moveaxis(array[0], 2, 0).copy() for array in (images, softs))
+            pair.write(images, softs)
+    return pairs
