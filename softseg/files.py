@@ -1,10 +1,12 @@
 """Files that are either whole or absent: written to a temporary name and moved into place."""
 
+import codecs
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -198,6 +200,31 @@ def write_json(path: Path | str, content: Any) -> None:
     """Write `content` as JSON with sorted keys, so that equal content is equal bytes."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def read_text(path: Path | str) -> str:
+    """The text of a file that somebody wrote by hand or exported: UTF-8, UTF-16 or Latin-1.
+
+    A warning says where it is not in UTF-8.
+
+    Raises:
+        InputError: If the file cannot be read.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encodings = ("utf-16", "latin-1")
+    else:
+        encodings = ("utf-8-sig", "latin-1")
+    for encoding in encodings:
+        with suppress(UnicodeDecodeError):
+            text = content.decode(encoding)
+            break
+    if encoding != "utf-8-sig":
+        warnings.warn(f"{path}: not in UTF-8, read as {encoding}", stacklevel=2)
+    return text
 
 
 def sha256(path: Path | str) -> str:

@@ -1,5 +1,6 @@
 """`softseg ground-truth` as a lab uses it."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -142,3 +143,44 @@ def _remove(folder: Path) -> None:
     import shutil
 
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_masks_without_images_are_averaged(root, capsys):
+    shutil.rmtree(root / "sub-1")
+    assert run_here(root, capsys, "--no-page")[0] == 0
+    assert len(made(root)) == 9
+    for subject in ("sub-2", "sub-3"):
+        shutil.rmtree(root / subject)
+    shutil.rmtree(root / "derivatives" / "labels_softseg")
+    (root / "derivatives" / "labels").rename(root / "derivatives" / "drawn")
+    code, _ = run_here(
+        root, capsys, "--labels", "drawn", "--exclude", "sub-2", "--exclude", "sub-3/DWI"
+    )
+    assert code == 0
+    assert len(made(root)) == 5
+    page = (root / "derivatives/labels_softseg/quality_control/index.html").read_text()
+    assert "sub-3/T1w" in page
+
+
+def test_a_participant_is_named_once_in_a_line(root, masks, capsys):
+    stem = root / CONTRASTS["T1w"].stem("sub-2").removesuffix("_T1w")
+    for run in (1, 2):
+        masks["T1w"].save(Path(f"{stem}_run-{run}_T1w.nii.gz"))
+    (root / f"{CONTRASTS['T1w'].stem('sub-2')}.nii.gz").unlink()
+    code, said = run_here(root, capsys, "--no-page")
+    assert code == 1
+    (line,) = [line for line in said.splitlines() if "candidates" in line]
+    assert line.startswith("sub-2 T1w: 2 candidates")
+    assert "--entity run=1" in line
+    # What the line advises works.
+    mask = root / "derivatives" / "labels" / f"{CONTRASTS['T1w'].stem('sub-2')}_label-SC_seg.nii.gz"
+    mask.rename(mask.with_name("sub-2_run-1_T1w_label-SC_seg.nii.gz"))
+    assert run_here(root, capsys, "--no-page", "--entity", "run=1")[0] == 0
+    (root / ".bidsignore").write_text("*_run-2_*\n")
+    assert run_here(root, capsys, "--no-page")[0] == 0
+
+
+def test_a_table_of_participants_that_is_not_needed_is_not_read(root, capsys):
+    (root / "participants.tsv").write_bytes(b"participant_id\tnom\nsub-1\tJos\xe9\nsub-1\tx\n")
+    code, said = run_here(root, capsys, "--no-page")
+    assert (code, "participants" in said) == (0, False)

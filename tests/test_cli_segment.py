@@ -320,6 +320,59 @@ def test_a_bids_data_set_becomes_a_bids_derivative(softseg, tmp_path):
     assert "2 already done" in softseg(root, "-o", out)[1]
 
 
+def test_every_image_of_a_data_set_is_made_or_named(softseg, tmp_path):
+    root = bids(tmp_path / "data")
+    anat = root / "sub-01" / "anat"
+    image = tube(shape=(40, 36, 6))[0]
+    for name in ("acq-a.b-c_T2w", "PDw", "T1map", "part-phase_T2star", "T2star"):
+        image.save(anat / f"sub-01_{name}.nii.gz")
+    image.save(anat / "sub-01_T2star.nii")
+    (anat / "sub-01_T1w.nii.gz").symlink_to("../../.git/annex/objects/x")
+    (root / ".bidsignore").write_text("*_PDw*\n")
+    (root / "participants.tsv").write_bytes(
+        "participant_id\tnom\nsub-01\tJos\xe9\n".encode("latin-1")
+    )
+    code, said = softseg(root, "-o", tmp_path / "out")
+    assert code == 1
+    made = {name for name in contents(tmp_path / "out") if name.endswith("nii.gz")}
+    assert made == {
+        f"sub-01/{name}_label-SC_softseg.nii.gz"
+        for name in (
+            "anat/sub-01_T2w", "anat/sub-01_acq-a.b-c_T2w", "anat/sub-01_T2star",
+            "dwi/sub-01_rec-average_dwi",
+        )
+    }  # fmt: skip
+    for line in (
+        "left out: {}/sub-01_PDw.nii.gz: listed in .bidsignore",
+        "left out: {}/sub-01_T1map.nii.gz: a parametric map (T1map)",
+        "left out: {}/sub-01_part-phase_T2star.nii.gz: a phase image (part-phase)",
+        "failed: {}/sub-01_T1w.nii.gz: not fetched (datalad get, or git lfs pull)",
+        "failed: {}/sub-01_T2star.nii: sub-01_T2star.nii.gz lies beside it",
+    ):
+        assert line.format(anat) in said
+    summary = next(line for line in said.splitlines() if line.startswith("4 made"))
+    assert set(summary.split(", ")) == {"4 made", "3 left out", "2 failed"}
+    (anat / "sub-01_T1w.nii.gz").unlink()
+    (anat / "sub-01_T2star.nii").unlink()
+    code, said = softseg(root, "-o", tmp_path / "out")
+    assert (code, "4 already done, 3 left out" in said) == (0, True)
+
+
+def test_a_phase_image_that_is_named_is_refused_and_does_not_stop_the_others(
+    softseg, image, tmp_path
+):
+    phase = image.with_name("sub-01_part-phase_T2star.nii.gz")
+    phase.write_bytes(image.read_bytes())
+    code, said = softseg(phase, "-o", tmp_path / "no.nii.gz")
+    assert code == 2
+    assert "a phase image (part-phase); segment its magnitudes" in said
+    code, said = softseg(phase, image, "-o", tmp_path / "out")
+    assert (code, "1 of 2 images failed" in said) == (1, True)
+    assert [name for name in contents(tmp_path / "out") if name.endswith("gz")] == [
+        "sub-01_T2w_label-SC_softseg.nii.gz"
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "finding"),
     [

@@ -2,6 +2,7 @@
 
 import json
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -173,10 +174,33 @@ def test_participants_are_read_and_a_duplicate_is_refused(tmp_path):
     assert Dataset.index(tmp_path).participants.loc["sub-1", "sex"] == "F"
     table.write_text("participant_id\tsex\nsub-1\tF\nsub-1\tM\n")
     with pytest.raises(InputError, match="each participant is listed once, found sub-1"):
-        Dataset.index(tmp_path)
+        _ = Dataset.index(tmp_path).participants
     table.write_text("name\tsex\nsub-1\tF\n")
     with pytest.raises(InputError, match="column participant_id"):
-        Dataset.index(tmp_path)
+        _ = Dataset.index(tmp_path).participants
+
+
+@pytest.mark.parametrize(
+    ("encoding", "said"), [("utf-8-sig", None), ("latin-1", "latin-1"), ("utf-16", "utf-16")]
+)
+def test_participants_are_read_whatever_program_wrote_them(tmp_path, encoding, said):
+    make_tree(tmp_path, ["sub-1"])
+    text = "participant_id\tname\nsub-1\tJos\u00e9\n"
+    (tmp_path / "participants.tsv").write_bytes(text.encode(encoding))
+    dataset = Dataset.index(tmp_path)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert dataset.participants.loc["sub-1", "name"] == "Jos\u00e9"
+    assert [f"not in UTF-8, read as {said}" in str(each.message) for each in caught] == (
+        [True] if said else []
+    )
+
+
+def test_labels_with_dots_and_hyphens_belong_to_names(tmp_path):
+    touch(tmp_path, "sub-a-b.1/ses-x.y/anat/sub-a-b.1_ses-x.y_acq-c-d_T2w.nii.gz")
+    touch(tmp_path, "sub-2/anat/sub-2_part-phase_T2star.nii.gz")
+    (row,) = Dataset.index(tmp_path).images.itertuples()
+    assert (row.subject, row.session, row.contrast) == ("sub-a-b.1", "ses-x.y", "T2w")
 
 
 def test_sessions_and_runs_are_read_from_the_name(tmp_path):

@@ -98,6 +98,7 @@ def ground_truth(
         subjects=subjects,
         exclude=[*(exclude or []), *([known_bad] if known_bad.is_file() else [])],
         entities=_pairs("--entity", entity),
+        labels=labels,
     )
     folders = [dataset.root / "derivatives" / name for name in (output, f"{output}_bin")]
     hard = dataset.root / "derivatives" / labels
@@ -115,7 +116,7 @@ def ground_truth(
         coverage=coverage,
         threshold=threshold,
     )
-    total = sum(len(dataset.sessions(subject)) for subject in dataset.subjects)
+    total = sum(len(dataset.sessions(subject)) for subject in dataset.everybody)
     with progress(total, "averaging") as (_, advance):
         table = make_ground_truth(
             dataset,
@@ -155,7 +156,8 @@ def _tell(table, dataset) -> None:
     counts = participants["status"].value_counts()
     typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()))
     for row in participants[participants["message"] != ""].itertuples():
-        tell(f"{row.subject}: {row.message}")
+        named = row.subject in row.message
+        tell(row.message if named else f"{row.subject}: {row.message}")
     flagged = table[table["flags"].fillna("") != ""] if "flags" in table else table[:0]
     for row in flagged.itertuples():
         tell(f"{row.subject} {row.contrast}: out of bounds: {row.flags}")

@@ -82,8 +82,9 @@ def segment(
     """Segment the spinal cord: a soft mask in [0, 1] on the image's own grid.
 
     Any contrast, orientation and voxel size. Several images are a batch: a failing one does
-    not stop it (exit code 1), and an interrupted batch goes on where it was. For research, not for
-    diagnosis.
+    not stop it (exit code 1), and an interrupted batch goes on where it was. Of a BIDS data set
+    every image is segmented but what .bidsignore lists, maps, masks, field maps and phase images;
+    each image left out is named with its reason. For research, not for diagnosis.
 
     Examples:
 
@@ -114,7 +115,8 @@ def segment(
         activation=activation,
         average=average,
     )
-    jobs = batch.find_jobs(images, out, binary=binary)
+    series = average is not None
+    jobs, left_out = batch.find_jobs(images, out, binary=binary, series=series)
     if csa == BESIDE:
         csa = out / "csa.csv" if len(jobs) > 1 else _beside(jobs[0].mask)
     for root in filter(Path.is_dir, images):
@@ -134,11 +136,13 @@ def segment(
     }
     outcomes = batch.segment_images(jobs, model, options, overwrite=overwrite)
     signed = _signed(outcomes, used, lambda: batch.describe(out, images, model))
-    failed = _report(signed, len(jobs), csa, used, qc=qc, qc_crop=qc_crop)
-    if failed and len(jobs) == 1:
+    total = len(jobs) + len(left_out)
+    failed = _report(signed, total, csa, used, left_out=left_out, qc=qc, qc_crop=qc_crop)
+    if failed and total == 1:
         raise InputError(failed[0].message) from failed[0].error
-    if failed:
-        tell(f"{len(failed)} of {len(jobs)} images failed")
+    unmade = len(failed) + sum(not each.deliberate for each in left_out)
+    if unmade:
+        tell(f"{unmade} of {total} images failed")
         raise typer.Exit(2 if len(failed) == len(jobs) else 1)
 
 
@@ -172,6 +176,7 @@ def _report(
     csa: Path | None,
     used: dict,
     *,
+    left_out: list,
     qc: Path | None,
     qc_crop: float | None,
 ) -> list:
@@ -180,11 +185,18 @@ def _report(
 
     failed, tables, items, counts = [], [], [], {"made": 0, "already done": 0}
     with progress(total, "segmenting") as (say, advance):
+        for each in left_out:
+            word = "left out" if each.deliberate else "failed"
+            say(f"{word}: {each.path}: {each.reason}", style="yellow" if each.deliberate else "red")
+            event("left out", image=each.path, reason=each.reason, deliberate=each.deliberate)
+            counts[word] = counts.get(word, 0) + 1
+            advance(each.path.name)
         for outcome in outcomes:
             job = outcome.item
             name = job.image.name
             if outcome.status == "failed":
                 failed.append(outcome)
+                counts["failed"] = counts.get("failed", 0) + 1
                 if total > 1:
                     say(f"failed: {outcome.message}", style="red")
             else:
@@ -206,7 +218,7 @@ def _report(
         page = write_page(qc, items, title="Spinal cord segmentation", crop_mm=qc_crop)
         print(f"to look at: {page}")
     if total > 1:
-        print(", ".join(f"{n} {what}" for what, n in counts.items() if n) or "no mask made")
+        print(", ".join(f"{n} {what}" for what, n in counts.items() if n))
     return failed
 
 

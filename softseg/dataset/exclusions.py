@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from softseg.errors import InputError
+from softseg.files import read_text
 
 SPINE_GENERIC_EXCLUDED = "spine-generic"
 """Name of the list that the paper used on the Spine Generic database."""
@@ -48,10 +49,9 @@ def read_exclusions(source: str | Path | Iterable[str | Path]) -> Exclusions:
 
 
 def _read_file(path: Path) -> Exclusions:
-    try:
-        return _parse(path.read_text("utf-8"), str(path))
-    except OSError as error:
-        raise InputError(f"{path}: no readable list of exclusions ({error.strerror})") from error
+    if not path.is_file():
+        raise InputError(f"{path}: no readable list of exclusions; name a YAML file")
+    return _parse(read_text(path), str(path))
 
 
 def _parse(text: str, name: str) -> Exclusions:

@@ -1,11 +1,10 @@
 """The index of a BIDS data set and the paths of its derivatives."""
 
-import logging
-import tempfile
+import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
@@ -20,7 +19,15 @@ from softseg.dataset.names import (
     strip_extension,
     suffix_of,
 )
-from softseg.errors import InputError
+from softseg.dataset.raw_images import (
+    ignored_names,
+    is_fetched,
+    no_data_set,
+    phase_name,
+    raw_images,
+)
+from softseg.errors import InputError, brief
+from softseg.files import read_text
 
 COLUMNS = ["subject", "session", "run", "contrast", "path"]
 
@@ -33,16 +40,16 @@ class Dataset:
         root: The data set's folder.
         images: One row an image: `subject`, `session` and `run` (None where there is none),
             `contrast`, `path`; sorted.
-        participants: `participants.tsv`, indexed by `participant_id`; empty if there is none.
         missing: Images that are expected and not used: `subject`, `session`, `contrast`, `reason`.
         contrasts: The contrasts looked for, by name.
+        masked: Participants that have masks and are not excluded, with the sessions of these.
     """
 
     root: Path
     images: pd.DataFrame
-    participants: pd.DataFrame
     missing: pd.DataFrame
     contrasts: Mapping[str, Contrast] = field(repr=False)
+    masked: Mapping[str, tuple[str | None, ...]] = field(repr=False, default_factory=dict)
 
     @classmethod
     def index(
@@ -53,6 +60,7 @@ class Dataset:
         subjects: Iterable[str] | None = None,
         exclude: str | Path | Iterable[str | Path] = (),
         entities: Mapping[str, str] | None = None,
+        labels: str = "labels",
     ) -> "Dataset":
         """Find the images of a data set; 267 participants with six contrasts take half a second.
 
@@ -68,27 +76,45 @@ class Dataset:
             exclude: What `read_exclusions` takes: participants, single images, YAML files.
             entities: Keep only images with these, for example `{"run": "1"}`; images without the
                 entity stay.
+            labels: Folder in `derivatives` with masks; who has some there belongs to the data set
+                even without images. What `.bidsignore` lists does not.
 
         Raises:
-            InputError: If there is no data set, a participant or contrast is unknown, or
-                `participants.tsv` lists somebody twice.
+            InputError: If there is no data set, or a participant or contrast is unknown.
         """
         root = Path(root).expanduser().absolute()
         chosen = parse_contrasts(contrasts)
         files = _list_images(root)
-        participants = _read_participants(root)
+        masked = _masked(root / "derivatives" / labels)
+        if files.empty and not masked:
+            raise no_data_set(root)
         excluded = read_exclusions(exclude)
         table = _match(files, chosen, entities or {})
-        present = set(files["subject"]) | _mask_subjects(root)
+        present = set(files["subject"]) | set(masked)
         names = _choose_subjects(present, subjects, root)
         table = table[table["subject"].isin(names)]
         table, missing = _leave_out(root, table, names, chosen, excluded)
-        return cls(root, table, participants, missing, chosen)
+        masked = {name: masked[name] for name in names if name in masked and name not in excluded}
+        return cls(root, table, missing, chosen, masked)
 
     @property
     def subjects(self) -> list[str]:
         """Participants that have at least one image, sorted."""
         return sorted(self.images["subject"].unique())
+
+    @property
+    def everybody(self) -> list[str]:
+        """Participants that have at least one image or mask, sorted."""
+        return sorted({*self.subjects, *self.masked})
+
+    @cached_property
+    def participants(self) -> pd.DataFrame:
+        """`participants.tsv`, indexed by `participant_id`; empty if there is none.
+
+        Raises:
+            InputError: If it is no such table, or lists somebody twice.
+        """
+        return _read_participants(self.root)
 
     def sessions(self, subject: str) -> list[str | None]:
         """Sessions of a participant, `[None]` if the data set has none."""
@@ -98,8 +124,8 @@ class Dataset:
         """The part of the index that is about one participant, small to hand to a process."""
         images = self.images[self.images["subject"] == subject].reset_index(drop=True)
         missing = self.missing[self.missing["subject"] == subject].reset_index(drop=True)
-        participants = self.participants[self.participants.index == subject]
-        return replace(self, images=images, missing=missing, participants=participants)
+        masked = {name: found for name, found in self.masked.items() if name == subject}
+        return replace(self, images=images, missing=missing, masked=masked)
 
     def image(
         self, subject: str, contrast: str, session: str | None = None, run: str | None = None
@@ -117,8 +143,9 @@ class Dataset:
         if len(found) > 1:
             raise InputError(
                 f"{subject} {contrast}: {len(found)} candidates for one contrast "
-                f"({', '.join(path.name for path in found)}); name the session or run, or exclude "
-                "the others"
+                f"({', '.join(path.name for path in found)}); choose one by an entity "
+                '(ground-truth --entity run=1; in Python entities={"run": "1"}), or list the '
+                "others in .bidsignore"
             )
         return found[0] if found else None
 
@@ -137,6 +164,10 @@ class Dataset:
         found: dict[str, list[str | None]] = {}
         for subject, session in rows:
             found.setdefault(subject, []).append(session)
+        for subject, sessions in self.masked.items():
+            known = found.setdefault(subject, [])
+            # Masks outside sessions are those of images in sessions, where these are.
+            known += [s for s in sessions if s not in known and (s is not None or not known)]
         return found
 
     def derivative(
@@ -202,41 +233,20 @@ class Dataset:
 def _list_images(root: Path) -> pd.DataFrame:
     """Every NIfTI image of the raw data set at `root`; derivatives and source data are not.
 
-    bids2table lists 267 participants with six contrasts in 0.5 s; pybids takes 15 s for it where
-    there are three folders of derivatives.
-
     Returns:
         `subject`, `session`, `run` (None where there is none), `name` (what follows these in the
         file name), `path` (below `root`).
     """
-    import bids2table
-
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder; give the root of a BIDS data set")
-    logging.getLogger("bids2table").setLevel(logging.ERROR)
-    table = None
-    if any(root.glob("sub-*")):
-        # bids2table finds nobody in a folder whose own name has a dot, such as study-1.5T.
-        with tempfile.TemporaryDirectory() as place:
-            link = Path(place).resolve() / "dataset"
-            link.symlink_to(root.resolve(), target_is_directory=True)
-            table = bids2table.index_dataset(str(link))
-    if table is None or not len(table):
-        raise InputError(f"{root}: no sub-* folders with files in them; is it a BIDS data set?")
-    table = table.select(["sub", "ses", "run", "ext", "path"]).to_pandas()
-    table = table[table["ext"].isin(EXTENSIONS)]
-    listed = pd.DataFrame(
-        {
-            "subject": "sub-" + table["sub"].astype(str),
-            "session": "ses-" + table["ses"].astype(object),
-            "run": [_run(path) for path in table["path"]],
-            "name": [suffix_of(path) for path in table["path"]],
-            "path": table["path"],
-        },
-        dtype=object,
-    )
-    listed = listed.astype(object).where(listed.notna(), None)
-    return listed.sort_values("path", ignore_index=True)
+    ignored = ignored_names(root)
+    rows = []
+    for path in raw_images(root):
+        words = PurePosixPath(path).name.split("_")
+        known = words[0].startswith("sub-") and path.endswith(EXTENSIONS)
+        if known and not ignored(path) and not phase_name(path):
+            session = words[1] if words[1:] and words[1].startswith("ses-") else None
+            rows.append((words[0], session, _run(path), suffix_of(path), path))
+    columns = ["subject", "session", "run", "name", "path"]
+    return pd.DataFrame(rows, columns=columns, dtype=object)
 
 
 def _run(path: str) -> str | None:
@@ -282,35 +292,31 @@ def _leave_out(
     for row in table.itertuples():
         why = excluded.get(row.subject) or excluded.get(f"{row.subject}/{row.contrast}")
         path = root / row.path
-        # A file that git-annex knows and has not fetched is a dangling link.
-        absent = "not fetched yet (datalad get)" if path.is_symlink() else "no image"
-        reasons.append(f"excluded: {why}" if why else None if path.exists() else absent)
+        absent = None if is_fetched(path) else "not fetched yet (datalad get)"
+        reasons.append(f"excluded: {why}" if why else absent)
     out = table.assign(reason=pd.Series(reasons, index=table.index, dtype=object))
     kept = table[out["reason"].isna()].assign(
         path=[root / p for p in table["path"][out["reason"].isna()]]
     )
     dropped = out[out["reason"].notna()][["subject", "session", "contrast", "reason"]]
     there = set(zip(table["subject"], table["contrast"], strict=True))
-    absent = [
-        (
-            subject,
-            None,
-            contrast,
-            f"excluded: {excluded[subject]}" if subject in excluded else "no image",
-        )
-        for subject in names
-        for contrast in contrasts
-        if (subject, contrast) not in there
-    ]
+    absent = []
+    for subject, contrast in ((s, c) for s in names for c in contrasts if (s, c) not in there):
+        why = excluded.get(subject) or excluded.get(f"{subject}/{contrast}")
+        absent.append((subject, None, contrast, f"excluded: {why}" if why else "no image"))
     missing = pd.DataFrame(absent, columns=dropped.columns, dtype=object)
     missing = pd.concat([dropped, missing]) if len(dropped) else missing
     missing = missing.sort_values(["subject", "contrast"], ignore_index=True)
     return kept.reset_index(drop=True), missing
 
 
-def _mask_subjects(root: Path) -> set[str]:
-    folder = root / "derivatives" / "labels"
-    return {path.name for path in folder.glob("sub-*") if path.is_dir()}
+def _masked(folder: Path) -> dict[str, tuple[str | None, ...]]:
+    """Who has files in a folder of masks, and in which sessions."""
+    found: dict[str, set[str | None]] = {}
+    for path in folder.glob("sub-*/*/"):
+        session = path.name if path.name.startswith("ses-") else None
+        found.setdefault(path.parent.name, set()).add(session)
+    return {name: tuple(sorted(sessions, key=str)) for name, sessions in found.items()}
 
 
 def _choose_subjects(present: set[str], subjects: Iterable[str] | None, root: Path) -> list[str]:
@@ -329,9 +335,11 @@ def _read_participants(root: Path) -> pd.DataFrame:
     if not path.is_file():
         return pd.DataFrame(index=pd.Index([], name="participant_id"))
     try:
-        table = pd.read_csv(path, sep="\t", dtype={"participant_id": str}, encoding="utf-8-sig")
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path}: not a readable table ({error})") from error
+        table = pd.read_csv(io.StringIO(read_text(path)), sep="\t", dtype={"participant_id": str})
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{path}: not a readable table ({brief(error)})") from error
     if "participant_id" not in table:
         raise InputError(f"{path}: a column participant_id is needed, found {list(table)}")
     repeated = table["participant_id"][table["participant_id"].duplicated()].unique()

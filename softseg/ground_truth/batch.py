@@ -197,10 +197,10 @@ def _is_ours(folder: Path) -> bool:
 
 def _choose(dataset: Dataset, subjects: Iterable[str] | None) -> list[str]:
     if subjects is None:
-        return dataset.subjects
-    unknown = sorted(set(subjects) - set(dataset.subjects))
+        return dataset.everybody
+    unknown = sorted(set(subjects) - set(dataset.everybody))
     if unknown:
-        raise InputError(f"{dataset.root}: no images of {', '.join(unknown)} to work on")
+        raise InputError(f"{dataset.root}: no images or masks of {', '.join(unknown)} to work on")
     return sorted(set(subjects))
 
 

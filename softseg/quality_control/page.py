@@ -114,7 +114,7 @@ def write_ground_truth_page(
         raise InputError(f"{folder}: no report.csv; make the soft truth first")
     report = pd.read_csv(folder / "report.csv", dtype={"session": object, "flags": str})
     report["flags"] = report["flags"].fillna("")
-    chosen = set(dataset.subjects if subjects is None else subjects)
+    chosen = set(dataset.everybody if subjects is None else subjects)
     items = []
     for row in report[report["subject"].isin(chosen)].itertuples():
         session = row.session if isinstance(row.session, str) else None

@@ -11,8 +11,8 @@ import numpy as np
 
 from softseg.batch import Outcome, commit, run_batch
 from softseg.dataset.description import describe_pipeline
-from softseg.dataset.index import Dataset
 from softseg.dataset.names import EXTENSIONS, sidecar_path, strip_extension
+from softseg.dataset.raw_images import LeftOut, choose_images, phase_image, without_twins
 from softseg.errors import InputError
 from softseg.files import remove_leftovers, sha256, write_json
 from softseg.provenance.records import record_content
@@ -78,15 +78,23 @@ class Job:
         return self.mask.with_name(strip_extension(self.mask.name) + "_uncertainty.nii.gz")
 
 
-def find_jobs(inputs: Sequence[Path], out: Path, *, binary: bool = False) -> list[Job]:
-    """Which image goes where.
+def find_jobs(
+    inputs: Sequence[Path], out: Path, *, binary: bool = False, series: bool = False
+) -> tuple[list[Job], list[LeftOut]]:
+    """Which image goes where, and what is left out.
 
     One image may go to a file (`-o mask.nii.gz`), several go into a folder, and a BIDS data set
-    becomes a BIDS derivative.
+    becomes a BIDS derivative: every image in it, whatever its contrast.
+
+    Args:
+        inputs: Images, or roots of BIDS data sets.
+        out: A file or a folder.
+        binary: Whether masks are binary, by which they are called.
+        series: Whether series of volumes in a data set are to be segmented.
 
     Raises:
-        InputError: If an input is missing, two images would get one name, or an image would be
-            overwritten by its own mask.
+        InputError: If an input is missing, two images would get one name, an image would be
+            overwritten by its own mask, or there is nothing to segment.
     """
     inputs = [Path(path) for path in inputs]
     ending = ENDINGS[binary]
@@ -95,25 +103,38 @@ def find_jobs(inputs: Sequence[Path], out: Path, *, binary: bool = False) -> lis
         raise InputError(f"{out}: a mask's name must end in .nii or .nii.gz")
     if to_file and (len(inputs) != 1 or inputs[0].is_dir()):
         raise InputError(f"{out}: several images need a folder, found the name of one file")
-    if to_file:
+    named, left_out = _named([path for path in inputs if not path.is_dir()])
+    jobs = [Job(path, out / _mask_name(path, ending)) for path in named]
+    for root in (path.expanduser().absolute() for path in inputs if path.is_dir()):
+        images, others = choose_images(root, series=series)
+        left_out += others
+        places = [
+            out / image.relative_to(root).with_name(_mask_name(image, ending)) for image in images
+        ]
+        jobs += [Job(*pair) for pair in zip(images, places, strict=True)]
+    if to_file and jobs:
         jobs = [Job(inputs[0], out, recorded=False)]
-    else:
-        jobs = [job for path in inputs for job in _jobs(path, out, ending)]
+    if not jobs:
+        some = next((each for each in left_out if not each.deliberate), left_out[0])
+        raise InputError(f"{some.path}: {some.reason}; there is no other image to segment")
     _check(jobs)
-    return jobs
+    return jobs, left_out
 
 
-def _jobs(path: Path, out: Path, ending: str) -> Iterator[Job]:
-    if not path.is_dir():
-        yield Job(path, out / f"{strip_extension(path.name)}_{ending}.nii.gz")
-        return
-    dataset = Dataset.index(path, contrasts="all")
-    if dataset.images.empty:
-        raise InputError(f"{path}: no image of a known contrast found; name the images themselves")
-    for image in sorted(Path(image) for image in dataset.images["path"]):
-        image = dataset.root / image
-        folder = out / image.relative_to(dataset.root).parent
-        yield Job(image, folder / f"{strip_extension(image.name)}_{ending}.nii.gz")
+def _named(images: Sequence[Path]) -> tuple[list[Path], list[LeftOut]]:
+    """Images that were named one by one: no phase images, and one of two with one name."""
+    reasons = {path: phase_image(path) for path in images}
+    left_out = [
+        LeftOut(path, f"{reason}; segment its magnitudes", deliberate=False)
+        for path, reason in reasons.items()
+        if reason is not None
+    ]
+    images, twins = without_twins(path for path in images if reasons[path] is None)
+    return images, left_out + twins
+
+
+def _mask_name(image: Path, ending: str) -> str:
+    return f"{strip_extension(image.name)}_{ending}.nii.gz"
 
 
 def _check(jobs: Sequence[Job]) -> None:
