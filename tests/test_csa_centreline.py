@@ -6,7 +6,7 @@ from tubes import STANDARD, Curve, Tube, sample
 
 from softseg.csa import centreline
 from softseg.csa.centreline import SLAB_MEAN, Bending, basis, fit_centreline, smoother
-from softseg.csa.sections import cord_region, sections_of
+from softseg.csa.sections import PARTIAL, TRUSTED, _short_ends, cord_region, sections_of
 
 STEP = 1e-5
 
@@ -86,3 +86,15 @@ def test_a_wave_is_followed_by_soft_and_by_binary_masks():
     for mask, worst in ((sampled.soft, 0.3), (sampled.binary, 2.5)):
         angles = fit_centreline(sections_of(cord_region(mask))).angles_deg()[1]
         assert np.abs(angles - true).max() < worst
+
+
+def test_areas_that_waver_at_a_tapering_end_leave_its_centres_trusted():
+    area = np.r_[39.0, 39, 41, 41, 39, 43, 43, 43, np.linspace(44, 90, 80)]
+    for step_mm in (0.8, 1.0, 2.0):
+        every = np.ones(area.size, dtype=bool)
+        assert not _short_ends(area, every, np.ones(area.size), step_mm, TRUSTED).any()
+        cut = np.r_[4.0, 14, 28, area]
+        every = np.ones(cut.size, dtype=bool)
+        for share in (PARTIAL, TRUSTED):
+            short = _short_ends(cut, every, np.ones(cut.size), step_mm, share)
+            assert np.flatnonzero(short).tolist() == [0, 1, 2]

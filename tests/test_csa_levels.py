@@ -287,6 +287,40 @@ def test_rows_per_level_and_chosen_slices():
     assert len(select(table)) == 4
 
 
+def test_outliers_are_left_out_of_means_unless_wanted_and_counted():
+    table = slices_of([90.0, 70.0, 35.0, 72.0], [3] * 4, flags=["outlier", "", "partial;cut", ""])
+    counts = {}
+    for options in ({}, {"outliers": True}, {"partial": True}, {"partial": True, "outliers": True}):
+        row = aggregate(table, **options).iloc[0]
+        counts[row["area_mm2_mean"]] = int(row["n_slices"]), int(row["n_left_out"])
+        assert row["flag"] == "cut;outlier;partial"
+    assert list(counts.values()) == [(2, 2), (3, 1), (3, 1), (4, 0)]
+    assert min(counts) == 59.0
+
+
+@pytest.mark.parametrize("fault", ["leak", "hole"])
+def test_without_outliers_a_mean_is_nearer_to_the_truth(fault):
+    for spacing in ((1.0, 1.0, 1.0), (0.5, 0.5, 5.0)):
+        sampled = sample(Tube(Curve(radius_mm=100.0)), spacing)
+        for mask in (sampled.soft, sampled.binary):
+            data, middle = mask.data.copy(), mask.data.shape[2] // 2
+            for k in range(middle, middle + max(1, round(4 / spacing[2]))):
+                x, y = np.argwhere(data[..., k] > 0.5).mean(axis=0).round().astype(int)
+                side = slice(x + round(1.3 / spacing[0]), None)
+                if fault == "hole":
+                    data[side, :, k] = 0
+                else:
+                    wide = round(2 / spacing[0])
+                    data[x : x + 6 * wide, y - wide : y + wide + 1, k] = 1
+            table = measure(mask.like(data))
+            error = [
+                abs(aggregate(table, outliers=kept)["area_mm2_mean"][0] / 70.0 - 1)
+                for kept in (True, False)
+            ]
+            assert table["flag"].str.contains("outlier").any()
+            assert error[1] < error[0]
+
+
 def test_partly_covered_slices_are_left_out_of_means_unless_wanted():
     table = slices_of([35.0, 70.0, np.nan, 72.0], [3, 3, 3, 2], flags=["partial", "", "gap", ""])
     row = aggregate(table).iloc[0]

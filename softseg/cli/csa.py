@@ -60,6 +60,10 @@ def csa(
     partial: Annotated[
         bool, typer.Option("--partial", help="Average partly covered end slices too.")
     ] = False,
+    outliers: Annotated[
+        bool,
+        typer.Option("--outliers", help="Average slices that leave the cord's course too."),
+    ] = False,
     sex: Annotated[
         str | None, typer.Option(help="`F` or `M`: adjust the area, compare with women or men.")
     ] = None,
@@ -76,7 +80,8 @@ def csa(
     """Measure the cord's cross-sectional area and shape in masks; one tidy table.
 
     Areas are perpendicular to the cord and keep partial volume. Rows are flagged where an end
-    slice is only partly covered, a gap was bridged, or too few slices allow no angle.
+    slice is only partly covered, a slice leaves the cord's course, a gap was bridged, too few
+    slices allow no angle, or an area is implausible. Means leave out the first two.
 
     Example: `softseg csa sub-01_softseg.nii.gz -o csa.csv --disc 3:0,-12,40 --per-level`
     """
@@ -96,6 +101,7 @@ def csa(
         per_slice=per_slice,
         per_level=per_level,
         partial=partial,
+        outliers=outliers,
     )
     for path in filter(None, (output, profile, plot)):
         check_writable(path)

@@ -1,5 +1,7 @@
 """From a row per slice to a row per mask or per level."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -20,6 +22,7 @@ def aggregate(
     slices: tuple[int, int] | None = None,
     per_level: bool = False,
     partial: bool = False,
+    outliers: bool = False,
 ) -> pd.DataFrame:
     """Mean, spread and number of slices of each file, or of each level of each file.
 
@@ -31,11 +34,13 @@ def aggregate(
         slices: First and last slice, inclusive.
         per_level: A row per level instead of one per file.
         partial: Whether partly covered end slices count; by default they do not.
+        outliers: Whether slices whose centre leaves the cord's course count; by default they do
+            not, since it does where a mask leaks or misses a part.
 
     Returns:
-        `file, level, slice, n_slices, area_mm2_mean, area_mm2_std, area_mm2_median,
-        area_mm2_weighted` (by length of cord), mean and population SD of the other measures,
-        `length_mm` and `flag`.
+        `file, level, slice, n_slices, n_left_out` (of those two kinds), `area_mm2_mean,
+        area_mm2_std, area_mm2_median, area_mm2_weighted` (by length of cord), mean and
+        population SD of the other measures, `length_mm` and `flag`.
 
     Raises:
         InputError: If a choice leaves no slice, or both choices are given.
@@ -50,7 +55,8 @@ def aggregate(
     rows = []
     for file, one in table.groupby("file", sort=False):
         chosen, label = _choose(one, str(file), vertebrae, slices, per_level)
-        usable = _usable(chosen, partial)
+        left_out = [f for f, kept in (("partial", partial), ("outlier", outliers)) if not kept]
+        usable = whole_slices(chosen, left_out)
         if usable.empty:
             raise InputError(f"{file}: no whole slice is left to average of those chosen")
         if per_level:
@@ -108,11 +114,13 @@ def _choose(one, file, vertebrae, slices, per_level) -> tuple[pd.DataFrame, str]
     return chosen, label
 
 
-def _usable(chosen: pd.DataFrame, partial: bool) -> pd.DataFrame:
-    usable = chosen[chosen["area_mm2"].notna()]
-    if partial:
-        return usable
-    return usable[~usable["flag"].str.contains("partial", regex=False)]
+def whole_slices(
+    table: pd.DataFrame, left_out: Sequence[str] = ("partial", "outlier")
+) -> pd.DataFrame:
+    """Rows with an area and without flags of slices that do not hold a whole section."""
+    usable = table[table["area_mm2"].notna()]
+    flagged = [usable["flag"].str.contains(flag, regex=False) for flag in left_out]
+    return usable[~np.logical_or.reduce(flagged)] if flagged else usable
 
 
 def _row(file: str, level: object, group: pd.DataFrame, chosen: pd.DataFrame) -> dict[str, object]:
@@ -122,6 +130,7 @@ def _row(file: str, level: object, group: pd.DataFrame, chosen: pd.DataFrame) ->
         "level": level,
         "slice": f"{group['slice'].min()}:{group['slice'].max()}",
         "n_slices": len(group),
+        "n_left_out": int(chosen["area_mm2"].notna().sum()) - len(group),
     }
     for name in (m for m in MEASURES if m in group):
         values = group[name].to_numpy(dtype=float)

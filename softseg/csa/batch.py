@@ -25,6 +25,7 @@ class CsaOptions:
         per_slice: A row per slice.
         per_level: A row per level.
         partial: Whether partly covered end slices are averaged.
+        outliers: Whether slices whose centre leaves the cord's course are.
     """
 
     vertebrae: tuple[int, int] | None = None
@@ -32,6 +33,7 @@ class CsaOptions:
     per_slice: bool = False
     per_level: bool = False
     partial: bool = False
+    outliers: bool = False
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
         """The rows wanted of a table with a row per slice.
@@ -49,6 +51,7 @@ class CsaOptions:
             slices=self.slices,
             per_level=self.per_level,
             partial=self.partial,
+            outliers=self.outliers,
         )
 
 

@@ -15,6 +15,7 @@ from importlib.resources import files
 import numpy as np
 import pandas as pd
 
+from softseg.csa.aggregation import whole_slices
 from softseg.errors import InputError
 
 POINTS_PER_LEVEL = 10
@@ -152,8 +153,7 @@ def length_profile(
     place = (np.arange(points_per_level) + 0.5) / points_per_level
     profiles = []
     for file, one in table.groupby("file", sort=False):
-        whole = one["position"].notna() & one["area_mm2"].notna()
-        one = one[whole & ~one["flag"].str.contains("partial", regex=False)]
+        one = whole_slices(one[one["position"].notna()])
         if one.empty:
             raise InputError(f"{file}: a length profile needs levels, found none on whole slices")
         at = (one["level"].astype(float) + one["position"]).to_numpy()

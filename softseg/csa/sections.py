@@ -365,7 +365,9 @@ def _short_ends(
         last = min(half, first + reach) - 1
         below = {k: k < first for k in range(last + 1)}
         for step in range(last, first - 1, -1):
-            further_in = [k for k in range(step + 1, order.size) if not below.get(k, False)]
+            # A few per cent are noise: left out, they would make all others short that follow.
+            skipped = below if share < TRUSTED else {}
+            further_in = [k for k in range(step + 1, order.size) if not skipped.get(k, k < first)]
             next_ones = order[further_in[:inner]]
             below[step] = _is_short(order[step], area, fill, next_ones, step_mm, share)
         for step in range(last + 1):

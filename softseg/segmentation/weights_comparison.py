@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from softseg.csa.aggregation import whole_slices
 from softseg.csa.levels import level_name
 from softseg.csa.measure import MeasurementWarning, measure
 from softseg.dataset.index import Dataset
@@ -127,8 +128,7 @@ def _slices(mask: Volume, landmarks: Mapping[str, Path]) -> list[dict]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MeasurementWarning)
         table = measure(mask, shape=False, **landmarks)
-    whole = table[table["area_mm2"].notna() & ~table["flag"].str.contains("partial", regex=False)]
-    return whole[["slice", "level", "area_mm2"]].to_dict("records")
+    return whole_slices(table)[["slice", "level", "area_mm2"]].to_dict("records")
 
 
 def compare_areas(

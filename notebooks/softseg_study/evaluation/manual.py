@@ -11,6 +11,7 @@ from itertools import combinations
 
 import pandas as pd
 
+from softseg.csa.aggregation import whole_slices
 from softseg.csa.measure import MeasurementWarning, measure
 from softseg.dataset.index import Dataset
 from softseg.dataset.names import strip_extension
@@ -87,8 +88,7 @@ def areas_of_slices(mask: Volume) -> pd.Series:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MeasurementWarning)
         table = measure(mask, shape=False)
-    table = table[~table["flag"].str.contains("partial", regex=False)]
-    return table.set_index("slice")["area_mm2"].dropna()
+    return whole_slices(table).set_index("slice")["area_mm2"]
 
 
 def evaluate_pairs(dataset: Dataset, methods: Mapping[str, Method]) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from softseg.csa.aggregation import whole_slices
 from softseg_study.figures.style import (
     DARK,
     GREY,
@@ -80,8 +81,8 @@ def along_the_cord(profile: pd.DataFrame) -> pd.DataFrame:
         `subject`, `contrast`, `method`, `place` (level + position in it), `area_mm2`.
     """
     table = profile.dropna(subset=["area_mm2", "level"])
-    if "flag" in table:  # an end slice that is only partly covered says nothing about the cord
-        table = table[~table["flag"].fillna("").str.contains("partial", regex=False)]
+    if "flag" in table:  # a slice without a whole section says nothing about the cord
+        table = whole_slices(table.fillna({"flag": ""}))
     table = table.assign(place=table["level"].astype(float) + _positions(table))
     keys = ["subject", "contrast", "method"]
     found = []
