@@ -10,10 +10,18 @@ from scipy import ndimage
 
 from softseg.metrics import surfaces
 from softseg.metrics.calibration import calibration_error, calibration_table, pool_calibration
-from softseg.metrics.surfaces import hausdorff95_mm, mean_surface_distance_mm, surface_distances
+from softseg.metrics.surfaces import surface_distances
 from softseg.metrics.volumes import dice, relative_volume_error, soft_dice
 
 SPACING = (0.5, 0.8, 5.0)
+
+
+def mean_surface_distance_mm(a, b, spacing_mm) -> float:
+    return surfaces.mean_surface_distance_mm(*surface_distances(a, b, spacing_mm))
+
+
+def hausdorff95_mm(a, b, spacing_mm) -> float:
+    return surfaces.hausdorff95_mm(*surface_distances(a, b, spacing_mm))
 
 
 def box(lower, upper, shape=(20, 22, 9)):

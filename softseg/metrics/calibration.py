@@ -1,9 +1,9 @@
-"""Is a value of 0.3 really 30 % cord?"""
+"""How well soft values are calibrated."""
 
 import numpy as np
 import pandas as pd
 
-from softseg.metrics.volumes import as_soft, check_same_shape
+from softseg.metrics.volumes import soft_pair
 
 
 def calibration_table(
@@ -32,8 +32,7 @@ def calibration_table(
     """
     if n_bins < 1:
         raise ValueError(f"at least one bin is needed, found {n_bins}")
-    prediction, truth = as_soft(prediction), as_soft(truth)
-    check_same_shape(prediction, truth)
+    prediction, truth = soft_pair(prediction, truth)
     counted = np.ones(prediction.shape, bool) if background else (prediction > 0) | (truth > 0)
     predicted, true = prediction[counted].astype(float), truth[counted].astype(float)
     index = np.minimum((predicted * n_bins).astype(int), n_bins - 1)

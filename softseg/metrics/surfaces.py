@@ -6,14 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from softseg.masks import bounding_box
-from softseg.metrics.volumes import (
-    as_binary,
-    as_soft,
-    check_same_shape,
-    dice,
-    relative_volume_error,
-    soft_dice,
-)
+from softseg.metrics.volumes import binary_pair, dice, relative_volume_error, soft_dice, soft_pair
 from softseg.volume import Spacing
 
 
@@ -54,8 +47,7 @@ def surface_distances(
     Raises:
         ValueError: If shapes differ, a mask is not binary or the spacing does not fit.
     """
-    prediction, reference = as_binary(prediction), as_binary(reference)
-    check_same_shape(prediction, reference)
+    prediction, reference = binary_pair(prediction, reference)
     if len(spacing_mm) != prediction.ndim:
         raise ValueError(f"{prediction.ndim} spacings are needed, found {spacing_mm}")
     box = bounding_box(prediction | reference)
@@ -82,9 +74,7 @@ def _surface_areas(mask: np.ndarray, spacing_mm: Spacing) -> np.ndarray:
     return np.sqrt(squares)
 
 
-def mean_surface_distance_mm(
-    prediction: np.ndarray, reference: np.ndarray, spacing_mm: Spacing
-) -> float:
+def mean_surface_distance_mm(forth: SurfaceDistances, back: SurfaceDistances) -> float:
     """Average symmetric surface distance: the mean over both surfaces together, by their area.
 
     Heimann et al. 2009, doi:10.1109/TMI.2009.2013851.
@@ -95,13 +85,14 @@ def mean_surface_distance_mm(
     Example:
         >>> a, b = np.zeros((5, 5), bool), np.zeros((5, 5), bool)
         >>> a[1, 1] = b[1, 3] = True
-        >>> mean_surface_distance_mm(a, b, (1.0, 0.5))
+        >>> mean_surface_distance_mm(*surface_distances(a, b, (1.0, 0.5)))
         1.0
     """
-    return _mean_mm(*surface_distances(prediction, reference, spacing_mm))
+    distance_mm, area_mm2 = np.concatenate([forth, back], axis=1)
+    return float(np.average(distance_mm, weights=area_mm2)) if distance_mm.size else 0.0
 
 
-def hausdorff95_mm(prediction: np.ndarray, reference: np.ndarray, spacing_mm: Spacing) -> float:
+def hausdorff95_mm(forth: SurfaceDistances, back: SurfaceDistances) -> float:
     """What 95 % of a surface's area lies within of the other, the larger of the two directions.
 
     The maximum itself hangs on one outlying voxel (Huttenlocher et al. 1993,
@@ -110,15 +101,6 @@ def hausdorff95_mm(prediction: np.ndarray, reference: np.ndarray, spacing_mm: Sp
     Returns:
         Millimetres; 0 when both masks are empty, `nan` when one is.
     """
-    return _hausdorff95_mm(*surface_distances(prediction, reference, spacing_mm))
-
-
-def _mean_mm(forth: SurfaceDistances, back: SurfaceDistances) -> float:
-    distance_mm, area_mm2 = np.concatenate([forth, back], axis=1)
-    return float(np.average(distance_mm, weights=area_mm2)) if distance_mm.size else 0.0
-
-
-def _hausdorff95_mm(forth: SurfaceDistances, back: SurfaceDistances) -> float:
     found = [
         float(np.quantile(way.distance_mm, 0.95, weights=way.area_mm2, method="inverted_cdf"))
         for way in (forth, back)
@@ -139,10 +121,9 @@ def overlap(prediction: np.ndarray, reference: np.ndarray, spacing_mm: Spacing) 
         `dice`, `soft_dice`, `relative_volume_error_percent` (of the halves above 0.5),
         `soft_volume_error_percent`, `mean_surface_distance_mm`, `hausdorff95_mm`.
     """
-    prediction, reference = as_soft(prediction), as_soft(reference)
-    check_same_shape(prediction, reference)
-    if prediction.any() or reference.any():
-        box = bounding_box((prediction > 0) | (reference > 0))
+    prediction, reference = soft_pair(prediction, reference)
+    box = bounding_box((prediction > 0) | (reference > 0))
+    if box is not None:
         prediction, reference = prediction[box], reference[box]
     hard, hard_reference = prediction > 0.5, reference > 0.5
     surfaces = surface_distances(hard, hard_reference, spacing_mm)
@@ -151,6 +132,6 @@ def overlap(prediction: np.ndarray, reference: np.ndarray, spacing_mm: Spacing) 
         "soft_dice": soft_dice(prediction, reference),
         "relative_volume_error_percent": relative_volume_error(hard, hard_reference),
         "soft_volume_error_percent": relative_volume_error(prediction, reference),
-        "mean_surface_distance_mm": _mean_mm(*surfaces),
-        "hausdorff95_mm": _hausdorff95_mm(*surfaces),
+        "mean_surface_distance_mm": mean_surface_distance_mm(*surfaces),
+        "hausdorff95_mm": hausdorff95_mm(*surfaces),
     }

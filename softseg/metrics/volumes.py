@@ -5,30 +5,32 @@ import numpy as np
 from softseg.masks import as_fractions
 
 
-def as_binary(mask: np.ndarray) -> np.ndarray:
-    """The mask as booleans; refuses values other than 0 and 1."""
-    mask = np.asarray(mask)
-    if mask.dtype == bool:
-        return mask
-    hard = mask > 0.5
-    if not (hard == mask).all():
-        raise ValueError(
-            f"a binary mask of 0 and 1 is needed, found [{mask.min():.3g}, {mask.max():.3g}]; "
-            "threshold a soft mask first"
-        )
-    return hard
+def binary_pair(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two masks as booleans; refuses other values than 0 and 1, and two shapes."""
+    a, b = _of_one_shape(a, b)
+    for mask in (a, b):
+        if not ((mask > 0.5) == mask).all():
+            raise ValueError(
+                f"a binary mask of 0 and 1 is needed, found [{mask.min():.3g}, {mask.max():.3g}]; "
+                "threshold a soft mask first"
+            )
+    return a > 0.5, b > 0.5
 
 
-def as_soft(mask: np.ndarray) -> np.ndarray:
-    """The mask as fractions; refuses `nan` and values outside [0, 1]."""
-    mask = np.asarray(mask)
-    return as_fractions(mask).astype(np.float32 if mask.dtype == bool else float, copy=False)
+def soft_pair(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two masks as fractions; refuses `nan`, values outside [0, 1], and two shapes."""
+    a, b = (
+        as_fractions(mask).astype(np.float32 if mask.dtype == bool else float, copy=False)
+        for mask in _of_one_shape(a, b)
+    )
+    return a, b
 
 
-def check_same_shape(a: np.ndarray, b: np.ndarray) -> None:
-    """Refuse arrays of two shapes."""
+def _of_one_shape(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape:
         raise ValueError(f"masks must have one shape, found {a.shape} and {b.shape}")
+    return a, b
 
 
 def dice(prediction: np.ndarray, reference: np.ndarray) -> float:
@@ -48,8 +50,7 @@ def dice(prediction: np.ndarray, reference: np.ndarray) -> float:
         >>> dice(np.array([1, 1, 0]), np.array([1, 0, 0]))
         0.6666666666666666
     """
-    prediction, reference = as_binary(prediction), as_binary(reference)
-    check_same_shape(prediction, reference)
+    prediction, reference = binary_pair(prediction, reference)
     total = prediction.sum() + reference.sum()
     return float(2 * (prediction & reference).sum() / total) if total else 1.0
 
@@ -76,8 +77,7 @@ def soft_dice(prediction: np.ndarray, reference: np.ndarray) -> float:
         >>> soft_dice(half, half)
         1.0
     """
-    prediction, reference = as_soft(prediction), as_soft(reference)
-    check_same_shape(prediction, reference)
+    prediction, reference = soft_pair(prediction, reference)
     total = prediction.sum() + reference.sum()
     return float(2 * np.minimum(prediction, reference).sum() / total) if total else 1.0
 
@@ -97,8 +97,7 @@ def relative_volume_error(prediction: np.ndarray, reference: np.ndarray) -> floa
         >>> relative_volume_error(np.array([1, 0.5, 0]), np.array([1, 0, 0]))
         50.0
     """
-    prediction, reference = as_soft(prediction), as_soft(reference)
-    check_same_shape(prediction, reference)
+    prediction, reference = soft_pair(prediction, reference)
     volume, expected = prediction.sum(), reference.sum()
     if expected == 0:
         return 0.0 if volume == 0 else float("nan")
