@@ -53,15 +53,11 @@ def unpack(archive: Path, folder: Path, *, again: bool = True) -> tuple[str, ...
 def _check(archive: Path, members: list[zipfile.ZipInfo]) -> None:
     total = sum(item.file_size for item in members)
     packed = archive.stat().st_size
-    if total > MAX_BYTES or len(members) > MAX_FILES:
+    most = min(MAX_BYTES, max(FREE_BYTES, MAX_RATIO * packed))
+    if total > most or len(members) > MAX_FILES:
         raise InputError(
-            f"{archive}: would unpack to {total:,} bytes in {len(members):,} files, at most "
-            f"{MAX_BYTES:,} in {MAX_FILES:,} are unpacked; look at it by hand"
-        )
-    if total > max(FREE_BYTES, MAX_RATIO * packed):
-        raise InputError(
-            f"{archive}: {packed:,} bytes would unpack to {total:,}, which no data set does; look "
-            "at it by hand"
+            f"{archive}: {packed:,} bytes would unpack to {total:,} in {len(members):,} files, at "
+            f"most {most:,} in {MAX_FILES:,} are unpacked; look at it by hand"
         )
     for item in members:
         path = PurePosixPath(item.filename.replace("\\", "/"))

@@ -30,41 +30,16 @@ DERIVATIVES = ("labels", "labels_softseg", "labels_softseg_bin")
 _LABELS = re.compile(r"_(label-SC_seg|label-SC_softseg|label-discs(_desc-warp)?_dlabel)\.nii\.gz$")
 
 
-@dataclass(frozen=True)
-class Archive:
-    """A small data set in one file.
-
-    Attributes:
-        url: Where it is.
-        sha256: Its checksum; None where the publisher states none: then the first download's is
-            kept beside the archive and holds from then on.
-        about: What it is.
-    """
-
-    url: str
-    sha256: str | None
-    about: str
-
-
 _SCT = "https://github.com/spinalcordtoolbox"
-ARCHIVES: dict[str, Archive] = {
-    "sct-testing": Archive(
-        f"{_SCT}/sct_testing_data/releases/download/r20250506/sct_testing_data-r20250506.zip",
-        None,
-        "Spinal Cord Toolbox's images for its own tests",
-    ),
-    "sct-example": Archive(
-        f"{_SCT}/sct_example_data/releases/download/r20180525/20180525_sct_example_data.zip",
-        None,
-        "one volunteer in seven contrasts",
-    ),
-    "pam50": Archive(
-        f"{_SCT}/PAM50/releases/download/r20201104/PAM50-r20201104.zip",
-        None,
-        "the PAM50 template",
-    ),
+ARCHIVES = {
+    "sct-testing": f"{_SCT}/sct_testing_data/releases/download/r20250506/"
+    "sct_testing_data-r20250506.zip",
+    "sct-example": f"{_SCT}/sct_example_data/releases/download/r20180525/"
+    "20180525_sct_example_data.zip",
+    "pam50": f"{_SCT}/PAM50/releases/download/r20201104/PAM50-r20201104.zip",
 }
-"""Small public sets by name."""
+"""Addresses of small public sets: the Spinal Cord Toolbox's images for its own tests, one volunteer
+in seven contrasts, and the PAM50 template. Their publisher states no checksums."""
 
 
 @dataclass(frozen=True)
@@ -193,8 +168,7 @@ def fetch_archive(
     """
     if name not in ARCHIVES and url is None:
         raise InputError(f"fetch {name}: not one of spine-generic, {', '.join(ARCHIVES)}")
-    archive = ARCHIVES.get(name, Archive("", None, ""))
-    url = url or archive.url
+    url = url or ARCHIVES[name]
     _check_url(url)
     try:
         import pooch
@@ -204,20 +178,13 @@ def fetch_archive(
     file = urlsplit(url).path.rstrip("/").rsplit("/", 1)[-1]
     file = file if re.fullmatch(r"\w[\w.+-]*", file) else f"{name}.zip"
     pinned = out / f"{file}.sha256"
-    kept = pinned.read_text().strip() if pinned.is_file() else None
-    # The address's own checksum counts only for the archive's own address.
-    known = known_sha256 or (archive.sha256 if url == archive.url else None) or kept
+    known = known_sha256 or (pinned.read_text().strip() if pinned.is_file() else None)
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
     there = (out / file).is_file() and known == sha256(out / file)
     pooch.get_logger().setLevel("ERROR")
     try:
-        pooch.retrieve(
-            url,
-            f"sha256:{known}" if known else None,
-            fname=file,
-            path=out,
-            progressbar=progress,
-        )
+        wanted = f"sha256:{known}" if known else None
+        pooch.retrieve(url, wanted, fname=file, path=out, progressbar=progress)
     except Exception as error:  # pooch passes on whatever its downloader raises
         remove_empty(made)
         raise InputError(f"{url}: could not be fetched ({brief(error, 300)})") from error
@@ -279,8 +246,7 @@ def _clone(datalad, source: str, out: Path) -> None:
     try:
         datalad.clone(source=str(source), path=str(out), result_renderer="disabled")
     except Exception as error:  # DataLad wraps what git and git-annex say
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(f"{source}: could not be cloned ({reason})") from error
+        raise InputError(f"{source}: could not be cloned ({brief(error, 300)})") from error
 
 
 def _check_out(out: Path, release: str) -> None:
@@ -299,10 +265,8 @@ def _choose(
 ) -> list[str]:
     """Names below `out` of the images and labels wanted, fetched or not."""
     present = sorted(path.name for path in out.glob("sub-*"))
-    if subjects is None:
-        chosen = present
-    else:
-        chosen = [s if s.startswith("sub-") else f"sub-{s}" for s in subjects]
+    asked = present if subjects is None else subjects
+    chosen = [s if s.startswith("sub-") else f"sub-{s}" for s in asked]
     unknown = [s for s in chosen if s not in present]
     if unknown:
         raise InputError(f"{out}: no participant {', '.join(unknown)} in this release")
@@ -312,11 +276,10 @@ def _choose(
         for folder in (out, *(out / "derivatives" / name for name in DERIVATIVES)):
             for path in (folder / subject).rglob("*.nii.gz"):
                 name = _LABELS.sub(".nii.gz", path.name).replace("_desc-softseg", "")
-                is_label = folder != out
-                if is_label == bool(_LABELS.search(path.name)):
-                    found = match_contrast(name, known)
-                    if found is not None and found[1] < 2:
-                        names.append(path.relative_to(out).as_posix())
+                is_label = bool(_LABELS.search(path.name))
+                found = match_contrast(name, known) if is_label == (folder != out) else None
+                if found is not None and found[1] < 2:
+                    names.append(path.relative_to(out).as_posix())
     if not names:
         raise InputError(f"{out}: no images of {', '.join(c.name for c in known)}")
     return sorted(names)

@@ -98,9 +98,7 @@ def test_what_is_not_there_or_damaged_is_named(server, tmp_path):
 
 
 def test_the_named_archives_have_addresses():
-    for archive in ARCHIVES.values():
-        assert archive.url.startswith("https://")
-        assert archive.sha256 is None or len(archive.sha256) == 64
+    assert all(url.startswith("https://") for url in ARCHIVES.values())
 
 
 def test_the_command_fetches_and_says_how_much(server, tmp_path):
