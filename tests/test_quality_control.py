@@ -83,9 +83,9 @@ def test_a_mask_on_another_grid_is_laid_over_the_image(mask):
 
 def test_flagged_items_come_first_and_names_are_escaped(tmp_path, mask):
     items = [
-        ("sub-1/T1w", mask, {"hard": mask}, ()),
+        Item("sub-1/T1w", mask, {"hard": mask}),
         Item("sub-2/<b>", mask, {"hard": mask}, ("shift", "dice"), "largest 9 mm"),
-        ("sub-3/T1w", mask, {"hard": mask}, ()),
+        Item("sub-3/T1w", mask, {"hard": mask}),
     ]
     page = write_page(tmp_path / "page", items, title="A & B")
     text = page.read_text()

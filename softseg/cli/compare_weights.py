@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from softseg.cli.options import Contrasts, Device, Subjects
+from softseg.cli.progress import progress
+from softseg.errors import InputError
+from softseg.events import tell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,9 +41,7 @@ def compare_weights(
 
     Example: `softseg compare-weights axial new.safetensors data/phantom -o moved.csv --most 0.5`
     """
-    from softseg.cli.progress import progress
     from softseg.dataset.index import Dataset
-    from softseg.errors import InputError
     from softseg.files import check_writable, replacing
     from softseg.segmentation.predict import limit_threads
     from softseg.segmentation.weights_comparison import LEVELS, compare_areas, measure_weights
@@ -76,8 +77,6 @@ def _failures(areas: "pd.DataFrame", say) -> int:
 
 
 def _too_far(table: "pd.DataFrame", most: float | None) -> bool:
-    from softseg.events import tell
-
     if most is None:
         return False
     whole = table[table["level"] == "all"]

@@ -18,6 +18,8 @@ from softseg.cli.options import (
     recorded_options,
 )
 from softseg.cli.progress import progress
+from softseg.errors import InputError
+from softseg.events import tell
 
 NOT_RECORDED = ("quality_control", "exclude.yml", "code")
 """What lies in the folder beside the soft truths: pages, and what users write."""
@@ -148,8 +150,6 @@ def ground_truth(
 
 
 def _tell(table, dataset) -> None:
-    from softseg.events import tell
-
     for path in table.attrs.get("set_aside", []):
         typer.echo(f"masks that were there already are now in {path}")
     participants = table.drop_duplicates(["subject", "session"])
@@ -167,8 +167,6 @@ def _tell(table, dataset) -> None:
 
 
 def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
-    from softseg.errors import InputError
-
     pairs = {}
     for text in texts or []:
         name, sign, value = text.partition("=")
@@ -179,8 +177,6 @@ def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
 
 
 def _number(option: str, text: str) -> float:
-    from softseg.errors import InputError
-
     try:
         return float(text)
     except ValueError as error:

@@ -7,14 +7,14 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from importlib import resources
 from pathlib import Path
 from string import Template
 
-import numpy as np
 import pandas as pd
+from PIL import Image
 
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
@@ -38,15 +38,14 @@ class Item:
     image: Source
     masks: Mapping[str, Source]
     flags: Sequence[str] = ()
-    details: str = field(default="")
+    details: str = ""
 
 
 def write_page(
     folder: Path | str,
-    items: Iterable[Item | tuple],
+    items: Iterable[Item],
     *,
     title: str = "Quality control",
-    slices: int = 10,
     jobs: int = 1,
     crop_mm: float | None = None,
 ) -> Path:
@@ -59,9 +58,8 @@ def write_page(
 
     Args:
         folder: Where to write.
-        items: Items, or tuples `(name, image, masks, flags)`.
+        items: What is shown.
         title: Of the page.
-        slices: Axial slices per picture.
         jobs: Threads that draw.
         crop_mm: Black out what is farther than this from the masks.
 
@@ -72,16 +70,16 @@ def write_page(
         InputError: If the folder cannot be written to.
     """
     folder = Path(folder)
-    listed = [item if isinstance(item, Item) else Item(*item) for item in items]
-    listed.sort(key=lambda item: (not item.flags, item.name))
+    listed = sorted(items, key=lambda item: (not item.flags, item.name))
 
     def write(item: Item) -> str:
-        path = folder / "pictures" / f"{_safe(item.name)}.png"
+        path = folder / "pictures" / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', item.name)}.png"
         try:
-            picture = draw(item.image, item.masks, slices=slices, crop_mm=crop_mm)
+            picture = draw(item.image, item.masks, crop_mm=crop_mm)
         except InputError as error:
             return f'<p class="error">{escape(_without_folders(error, item))}</p>'
-        _save(picture, path)
+        with replacing(path) as temporary:
+            Image.fromarray(picture).save(temporary)
         source = f"pictures/{path.name}"
         return f'<img src="{source}" alt="{escape(item.name)}" loading="lazy">'
 
@@ -144,13 +142,6 @@ def write_ground_truth_page(
     return write_page(folder / "quality_control", items, title=title, jobs=jobs, crop_mm=crop_mm)
 
 
-def _save(picture: np.ndarray, path: Path) -> None:
-    from PIL import Image
-
-    with replacing(path) as temporary:
-        Image.fromarray(picture).save(temporary)
-
-
 def _without_folders(error: InputError, item: Item) -> str:
     """The message without the folders of its files: a page is sent to others."""
     text = str(error)
@@ -158,10 +149,6 @@ def _without_folders(error: InputError, item: Item) -> str:
         if isinstance(source, Path | str):
             text = text.replace(str(source), Path(source).name)
     return text
-
-
-def _safe(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", name)
 
 
 def _page(title: str, items: list[Item], pictures: list[str]) -> str:
