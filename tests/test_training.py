@@ -25,11 +25,12 @@ from softseg.network.weights import available_weights, load_weights, save_weight
 from softseg.training.callbacks import Clock, PlainCheckpoints, decode, encode
 from softseg.training.config import TrainingConfig
 from softseg.training.data import cache_folder, find_data, find_pools
-from softseg.training.fitting import example_patch, fit, round_ends
+from softseg.training.fitting import fit, round_ends
 from softseg.training.history import History
-from softseg.training.module import Scorer, make_loss, make_network, rate_factor
+from softseg.training.module import make_loss, make_network, rate_factor, score
 from softseg.training.patches import Batches, PatchOrder, PatchPool, window_index
 from softseg.volume import Volume
+from softseg_study.evaluation.augmentation_effects import example_patch
 
 SUBJECTS = tuple(f"sub-{number:02d}" for number in range(1, 6))
 TINY = {
@@ -449,7 +450,7 @@ def test_the_best_weights_are_kept_on_request(config):
     best = load_weights(history.weights)[0]
     _, network = make_network(config)
     _, volumes = find_data(config, network)
-    scores = [Scorer(volumes, network)(best, index)["soft_dice"] for index in range(len(volumes))]
+    scores = [score(volumes, network, best, index)["soft_dice"] for index in range(len(volumes))]
     assert np.mean(scores) == pytest.approx(history.validation.soft_dice.max(), abs=1e-6)
 
 

@@ -46,10 +46,8 @@ class BestWeights(Callback):
         self.path = folder / BEST
 
     def on_validation_end(self, trainer: lightning.Trainer, module: Any) -> None:
-        """Save if no validation before was as good."""
-        scores = [
-            row["validation_soft_dice"] for row in module.rows if "validation_soft_dice" in row
-        ]
+        name = "validation_soft_dice"
+        scores = [row[name] for row in module.rows if name in row]
         if trainer.is_global_zero and scores[-1] > max(scores[:-1], default=-1.0):
             save_weights(self.path, module.kept_network, module.network_config)
 
@@ -63,24 +61,23 @@ class Clock(Callback):
     def __init__(self, write: Callable[[dict[str, float]], None]) -> None:
         self.write = write
         self.steps, self.waiting, self.in_steps = 0, 0.0, 0.0
-        self.mark: float | None = None
-        self.started = time.perf_counter()
+        self.started = self.mark = time.perf_counter()
+
+    def _lap(self) -> float:
+        before, self.mark = self.mark, time.perf_counter()
+        return self.mark - before
 
     def on_train_epoch_start(self, *_: Any) -> None:
         """Data of a round are first asked for here."""
-        self.mark = time.perf_counter()
+        self._lap()
 
     def on_train_batch_start(self, *_: Any) -> None:
         """The batch is here."""
-        now = time.perf_counter()
-        self.waiting += now - (self.mark or now)
-        self.mark = now
+        self.waiting += self._lap()
 
     def on_train_batch_end(self, *_: Any) -> None:
         """The step is done."""
-        now = time.perf_counter()
-        self.in_steps += now - (self.mark or now)
-        self.mark = now
+        self.in_steps += self._lap()
         self.steps += 1
 
     def summary(self) -> dict[str, float]:
@@ -108,13 +105,11 @@ class Lines(Callback):
         self.steps = steps
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, *_: Any) -> None:
-        """Step and loss."""
         step = trainer.global_step
         if trainer.is_global_zero and (step % self.every == 0 or step == self.steps):
             print(f"step {step} of {self.steps}: loss {float(module.losses[-1][1]):.4f}")
 
     def on_validation_end(self, trainer: lightning.Trainer, module: Any) -> None:
-        """Scores."""
         if trainer.is_global_zero:
             print(describe(module.rows[-1]))
 
@@ -128,12 +123,10 @@ class Bar(Callback):
         self.task = self.progress.add_task("training", total=steps)
 
     def on_train_start(self, trainer: lightning.Trainer, *_: Any) -> None:
-        """Show the bar."""
         if trainer.is_global_zero:
             self.progress.start()
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: Any, *_: Any) -> None:
-        """One step further."""
         shown = f"training, loss {float(module.losses[-1][1]):.4f}"
         self.progress.update(self.task, completed=trainer.global_step, description=shown)
 
@@ -143,12 +136,10 @@ class Bar(Callback):
             self.progress.console.print(describe(module.rows[-1]))
 
     def on_train_end(self, *_: Any) -> None:
-        """Take the bar away."""
-        self.progress.stop()
-
-    def on_exception(self, *_: Any) -> None:
         """Leave the terminal as it was."""
         self.progress.stop()
+
+    on_exception = on_train_end
 
 
 def describe(row: dict[str, float]) -> str:
@@ -220,7 +211,6 @@ class PlainCheckpoints(CheckpointIO):
         return decode(plain, tensors)
 
     def remove_checkpoint(self, path: Path | str) -> None:
-        """Delete a checkpoint."""
         Path(path).unlink(missing_ok=True)
 
 

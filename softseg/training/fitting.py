@@ -42,7 +42,7 @@ from softseg.training.callbacks import BEST, LAST, PlainCheckpoints, all_callbac
 from softseg.training.config import TrainingConfig
 from softseg.training.data import data_name, find_data, find_pools, fingerprint
 from softseg.training.history import CARD, CURVES, EXPORT, TIMING, WEIGHTS, History, model_card
-from softseg.training.module import Regression, Scorer, make_loss, make_network
+from softseg.training.module import Regression, make_loss, make_network, score
 from softseg.training.patches import Batches, PatchOrder
 
 ROUND_STEPS = 100
@@ -92,29 +92,12 @@ def fit(config: TrainingConfig) -> History:
             batches=partial(
                 Batches, pairs, order, augment, batch_size=config.batch_size, pools=pools
             ),
-            validate=Scorer(volumes, network_config),
+            validate=partial(score, volumes, network_config),
             volumes=len(volumes),
             round_ends=ends,
         )
         _run(module, data, each)
     return replace(History.load(config.output), config=config)
-
-
-def example_patch(config: TrainingConfig) -> tuple[torch.Tensor, torch.Tensor]:
-    """The first patch of a training as it is before augmentation, for pictures.
-
-    Returns:
-        `(1, …)` image and soft mask.
-
-    Raises:
-        InputError: As `fit`.
-    """
-    _, network = make_network(config)
-    pairs, _ = find_data(config.replaced(validation_subjects=()), network)
-    order = PatchOrder(config.seed, network.patch_size, config.crop, cord_share=1.0)
-    batch = Batches(pairs, order, get_augmentation("none"), batch_size=1, last_step=1)
-    images, softs = batch[0]
-    return images[0], softs[0]
 
 
 def _alone(config: TrainingConfig) -> AbstractContextManager:

@@ -221,30 +221,21 @@ class Regression(lightning.LightningModule):
         self.rows = list(checkpoint["rows"])
 
 
-class Scorer:
-    """Scores a network on one of several images with a truth.
-
-    Args:
-        volumes: Subject, contrast, image and truth of each.
-        network: What the networks to be scored are.
-    """
-
-    def __init__(self, volumes: Sequence[Pair], network: NetworkConfig) -> None:
-        self.volumes, self.network = volumes, network
-
-    def __call__(self, network: nn.Module, index: int) -> dict[str, float]:
-        """`soft_dice`, `csa_error_mm2` and `volume_ratio` of the volume at `index`."""
-        _, _, image_path, truth_path = self.volumes[index]
-        image, truth = Volume.load(image_path, average="mean"), Volume.load(truth_path)
-        device = next(network.parameters()).device
-        # Reduced precision is for gradients; a mask's third digit matters.
-        with torch.autocast(device.type, enabled=False):
-            predicted = segment(image, weights=(network, self.network), device=str(device)).soft
-        return {
-            "soft_dice": soft_dice(predicted.data, truth.data),
-            "csa_error_mm2": csa_error_mm2(predicted, truth),
-            "volume_ratio": float(predicted.data.sum() / max(1e-9, truth.data.sum())),
-        }
+def score(
+    volumes: Sequence[Pair], config: NetworkConfig, network: nn.Module, index: int
+) -> dict[str, float]:
+    """`soft_dice`, `csa_error_mm2` and `volume_ratio` of one of several images with a truth."""
+    _, _, image_path, truth_path = volumes[index]
+    image, truth = Volume.load(image_path, average="mean"), Volume.load(truth_path)
+    device = next(network.parameters()).device
+    # Reduced precision is for gradients; a mask's third digit matters.
+    with torch.autocast(device.type, enabled=False):
+        predicted = segment(image, weights=(network, config), device=str(device)).soft
+    return {
+        "soft_dice": soft_dice(predicted.data, truth.data),
+        "csa_error_mm2": csa_error_mm2(predicted, truth),
+        "volume_ratio": float(predicted.data.sum() / max(1e-9, truth.data.sum())),
+    }
 
 
 def csa_error_mm2(predicted: Volume, truth: Volume) -> float:

@@ -6,6 +6,27 @@ import torch
 
 from softseg.augmentation.light import LightOptions, augment_lightly
 from softseg.augmentation.registry import PUBLISHED, get_augmentation
+from softseg.training.config import TrainingConfig
+from softseg.training.data import find_data
+from softseg.training.module import make_network
+from softseg.training.patches import Batches, PatchOrder
+
+
+def example_patch(config: TrainingConfig) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first patch of a training as it is before augmentation, for pictures.
+
+    Returns:
+        `(1, …)` image and soft mask.
+
+    Raises:
+        InputError: As `softseg.training.fitting.fit`.
+    """
+    _, network = make_network(config)
+    pairs, _ = find_data(config.replaced(validation_subjects=()), network)
+    order = PatchOrder(config.seed, network.patch_size, config.crop, cord_share=1.0)
+    batch = Batches(pairs, order, get_augmentation("none"), batch_size=1, last_step=1)
+    images, softs = batch[0]
+    return images[0], softs[0]
 
 
 def effects(
