@@ -1,6 +1,7 @@
 """What must not matter does not: place, storage, padding, orientation, unit of length."""
 
 import functools
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -171,3 +172,19 @@ def test_no_mask_whatever_its_shape_ends_in_anything_but_a_table_or_a_refusal(se
     voxel = abs(np.linalg.det(affine[:3, :3]))
     volume = (table["area_mm2"] * table["length_mm"]).sum()
     assert volume < 1.5 * data.sum() * voxel + 1e-6
+
+
+def test_memory_is_bounded_by_the_field_and_not_by_copies_of_it():
+    """A large field costs a byte or two a voxel on top of the mask, whatever is asked."""
+    small = sample(Tube(), (1.0, 1.0, 2.0), length_mm=60).soft.data.astype(np.float32)
+    data = np.zeros((320, 320, 120), np.float32)
+    data[150 : 150 + small.shape[0], 150 : 150 + small.shape[1], 40 : 40 + small.shape[2]] = small
+    mask = Volume(data, np.diag([-1.0, 1.0, 2.0, 1.0]))
+    levels = mask.like((data > 0.5) * np.float32(3))
+    for options in ({}, {"threshold": 0.5}, {"levels": levels}, {"centreline": mask}):
+        tracemalloc.start()
+        table = measure(mask, **options)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert len(table) == small.shape[2]
+        assert peak < 2.5 * data.size

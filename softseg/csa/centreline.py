@@ -25,6 +25,9 @@ _NORMAL_MEDIAN = 0.6745
 """Median of the absolute value of a standard normal variable."""
 _GIVEN_MM = 1e-4
 """A centreline that is given is followed to this."""
+_ALIKE = 2.0
+"""Centres of neighbouring slices of a binary mask are wrong alike, by a voxel's edge or a rater's
+hand: they say less about the course, and about its end, than as many independent ones."""
 _LARGEST_SHIFT = 0.1
 """In radii of a cord: no cord bends so much that its centre of mass moves further."""
 _STIFF = 0.3
@@ -82,7 +85,7 @@ class Centreline:
     Attributes:
         coefficients: `(n + 4, 2)` millimetres.
         thickness_mm: Distance between slices.
-        noise_mm: Standard deviation of a centre that the stiffness was chosen for.
+        noise_mm: Standard deviation of a centre.
         kind: `spline`, `straight` or `none`.
         outliers: `(n,)` slices whose centre leaves the cord's course and does not count.
     """
@@ -146,7 +149,8 @@ def fit_centreline(sections: Sections, *, bending: Bending = BENDING) -> Centrel
     outliers = _outliers(sections, used, bending)
     used = used & ~outliers
     noise = max(quantisation_mm(sections), visible_noise_mm(sections, used, bending))
-    solve = smoother(used, noise, sections.thickness_mm, bending)
+    alike = 1 + (_ALIKE - 1) * (1 - sections.softness)
+    solve = smoother(used, noise * alike, sections.thickness_mm, bending)
     kind = {1: "none", 2: "straight"}.get(int(used.sum()), "spline")
     start = solve(sections.centre_mm[used])
     line = Centreline(start, sections.thickness_mm, noise, kind, outliers)
