@@ -98,18 +98,13 @@ def _show(table: "pd.DataFrame") -> None:
         shown.add_column(name, justify="right", header_style="dim")
     for row in table.itertuples():
         known = row.ci_low == row.ci_low
+        interval = f"{row.ci_low:+.2f} to {row.ci_high:+.2f}" if known else "one participant"
+        areas = f"{row.old_mm2:.2f}", f"{row.new_mm2:.2f}", f"{row.difference_mm2:+.2f}"
+        counts = row.n_subjects, row.n_slices
+        only = row.only_old, row.only_new
+        percent = f"{row.difference_percent:+.2f}"
         shown.add_row(
-            row.contrast,
-            row.level,
-            str(row.n_subjects),
-            str(row.n_slices),
-            f"{row.old_mm2:.2f}",
-            f"{row.new_mm2:.2f}",
-            f"{row.difference_mm2:+.2f}",
-            f"{row.ci_low:+.2f} to {row.ci_high:+.2f}" if known else "one participant",
-            f"{row.difference_percent:+.2f}",
-            str(row.only_old),
-            str(row.only_new),
+            row.contrast, row.level, *map(str, (*counts, *areas, interval, percent, *only))
         )
     # A pipe has no width: what reads it must find every column.
     Console(width=None if sys.stdout.isatty() else 120).print(shown)

@@ -1,6 +1,6 @@
 """One picture: axial slices along the cord with outlines, and a sagittal strip that follows it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +48,8 @@ def draw(
     volumes = {name: _working(source) for name, source in masks.items()}
     first = next(iter(volumes.values()))
     back = _working(image) if image is not None else first.like(np.zeros_like(first.data))
-    union = np.max([_on(v, back) for v in volumes.values()], axis=0)
+    on_image = [_on(v, back) for v in volumes.values()]
+    union = np.max(on_image, axis=0)
     heights = np.flatnonzero((union > 0).any(axis=(0, 1)))
     if not heights.size:
         return np.zeros((int(2 * HALF_MM * PIXELS_PER_MM),) * 2 + (3,), dtype=np.uint8)
@@ -59,7 +60,6 @@ def draw(
     chosen = heights[
         np.round(np.linspace(0, len(heights) - 1, min(slices, len(heights)))).astype(int)
     ]
-    on_image = [_on(v, back) for v in volumes.values()]
     rows = [
         np.concatenate(
             [_axial(gray, on_image if row else [], back, centre, z) for z in chosen], axis=1
@@ -132,12 +132,13 @@ def _axial(
     gray: np.ndarray, masks: list[np.ndarray], image: Volume, centre: np.ndarray, z: int
 ) -> np.ndarray:
     plane = _plane(gray[..., z], image.spacing_mm, centre[z], 1)
-    picture = np.repeat(plane[..., None], 3, axis=-1)
-    for color, mask in zip(COLORS, masks, strict=False):
-        # Binary masks show their voxels; soft ones the line where half is cord.
-        order = 1 if ((mask > 0) & (mask < 1)).any() else 0
-        _outline(picture, _plane(mask[..., z], image.spacing_mm, centre[z], order), color)
-    return _bytes(picture)
+    # Binary masks show their voxels; soft ones the line where half is cord.
+    orders = [1 if ((mask > 0) & (mask < 1)).any() else 0 for mask in masks]
+    planes = (
+        _plane(mask[..., z], image.spacing_mm, centre[z], order)
+        for mask, order in zip(masks, orders, strict=True)
+    )
+    return _outlined(plane, planes)
 
 
 def _map(values: np.ndarray, image: Volume, centre: np.ndarray, z: int) -> np.ndarray:
@@ -170,16 +171,17 @@ def _sagittal(
         [np.repeat(here[:, :1], len(reach), axis=1), y, np.repeat(z[:, None], len(reach), axis=1)]
     )
     plane = ndimage.map_coordinates(gray, points, order=1, mode="nearest")
-    picture = np.repeat(plane[..., None], 3, axis=-1)
+    planes = (ndimage.map_coordinates(mask, points, order=0, mode="nearest") for mask in masks)
+    return _outlined(plane, planes)
+
+
+def _outlined(gray: np.ndarray, masks: Iterable[np.ndarray]) -> np.ndarray:
+    picture = np.repeat(gray[..., None], 3, axis=-1)
     for color, mask in zip(COLORS, masks, strict=False):
-        _outline(picture, ndimage.map_coordinates(mask, points, order=0, mode="nearest"), color)
+        inside = mask >= 0.5
+        edge = inside & ~ndimage.binary_erosion(inside)
+        picture[edge] = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     return _bytes(picture)
-
-
-def _outline(picture: np.ndarray, mask: np.ndarray, color: str) -> None:
-    inside = mask >= 0.5
-    edge = inside & ~ndimage.binary_erosion(inside)
-    picture[edge] = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
 
 
 def _bytes(picture: np.ndarray) -> np.ndarray:
