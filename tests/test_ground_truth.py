@@ -1,5 +1,6 @@
 """The soft truth of analytic cords whose movements and areas are known."""
 
+import tracemalloc
 from itertools import permutations, product
 
 import numpy as np
@@ -451,3 +452,65 @@ def test_a_grid_within_the_grid_needs_no_shift_to_agree():
     np.testing.assert_allclose(truth.soft["T1w"].data, part.data, atol=1e-5)
     shifts = truth.report.query("contrast == 'T1w'")[["shift_x_mm", "shift_y_mm"]]
     assert np.abs(shifts.to_numpy()).max() < 1e-6
+
+
+def round_cord(shape, spacing_mm, radius_mm=6.0) -> Volume:
+    """A straight cord in the middle of a field around the origin."""
+    x, y = ((np.arange(n) - (n - 1) / 2) * mm for n, mm in zip(shape[:2], spacing_mm, strict=False))
+    inside = x[:, None] ** 2 + y[None] ** 2 <= radius_mm**2
+    affine = np.diag([-1.0, 1.0, 1.0, 1.0]) @ np.diag([*spacing_mm, 1.0])
+    affine[:3, 3] = -affine[:3, :3] @ ((np.array(shape) - 1) / 2)
+    return Volume(np.repeat(inside[..., None], shape[2], axis=2).astype(np.float32), affine)
+
+
+def test_what_lies_far_from_the_cord_neither_counts_nor_costs_memory():
+    reference, other = round_cord((64, 96, 64), (1, 1, 1)), round_cord((160, 192, 64), (1, 1, 1))
+    clean = soft_ground_truth({"T2w": reference, "T1w": other})
+    spoilt = other.like(other.data.copy())
+    spoilt.data[0, 0, 3] = spoilt.data[-1, -1, 60] = 1
+    tracemalloc.start()
+    truth = soft_ground_truth({"T2w": reference, "T1w": spoilt})
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # A window that reached them would take 70 times the points near the cord: 6 GB.
+    assert peak < 40 * other.data.nbytes
+    for name, volume in truth.soft.items():
+        np.testing.assert_array_equal(volume.data, clean.soft[name].data)
+    assert any("T1w: 2 voxels of its mask more than 30 mm" in line for line in truth.warnings)
+    assert clean.warnings == ()
+
+
+def test_memory_follows_the_cord_and_the_field_not_their_product():
+    def peak(field: int) -> int:
+        masks = {name: round_cord((field, field, 48), (1, 1, 1)) for name in ("T2w", "T1w")}
+        tracemalloc.start()
+        soft_ground_truth(masks)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most - 2 * masks["T2w"].data.nbytes
+
+    small, large = peak(64), peak(256)
+    # Per voxel of the field: the masks, their components and the truth, no points.
+    assert large - small < 40 * 48 * (256**2 - 64**2)
+
+
+@pytest.mark.parametrize("away_mm", [900.0, 2e5])
+def test_masks_that_lie_apart_are_refused(away_mm):
+    masks = {"T2w": round_cord((32, 32, 200), (1, 1, 1))}
+    affine = masks["T2w"].affine.copy()
+    affine[2, 3] += away_mm
+    masks["DWI"] = Volume(masks["T2w"].data, affine)
+    with pytest.raises(InputError, match=f"DWI: .* must lie together, found one end {away_mm:.0f}"):
+        soft_ground_truth(masks)
+
+
+def test_a_reference_too_fine_for_memory_is_refused(monkeypatch):
+    monkeypatch.setattr("softseg.ground_truth.transfer.MAX_POINTS", 5000)
+    with pytest.raises(InputError, match="take a coarser --reference"):
+        soft_ground_truth({"T2w": round_cord((32, 32, 40), (1, 1, 1))})
+
+
+def test_a_mask_of_more_than_any_cord_is_refused(monkeypatch):
+    monkeypatch.setattr("softseg.ground_truth.hard_masks.MAX_CORD_VOXELS", 1000)
+    with pytest.raises(InputError, match=r"at most 1,000 voxels, found .* crop or resample"):
+        soft_ground_truth({"T2w": round_cord((32, 32, 40), (1, 1, 1))})

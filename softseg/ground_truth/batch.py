@@ -335,12 +335,11 @@ def _write(job: SubjectJob, truth: SoftTruth, sidecars: dict[str, dict[str, Any]
 
 def _masks(job: SubjectJob, truth: SoftTruth) -> Iterator[tuple[str, Volume, type, Path]]:
     """What is written for each contrast, soft and binary, and where."""
-    binary = truth.binary(job.options.threshold)
-    for contrast in truth.soft:
-        for (pipeline, ending), masks, kind in zip(
-            _endings(job), (truth.soft, binary), (np.float32, np.uint8), strict=True
-        ):
-            yield contrast, masks[contrast], kind, job.path(pipeline, contrast, ending)
+    soft_place, binary_place = _endings(job)
+    for contrast, soft in truth.soft.items():
+        yield contrast, soft, np.float32, job.path(soft_place[0], contrast, soft_place[1])
+        binary = soft.like((soft.data > job.options.threshold).astype(np.uint8))
+        yield contrast, binary, np.uint8, job.path(binary_place[0], contrast, binary_place[1])
 
 
 def _endings(job: SubjectJob) -> tuple[tuple[str, str], tuple[str, str]]:

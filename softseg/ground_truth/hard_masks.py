@@ -9,6 +9,9 @@ from softseg.masks import check_grid, same_grid
 from softseg.nifti import HEADER_TOLERANCE_MM, read_geometry
 from softseg.volume import Grid, Volume
 
+MAX_CORD_VOXELS = 2**25
+"""A whole cord in voxels of 0.12 mm; what has more is no cord, and would want memory for it."""
+
 
 def load_mask(path: Path, image_path: Path | None = None) -> Volume:
     """Read a hard mask and compare it with its image.
@@ -64,7 +67,8 @@ def check_mask(volume: Volume, name: str | None = None) -> None:
     """Refuse what is not a binary mask of something.
 
     Raises:
-        InputError: If a value is not finite or not 0 or 1, or all are 0.
+        InputError: If a value is not finite or not 0 or 1, all are 0, or there is more of it
+            than of any cord.
     """
     name = name or str(volume.path or volume.name)
     data = volume.data
@@ -75,6 +79,11 @@ def check_mask(volume: Volume, name: str | None = None) -> None:
     inside = data[data != 0]
     if not inside.size:
         raise InputError(f"{name}: the mask is empty; draw it or exclude the image")
+    if inside.size > MAX_CORD_VOXELS:
+        raise InputError(
+            f"{name}: a mask of a cord has at most {MAX_CORD_VOXELS:,} voxels, found "
+            f"{inside.size:,}; is it one? if so, crop or resample it"
+        )
     if (inside != 1).any():
         raise InputError(
             f"{name}: a hard mask holds 0 and 1 only, found values in "

@@ -12,13 +12,21 @@ from softseg.ground_truth.alignment import Placed, place, register
 from softseg.ground_truth.averaging import AVERAGES, average_masks
 from softseg.ground_truth.hard_masks import check_mask
 from softseg.ground_truth.report import tabulate
-from softseg.ground_truth.transfer import AveragingGrid, onto_native, onto_reference
+from softseg.ground_truth.transfer import (
+    REACH_MM,
+    AveragingGrid,
+    beyond_reach,
+    onto_native,
+    onto_reference,
+)
 from softseg.volume import Volume
 
 COVERAGES = ("segmented", "published")
 REGISTRATIONS = ("none", "translation", "translation+rotation")
 TRIM_MM = 8.0
 """Cut off at either end of a mask in axial slices: the outermost are partly covered."""
+MAX_LENGTH_MM = 1000.0
+"""Over which the masks of one participant may spread along the cord, which is half as long."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +131,8 @@ def soft_ground_truth(
             pulls the average down beyond the end of the shorter mask.
 
     Raises:
-        InputError: If the reference is missing, a mask is not a binary mask, or an option is
-            unknown.
+        InputError: If the reference is missing, a mask is not a binary mask of a cord, the masks
+            lie too far apart or are too fine for memory, or an option is unknown.
 
     Example:
         >>> mask = Volume(np.zeros((9, 9, 5)), np.diag([-1.0, 1.0, 1.0, 1.0]))
@@ -141,7 +149,7 @@ def soft_ground_truth(
     oriented = {name: masks[name].oriented() for name in names}
     frame = oriented[reference]
     first = {name: place(oriented[name], frame) for name in names}
-    heights = _heights(first)
+    heights = _heights(first, reference, frame.spacing_mm[2])
     placed = {
         name: register(
             first[name], first[reference], heights, kind=registration, smoothing_mm=smoothing_mm
@@ -231,9 +239,17 @@ def _check(
     return weight
 
 
-def _heights(placed: Mapping[str, Placed]) -> np.ndarray:
+def _heights(placed: Mapping[str, Placed], reference: str, step_mm: float) -> np.ndarray:
     low = min(p.extent[0] for p in placed.values())
     high = max(p.extent[1] for p in placed.values())
+    if (high - low) * step_mm > MAX_LENGTH_MM:
+        fixed = placed[reference].extent
+        far = {n: max(p.extent[1] - fixed[1], fixed[0] - p.extent[0]) for n, p in placed.items()}
+        name = max(far, key=far.get)
+        raise InputError(
+            f"{name}: its mask and that of {reference} must lie together, found one end "
+            f"{far[name] * step_mm:.0f} mm beyond the other's; see where the headers put them"
+        )
     return np.arange(int(np.ceil(low - 1e-6)), int(np.floor(high + 1e-6)) + 1)
 
 
@@ -246,6 +262,13 @@ def _warnings(
 ) -> tuple[str, ...]:
     lines = []
     for name in names:
+        beyond = beyond_reach(placed[name])
+        if beyond:
+            voxels = "1 voxel" if beyond == 1 else f"{beyond} voxels"
+            lines.append(
+                f"{name}: {voxels} of its mask more than {REACH_MM:g} mm from the cord's centre "
+                "left out"
+            )
         length = (placed[name].extent[1] - placed[name].extent[0]) * frame.spacing_mm[2]
         left = length - 2 * trims[name]
         if left <= 1e-6:

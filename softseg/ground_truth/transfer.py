@@ -9,11 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from softseg.errors import InputError
 from softseg.ground_truth.alignment import Placed, SliceCentres, centre_by_height, interpolate
+from softseg.nifti import MAX_VOXELS
 from softseg.volume import Volume, samples_within
 
 CHUNK = 100_000
 """Points read at once: bounds the memory."""
+REACH_MM = 30.0
+"""No cord reaches further from its centreline; what a mask holds beyond is not averaged."""
+MAX_POINTS = 30_000_000
+"""Reference voxels near the cord; 1 m of a cord in voxels of 0.3 mm has a sixth of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +46,16 @@ class AveragingGrid:
     def around(
         cls, placed: Mapping[str, Placed], reference: str, heights: np.ndarray
     ) -> "AveragingGrid":
-        """The points around masks that were registered on `heights`."""
+        """The points around masks that were registered on `heights`.
+
+        Raises:
+            InputError: If there are more than memory is asked for, `MAX_POINTS`.
+        """
         centre = _common_centre(placed, reference, heights)
         spacing = placed[reference].spacing_mm[:2]
         reach_mm = max(_reach_mm(p) for p in placed.values()) + 2 * spacing.max()
         reach = np.ceil(reach_mm / spacing).astype(int)
+        _check_size(centre, heights, reach)
         window = np.stack(
             np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), axis=-1
         ).reshape(-1, 2)
@@ -197,11 +208,34 @@ def _common_centre(placed: Mapping[str, Placed], reference: str, heights: np.nda
     return np.where(use[:, None], total, centre)
 
 
-def _reach_mm(placed: Placed) -> float:
-    """Largest distance in the plane from the centreline to a voxel of the mask."""
+def _check_size(centre: np.ndarray, heights: np.ndarray, reach: np.ndarray) -> None:
+    """Refuse points, or a box around them, that would not fit into memory."""
+    points = np.pi * float(reach[0]) * float(reach[1]) * len(heights)
+    box = float((np.ptp(centre, axis=0) + 2 * reach + 1).prod()) * len(heights)
+    if points > MAX_POINTS or box > MAX_VOXELS:
+        raise InputError(
+            f"the reference's voxels near the cord must be at most {MAX_POINTS:,}, in a box of "
+            f"{MAX_VOXELS:,}, found {points:,.0f} and {box:,.0f}; take a coarser --reference"
+        )
+
+
+def beyond_reach(placed: Placed) -> int:
+    """How many voxels of a mask lie too far from its centreline to be averaged."""
+    return int((_from_centreline_mm(placed) > REACH_MM).sum())
+
+
+def _from_centreline_mm(placed: Placed) -> np.ndarray:
+    """Distance in the plane from the centreline to each voxel of the mask."""
     voxels = np.argwhere(placed.mask.data > 0)
     apart = (voxels[:, :2] - placed.line.at(voxels[:, 2])) * placed.mask.spacing_mm[:2]
-    return float(np.linalg.norm(apart, axis=1).max() + max(placed.mask.spacing_mm[:2]))
+    return np.linalg.norm(apart, axis=1)
+
+
+def _reach_mm(placed: Placed) -> float:
+    """Largest distance in the plane from the centreline to a voxel that may be cord."""
+    apart_mm = _from_centreline_mm(placed)
+    farthest_mm = apart_mm[apart_mm <= REACH_MM].max(initial=0.0)
+    return float(farthest_mm + max(placed.mask.spacing_mm[:2]))
 
 
 def _beside(points: np.ndarray, line: SliceCentres) -> np.ndarray:
@@ -224,13 +258,22 @@ def _near(placed: Placed, grid: AveragingGrid) -> np.ndarray:
     low = np.maximum(np.floor(found.min(axis=0) - spread - 1).astype(int), 0)
     high = np.minimum(np.ceil(found.max(axis=0) + spread + 2).astype(int), placed.mask.data.shape)
     axes = [np.arange(a, max(a, b)) for a, b in zip(low, high, strict=True)]
-    voxels = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    points = placed.reference(voxels.astype(float))
-    heights = np.arange(grid.heights[0] - 1, grid.heights[-1] + 2)
-    centre = np.stack([np.interp(points[:, 2], heights, c) for c in grid.centre.T], axis=-1)
-    apart = np.linalg.norm((points[:, :2] - centre) * placed.spacing_mm[:2], axis=1)
     # Within a thick voxel the cord may drift out of the plane of its centre.
     drift = np.abs(np.diff(grid.centre, axis=0) * placed.spacing_mm[:2]).max()
     thickness = placed.mask.spacing_mm[2] / placed.spacing_mm[2]
     margin_mm = drift * thickness + 2 * max(*placed.spacing_mm[:2], *placed.mask.spacing_mm[:2])
-    return voxels[apart <= grid.reach_mm + margin_mm]
+    near = [np.empty((0, 3), dtype=int)]
+    rows = max(1, CHUNK // max(1, len(axes[1]) * len(axes[2])))
+    for start in range(0, len(axes[0]), rows):
+        part = [axes[0][start : start + rows], *axes[1:]]
+        voxels = np.stack(np.meshgrid(*part, indexing="ij"), axis=-1).reshape(-1, 3)
+        near.append(voxels[_apart_mm(placed, grid, voxels) <= grid.reach_mm + margin_mm])
+    return np.concatenate(near)
+
+
+def _apart_mm(placed: Placed, grid: AveragingGrid, voxels: np.ndarray) -> np.ndarray:
+    """Distance in the plane from the common centreline to native voxels."""
+    points = placed.reference(voxels.astype(float))
+    heights = np.arange(grid.heights[0] - 1, grid.heights[-1] + 2)
+    centre = np.stack([np.interp(points[:, 2], heights, c) for c in grid.centre.T], axis=-1)
+    return np.linalg.norm((points[:, :2] - centre) * placed.spacing_mm[:2], axis=1)
