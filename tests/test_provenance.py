@@ -106,7 +106,7 @@ def test_what_is_not_as_recorded_is_found(measured, capsys, change, finding):
     code, said = softseg(capsys, "verify", measured)
     assert code == 1
     assert said.startswith(finding)
-    assert said.splitlines()[-1].startswith("1 findings")
+    assert said.splitlines()[-1].startswith("1 finding in ")
 
 
 def test_a_table_without_its_record_is_found(measured, capsys):

@@ -34,8 +34,7 @@ def verify(
         )
     compared = f"{checked.files} files and {checked.sources} sources"
     if checked.findings:
-        typer.echo(
-            f"{len(checked.findings)} finding{'s' * (len(checked.findings) != 1)} in {compared}"
-        )
+        count = len(checked.findings)
+        typer.echo(f"{count} finding{'s' * (count != 1)} in {compared}")
         raise typer.Exit(1)
     typer.echo(f"{compared} as in {checked.records} records")
