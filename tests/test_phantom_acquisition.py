@@ -1,5 +1,7 @@
 """The scanner: truth stays true through it, and each artefact does what it says."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from softseg.phantom import artefacts
 from softseg.phantom.acquisition import CORD_LEVEL, acquire
 from softseg.phantom.anatomy import random_anatomy
 from softseg.phantom.artefacts import with_options
-from softseg.phantom.placement import Movement, place, refined
+from softseg.phantom.placement import MAX_GRID_VOXELS, Movement, place, refined
 from softseg.volume import Grid
 
 ALL = tuple(CONTRASTS | UNSEEN_CONTRASTS)
@@ -291,3 +293,23 @@ def test_later_echoes_are_darker(anatomy):
     cord = scan.series.data[scan.truth.data > 0.99].mean(axis=0)
     assert (np.diff(cord) < 0).all()
     assert acquire(anatomy, "MT-on", rng=np.random.default_rng(0), series=True).series is None
+
+
+@pytest.mark.parametrize("contrast", ["T1w", "T2w", "T2star", "UNIT1"])
+def test_the_voxels_of_an_image_are_bounded(anatomy, contrast):
+    def field(scale):
+        rng = np.random.default_rng(0)
+        return place(anatomy, contrast, rng=rng, field_of_view="full", voxel_scale=scale).grid
+
+    assert 2 * np.prod(field(1.0).shape) < MAX_GRID_VOXELS
+    if np.prod(field(1.0).shape) * 64 > MAX_GRID_VOXELS:
+        with pytest.raises(InputError, match=r"at most 40,000,000 voxels, found \d+ x"):
+            field(0.25)
+
+
+def test_memory_is_bounded_by_the_voxels_of_an_image(anatomy):
+    tracemalloc.start()
+    scan = acquire(anatomy, "T2w", rng=np.random.default_rng(0), severity="realistic")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 250 * scan.image.data.size + 1e8

@@ -30,6 +30,8 @@ _FULL_SAGITTAL_MM = {"T2w": (51.2, 256.0, 256.0), "T1w": (192.0, 256.0, 260.0)}
 _FULL_SAGITTAL_DEFAULT_MM = (54.0, 240.0, 240.0)
 _FULL_AXIAL_MM = {"T2star": 224.0, "DWI": 86.0, "b0": 86.0, "EPI": 128.0}
 _FULL_AXIAL_DEFAULT_MM = 230.0
+MAX_GRID_VOXELS = 40_000_000
+"""Of one image; making it takes about 200 bytes a voxel. No protocol has half as many."""
 _LOWEST_DISC, _HIGHEST_DISC = 10, 1  # lower end of T2, top of C1
 
 
@@ -54,7 +56,7 @@ def plan(
         rng: Small differences between operators.
 
     Raises:
-        InputError: If the field of view is unknown.
+        InputError: If the field of view is unknown, or in voxels this small too large for memory.
     """
     if field_of_view not in FIELDS_OF_VIEW:
         raise InputError(
@@ -103,6 +105,11 @@ def _axial(
 
 def _grid(centre: np.ndarray, axes: np.ndarray, size_mm: np.ndarray, spacing_mm: tuple) -> Grid:
     shape = np.maximum(1, np.round(size_mm / np.array(spacing_mm))).astype(int)
+    if shape.prod() > MAX_GRID_VOXELS:
+        raise InputError(
+            f"a phantom has at most {MAX_GRID_VOXELS:,} voxels, found "
+            f"{' x '.join(map(str, shape))}; take a larger voxel_scale or the field of view `cord`"
+        )
     steps = axes @ np.diag(np.array([-1.0, 1.0, 1.0]) * spacing_mm)
     affine = np.eye(4)
     affine[:3, :3] = steps
