@@ -47,11 +47,11 @@ FAILURES = [
 
 
 def left_out(run: Path) -> dict[str, Path]:
-    """For every participant with a manual mask the fold that has not seen them."""
+    """For every participant with a manual mask the model of the fold that has not seen them."""
     folds = {}
     for weights in sorted((run / "models").glob("fold_*/model.safetensors")):
         card = load_weights(weights)[2]
-        folds |= dict.fromkeys(card["training"]["validation_subjects"], weights)
+        folds |= dict.fromkeys(card["training"]["validation_subjects"], weights.parent)
     return folds
 
 

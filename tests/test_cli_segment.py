@@ -409,7 +409,8 @@ def test_wrong_use_is_one_line_before_anything_is_written(
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("best", "no such weights"), ("run", "a folder without model.safetensors")]
+    ("name", "said"),
+    [("best", "no such weights"), ("run", "a folder without model.onnx or model.s")],
 )
 def test_weights_that_are_none_are_named(image, tmp_path, capsys, monkeypatch, name, said):
     monkeypatch.chdir(tmp_path)

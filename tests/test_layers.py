@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from softseg._renamed import RENAMED
+from softseg.volume import Volume
 
 ORDER = (
     "errors", "events", "files", "batch", "provenance", "paths", "contrasts", "nifti", "volume",
@@ -24,7 +26,7 @@ STUDY_ORDER = (
 """The same for the analysis, which stands on all of the package."""
 
 HEAVY = {
-    "torch": {"losses", "network", "segmentation", "augmentation", "training"},
+    "torch": {"losses", "network", "augmentation", "training"},
     "monai": {"augmentation"},
     "lightning": {"training"},
     "onnx": {"network"},
@@ -105,8 +107,9 @@ def test_an_old_import_fails_with_one_line_that_names_the_new(old):
         ("softseg.cli", ("torch", "pandas", "scipy", "monai", "lightning")),
         ("softseg.csa", ("torch", "monai", "lightning")),
         ("softseg.phantom.cohort", ("torch", "monai", "lightning")),
-        ("softseg.network.weights", ("monai", "lightning")),
-        ("softseg.segmentation.batch", ("monai", "lightning")),
+        ("softseg.network.weights", ("torch", "monai", "lightning", "onnx")),
+        ("softseg.segmentation.engine", ("torch", "monai", "lightning", "onnx", "pandas")),
+        ("softseg.segmentation.batch", ("torch", "monai", "lightning", "onnx")),
         ("softseg_study.evaluation", ("torch", "monai", "lightning")),
     ],
 )
@@ -114,3 +117,18 @@ def test_importing_a_light_module_loads_nothing_heavy(module, absent):
     code = f"import sys, {module}; print(*(n for n in {absent!r} if n in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_segmenting_and_measuring_load_no_torch(tmp_path):
+    data = np.random.default_rng(0).normal(size=(60, 60, 8)).astype(np.float32)
+    Volume(data, np.diag([1.0, 1.0, 3.0, 1.0])).save(tmp_path / "image.nii.gz")
+    code = (
+        "import sys; from softseg import cli\n"
+        "try: cli.main(['segment', 'image.nii.gz', '-o', 'mask.nii.gz', '--csa', 'csa.csv'])\n"
+        "except SystemExit as left: assert not left.code, left.code\n"
+        f"print('loaded', *(n for n in {sorted(HEAVY)!r} if n in sys.modules))"
+    )
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert (tmp_path / "mask.nii.gz").exists()
+    assert done.stdout.splitlines()[-1].split() == ["loaded", "onnxruntime"]

@@ -121,7 +121,7 @@ def test_what_only_whole_slices_answer_is_not_followed():
 @pytest.fixture
 def one_batch(monkeypatch):
     """All slices pass the network together, so that the first in a batch is the first of all."""
-    monkeypatch.setitem(predict.PIXELS_PER_BATCH, "cpu", 2**30)
+    monkeypatch.setattr(predict, "PIXELS_PER_BATCH", 2**30)
     monkeypatch.setattr(engine, "LOCATE_MM", 3.0)
 
 

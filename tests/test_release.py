@@ -28,7 +28,7 @@ def test_a_participant_is_scored_by_the_fold_that_left_them_out(release, tmp_pat
         card = {"training": {"validation_subjects": people}}
         save_weights(folder / "model.safetensors", network, PRESETS["small"], card)
     folds = release.left_out(tmp_path)
-    assert {name: file.parent.name for name, file in folds.items()} == {
+    assert {name: folder.name for name, folder in folds.items()} == {
         "sub-a": "fold_1_seed-1", "sub-b": "fold_1_seed-1", "sub-c": "fold_2_seed-1",
     }  # fmt: skip
 

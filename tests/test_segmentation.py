@@ -14,7 +14,10 @@ from test_segmentation_prepare import ORIENTATIONS
 
 from softseg.errors import InputError
 from softseg.network.config import NetworkConfig
-from softseg.network.unet import build_network
+from softseg.network.onnx_export import export_network
+from softseg.network.onnx_session import OnnxNetwork
+from softseg.network.torch_inference import inference
+from softseg.network.unet import activate, build_network
 from softseg.network.weights import save_weights
 from softseg.segmentation.components import (
     fill_gaps,
@@ -23,7 +26,7 @@ from softseg.segmentation.components import (
     uncertain_slices,
 )
 from softseg.segmentation.engine import Model, segment
-from softseg.segmentation.predict import predict_volume
+from softseg.segmentation.predict import predict_volume, soft_values
 from softseg.volume import Volume
 
 
@@ -195,6 +198,70 @@ def test_weights_on_disk_segment_as_those_in_memory(model, tmp_path):
     )
 
 
+@pytest.fixture
+def folder(model, tmp_path):
+    """A model's folder as a training leaves it."""
+    card = save_weights(tmp_path / "model.safetensors", model.network, CONFIG)
+    export_network(tmp_path / "model.onnx", model.network, CONFIG, card)
+    return tmp_path
+
+
+def test_an_exported_network_segments_as_that_in_pytorch(model, folder):
+    exported = Model.load(folder)
+    assert isinstance(exported.network, OnnxNetwork)
+    assert exported.precision == "float32"
+    image, _ = tube()
+    found = segment(image, weights=exported, tta=True, uncertainty=True)
+    exact = replace(model, precision="float32")
+    expected = segment(image, weights=exact, tta=True, uncertainty=True)
+    np.testing.assert_allclose(found.soft.data, expected.soft.data, atol=1e-4)
+    np.testing.assert_allclose(found.uncertainty.data, expected.uncertainty.data, atol=1e-4)
+    assert found.uncertain_slices == expected.uncertain_slices
+
+
+def test_an_exported_volume_network_takes_the_same_path(tmp_path):
+    network = build_network(VOLUME)
+    card = save_weights(tmp_path / "model.safetensors", network, VOLUME)
+    export_network(tmp_path / "model.onnx", network, VOLUME, card)
+    image, _ = tube(shape=(20, 22, 7))
+    found, expected = (
+        segment(image, weights=weights, activation="sigmoid", largest_component=False).soft.data
+        for weights in (tmp_path, Model(network, VOLUME, precision="float32"))
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_pytorch_runs_what_is_named_as_its_file_or_wanted_on_another_device(folder):
+    assert isinstance(Model.load(folder / "model.onnx", device="cpu").network, OnnxNetwork)
+    assert isinstance(Model.load(folder / "model.safetensors").network, torch.nn.Module)
+    for weights in (folder, folder / "model.onnx"):
+        network = Model.load(weights, device="meta").network
+        assert {value.device.type for value in network.parameters()} == {"meta"}
+    with pytest.raises(InputError, match="runs on the CPU"):
+        Model.load(Model.load(folder), device="cuda")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"there is no model\.safetensors beside it"):
+        Model.load(folder / "model.onnx", device="meta")
+
+
+def test_an_export_of_other_weights_is_refused(folder):
+    save_weights(folder / "model.safetensors", build_network(CONFIG, seed=9), CONFIG)
+    with pytest.raises(InputError, match=r"exported from other weights than model\.safetensors"):
+        Model.load(folder)
+
+
+@pytest.mark.parametrize("kind", ["none", "clamp", "normalised_relu", "sigmoid"])
+def test_soft_values_of_arrays_are_those_of_tensors(kind):
+    raw = np.random.default_rng(0).normal(0, 30, (3, 4, 50)).astype(np.float32)
+    for values in (raw, -np.abs(raw), raw[:0]):
+        expected = activate(torch.from_numpy(values), kind).clamp(0, 1).numpy()
+        found = soft_values(values, kind)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    with pytest.raises(ValueError, match="unknown activation"):
+        soft_values(raw, "softmax")
+
+
 def test_an_absent_device_is_wrong_input(model):
     image, _ = tube(shape=(20, 20, 2))
     with pytest.raises(InputError, match="--device"):
@@ -239,8 +306,8 @@ VOLUME = NetworkConfig(
 def test_overlapping_windows_give_the_answer_of_the_whole_volume(shape):
     noise = np.random.default_rng(0).random(shape).astype(np.float32)
     image = ndimage.gaussian_filter(noise, 1.5)
-    with torch.inference_mode():
-        raw = predict_volume(Blur(), image, (16, 16, 16))
+    with inference(Blur()) as network:
+        raw = predict_volume(network, image, (16, 16, 16))
         padded = np.pad(image, 16, mode="edge")
         whole = Blur()(torch.from_numpy(padded)[None, None])[0, 0, 16:-16, 16:-16, 16:-16]
     assert raw.shape == shape

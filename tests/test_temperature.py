@@ -79,7 +79,7 @@ def test_a_model_applies_the_temperature_of_its_card(tmp_path, monkeypatch, pict
     import softseg.segmentation.engine as engine
 
     monkeypatch.setattr(engine, "_clean", lambda soft, keep_one: Segmentation(soft, True))
-    monkeypatch.setattr(engine, "_find_cord", lambda model, prepared, kind: np.full((6, 2), 40.0))
+    monkeypatch.setattr(engine, "_find_cord", lambda *_: np.full((6, 2), 40.0))
     model = Model.load(with_temperature(tmp_path, temperature=0.5))
     plain = dataclasses.replace(model, card={})
     soft = segment(picture, weights=plain).soft.data

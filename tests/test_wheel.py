@@ -5,11 +5,12 @@ import re
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
-from shutil import copytree, ignore_patterns
+from shutil import copyfile, copytree, ignore_patterns
 
 import numpy as np
 import pandas as pd
@@ -51,6 +52,13 @@ def wheel(tmp_path_factory) -> Path:
     return built
 
 
+def modules_for_training() -> list[str]:
+    """Import names of what the extra `train` adds to the package's own dependencies."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extra = project["optional-dependencies"]["train"]
+    return [re.match(r"[\w-]+", text)[0].replace("-", "_") for text in extra]
+
+
 @pytest.fixture(scope="module")
 def alone(wheel, tmp_path_factory) -> Path:
     """The folder of commands of an environment that holds the wheel and, of everything else, only
@@ -61,6 +69,10 @@ def alone(wheel, tmp_path_factory) -> Path:
     site = Path(sysconfig.get_path("purelib", "venv", vars=paths))
     # A path in a .pth file is searched, but its own .pth files, the checkout's among them, are not.
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    for module in modules_for_training():  # found first, and then they are not there
+        (site / f"{module}.py").write_text(
+            f"raise ModuleNotFoundError({module!r}, name={module!r})\n"
+        )
     commands = Path(sysconfig.get_path("scripts", "venv", vars=paths))
     options = ["install", "--quiet", "--no-deps", "--no-index", str(wheel)]
     subprocess.run(
@@ -69,11 +81,15 @@ def alone(wheel, tmp_path_factory) -> Path:
     return commands
 
 
+def clean() -> dict[str, str]:
+    """The environment without the checkout."""
+    return {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "SOFTSEG_ROOT")}
+
+
 def run(*words: object, folder: Path) -> str:
     """Run a command far from the checkout; what it said."""
-    clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "SOFTSEG_ROOT")}
     done = subprocess.run(
-        list(map(str, words)), cwd=folder, env=clean, capture_output=True, text=True
+        list(map(str, words)), cwd=folder, env=clean(), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
@@ -126,3 +142,17 @@ def test_the_wheel_alone_makes_a_mask_and_a_table(alone, tmp_path):
     first, again = (pd.read_csv(tmp_path / name) for name in ("areas.csv", "again.csv"))
     np.testing.assert_allclose(first["area_mm2"], again["area_mm2"], rtol=1e-4)
     assert first["area_mm2"].between(30, 130).all()
+
+
+def test_what_needs_torch_says_so_in_one_line_where_it_is_not_installed(alone, tmp_path):
+    assert "torch" in modules_for_training()
+    image = Volume(np.zeros((20, 20, 4), np.float32), np.eye(4)).save(tmp_path / "image.nii.gz")
+    command = ["segment", image, "-o", tmp_path / "mask.nii.gz"]
+    copyfile(ROOT / "softseg/weights/axial.safetensors", tmp_path / "mine.safetensors")
+    for options in (["--device", "cuda"], ["--weights", tmp_path / "mine.safetensors"]):
+        words = list(map(str, [alone / "softseg", *command, *options]))
+        done = subprocess.run(words, cwd=tmp_path, env=clean(), capture_output=True, text=True)
+        assert done.returncode == 2
+        (line,) = done.stderr.strip().splitlines()
+        assert 'pip install "softseg[train]"' in line
+    assert not (tmp_path / "mask.nii.gz").exists()

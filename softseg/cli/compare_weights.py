@@ -43,7 +43,6 @@ def compare_weights(
     """
     from softseg.dataset.index import Dataset
     from softseg.files import check_writable, replacing
-    from softseg.segmentation.predict import limit_threads
     from softseg.segmentation.weights_comparison import LEVELS, compare_areas, measure_weights
 
     if most is not None and not most > 0:
@@ -53,7 +52,6 @@ def compare_weights(
     index = Dataset.index(dataset, contrasts=contrasts, subjects=subjects)
     if index.images.empty:
         raise InputError(f"{dataset}: no image of the contrasts asked for; see --contrasts")
-    limit_threads()
     with progress(len(index.images), "comparing") as (say, advance):
         areas = measure_weights(
             index, {"old": old, "new": new}, levels=levels or LEVELS, device=device, advance=advance

@@ -48,7 +48,7 @@ Subjects = Annotated[
 Jobs = Annotated[
     int | None, typer.Option("--jobs", "-j", min=1, help="Processes (of fetch: files) at once.")
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, or with PyTorch cuda, cuda:1, mps.")]
 QcCrop = Annotated[
     float | None,
     typer.Option(

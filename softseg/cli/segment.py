@@ -73,7 +73,10 @@ def segment(
     follow_links: FollowLinks = False,
     device: Device = "auto",
     precision: Annotated[
-        str, typer.Option(help="auto: 16-bit products where they are faster; or float32.")
+        str,
+        typer.Option(
+            help="Of a network in PyTorch. auto: 16-bit products where they are faster; or float32."
+        ),
     ] = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Make masks again that a batch has made before.")
@@ -101,7 +104,6 @@ def segment(
     from softseg.network.config import ACTIVATIONS
     from softseg.segmentation import batch
     from softseg.segmentation.engine import Model
-    from softseg.segmentation.predict import limit_threads
 
     _check_choice("--average", average, ("mean", "rms"))
     _check_choice("--activation", activation, ACTIVATIONS)
@@ -122,7 +124,6 @@ def segment(
     for root in filter(Path.is_dir, images):
         read = [job.image for job in jobs if job.image.is_relative_to(root.absolute())]
         check_inside(root, read, follow_links=follow_links)
-    limit_threads()
     model = Model.load(weights, device=device, precision=precision)
     for path in (jobs[0].mask, csa, qc and qc / "index.html"):
         if path:

@@ -1,17 +1,17 @@
 """One image to one soft mask."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from softseg.errors import InputError
 from softseg.network.config import NetworkConfig
-from softseg.network.unet import activate
-from softseg.network.weights import load_weights
+from softseg.network.onnx_session import OnnxNetwork
+from softseg.network.weights import EXPORTED, TRAINABLE, load_weights, read_card, resolve_weights
 from softseg.segmentation.components import (
     fill_gaps,
     is_cord,
@@ -20,7 +20,7 @@ from softseg.segmentation.components import (
     uncertain_slices,
 )
 from softseg.segmentation.locate import candidate_windows, confirmed, interpolate, track
-from softseg.segmentation.predict import inference, predict_slices, predict_volume
+from softseg.segmentation.predict import Network, predict_slices, predict_volume, soft_values
 from softseg.segmentation.prepare import Prepared, prepare
 from softseg.segmentation.temperature import at_temperature
 from softseg.volume import Volume
@@ -38,13 +38,15 @@ class Model:
     """A network that is ready to segment.
 
     Attributes:
-        network: On its device.
+        network: An exported one, which runs on the CPU in 32 bits, or a PyTorch module on its
+            device.
         config: What it was built from.
         card: Its model card; a `temperature` in it is applied to every soft value.
-        precision: `auto` or `float32`, as in `softseg.segmentation.predict.inference`.
+        precision: `auto` or `float32`, as in `softseg.network.torch_inference.inference`; of an
+            exported network always `float32`.
     """
 
-    network: nn.Module
+    network: Any
     config: NetworkConfig
     card: dict[str, Any] = field(default_factory=dict)
     precision: str = "auto"
@@ -55,28 +57,66 @@ class Model:
     ) -> "Model":
         """From a file, a folder, a shipped name, `(network, config)` or a model.
 
+        Where there is an `.onnx` file, it is taken and runs without PyTorch, unless a GPU is asked
+        for or the `.safetensors` file is named.
+
         Args:
             weights: Where the network comes from; a network in memory is moved, not copied.
-            device: As PyTorch names it; `auto` takes a GPU where there is one, None too, unless
-                `weights` is a model: that stays where it is.
+            device: As PyTorch names it. `auto` is the CPU for an exported network, for another a
+                GPU where there is one; None too, unless `weights` is a model: that stays where it
+                is.
             precision: `auto` or `float32`; None is `auto`, or what the model has.
 
         Raises:
-            InputError: If the weights or the device cannot be had.
+            InputError: If the weights or the device cannot be had, or PyTorch is needed for them
+                and not installed.
         """
-        if isinstance(weights, Model):
-            if device is not None:
-                weights.network.to(choose_device(device))
-            return replace(weights, precision=precision or weights.precision)
-        network, config, *card = weights if isinstance(weights, tuple) else load_weights(weights)
-        network = network.to(choose_device(device or "auto"))
-        model = cls(network, config, *card, precision=precision or "auto")
+        model = cls._found(weights, device)
+        if isinstance(model.network, OnnxNetwork):
+            precision = "float32"
+        elif device is not None or not isinstance(weights, Model):
+            from softseg.network.torch_inference import choose_device
+
+            model.network.to(choose_device(device or "auto"))
+        model = replace(model, precision=precision or model.precision)
         if not (isinstance(model.temperature, int | float) and 0 < model.temperature < np.inf):
             raise InputError(
                 f"{weights}: temperature in its card: must be a number above 0, found "
                 f"{model.temperature!r}"
             )
         return model
+
+    @classmethod
+    def _found(cls, weights: "Weights", device: str | None) -> "Model":
+        on_cpu = device in (None, "auto", "cpu")
+        if isinstance(weights, Model):
+            if isinstance(weights.network, OnnxNetwork) and not on_cpu:
+                raise InputError(
+                    f"--device {device}: an exported network runs on the CPU; load the weights "
+                    "again with the device"
+                )
+            return weights
+        if isinstance(weights, tuple):
+            return cls(*weights)
+        path = resolve_weights(weights, *(() if on_cpu else (TRAINABLE,)))
+        if path.suffix != EXPORTED:
+            return cls(*load_weights(path))
+        network = OnnxNetwork.load(path)
+        beside = path.with_suffix(TRAINABLE)
+        if beside.is_file() and read_card(beside)["checksum"] != network.card["checksum"]:
+            raise InputError(f"{path}: exported from other weights than {beside.name} beside it")
+        return cls(network, network.config, network.card)
+
+    @contextmanager
+    def running(self) -> Iterator[Network]:
+        """The network as a function of arrays."""
+        if isinstance(self.network, OnnxNetwork):
+            yield self.network
+            return
+        from softseg.network.torch_inference import inference
+
+        with inference(self.network, precision=self.precision) as network:
+            yield network
 
     @property
     def temperature(self) -> float:
@@ -155,8 +195,8 @@ def segment(
     kind = activation or model.config.activation
     variants = VARIANTS if tta or uncertainty else VARIANTS[:1]
     predict = _predict_2d if model.config.dimension == 2 else _predict_3d
-    with inference(model.network, precision=model.precision):
-        predictions = predict(model, prepared, kind, variants)
+    with model.running() as network:
+        predictions = predict(network, model.config, prepared, kind, variants)
     soft = np.mean([each.data for each in predictions], axis=0) if tta else predictions[0].data
     result = _clean(image.like(model.calibrated(soft)), keep_one=largest_component)
     if not uncertainty:
@@ -170,45 +210,51 @@ VARIANTS: tuple[tuple[bool, int], ...] = ((False, 0), (True, 0), (False, 3), (Tr
 
 
 def _predict_2d(
-    model: Model, prepared: Prepared, kind: str, variants: tuple[tuple[bool, int], ...]
+    network: Network,
+    config: NetworkConfig,
+    prepared: Prepared,
+    kind: str,
+    variants: tuple[tuple[bool, int], ...],
 ) -> list[Volume]:
     """Find the cord on some whole slices, then segment windows around it on all slices."""
     shape = np.array(prepared.grid.shape)
     slices = np.arange(shape[2])
-    size = np.array(model.config.patch_size)
+    size = np.array(config.patch_size)
     middle = np.tile((shape[:2] - 1) / 2.0, (len(slices), 1))
-    centres = middle if (shape[:2] <= size).all() else _find_cord(model, prepared, kind)
+    centres = middle if (shape[:2] <= size).all() else _find_cord(network, config, prepared, kind)
     if np.isnan(centres).any():
         return [prepared.source.like(np.zeros(prepared.source.data.shape, np.float32))]
     predictions = []
     for mirrored, shift in variants:
         starts = _window_starts(centres + shift, shape[:2], size)
         windows = prepared.windows(slices, starts, size)
-        soft = _soft(model, windows[:, ::-1] if mirrored else windows, kind)
+        soft = _soft(network, windows[:, ::-1] if mirrored else windows, kind)
         predictions.append(
             prepared.restore_windows(soft[:, ::-1] if mirrored else soft, slices, starts)
         )
     return predictions
 
 
-def _find_cord(model: Model, prepared: Prepared, kind: str) -> np.ndarray:
+def _find_cord(
+    network: Network, config: NetworkConfig, prepared: Prepared, kind: str
+) -> np.ndarray:
     """`(Z, 2)` centres in working voxels, nan if nowhere is any cord.
 
     Coarse to fine: whole slices some millimetres apart, then windows of the training's size where
     they find something, then the path that joins most of what both say, if it is as long as a cord.
     """
     shape, spacing = np.array(prepared.grid.shape), prepared.grid.spacing_mm
-    multiple = np.array(model.config.multiple)
-    size = np.maximum(-(-shape[:2] // multiple) * multiple, model.config.patch_size)
+    multiple = np.array(config.multiple)
+    size = np.maximum(-(-shape[:2] // multiple) * multiple, config.patch_size)
     step = max(1, round(LOCATE_MM / spacing[2]))
     step = max(step, -(-int(size.prod() * shape[2]) // LOCATE_VOXELS))
     slices = np.arange((shape[2] - 1) % step // 2, shape[2], step)
     starts = np.tile((shape[:2] - size) // 2, (len(slices), 1))
-    probability = _soft(model, prepared.windows(slices, starts, size), kind)
-    window = np.array(model.config.patch_size)
+    probability = _soft(network, prepared.windows(slices, starts, size), kind)
+    window = np.array(config.patch_size)
     again, places = candidate_windows(probability, spacing[:2], window)
     places = _window_starts(places + starts[again], shape[:2], window)
-    predictions = _soft(model, prepared.windows(slices[again], places, window), kind)
+    predictions = _soft(network, prepared.windows(slices[again], places, window), kind)
     trusted = confirmed(probability, again, places - starts[again], predictions)
     found = track(probability, spacing[:2], step * spacing[2], trusted=trusted) + starts
     seen_mm = np.isfinite(found[:, 0]).sum() * step * spacing[2]
@@ -217,9 +263,8 @@ def _find_cord(model: Model, prepared: Prepared, kind: str) -> np.ndarray:
     return interpolate(found, slices, np.arange(shape[2]))
 
 
-def _soft(model: Model, windows: np.ndarray, kind: str) -> np.ndarray:
-    raw = predict_slices(model.network, windows)
-    return activate(torch.from_numpy(raw), kind).clamp(0, 1).numpy()
+def _soft(network: Network, windows: np.ndarray, kind: str) -> np.ndarray:
+    return soft_values(predict_slices(network, windows), kind)
 
 
 def _window_starts(centres: np.ndarray, shape: np.ndarray, size: np.ndarray) -> np.ndarray:
@@ -229,17 +274,18 @@ def _window_starts(centres: np.ndarray, shape: np.ndarray, size: np.ndarray) -> 
 
 
 def _predict_3d(
-    model: Model, prepared: Prepared, kind: str, variants: tuple[tuple[bool, int], ...]
+    network: Network,
+    config: NetworkConfig,
+    prepared: Prepared,
+    kind: str,
+    variants: tuple[tuple[bool, int], ...],
 ) -> list[Volume]:
     predictions = []
     for mirrored, shift in variants:
         image = np.pad(prepared.data, [(abs(shift), 0), (abs(shift), 0), (0, 0)], mode="edge")
-        raw = predict_volume(
-            model.network, image[::-1] if mirrored else image, model.config.patch_size
-        )
+        raw = predict_volume(network, image[::-1] if mirrored else image, config.patch_size)
         raw = (raw[::-1] if mirrored else raw)[abs(shift) :, abs(shift) :]
-        soft = activate(torch.from_numpy(np.ascontiguousarray(raw)), kind).clamp(0, 1)
-        predictions.append(prepared.restore(soft.numpy()))
+        predictions.append(prepared.restore(soft_values(raw, kind)))
     return predictions
 
 
@@ -255,22 +301,6 @@ def _clean(soft: Volume, *, keep_one: bool) -> Segmentation:
         back = working.like(filled).oriented(soft.orientation)
         soft = soft.like(np.ascontiguousarray(back.data))
     return Segmentation(soft, True, uncertain)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device called `name`; `auto` takes a GPU where there is one.
-
-    Raises:
-        InputError: If it is not there.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device {name}: not available here; use auto or cpu") from error
-    return device
 
 
 def _ranges(numbers: tuple[int, ...]) -> str:

@@ -1,89 +1,85 @@
 """Running a network over slices or a volume, a batch at a time."""
 
 import itertools
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from typing import Protocol
 
 import numpy as np
-import torch
-from torch import nn
+from scipy.special import expit
 
-PIXELS_PER_BATCH = {"cpu": 2**17, "cuda": 2**23}
+from softseg.network.config import ACTIVATIONS
+
+PIXELS_PER_BATCH = 2**17
 """On a CPU, batches whose feature maps stay in the cache are faster than large ones."""
 WINDOWS_PER_BATCH = 2
-MOST_THREADS = 8
-"""More threads than this wait for each other: a slice is small."""
 FLAT = 0.01
 """A range of normalised intensities below this is no structure."""
 NOTHING = -100.0
 """Raw output where there is no structure: 0 behind every activation."""
 
 
-def limit_threads() -> None:
-    """As many threads as this process may have cores, unless the user says otherwise."""
-    if "OMP_NUM_THREADS" in os.environ:
-        return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    torch.set_num_threads(max(1, min(MOST_THREADS, cores or 1)))
+class Network(Protocol):
+    """From images `(B, 1, …)` to raw output of the same shape, both float32.
+
+    `pixels_per_batch` says how much it likes at a time, where that is not `PIXELS_PER_BATCH`.
+    """
+
+    def __call__(self, images: np.ndarray) -> np.ndarray: ...
 
 
-@contextmanager
-def inference(network: nn.Module, *, precision: str = "float32") -> Iterator[None]:
-    """Evaluation mode, the finest output alone and no gradients; then everything as before.
+def soft_values(raw: np.ndarray, kind: str) -> np.ndarray:
+    """Turn raw output into soft values, as `softseg.network.unet.activate` does for tensors.
 
     Args:
-        network: Any of ours.
-        precision: `float32`, or `auto` for sixteen-bit products where the processor has them:
-            twice as fast on a CPU of 2023, areas change by a few hundredths of a per cent.
+        raw: Any shape; a whole volume for `normalised_relu`.
+        kind: `none`, `clamp`, `normalised_relu` or `sigmoid`.
+
+    Returns:
+        float32 of the shape of `raw`, values in [0, 1].
+
+    Raises:
+        ValueError: If `kind` is unknown.
+
+    Example:
+        >>> raw = np.array([-1.0, 0.5, 2.0], np.float32)
+        >>> soft_values(raw, "clamp").tolist(), soft_values(raw, "normalised_relu").tolist()
+        ([0.0, 0.5, 1.0], [0.0, 0.25, 1.0])
     """
-    training, supervised = network.training, network.decoder.deep_supervision
-    device = next(network.parameters()).device
-    half = precision == "auto" and _multiplies_bfloat16(device)
-    network.eval()
-    network.decoder.deep_supervision = False
-    try:
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=half):
-            yield
-    finally:
-        network.decoder.deep_supervision = supervised
-        network.train(training)
+    if kind not in ACTIVATIONS:
+        raise ValueError(f"unknown activation {kind!r}; known are {', '.join(ACTIVATIONS)}")
+    if kind == "sigmoid":
+        return expit(raw)
+    if kind == "normalised_relu":
+        positive = np.maximum(raw, 0.0)
+        raw = positive / positive.max(initial=np.finfo(raw.dtype).tiny)
+    return np.clip(raw, 0.0, 1.0)
 
 
-def _multiplies_bfloat16(device: torch.device) -> bool:
-    if device.type == "cpu":
-        able = getattr(torch.cpu, "get_capabilities", dict)()
-        return any(able.get(name) for name in ("avx512_bf16", "amx_bf16"))
-    return device.type == "cuda" and torch.cuda.is_bf16_supported()
-
-
-def predict_slices(network: nn.Module, slices: np.ndarray) -> np.ndarray:
+def predict_slices(network: Network, slices: np.ndarray) -> np.ndarray:
     """Raw output for slices of one size.
 
     A slice without any structure holds no cord and gets `NOTHING`: instance normalisation would
     turn it into the network's biases.
 
     Args:
-        network: Two-dimensional; inside `inference`.
+        network: Two-dimensional.
         slices: `(N, X, Y)` float32, X and Y multiples of the network's.
 
     Returns:
         `(N, X, Y)` float32.
     """
-    device = next(network.parameters()).device
-    pixels = PIXELS_PER_BATCH.get(device.type, PIXELS_PER_BATCH["cuda"])
+    pixels = getattr(network, "pixels_per_batch", PIXELS_PER_BATCH)
     batch = max(1, pixels // max(1, slices[:1].size))
     raw = np.full(slices.shape, NOTHING, dtype=np.float32)
     structured = np.flatnonzero(np.ptp(slices, axis=(1, 2)) > FLAT)
     for start in range(0, len(structured), batch):
         chosen = structured[start : start + batch]
-        output = network(torch.from_numpy(slices[chosen])[:, None].to(device))  # (B, 1, X, Y)
-        raw[chosen] = output[:, 0].float().cpu().numpy()
+        raw[chosen] = network(slices[chosen][:, None])[:, 0]  # (B, 1, X, Y) and back
     return raw
 
 
 def predict_volume(
-    network: nn.Module, image: np.ndarray, window: Sequence[int], *, overlap: float = 0.5
+    network: Network, image: np.ndarray, window: Sequence[int], *, overlap: float = 0.5
 ) -> np.ndarray:
     """Raw output for a volume, averaged over overlapping windows.
 
@@ -91,7 +87,7 @@ def predict_volume(
     edge the network knows only one side (Isensee et al. 2021, doi:10.1038/s41592-020-01008-z).
 
     Args:
-        network: Three-dimensional; inside `inference`.
+        network: Three-dimensional.
         image: `(X, Y, Z)` float32; smaller than `window`, its edge is repeated.
         window: Voxels that the network was trained on.
         overlap: Share of a window that its neighbour sees again.
@@ -99,7 +95,6 @@ def predict_volume(
     Returns:
         `(X, Y, Z)` float32.
     """
-    device = next(network.parameters()).device
     missing = [max(0, w - n) for w, n in zip(window, image.shape, strict=True)]
     pads = [((m + 1) // 2, m // 2) for m in missing]
     padded = np.pad(image, pads, mode="edge")
@@ -109,8 +104,8 @@ def predict_volume(
     for first in range(0, len(starts), WINDOWS_PER_BATCH):
         batch = starts[first : first + WINDOWS_PER_BATCH]
         places = [tuple(slice(s, s + w) for s, w in zip(b, window, strict=True)) for b in batch]
-        images = torch.from_numpy(np.stack([padded[place] for place in places]))
-        output = network(images[:, None].to(device))[:, 0].float().cpu().numpy()
+        images = np.stack([padded[place] for place in places])
+        output = network(images[:, None])[:, 0]
         for place, values in zip(places, output, strict=True):
             total[place] += weight * values
             weights[place] += weight
