@@ -19,7 +19,11 @@ TYPED = re.compile(
 )
 """What a result looks like when it was typed: a number with a unit, a p-value, a score."""
 SETTINGS = {
-    "csa.md": ("a mask that is 20 % fainter has an area 20 % smaller", "A tube of 70 mm²"),
+    "csa.md": (
+        "a mask that is 20 % fainter has an area 20 % smaller",
+        "A tube of 70 mm²",
+        "make more than 3 % of its area",
+    ),
     "method.md": ("a method that always returns 70 mm²",),
     "safety.md": ("more than 20 s of processor time",),
     "speed.md": ("voxels of 0.8 mm",),
