@@ -184,3 +184,29 @@ def test_a_table_of_participants_that_is_not_needed_is_not_read(root, capsys):
     (root / "participants.tsv").write_bytes(b"participant_id\tnom\nsub-1\tJos\xe9\nsub-1\tx\n")
     code, said = run_here(root, capsys, "--no-page")
     assert (code, "participants" in said) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--output", "labels"], "labels: holds the hard masks"),
+        (["--output", "./labels/"], "labels: holds the hard masks"),
+        (["--labels", "drawn_bin", "--output", "drawn"], "drawn_bin: holds the hard masks"),
+        (["--labels", "labels_softseg/drawn"], "labels_softseg: holds the hard masks"),
+        (["--output", "truth"], "truth: holds files that `softseg ground-truth` did not make"),
+        (["--output", "other"], "other_bin: holds files that `softseg ground-truth` did not"),
+    ],
+)
+def test_no_folder_of_others_is_moved_or_written_to(root, masks, capsys, words, said):
+    derivatives = root / "derivatives"
+    for folder in ("drawn_bin", "labels_softseg/drawn"):
+        shutil.copytree(derivatives / "labels", derivatives / folder)
+    (derivatives / "truth" / "sub-1").mkdir(parents=True)
+    (derivatives / "truth" / "sub-1" / "areas.csv").write_text("area_mm2\n80\n")
+    (derivatives / "other_bin").mkdir()
+    (derivatives / "other_bin" / "dataset_description.json").write_text('{"Name": "theirs"}')
+    before = {path: path.is_file() and path.read_bytes() for path in root.rglob("*")}
+    code, stderr = run_here(root, capsys, "--no-page", *words)
+    assert (code, stderr.count("\n")) == (2, 1)
+    assert said in stderr
+    assert {path: path.is_file() and path.read_bytes() for path in root.rglob("*")} == before

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from softseg.batch import Outcome, commit, run_batch
-from softseg.dataset.description import describe_pipeline
+from softseg.dataset.description import describe_pipeline, described_by
 from softseg.dataset.index import Dataset
 from softseg.dataset.names import sidecar_path
 from softseg.errors import InputError
@@ -23,7 +23,7 @@ from softseg.volume import Volume
 
 HARD, SOFT, BINARY = "label-SC_seg", "label-SC_softseg", "desc-softseg_label-SC_seg"
 PUBLISHED = "_published"
-"""Ending of the folder to which somebody else's masks of the same name are moved."""
+"""Ending of the folder to which a release's soft masks are moved."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +80,10 @@ def make_ground_truth(
 
     `derivatives/<pipeline>/…_label-SC_softseg.nii.gz` holds the soft mask on each contrast's grid,
     `derivatives/<pipeline>_bin/…_desc-softseg_label-SC_seg.nii.gz` the binary one; both with
-    sidecars that name sources and options. What they name unchanged is not made again. Masks of
-    that name that somebody else made, such as those of a release, are kept: their folder is renamed
-    to `<pipeline>_published` first, and `compare_truths` tells how far ours are from them.
+    sidecars that name sources and options. What they name unchanged is not made again. The soft
+    masks of a release in `labels_softseg` are kept: their folder is renamed to
+    `labels_softseg_published` first, and `compare_truths` tells how far ours are from them. Any
+    other folder that somebody else made is refused.
 
     Args:
         dataset: With the contrasts to average.
@@ -102,29 +103,32 @@ def make_ground_truth(
         were renamed are in `.attrs["set_aside"]`.
 
     Raises:
-        InputError: If the output cannot be written, a participant is unknown, or nobody has masks.
+        InputError: If the output cannot be written, is the folder of the hard masks or somebody
+            else's, a participant is unknown, or nobody has masks.
     """
     options = options or GroundTruthOptions()
     options.check(dataset.contrasts)
+    root = dataset.root / "derivatives"
+    folders = [root / pipeline, root / f"{pipeline}_bin"]
+    _check_output(folders, root / labels, release=pipeline == PIPELINE)
     pending = [
         SubjectJob(dataset.only(subject), subject, session, labels, pipeline, options, force)
         for subject in _choose(dataset, subjects)
         for session in dataset.sessions(subject)
     ]
-    root = dataset.root / "derivatives"
     if not any(has_masks(job) for job in pending):
         raise InputError(
             f"{root / labels}: no masks …_label-SC_seg of the contrasts "
             f"{', '.join(dataset.contrasts)}; draw them or name their folder"
         )
-    aside = _set_aside([root / pipeline, root / f"{pipeline}_bin"])
+    aside = _set_aside(folders)
     details = {key: value for key, value in asdict(options).items() if value not in (None, {})}
     titles = ((pipeline, "Soft ground truth"), (f"{pipeline}_bin", "Binarised soft ground truth"))
     for name, title in titles:
         check_writable(root / name / "dataset_description.json")
         remove_leftovers(root / name)
         # What an earlier run said of its masks stays until there are others.
-        if not _is_ours(root / name):
+        if not described_by(root / name, "ground-truth"):
             describe_pipeline(root / name, title, "ground-truth", **details)
     outcomes = run_batch(make_one, pending, jobs=jobs, name=lambda job: job.name, progress=progress)
     table = _tabulate(outcomes, bounds)
@@ -149,6 +153,18 @@ def _tabulate(outcomes: Iterable[Outcome], bounds: Bounds | None) -> pd.DataFram
     columns = ["subject", "session", "status", "message", "contrast"]
     table = table.reindex(columns=[*columns, *table.columns.difference(columns, sort=False)])
     return table.sort_values(["subject", "session", "contrast"], ignore_index=True)
+
+
+def _check_output(folders: list[Path], labels: Path, *, release: bool) -> None:
+    """Refuse to write where hard masks or another pipeline's files lie."""
+    for folder in folders:
+        if labels.resolve().is_relative_to(folder.resolve()):
+            raise InputError(f"{folder}: holds the hard masks; write to another folder (--output)")
+        if not release and _is_foreign(folder):
+            raise InputError(
+                f"{folder}: holds files that `softseg ground-truth` did not make; write to another "
+                "folder (--output)"
+            )
 
 
 def _set_aside(folders: list[Path]) -> list[Path]:
@@ -184,15 +200,8 @@ def _published(folder: Path) -> Path:
 
 
 def _is_foreign(folder: Path) -> bool:
-    return any(folder.glob("sub-*")) and not _is_ours(folder)
-
-
-def _is_ours(folder: Path) -> bool:
-    try:
-        described = json.loads((folder / "dataset_description.json").read_text("utf-8"))
-        return described["GeneratedBy"][0]["Name"] == "softseg ground-truth"
-    except (OSError, ValueError, KeyError, IndexError, TypeError):
-        return False
+    described = described_by(folder, "ground-truth")
+    return described is False or (described is None and any(folder.glob("sub-*")))
 
 
 def _choose(dataset: Dataset, subjects: Iterable[str] | None) -> list[str]:
