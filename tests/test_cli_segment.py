@@ -320,6 +320,20 @@ def test_a_bids_data_set_becomes_a_bids_derivative(softseg, tmp_path):
     assert "2 already done" in softseg(root, "-o", out)[1]
 
 
+@pytest.mark.parametrize("place", ["", "sub-01/masks", "derivatives/theirs", "derivatives/truth"])
+def test_no_raw_data_set_and_no_folder_of_others_becomes_a_derivative(softseg, tmp_path, place):
+    root = bids(tmp_path / "data")
+    for name, made in ("theirs", "fMRIPrep"), ("truth", "softseg phantom"):
+        file = root / "derivatives" / name / "dataset_description.json"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps({"Name": name, "GeneratedBy": [{"Name": made}]}))
+    before = {path: path.is_file() and path.read_bytes() for path in root.rglob("*")}
+    code, said = softseg(root, "-o", root / place)
+    assert (code, len(said.strip().splitlines())) == (2, 1)
+    assert f"{root}/derivatives/NAME" in said
+    assert {path: path.is_file() and path.read_bytes() for path in root.rglob("*")} == before
+
+
 def test_every_image_of_a_data_set_is_made_or_named(softseg, tmp_path):
     root = bids(tmp_path / "data")
     anat = root / "sub-01" / "anat"

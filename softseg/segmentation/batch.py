@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from softseg.batch import Outcome, commit, run_batch
-from softseg.dataset.description import describe_pipeline
+from softseg.dataset.description import describe_pipeline, described_by
 from softseg.dataset.names import EXTENSIONS, sidecar_path, strip_extension
 from softseg.dataset.raw_images import LeftOut, choose_images, phase_image, without_twins
 from softseg.errors import InputError
@@ -94,7 +94,8 @@ def find_jobs(
 
     Raises:
         InputError: If an input is missing, two images would get one name, an image would be
-            overwritten by its own mask, or there is nothing to segment.
+            overwritten by its own mask, a data set's masks would lie among its raw images or in a
+            folder that somebody else described, or there is nothing to segment.
     """
     inputs = [Path(path) for path in inputs]
     ending = ENDINGS[binary]
@@ -106,6 +107,7 @@ def find_jobs(
     named, left_out = _named([path for path in inputs if not path.is_dir()])
     jobs = [Job(path, out / _mask_name(path, ending)) for path in named]
     for root in (path.expanduser().absolute() for path in inputs if path.is_dir()):
+        _check_derivative(out, root)
         images, others = choose_images(root, series=series)
         left_out += others
         places = [
@@ -119,6 +121,21 @@ def find_jobs(
         raise InputError(f"{some.path}: {some.reason}; there is no other image to segment")
     _check(jobs)
     return jobs, left_out
+
+
+def _check_derivative(out: Path, root: Path) -> None:
+    """Refuse an output folder that is the raw data set, or that somebody else described."""
+    place, raw = out.resolve(), root.resolve()
+    below = place.relative_to(raw).parts if place.is_relative_to(raw) else ("elsewhere",)
+    if not below or below[0].startswith("sub-"):
+        raise InputError(
+            f"-o {out}: the raw data set itself; write beside it, -o {root}/derivatives/NAME"
+        )
+    if described_by(out, "segment") is False:
+        raise InputError(
+            f"-o {out}: its dataset_description.json is not of `softseg segment`; choose another "
+            f"folder, such as {root}/derivatives/NAME"
+        )
 
 
 def _named(images: Sequence[Path]) -> tuple[list[Path], list[LeftOut]]:
