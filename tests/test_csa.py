@@ -472,6 +472,44 @@ def test_a_leak_over_a_few_slices_does_not_tilt_the_cord():
     assert (table["area_mm2"].iloc[20:24] > 70).all()
 
 
+@pytest.mark.parametrize(
+    "block",
+    [
+        pytest.param(np.s_[10:-10, 20:-20, -15:], id="a brain on top"),
+        pytest.param(np.s_[20:36, 8:48, 20:30], id="a leak half-way"),
+        pytest.param(np.s_[20:36, 8:48, 5:16], id="a leak near an end"),
+    ],
+)
+def test_slices_larger_than_any_cord_are_found_before_the_course_is(block):
+    """A brain's centres would make the cord's own slices next to it the ones off the course."""
+    sampled = sample(TILTED, (1.0, 1.0, 1.0), length_mm=60)
+    margin = [(20, 20), (20, 20), (0, 0)]
+    data = np.pad(sampled.soft.data, margin)
+    data[block] = 1
+    with pytest.warns(MeasurementWarning, match="larger than any cord .* brain, or leak"):
+        table = measure(Volume(data, sampled.soft.affine), shape=False)
+    wrong = np.zeros(len(table), dtype=bool)
+    wrong[block[2]] = True
+    assert (table["flag"].str.contains("outlier") == wrong).all()
+    assert not table["flag"].str.contains("partial|implausible").any()
+    assert percent(table["area_mm2"][~wrong], 70.0).max() < 1
+    row = aggregate(table).iloc[0]
+    assert row["n_left_out"] == wrong.sum()
+    assert row["area_mm2_mean"] == pytest.approx(70.0, rel=2e-3)
+
+
+def test_a_tapering_and_a_compressed_cord_have_no_slice_that_is_too_large():
+    data = np.zeros((24, 24, 40))
+    for k, area_mm2 in enumerate(np.linspace(20, 80, 40)):
+        inside = np.hypot(*np.indices((24, 24)) - 11.5) < np.sqrt(area_mm2 / np.pi)
+        data[..., k] = inside
+    data[:, [8, 9, 14, 15], 24:27] = 0  # flattened to half
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", MeasurementWarning)
+        table = measure(Volume(data, np.diag([-1.0, 1.0, 1.0, 1.0])), shape=False)
+    assert not table["flag"].str.contains("outlier|implausible").any()
+
+
 def test_the_own_mask_as_centreline_changes_nothing(bent):
     plain, given = measure(bent.soft), measure(bent.soft, centreline=bent.soft)
     for angle in ("angle_ap_deg", "angle_rl_deg"):

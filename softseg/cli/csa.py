@@ -62,7 +62,7 @@ def csa(
     ] = False,
     outliers: Annotated[
         bool,
-        typer.Option("--outliers", help="Average slices that leave the cord's course too."),
+        typer.Option("--outliers", help="Average slices off the cord's course, or too large, too."),
     ] = False,
     sex: Annotated[
         str | None, typer.Option(help="`F` or `M`: adjust the area, compare with women or men.")

@@ -34,8 +34,8 @@ def aggregate(
         slices: First and last slice, inclusive.
         per_level: A row per level instead of one per file.
         partial: Whether partly covered end slices count; by default they do not.
-        outliers: Whether slices whose centre leaves the cord's course count; by default they do
-            not, since it does where a mask leaks or misses a part.
+        outliers: Whether slices count whose centre leaves the cord's course, or whose area is no
+            cord's; by default they do not, since that is where a mask leaks or misses a part.
 
     Returns:
         `file, level, slice, n_slices, n_left_out` (of those two kinds), `area_mm2_mean,

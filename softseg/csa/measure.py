@@ -22,7 +22,8 @@ from softseg.csa.levels import (
 )
 from softseg.csa.norm import PLAUSIBLE_SDS, plausible_area_mm2
 from softseg.csa.numbering import check_level_names
-from softseg.csa.sections import Region, Sections, cord_region, sections_of
+from softseg.csa.oversized import LARGEST_RATIO, cord_sections
+from softseg.csa.sections import Region, Sections, cord_region
 from softseg.csa.shape import shape_of
 from softseg.errors import InputError
 from softseg.masks import BRIDGE_MM, MaskWarning
@@ -89,9 +90,10 @@ def measure(
         One row per slice with the columns of `COLUMNS`. `level` is missing where none is known,
         `flag` lists what is unusual: `partial` (end slice only partly covered), `gap` (no mask,
         bridged), `cut` (the cord touches the side of the field of view), `outlier` (the centre
-        leaves the cord's course, as where a mask leaks), `straight` and `uncorrected` (too few
-        slices for a curve, or for any direction), `level-estimated`, `background` (low values
-        around the cord add to its area), `implausible` (the level's median area is no cord's).
+        leaves the cord's course, or the area is no cord's, as where a mask leaks), `straight` and
+        `uncorrected` (too few slices for a curve, or for any direction), `level-estimated`,
+        `background` (low values around the cord add to its area), `implausible` (the level's median
+        area is no cord's).
 
     Raises:
         InputError: If the mask, the level file or the discs cannot be used.
@@ -107,14 +109,16 @@ def measure(
         ([62.8], [11.3])
     """
     region = cord_region(mask, threshold=threshold, full_value=full_value)
-    sections = sections_of(region)
+    sections = cord_sections(region)
     own = fit_centreline(sections)
     line = own if centreline is None else _given_centreline(centreline, region, own)
     known = _levels(region, line, levels, discs, level_names)
     corrected = angle_correction and line.kind != "none"
     factor = obliquity_factor(line, sections.covariance_mm2) if corrected else 1.0
     area_mm2 = np.where(sections.area_mm2 > 0, sections.area_mm2 / factor, np.nan)
-    implausible = _implausible(area_mm2, sections.partial, known.level, region.name)
+    implausible = _implausible(
+        area_mm2, sections.partial | sections.oversized, known.level, region.name
+    )
     angle_ap, angle_rl = line.angles_deg()
     centre = region.to_world(line.at(np.arange(line.n_slices)))
     columns = {
@@ -178,14 +182,14 @@ def _shape_columns(region, sections, line, corrected, wanted) -> dict[str, np.nd
 
 
 def _implausible(
-    area_mm2: np.ndarray, partial: np.ndarray, level: np.ndarray, name: str
+    area_mm2: np.ndarray, left_out: np.ndarray, level: np.ndarray, name: str
 ) -> np.ndarray:
     """Slices of levels whose median area no cord has, or all slices where no level is known."""
     marked = np.zeros(area_mm2.size, dtype=bool)
     said = []
     for number in np.unique(level):
         own = level == number
-        areas = area_mm2[own & ~partial & np.isfinite(area_mm2)]
+        areas = area_mm2[own & ~left_out & np.isfinite(area_mm2)]
         low, high = plausible_area_mm2(int(number) if number > 0 else None)
         if areas.size and not low <= (median := float(np.median(areas))) <= high:
             marked |= own
@@ -214,7 +218,7 @@ def _flags(
         "gap": sections.area_mm2 <= 0,
         "partial": sections.partial,
         "cut": region.cut,
-        "outlier": line.outliers,
+        "outlier": line.outliers | sections.oversized,
         few: every,
         "level-estimated": known.estimated & (known.level > 0),
         "background": every & (sections.faint_share > LARGEST_FAINT_SHARE),
@@ -255,7 +259,7 @@ def _given_centreline(source: Volume | Path | str, region: Region, own: Centreli
         points, name = _read_points(Path(source)), str(source)
     else:
         other = cord_region(source)
-        points, name = other.to_world(_dense(fit_centreline(sections_of(other)))), other.name
+        points, name = other.to_world(_dense(fit_centreline(cord_sections(other)))), other.name
     points = region.from_world(points)
     line = centreline_through(points, region.soft.shape[2], region.thickness_mm)
     _check_beside(line, own, points, f"{name}: a centreline must run along {region.name}")
@@ -305,6 +309,13 @@ def _warn(region: Region, sections: Sections, line: Centreline) -> None:
         notes.append(
             f"{region.name}: {long.size} gap{'s' * (long.size > 1)} along the cord, of up to "
             f"{long.max():.3g} mm, bridged"
+        )
+    if sections.oversized.any():
+        rows = region.slices[sections.oversized]
+        notes.append(
+            f"{region.name}: {rows.size} slice{'s' * (rows.size > 1)} from {rows[0]} to {rows[-1]} "
+            f"flagged `outlier`, larger than any cord (above {plausible_area_mm2()[1]:.0f} mm² and "
+            f"{LARGEST_RATIO:g} times this mask's median); does it hold the brain, or leak?"
         )
     if sections.faint_share > LARGEST_FAINT_SHARE:
         notes.append(

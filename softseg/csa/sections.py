@@ -285,6 +285,7 @@ class Sections:
         covariance_mm2: `(Z, 2, 2)` second moments about it.
         partial: `(Z,)` True for partly covered slices at an end.
         trusted: `(Z,)` slices whose centre says where the cord runs.
+        oversized: `(Z,)` slices that hold more than any cord (`softseg.csa.oversized`).
         faint_share: Share of all area that values below 0.1 make.
         softness: Share of the edge that is soft: 0 for a binary mask, 1 for a soft one.
         pixel_mm2: Area of a voxel in its slice.
@@ -296,32 +297,41 @@ class Sections:
     covariance_mm2: np.ndarray
     partial: np.ndarray
     trusted: np.ndarray
+    oversized: np.ndarray
     faint_share: float
     softness: float
     pixel_mm2: float
     thickness_mm: float
 
 
-def sections_of(region: Region) -> Sections:
-    """Sums and moments of every slice of `region`, soft values weighing by their fraction."""
+def sections_of(region: Region, oversized: np.ndarray | None = None) -> Sections:
+    """Sums and moments of every slice of `region`, soft values weighing by their fraction.
+
+    Args:
+        region: The cord.
+        oversized: `(Z,)` slices that say nothing of the cord; all others are judged without them.
+    """
     soft = region.soft
+    oversized = np.zeros(soft.shape[2], dtype=bool) if oversized is None else oversized
+    core = region.core & ~oversized
     total, mean, spread = _moments(soft)
     plane = region.frame[:2, :2]
     steps = np.arange(soft.shape[2])[:, None] * region.frame[:2, 2]
     area = total * region.pixel_mm2
     fill = np.einsum("ijk,ijk->k", soft, soft) / np.maximum(total, np.finfo(float).tiny)
-    drawn = np.flatnonzero(region.core)
+    drawn = np.flatnonzero(core)
     step_mm = region.thickness_mm * (float(np.median(np.diff(drawn))) if drawn.size > 1 else 1)
-    partial = _short_ends(area, region.core, fill, step_mm, PARTIAL)
+    partial = _short_ends(area, core, fill, step_mm, PARTIAL)
     partial |= ~region.core & (area > 0)
     return Sections(
         area_mm2=area,
         centre_mm=mean @ plane.T + steps,
         covariance_mm2=plane @ spread @ plane.T,
         partial=partial,
-        trusted=_trusted(area, region.core, fill, partial, step_mm),
+        trusted=_trusted(area, core, fill, partial, step_mm),
+        oversized=oversized,
         faint_share=float(soft[soft < FAINT].sum() / soft.sum()),
-        softness=_softness(soft, region.core, np.median(total[region.core])),
+        softness=_softness(soft, core, np.median(total[core])),
         pixel_mm2=region.pixel_mm2,
         thickness_mm=region.thickness_mm,
     )
