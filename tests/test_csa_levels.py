@@ -246,6 +246,28 @@ def test_areas_given_as_discs_are_refused(cord):
         measure(cord, discs=labelled(cord, {2: 40, 3: 20, 4: 0}))
 
 
+@pytest.mark.parametrize(
+    ("places", "said"),
+    [
+        ({20: 3, 90: 3, 10: 4}, "disc 3 lies in two places, 70 mm apart"),
+        ({10: 1, 25: 1, 40: 1, 60: 1}, "disc 1 lies in 4 places, 20 mm apart"),
+    ],
+)
+def test_a_disc_in_several_places_is_refused(cord, places, said):
+    data = np.zeros(cord.data.shape)
+    for z, number in places.items():
+        data[8, 9, z] = number
+    with pytest.raises(InputError, match=f"{said}; each disc has a number of its own"):
+        measure(cord, discs=cord.like(data))
+
+
+def test_a_compact_blob_is_one_disc(cord):
+    point, blob = np.zeros(cord.data.shape), np.zeros(cord.data.shape)
+    point[8, 24, 60] = blob[7:10, 23:26, 59:62] = 3
+    alone, wide = (measure(cord, discs=cord.like(d))["level"] for d in (point, blob))
+    pd.testing.assert_series_equal(alone, wide)
+
+
 def test_c2_and_c3_are_averaged_where_levels_are_known_and_all_slices_elsewhere(cord):
     known = measure(cord, levels=labelled(cord, {2: 40, 3: 20, 4: 0}))
     assert aggregate(known)["level"].tolist() == ["2:3"]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from scipy.cluster.hierarchy import linkage
 
 from softseg.csa.centreline import Centreline
 from softseg.csa.numbering import like_totalspineseg, read_labels
@@ -28,6 +29,8 @@ FAR_MM = 40.0
 """A disc point further than this from the cord belongs to another image."""
 _BEYOND_MM = 80.0
 _POINT_VOXELS = 100
+_BLOB_MM = 5.0
+"""Voxels of a disc further apart than this, and than neighbours are, lie in two places."""
 _MIXED_MM = 5.0
 """Labels of bodies that lie obliquely mix this far at their borders."""
 
@@ -188,10 +191,10 @@ def _check_order(level: np.ndarray, thickness_mm: float, name: str) -> None:
 def read_discs(
     source: Volume | Path | str, *, level_names: str = "softseg"
 ) -> dict[int, np.ndarray]:
-    """Points of a disc label image in scanner millimetres; several voxels count as their centre.
+    """Points of a disc label image in scanner millimetres; the voxels of a blob count as its centre.
 
     Raises:
-        InputError: If it holds no labels, or areas instead of points.
+        InputError: If it holds no labels, areas instead of points, or a number in several places.
     """
     volume = read_labels(source, level_names=level_names, discs=True)
     name = str(volume.path or "discs")
@@ -200,7 +203,16 @@ def read_discs(
     if where.shape[0] > _POINT_VOXELS * np.unique(values).size:
         raise InputError(f"{name}: discs must be points, found areas; use --levels")
     points = nib.affines.apply_affine(volume.affine, where)
-    return {int(k): points[values == k].mean(axis=0) for k in np.unique(values)}
+    discs = {int(k): points[values == k] for k in np.unique(values)}
+    reach_mm = max(_BLOB_MM, float(np.linalg.norm(volume.spacing_mm)) + 1e-3)
+    for number, own in discs.items():
+        gaps_mm = linkage(own, "single")[:, 2] if len(own) > 1 else np.zeros(1)
+        if (places := 1 + np.count_nonzero(gaps_mm > reach_mm)) > 1:
+            raise InputError(
+                f"{name}: disc {number} lies in {'two' if places == 2 else places} places, "
+                f"{gaps_mm.max():.0f} mm apart; each disc has a number of its own (3 = C2-C3)"
+            )
+    return {number: own.mean(axis=0) for number, own in discs.items()}
 
 
 def _vote_inside(volume: Volume, region: Region) -> np.ndarray:
