@@ -191,7 +191,7 @@ def _check_order(level: np.ndarray, thickness_mm: float, name: str) -> None:
 def read_discs(
     source: Volume | Path | str, *, level_names: str = "softseg"
 ) -> dict[int, np.ndarray]:
-    """Points of a disc label image in scanner millimetres; the voxels of a blob count as its centre.
+    """Points of a disc label image in scanner millimetres; a blob counts as its centre.
 
     Raises:
         InputError: If it holds no labels, areas instead of points, or a number in several places.
