@@ -542,7 +542,7 @@ def straight(mm, tilt_deg=20.0, aside_mm=0.0, above_mm=0.0):
         ({"aside_mm": 500.0}, "found 500 mm away"),
         ({"aside_mm": -16.0}, "found 16 mm away"),
         ({"above_mm": 600.0}, "found 5[0-9]{2} mm away"),
-        ({"tilt_deg": 65.0}, r"found turned by 45°|mm away"),
+        ({"tilt_deg": 55.0}, r"found turned by 35°|mm away"),
         ({"tilt_deg": -12.0}, "found turned by 32°"),
     ],
 )
@@ -557,6 +557,23 @@ def test_a_centreline_of_another_cord_is_refused(tilted, tmp_path, line, found):
     moved.affine[0, 3] += 60
     with pytest.raises(InputError, match="found 60 mm away"):
         measure(tilted.soft, centreline=moved)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (["0,0,0", "0,0,0"], "points of a centreline must differ, found one twice"),
+        (["0,0,-9", "0,0,9", "0,0,-9"], "points of a centreline must differ, found one twice"),
+        (["0,-20,0", "0,20,0"], "must run within 60° of the slices' normal, found 90°"),
+        (["0,-9,-3", "0,9,3"], "must run within 60° of the slices' normal, found 72°"),
+        (["0,0,0", "0,0.1,0.5"], r"must reach over two slices \(1.6 mm\), found 0.5 mm"),
+    ],
+)
+def test_points_that_are_no_course_are_refused(tilted, tmp_path, rows, said):
+    path = tmp_path / "line.csv"
+    path.write_text("\n".join(["x_mm,y_mm,z_mm", *rows]))
+    with pytest.raises(InputError, match=f"line.csv: .*{said}"):
+        measure(tilted.soft, centreline=path)
 
 
 def test_a_centreline_that_ends_before_the_cord_is_said(tilted, tmp_path):

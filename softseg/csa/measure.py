@@ -23,7 +23,7 @@ from softseg.csa.levels import (
 from softseg.csa.norm import PLAUSIBLE_SDS, plausible_area_mm2
 from softseg.csa.numbering import check_level_names
 from softseg.csa.oversized import LARGEST_RATIO, cord_sections
-from softseg.csa.sections import Region, Sections, cord_region
+from softseg.csa.sections import STEEPEST_DEG, Region, Sections, cord_region
 from softseg.csa.shape import shape_of
 from softseg.errors import InputError
 from softseg.masks import BRIDGE_MM, MaskWarning
@@ -256,14 +256,34 @@ def _levels(region: Region, line: Centreline, levels, discs, level_names: str) -
 
 def _given_centreline(source: Volume | Path | str, region: Region, own: Centreline) -> Centreline:
     if not isinstance(source, Volume) and str(source).endswith(".csv"):
-        points, name = _read_points(Path(source)), str(source)
+        name, points = str(source), region.from_world(_read_points(Path(source)))
+        _check_course(points, region.thickness_mm, name)
     else:
         other = cord_region(source)
-        points, name = other.to_world(_dense(fit_centreline(cord_sections(other)))), other.name
-    points = region.from_world(points)
+        line, name = fit_centreline(cord_sections(other)), other.name
+        points = region.from_world(other.to_world(_dense(line)))
     line = centreline_through(points, region.soft.shape[2], region.thickness_mm)
     _check_beside(line, own, points, f"{name}: a centreline must run along {region.name}")
     return line
+
+
+def _check_course(points_mm: np.ndarray, thickness_mm: float, name: str) -> None:
+    """Refuse points that are no course along the body, or too short a one to have a direction."""
+    if len(np.unique(points_mm, axis=0)) < len(points_mm):
+        raise InputError(f"{name}: the points of a centreline must differ, found one twice")
+    along = np.linalg.svd(points_mm - points_mm.mean(axis=0), full_matrices=False)[2][0, 2]
+    turned = float(np.degrees(np.arccos(np.clip(abs(along), 0, 1))))
+    if turned > STEEPEST_DEG:
+        raise InputError(
+            f"{name}: a centreline must run within {STEEPEST_DEG:.0f}° of the slices' normal, "
+            f"found {turned:.0f}°"
+        )
+    length_mm, least_mm = float(np.ptp(points_mm[:, 2])), 2 * thickness_mm
+    if length_mm < least_mm - 1e-6:
+        raise InputError(
+            f"{name}: a centreline must reach over two slices ({least_mm:.3g} mm), found "
+            f"{length_mm:.3g} mm"
+        )
 
 
 def _check_beside(line: Centreline, own: Centreline, points_mm: np.ndarray, rule: str) -> None:
