@@ -137,6 +137,51 @@ def test_a_batch_resumes_and_makes_again_what_changed(softseg, image, tmp_path):
     assert json.loads(record.read_text())["UncertainSlices"] == []
 
 
+def test_a_mask_that_softseg_did_not_make_is_not_replaced(softseg, image, tmp_path):
+    other = tube(shape=(40, 36, 8), seed=1)[0].save(tmp_path / "in" / "b.nii.gz")
+    out = tmp_path / "out"
+    mask = out / "b_label-SC_softseg.nii.gz"
+    drawn = Volume.load(other).save(mask).read_bytes()
+    code, said = softseg(image, other, "-o", out)
+    assert (code, "1 made, 1 failed" in said) == (1, True)
+    assert f"failed: {mask}: exists and softseg did not make it; --overwrite replaces it" in said
+    assert (mask.read_bytes(), mask.with_name("b_label-SC_softseg.json").exists()) == (drawn, False)
+    assert softseg(image, other, "-o", out, "--overwrite")[0] == 0
+    # One that is corrected where it lies is kept as well, and so is somebody else's JSON file.
+    mask.write_bytes(drawn)
+    assert "2 already done" in softseg(image, other, "-o", out)[1]
+    code, said = softseg(image, other, "-o", out, "--no-largest-component")
+    assert (code, f"{mask}: was changed after softseg made it" in said) == (1, True)
+    assert mask.read_bytes() == drawn
+    mask.unlink()
+    mask.with_name("b_label-SC_softseg.json").write_text('{"Rater": "A"}')
+    assert softseg(image, other, "-o", out)[0] == 1
+    assert "Rater" in mask.with_name("b_label-SC_softseg.json").read_text()
+
+
+def test_a_file_that_softseg_did_not_make_is_not_replaced(softseg, image, tmp_path):
+    mask = tmp_path / "cord.nii.gz"
+    for _ in range(2):
+        assert softseg(image, "-o", mask)[0] == 0
+    drawn = Volume.load(image).save(mask).read_bytes()
+    for _ in range(2):
+        assert softseg(image, "-o", mask)[0] == 2
+        assert mask.read_bytes() == drawn
+        (tmp_path / "cord.json").unlink(missing_ok=True)
+    assert softseg(image, "-o", mask, "--overwrite")[0] == 0
+
+
+def test_a_mask_without_its_record_of_a_killed_process_is_made_again(softseg, image, tmp_path):
+    mask = tmp_path / "out" / "sub-01_T2w_label-SC_softseg.nii.gz"
+    softseg(image, "-o", tmp_path / "out")
+    left = tmp_path / "out" / ".partial-killed"
+    left.mkdir()
+    record = mask.with_name("sub-01_T2w_label-SC_softseg.json")
+    record.rename(left / record.name)
+    assert softseg(image, "-o", tmp_path / "out")[0] == 0
+    assert (record.exists(), left.exists()) == (True, False)
+
+
 def test_a_map_of_uncertainty_that_is_gone_is_made_again(softseg, image, tmp_path):
     words = (image, "-o", tmp_path / "out", "--uncertainty")
     softseg(*words)

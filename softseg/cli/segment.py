@@ -79,7 +79,11 @@ def segment(
         ),
     ] = "auto",
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Make masks again that a batch has made before.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Make again what a batch has made; replace what softseg did not make.",
+        ),
     ] = False,
 ) -> None:
     """Segment the spinal cord: a soft mask in [0, 1] on the image's own grid.

@@ -1,7 +1,8 @@
 """Many images: what goes where, what is already done; a failing image does not stop the batch."""
 
 import json
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,8 +15,8 @@ from softseg.dataset.description import describe_pipeline, described_by
 from softseg.dataset.names import EXTENSIONS, sidecar_path, strip_extension
 from softseg.dataset.raw_images import LeftOut, choose_images, phase_image, without_twins
 from softseg.errors import InputError
-from softseg.files import remove_leftovers, sha256, write_json
-from softseg.provenance.records import record_content
+from softseg.files import PARTIAL, remove_leftovers, sha256, write_json
+from softseg.provenance.records import is_ours, listed, read_json, record_content, record_of
 from softseg.segmentation.engine import Model, Segmentation, segment
 from softseg.volume import Volume
 
@@ -179,16 +180,20 @@ def segment_images(
 
     Returns:
         For each job its outcome; the result is the mask, as written or found, and one line of what
-        is to be said about it.
+        is to be said about it. A file that softseg did not make, such as a mask that was corrected
+        by hand, is not replaced without `overwrite`: its image fails.
 
     Raises:
         InputError: If the masks cannot be written where they should go.
     """
-    for folder in {job.mask.parent for job in jobs if job.recorded}:
+    folders = {job.mask.parent for job in jobs if job.recorded}
+    # A process that was killed between mask and record left the record in its hidden folder.
+    ours = {f / left.name for f in folders for left in f.glob(f"{PARTIAL}*/*.json")}
+    for folder in folders:
         remove_leftovers(folder)
     known = {"model": model, "options": options}
     outcomes = run_batch(
-        partial(_segment, **known),
+        partial(_segment, **known, ours=None if overwrite else ours),
         jobs,
         finished=None if overwrite else partial(_made_before, **known),
         name=lambda job: str(job.image),
@@ -200,7 +205,11 @@ def segment_images(
         yield outcome
 
 
-def _segment(job: Job, model: Model, options: SegmentationOptions) -> tuple[Segmentation, dict]:
+def _segment(
+    job: Job, model: Model, options: SegmentationOptions, *, ours: Collection[Path] | None
+) -> tuple[Segmentation, dict]:
+    if ours is not None and job.record not in ours:
+        _check_ours(job, options)
     parameters = _parameters(job, model, options)  # of the file before it is read
     found = segment(
         Volume.load(job.image, average=options.average),
@@ -211,6 +220,28 @@ def _segment(job: Job, model: Model, options: SegmentationOptions) -> tuple[Segm
         uncertainty=options.uncertainty,
     )
     return found, parameters
+
+
+def _check_ours(job: Job, options: SegmentationOptions) -> None:
+    """Refuse to replace what no record of softseg vouches for; a record that is broken may go."""
+    if _foreign(job, options):
+        time.sleep(0.2)  # another process may be moving masks and records into place
+        said = _foreign(job, options)
+        if said:
+            raise InputError(f"{said}; --overwrite replaces it")
+
+
+def _foreign(job: Job, options: SegmentationOptions) -> str | None:
+    """What is said of a file in the way that softseg did not write, None if there is none."""
+    paths = [*_products(job, options), *([job.record] if job.recorded else [])]
+    for path in filter(Path.is_file, paths):
+        record = job.record if job.recorded else record_of(path)
+        content = read_json(record)
+        if not record.exists() or not (content is None or is_ours(content)):
+            return f"{path}: exists and softseg did not make it"
+        if listed(content, "SHA256").get(path.name) not in (None, sha256(path)):
+            return f"{path}: was changed after softseg made it"
+    return None
 
 
 def _write(
