@@ -183,6 +183,9 @@ def test_a_wrong_mask_is_refused_in_one_line_and_nothing_is_written(
     [
         (["-o", "a.txt"], "must end in .csv"),
         (["-o", "a.csv", "--plot", "a.gif"], "must end in .png"),
+        (["-o", "a.csv", "--profile", "a.csv"], "a.csv: is another output of this command"),
+        (["-o", "line.csv", "--centreline", "./line.csv"], "line.csv: is read by this command"),
+        (["-o", "a.csv", "--profile", "line.csv", "--centreline", "line.csv"], "is read by this"),
         (["-o", "a.csv", "--profile", "a.csv2"], "must end in .csv"),
         (["-o", "a.csv", "--profile", "a.b.csv"], "a length profile needs levels"),
         (["-o", "a.csv", "--sex", "x"], "sex must be F or M"),
@@ -209,12 +212,14 @@ def test_wrong_use_is_refused_in_one_line_and_nothing_is_written(
     folder, tmp_path, monkeypatch, capsys, arguments, rule
 ):
     monkeypatch.chdir(folder)
+    (folder / "line.csv").write_text(line := "x_mm,y_mm,z_mm\n0,-3.5,-20\n0,3.5,20\n")
     arguments = [str(tmp_path / a) if a.startswith("a.") else a for a in arguments]
     assert run("soft.nii.gz", *arguments) == 2
     said = capsys.readouterr().err.strip()
     assert rule in said
     assert len(said.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+    assert (folder / "line.csv").read_text() == line
 
 
 def test_an_older_table_survives_a_wrong_mask(folder, tmp_path):

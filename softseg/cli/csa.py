@@ -1,6 +1,7 @@
 """`softseg csa`."""
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -91,7 +92,7 @@ def csa(
     from softseg.events import tell
     from softseg.files import check_writable
 
-    check_outputs(output, profile, plot)
+    check_outputs(output, profile, plot, [*masks, levels, discs, centreline])
     one_source(levels, discs, disc)
     check_level_names(level_names)
     check_sex_and_height(sex, height)
@@ -185,16 +186,24 @@ def one_source(levels: object, discs: object, points: object) -> None:
         raise InputError("levels have one source: give --levels, --discs or --disc, not several")
 
 
-def check_outputs(table: Path, profile: Path | None, plot: Path | None) -> None:
-    """Refuse names whose ending says another format.
+def check_outputs(
+    table: Path, profile: Path | None, plot: Path | None, inputs: Iterable[Path | None] = ()
+) -> None:
+    """Refuse names whose ending says another format, or that another file of the command has.
 
     Raises:
         InputError: If one does.
     """
-    wanted = {table: (".csv",), profile: (".csv",), plot: (".png", ".pdf", ".svg")}
-    for path, endings in wanted.items():
-        if path is not None and path.suffix.lower() not in endings:
+    taken = {path.resolve(): "read by this command" for path in inputs if path is not None}
+    figure = (".png", ".pdf", ".svg")
+    for path, endings in ((table, (".csv",)), (profile, (".csv",)), (plot, figure)):
+        if path is None:
+            continue
+        if path.suffix.lower() not in endings:
             raise InputError(f"{path}: the name must end in {' or '.join(endings)}")
+        if place := taken.get(path.resolve()):
+            raise InputError(f"{path}: is {place}; choose another name to write to")
+        taken[path.resolve()] = "another output of this command"
 
 
 def _write(
