@@ -449,6 +449,16 @@ def test_a_phase_image_that_is_named_is_refused_and_does_not_stop_the_others(
         (("in.nii.gz", "-o", "out", "--device", "tpu"), "--device"),
         (("in.nii.gz", "-o", "note.txt/out"), "note.txt"),
         (("in.nii.gz", "-o", "out", "--csa", "note.txt/a.csv"), "note.txt"),
+        (
+            ("in.nii.gz", "-o", "out.nii.gz", "--csa", "note.txt"),
+            "--csa: note.txt must end in .csv",
+        ),
+        (("in.nii.gz", "-o", "out.nii.gz", "--csa=x.tsv"), "--csa: x.tsv must end in .csv"),
+        (("in.nii.gz", "-o", "out.nii.gz", "--csa=in.nii.gz"), "--csa: in.nii.gz must end in"),
+        (("in.nii.gz", "-o", "out.nii.gz", "--csa", "m.nii.gz"), "--csa: m.nii.gz must end in"),
+        (("in.nii.gz", "-o", "out.nii.gz", "--csa", "other/in.nii.gz"), "--csa: other/in.nii.gz"),
+        (("in.nii.gz", "-o", "out", "--csa", "m.nii.gz"), "--csa: m.nii.gz must end in .csv"),
+        (("in.nii.gz", "-o", "out", "--csa", "other"), "--csa: other must end in .csv"),
     ],
 )
 def test_wrong_use_is_one_line_before_anything_is_written(

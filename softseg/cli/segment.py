@@ -13,6 +13,8 @@ from softseg.errors import InputError
 
 BESIDE = Path(":beside:")
 """What `--csa` without a name of its own stands for."""
+AFTER_CSA = "softseg.after_csa"
+"""Where the image that follows such a `--csa` is kept, in case that a table was meant by it."""
 
 
 class Command(TyperCommand):
@@ -24,6 +26,8 @@ class Command(TyperCommand):
         for place in reversed([n for n, word in enumerate(args[:end]) if word == "--csa"]):
             value = args[place + 1] if place + 1 < end else "-"
             image = value.lower().endswith((".nii", ".nii.gz")) or Path(value).is_dir()
+            if image:
+                ctx.meta[AFTER_CSA] = Path(value)
             if value.startswith("-") or image:
                 args = [*args[: place + 1], str(BESIDE), *args[place + 1 :]]
         return super().parse_args(ctx, args)
@@ -121,6 +125,7 @@ def segment(
         activation=activation,
         average=average,
     )
+    _check_table(csa, context.meta.get(AFTER_CSA), images, out)
     series = average is not None
     jobs, left_out = batch.find_jobs(images, out, binary=binary, series=series)
     if csa == BESIDE:
@@ -149,6 +154,16 @@ def segment(
     if unmade:
         tell(f"{unmade} of {total} images failed")
         raise typer.Exit(2 if len(failed) == len(jobs) else 1)
+
+
+def _check_table(csa: Path | None, after: Path | None, images: list[Path], out: Path) -> None:
+    """Refuse a table that is called as another file; no image, mask or record ends in .csv."""
+    if csa == BESIDE:
+        one = out.name.endswith((".nii", ".nii.gz")) and not out.is_dir()
+        image = after is None or after.is_file() or any(after.glob("sub-*"))
+        csa = after if len(images) > 1 and (one or not image) else None
+    if csa and csa.suffix.lower() != ".csv":
+        raise InputError(f"--csa: {csa} must end in .csv")
 
 
 def _beside(mask: Path) -> Path:
