@@ -104,6 +104,13 @@ def test_options_reach_the_result(root):
         (["--reference", "STIR"], "reference: no contrast STIR"),
         (["--weight", "T9=1"], "weights: no contrast T9"),
         (["--trim", "-3"], "must not be negative"),
+        (["--weight", "T1w=inf"], "must be finite"),
+        (["--weight", "T1w=nan"], "must be finite"),
+        (["--weight", "T1w=1e308", "--weight", "T2w=1e308"], "must be finite"),
+        (["--trim", "nan"], "must be finite"),
+        (["--trim", "DWI=inf"], "must be finite"),
+        (["--smoothing", "inf"], "must be finite"),
+        (["--threshold", "nan"], "threshold lies between 0 and 1"),
         (["--threshold", "2"], "threshold lies between 0 and 1"),
     ],
 )

@@ -429,6 +429,8 @@ def _block(**changes) -> Volume:
         ({"T2w": _block()}, {"weights": {"T9": 1}}, "no contrast T9"),
         ({"T2w": _block()}, {"weights": {"T2w": 0}}, "not all zero"),
         ({"T2w": _block()}, {"weights": {"T2w": -1}}, "none negative"),
+        ({"T2w": _block()}, {"weights": {"T2w": np.inf}}, "all finite"),
+        ({"T2w": _block(), "T1w": _block()}, {"trim_mm": np.inf}, "must be finite"),
         ({"T2w": _block()}, {"trim_mm": -1.0}, None),
         ({"T2w": _block(), "T1w": _block()}, {"trim_mm": -1.0}, "must not be negative"),
         ({"T2w": _block()}, {"trim_mm": {"T9": 1.0}}, "no contrast T9"),

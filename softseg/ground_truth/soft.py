@@ -68,10 +68,10 @@ class GroundTruthOptions:
                 )
         given = [*trims.values(), *self.weights.values(), self.smoothing_mm]
         given += [self.trim_mm] if isinstance(self.trim_mm, int | float) else []
-        if min(given) < 0 or not 0 < self.threshold < 1:
+        if not np.isfinite(sum(given)) or min(given) < 0 or not 0 < self.threshold < 1:
             raise InputError(
-                "ground truth: trim, weights and smoothing must not be negative, the threshold "
-                f"lies between 0 and 1; found {given} and {self.threshold:g}"
+                "ground truth: trim, weights and smoothing must be finite and must not be negative, "
+                f"the threshold lies between 0 and 1; found {given} and {self.threshold:g}"
             )
 
 
@@ -202,8 +202,11 @@ def trims_mm(
         trims |= {name: float(value) for name, value in trim_mm.items()}
     elif trim_mm is not None:
         trims = {name: 0.0 if name == reference else float(trim_mm) for name in masks}
-    if min(trims.values()) < 0:
-        raise InputError(f"trim: millimetres must not be negative, found {min(trims.values()):g}")
+    if not np.isfinite(sum(trims.values())) or min(trims.values()) < 0:
+        found = list(trims.values())
+        raise InputError(
+            f"trim: millimetres must be finite and must not be negative, found {found}"
+        )
     return trims
 
 
@@ -234,8 +237,9 @@ def _check(
     if unknown:
         raise InputError(f"weights: no contrast {', '.join(sorted(unknown))} among the masks")
     weight = dict.fromkeys(masks, 1.0) | {n: float(w) for n, w in (weights or {}).items()}
-    if min(weight.values()) < 0 or not any(weight.values()):
-        raise InputError(f"weights: none negative and not all zero, found {weight}")
+    total = sum(weight.values())
+    if not np.isfinite(total) or min(weight.values()) < 0 or total == 0:
+        raise InputError(f"weights: all finite, none negative and not all zero, found {weight}")
     return weight
 
 
