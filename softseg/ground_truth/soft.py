@@ -70,8 +70,9 @@ class GroundTruthOptions:
         given += [self.trim_mm] if isinstance(self.trim_mm, int | float) else []
         if not np.isfinite(sum(given)) or min(given) < 0 or not 0 < self.threshold < 1:
             raise InputError(
-                "ground truth: trim, weights and smoothing must be finite and must not be negative, "
-                f"the threshold lies between 0 and 1; found {given} and {self.threshold:g}"
+                "ground truth: trim, weights and smoothing must be finite and must not be "
+                f"negative, the threshold lies between 0 and 1; found {given} and "
+                f"{self.threshold:g}"
             )
 
 
