@@ -49,7 +49,7 @@ def as_fractions(values: np.ndarray, name: str = "", *, advice: str = "") -> np.
     Args:
         values: Any shape; what lies within [0, 1] is returned as it is, not copied.
         name: Of the mask, for the message.
-        advice: What to do about values beyond, for the message; `{high}` is the highest.
+        advice: What to do about values beyond, for the message.
 
     Raises:
         InputError: If a value is not finite, or leaves [0, 1] by more than `OVERSHOOT`.
@@ -67,7 +67,7 @@ def as_fractions(values: np.ndarray, name: str = "", *, advice: str = "") -> np.
     who, found = f"{name}: " if name else "", f"found [{low:.4g}, {high:.4g}]"
     beyond = max(-low, high - 1)
     if beyond > OVERSHOOT + 1e-6:
-        raise InputError(f"{who}a mask must lie in [0, 1], {found}" + advice.format(high=high))
+        raise InputError(f"{who}a mask must lie in [0, 1], {found}{advice}")
     if beyond > VALUE_TOLERANCE:
         warnings.warn(f"{who}a mask lies in [0, 1], {found}, clipped", MaskWarning, stacklevel=2)
     return values if low >= 0 and high <= 1 else values.clip(0, 1)

@@ -181,11 +181,14 @@ def test_a_cord_that_tapers_is_not_taken_for_partly_covered():
         assert (table["flag"] == "").all()
 
 
-@pytest.mark.parametrize(("value", "found"), [(-0.15, r"\[-0.15, 1\]"), (1.2, r"\[0, 1.2\]")])
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [(-0.15, r"\[-0.15, 1\]; give --threshold"), (1.2, r"\[0, 1.2\]; give --full-value 1.2")],
+)
 def test_values_outside_zero_to_one_are_refused(tilted, value, found):
     data = tilted.soft.data.copy()
     data[0, 0, 0] = value
-    with pytest.raises(InputError, match=f"must lie in .0, 1., found {found}; give --full-value"):
+    with pytest.raises(InputError, match=f"must lie in .0, 1., found {found}"):
         measure(tilted.soft.like(data))
 
 
@@ -211,6 +214,26 @@ def test_masks_of_other_ranges_are_read_by_the_value_of_a_full_voxel(tilted, ful
     np.testing.assert_allclose(halved, binary)
     with pytest.raises(InputError, match="full-value must be above 0"):
         measure(scaled, full_value=0)
+
+
+def test_few_whole_numbers_are_taken_for_labels(tilted):
+    labels = np.where(np.arange(tilted.binary.data.shape[2]) < 12, 1, 2) * tilted.binary.data
+    with pytest.raises(InputError, match=r"give --threshold 0.5 if its 2 numbers are .* or --full"):
+        measure(tilted.soft.like(labels))
+    one = measure(tilted.soft.like(labels), threshold=0.5)
+    pd.testing.assert_frame_equal(one, measure(tilted.binary))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"threshold": 0.5}, r"above 1 \(0.5 of --full-value 2\), found a maximum of 1"),
+        ({"full_value": 20.0}, r"of at least 2 \(0.1 of --full-value 20\), found a maximum of 1"),
+    ],
+)
+def test_a_full_value_that_leaves_no_cord_is_named(tilted, options, said):
+    with pytest.raises(InputError, match=said):
+        measure(tilted.binary, **{"full_value": 2.0} | options)
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 5.0), (0.5, 0.5, 1.0)])

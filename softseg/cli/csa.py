@@ -49,7 +49,7 @@ def csa(
     ] = True,
     threshold: Annotated[
         float | None,
-        typer.Option(help="Binarise the masks: values above it become 1, whatever their range."),
+        typer.Option(help="Binarise the masks: values above it (times --full-value) become 1."),
     ] = None,
     full_value: Annotated[
         float,

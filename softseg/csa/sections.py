@@ -14,6 +14,7 @@ import numpy as np
 from softseg.errors import InputError
 from softseg.masks import (
     FAINT,
+    OVERSHOOT,
     CordComponent,
     as_fractions,
     bounding_box,
@@ -46,10 +47,8 @@ _ELONGATED = 1.5
 _BACKGROUND = 0.02
 _SPARSE = 64
 """About so many voxels along each axis tell what most of a field holds."""
-_ADVICE = (
-    "; give --full-value {high:g} if that is a voxel wholly inside the cord, or --threshold for a "
-    "binary mask of the values above it"
-)
+_FEW_NUMBERS = 29
+"""No more whole numbers than this may be labels, of levels up to S5 for example."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,11 @@ def cord_region(
     volume = volume.like(_fractions(volume.data, name, threshold, full_value))
     volume, cord = _across_the_cord(volume, name)
     if cord is None:
-        rule = f"above {threshold:g}" if threshold is not None else f"of at least {FAINT}"
+        share = f"of at least {FAINT * full_value:g}"
+        rule = f"above {threshold * full_value:g}" if threshold is not None else share
+        if full_value != 1:
+            named = f"{threshold:g}" if threshold is not None else f"{FAINT:g}"
+            rule += f" ({named} of --full-value {full_value:g})"
         raise InputError(f"{name}: a mask needs voxels {rule}, found a maximum of {highest:.3g}")
     _check_background(volume.data, name)
     return _trimmed(cord, volume, name)
@@ -151,11 +154,26 @@ def _fractions(
         raise InputError(f"--full-value must be above 0, found {full_value}")
     if threshold is None:
         scaled = data if full_value == 1 else data / np.float32(full_value)
-        return as_fractions(scaled, name, advice=_ADVICE)
+        return as_fractions(scaled, name, advice=_advice(scaled, full_value))
     if not (math.isfinite(threshold) and threshold >= 0):
         raise InputError(f"--threshold must be 0 or above, found {threshold}")
     finite_range(data, name)
     return data > threshold * full_value
+
+
+def _advice(scaled: np.ndarray, full_value: float) -> str:
+    """What to do about values above 1: a few whole numbers are labels rather than fractions."""
+    high = float(scaled.max(initial=0)) * full_value
+    if not 1 + OVERSHOOT < high / full_value < np.inf:
+        return "; give --threshold 0.5 for a binary mask"
+    full = f"--full-value {high:g} if that is a voxel wholly inside the cord"
+    numbers = np.unique(scaled[scaled > 0]) * full_value
+    if 1 < numbers.size <= _FEW_NUMBERS and np.allclose(numbers, np.rint(numbers), atol=1e-3):
+        return (
+            f"; give --threshold 0.5 if its {numbers.size} numbers are labels, all of them cord, "
+            f"or {full}"
+        )
+    return f"; give {full}, or --threshold for a binary mask of the values above it"
 
 
 def _check_background(data: np.ndarray, name: str) -> None:
