@@ -499,6 +499,7 @@ def test_a_leak_over_a_few_slices_does_not_tilt_the_cord():
     "block",
     [
         pytest.param(np.s_[10:-10, 20:-20, -15:], id="a brain on top"),
+        pytest.param(np.s_[10:-10, 10:-10, -15:], id="a long brain on top"),
         pytest.param(np.s_[20:36, 8:48, 20:30], id="a leak half-way"),
         pytest.param(np.s_[20:36, 8:48, 5:16], id="a leak near an end"),
     ],

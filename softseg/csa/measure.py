@@ -81,7 +81,7 @@ def measure(
         centreline: Mask or CSV of points (`x_mm, y_mm, z_mm`) that defines the direction of the
             cord instead of the mask itself.
         angle_correction: False leaves areas in the slice's plane.
-        threshold: Binarise the mask: values above it become 1, whatever their range.
+        threshold: Binarise the mask: values above it (times `full_value`) become 1.
         full_value: Value of a voxel wholly inside the cord, for a mask of 0 to 255 or 0 to 100.
         shape: False leaves out diameters, eccentricity, orientation and solidity, which take most
             of the time.

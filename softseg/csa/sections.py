@@ -260,8 +260,13 @@ def _oriented(volume: Volume, directions: np.ndarray, axis: int) -> Volume:
 
 
 def _course(cord: CordComponent, affine: np.ndarray, length_mm: float) -> np.ndarray | None:
-    """The direction in which a cord of some length runs; None for a shorter one."""
-    world = np.argwhere(cord.core) @ affine[:3, :3].T
+    """The direction in which a cord of some length runs; None for a shorter one.
+
+    Slices of more than twice the usual size, as of a brain on top, do not say where it does.
+    """
+    size = np.count_nonzero(cord.core, axis=(0, 1))
+    usual = size <= 2 * np.median(size[size > 0])
+    world = np.argwhere(cord.core & usual) @ affine[:3, :3].T
     if len(world) < 2:
         return None
     size, direction = np.linalg.eigh(np.cov(world, rowvar=False))
