@@ -417,6 +417,59 @@ def test_every_image_of_a_data_set_is_made_or_named(softseg, tmp_path):
     assert (code, "4 already done, 3 left out" in said) == (0, True)
 
 
+def test_no_single_file_of_a_data_set_stops_the_others(softseg, tmp_path):
+    root = bids(tmp_path / "data")
+    anat = root / "sub-01" / "anat"
+    image = (anat / "sub-01_T2w.nii.gz").read_bytes()
+    (anat / "sub-01_T1w.NII.GZ").write_bytes(image)
+    (tmp_path / "elsewhere.nii.gz").write_bytes(image)
+    (anat / "sub-01_T2star.nii.gz").symlink_to(tmp_path / "elsewhere.nii.gz")
+    code, said = softseg(root, "-o", tmp_path / "out")
+    assert (code, "2 made, 2 failed" in said) == (1, True)
+    assert f"failed: {anat}/sub-01_T1w.NII.GZ: an image's name must end in .nii" in said
+    assert f"failed: {anat}/sub-01_T2star.nii.gz: a link that leaves the data set" in said
+    code, said = softseg(root, "-o", tmp_path / "out", "--follow-links")
+    assert (code, "1 made, 2 already done, 1 failed" in said) == (1, True)
+    for path in root.rglob("*sub-01_*[wi].nii.gz"):
+        path.unlink()
+    code, said = softseg(root, "-o", tmp_path / "new")
+    assert (code, (tmp_path / "new").exists()) == (2, False)
+    assert "--follow-links" in said or "lower case" in said
+
+
+def test_no_single_file_of_a_list_stops_the_others(softseg, image, tmp_path):
+    dead = image.with_name("sub-02_T2w.nii.gz")
+    dead.symlink_to("../.git/annex/objects/x")
+    pointer = image.with_name("sub-03_T2w.nii.gz")
+    pointer.write_text("version https://git-lfs.github.com/spec/v1")
+    upper = image.with_name("sub-04_T2w.NII.GZ")
+    upper.write_bytes(image.read_bytes())
+    code, said = softseg(image, dead, pointer, upper, "-o", tmp_path / "out")
+    assert (code, "1 made, 3 failed" in said) == (1, True)
+    for path in (dead, pointer):
+        assert f"failed: {path}: not fetched (datalad get" in said
+    assert f"failed: {upper}: an image's name must end in .nii or .nii.gz" in said
+    code, said = softseg(dead, "-o", tmp_path / "one.nii.gz")
+    assert (code, "not fetched (datalad get" in said) == (2, True)
+
+
+def test_an_image_that_is_given_twice_is_made_once(softseg, tmp_path, monkeypatch):
+    root = bids(tmp_path / "data")
+    t2w = root / "sub-01" / "anat" / "sub-01_T2w.nii.gz"
+    monkeypatch.chdir(root)
+    code, said = softseg(t2w, root, "sub-01/anat/sub-01_T2w.nii.gz", ".", "-o", tmp_path / "out")
+    assert (code, "2 made" in said) == (0, True)
+    assert {name for name in contents(tmp_path / "out") if name.endswith("gz")} == {
+        "sub-01/anat/sub-01_T2w_label-SC_softseg.nii.gz",
+        "sub-01/dwi/sub-01_rec-average_dwi_label-SC_softseg.nii.gz",
+    }
+    code, said = softseg(t2w, t2w, "-o", tmp_path / "flat")
+    assert (code, len(contents(tmp_path / "flat"))) == (0, 2)
+    # What a link of another name leads to is another image, as git-annex has it.
+    (t2w.parent / "sub-01_T1w.nii.gz").symlink_to(t2w.name)
+    assert "1 made, 2 already done" in softseg(root, "-o", tmp_path / "out")[1]
+
+
 def test_a_phase_image_that_is_named_is_refused_and_does_not_stop_the_others(
     softseg, image, tmp_path
 ):

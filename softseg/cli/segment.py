@@ -130,9 +130,7 @@ def segment(
     jobs, left_out = batch.find_jobs(images, out, binary=binary, series=series)
     if csa == BESIDE:
         csa = out / "csa.csv" if len(jobs) > 1 else _beside(jobs[0].mask)
-    for root in filter(Path.is_dir, images):
-        read = [job.image for job in jobs if job.image.is_relative_to(root.absolute())]
-        check_inside(root, read, follow_links=follow_links)
+    jobs = _within(jobs, left_out, [] if follow_links else filter(Path.is_dir, images))
     model = Model.load(weights, device=device, precision=precision)
     for path in (jobs[0].mask, csa, qc and qc / "index.html"):
         if path:
@@ -164,6 +162,26 @@ def _check_table(csa: Path | None, after: Path | None, images: list[Path], out: 
         csa = after if len(images) > 1 and (one or not image) else None
     if csa and csa.suffix.lower() != ".csv":
         raise InputError(f"--csa: {csa} must end in .csv")
+
+
+def _within(jobs: list, left_out: list, roots: Iterable[Path]) -> list:
+    """Jobs whose image is no link out of its data set; the others are left out."""
+    from softseg.dataset.raw_images import LeftOut
+    from softseg.segmentation.batch import check_some
+
+    for root in (path.expanduser().absolute() for path in roots):
+        kept = []
+        for job in jobs:
+            try:
+                read = [job.image] if job.image.is_relative_to(root) else []
+                check_inside(root, read, follow_links=False)
+                kept.append(job)
+            except InputError as error:
+                reason = str(error).removeprefix(f"{job.image}: ")
+                left_out.append(LeftOut(job.image, reason, deliberate=False))
+        jobs = kept
+    check_some(jobs, left_out)
+    return jobs
 
 
 def _beside(mask: Path) -> Path:

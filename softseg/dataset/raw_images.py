@@ -28,6 +28,7 @@ _MASK = re.compile(r".*(mask|seg)|uncertainty|dlabel", re.IGNORECASE)
 _PHASE = re.compile(r"phase\d?|phasediff|ph", re.IGNORECASE)
 _PARTS = {"part-phase": "a phase image", "part-imag": "the imaginary part of an image"}
 _POINTERS = (b"/annex/objects/", b"../.git/annex/objects/", b"version https://git-lfs")
+WRONG_ENDING = "an image's name must end in .nii or .nii.gz, in lower case; rename it"
 NOT_FETCHED = "not fetched (datalad get, or git lfs pull)"
 
 
@@ -73,7 +74,9 @@ def choose_images(root: Path, *, series: bool) -> tuple[list[Path], list[LeftOut
         elif reason is None:
             left_out.append(LeftOut(path, NOT_FETCHED, deliberate=False))
             continue
-        if reason is None:
+        if reason is None and not name.endswith(EXTENSIONS):
+            left_out.append(LeftOut(path, WRONG_ENDING, deliberate=False))
+        elif reason is None:
             chosen.append(path)
         else:
             left_out.append(LeftOut(path, reason))
@@ -113,8 +116,11 @@ def is_fetched(path: Path) -> bool:
         return False
     if path.stat().st_size > 1000:  # a NIfTI header alone has 348 bytes, compressed fewer
         return True
-    with open(path, "rb") as file:
-        return not file.read(40).startswith(_POINTERS)
+    try:
+        with open(path, "rb") as file:
+            return not file.read(40).startswith(_POINTERS)
+    except OSError:
+        return True  # said when it is read
 
 
 def without_twins(images: Iterable[Path]) -> tuple[list[Path], list[LeftOut]]:

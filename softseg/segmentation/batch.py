@@ -13,7 +13,15 @@ import numpy as np
 from softseg.batch import Outcome, commit, run_batch
 from softseg.dataset.description import describe_pipeline, described_by
 from softseg.dataset.names import EXTENSIONS, sidecar_path, strip_extension
-from softseg.dataset.raw_images import LeftOut, choose_images, phase_image, without_twins
+from softseg.dataset.raw_images import (
+    NOT_FETCHED,
+    WRONG_ENDING,
+    LeftOut,
+    choose_images,
+    is_fetched,
+    phase_image,
+    without_twins,
+)
 from softseg.errors import InputError
 from softseg.files import PARTIAL, remove_leftovers, sha256, write_json
 from softseg.provenance.records import is_ours, listed, read_json, record_content, record_of
@@ -105,8 +113,9 @@ def find_jobs(
         raise InputError(f"{out}: a mask's name must end in .nii or .nii.gz")
     if to_file and (len(inputs) != 1 or inputs[0].is_dir()):
         raise InputError(f"{out}: several images need a folder, found the name of one file")
-    named, left_out = _named([path for path in inputs if not path.is_dir()])
+    named, unusable = _named([path for path in inputs if not path.is_dir()])
     jobs = [Job(path, out / _mask_name(path, ending)) for path in named]
+    left_out = []
     for root in (path.expanduser().absolute() for path in inputs if path.is_dir()):
         _check_derivative(out, root)
         images, others = choose_images(root, series=series)
@@ -117,11 +126,30 @@ def find_jobs(
         jobs += [Job(*pair) for pair in zip(images, places, strict=True)]
     if to_file and jobs:
         jobs = [Job(inputs[0], out, recorded=False)]
+    # An image that is given twice, by itself and by its data set, is made once.
+    once = {_place(job.image): job for job in jobs}
+    left_out = {_place(each.path): each for each in [*left_out, *unusable]}
+    jobs, left_out = [*once.values()], [each for p, each in left_out.items() if p not in once]
+    check_some(jobs, left_out)
+    _check(jobs)
+    return jobs, left_out
+
+
+def check_some(jobs: Sequence[Job], left_out: Sequence[LeftOut]) -> None:
+    """Refuse a batch of which every image is left out.
+
+    Raises:
+        InputError: With the reason of the first that is to be mended.
+    """
     if not jobs:
         some = next((each for each in left_out if not each.deliberate), left_out[0])
         raise InputError(f"{some.path}: {some.reason}; there is no other image to segment")
-    _check(jobs)
-    return jobs, left_out
+
+
+def _place(path: Path) -> Path:
+    """Where a file lies; one that links of two names lead to is two images."""
+    path = path.expanduser().absolute()
+    return path.parent.resolve() / path.name
 
 
 def _check_derivative(out: Path, root: Path) -> None:
@@ -140,15 +168,24 @@ def _check_derivative(out: Path, root: Path) -> None:
 
 
 def _named(images: Sequence[Path]) -> tuple[list[Path], list[LeftOut]]:
-    """Images that were named one by one: no phase images, and one of two with one name."""
-    reasons = {path: phase_image(path) for path in images}
+    """Images that were named one by one: what can be read, and one of two with one name."""
+    reasons = {path: _unusable(path) for path in images}
     left_out = [
-        LeftOut(path, f"{reason}; segment its magnitudes", deliberate=False)
+        LeftOut(path, reason, deliberate=False)
         for path, reason in reasons.items()
         if reason is not None
     ]
     images, twins = without_twins(path for path in images if reasons[path] is None)
     return images, left_out + twins
+
+
+def _unusable(path: Path) -> str | None:
+    if (path.is_symlink() or path.is_file()) and not is_fetched(path):
+        return NOT_FETCHED
+    if path.is_file() and not path.name.endswith(EXTENSIONS):
+        return WRONG_ENDING
+    phase = phase_image(path)
+    return phase and f"{phase}; segment its magnitudes"
 
 
 def _mask_name(image: Path, ending: str) -> str:
@@ -161,8 +198,6 @@ def _check(jobs: Sequence[Job]) -> None:
     for job in jobs:
         if not job.image.is_file():
             raise InputError(f"{job.image}: no such file")
-        if not job.image.name.endswith(EXTENSIONS):
-            raise InputError(f"{job.image}: an image's name must end in .nii or .nii.gz")
         if job.mask.resolve() in images:
             raise InputError(f"{job.mask}: this mask would overwrite an image; choose another name")
         if job.mask in seen:
