@@ -105,8 +105,8 @@ def measure(
         >>> for z in range(8):
         ...     data[6:14, 4 + z : 12 + z, z] = 1.0
         >>> table = measure(Volume(data, np.diag([-1.0, 1.0, 5.0, 1.0])))
-        >>> table.area_mm2.round(1).unique().tolist(), table.angle_rl_deg.round(1).unique().tolist()
-        ([62.8], [11.3])
+        >>> table.area_mm2.round(1).unique().tolist(), float(table.angle_rl_deg.mean().round(1))
+        ([62.8], 11.3)
     """
     region = cord_region(mask, threshold=threshold, full_value=full_value)
     sections = cord_sections(region)
