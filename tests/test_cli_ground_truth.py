@@ -217,3 +217,16 @@ def test_no_folder_of_others_is_moved_or_written_to(root, masks, capsys, words, 
     assert (code, stderr.count("\n")) == (2, 1)
     assert said in stderr
     assert {path: path.is_file() and path.read_bytes() for path in root.rglob("*")} == before
+
+
+def test_a_contrast_that_remains_alone_is_a_line_of_its_own_for_each_participant(root, capsys):
+    said = "T2w alone remains of 3 contrasts: the soft truth is its mask, not an average"
+    for _ in range(2):  # also where all is up to date
+        code, stderr = run_here(root, capsys, "--no-page", "--trim", "500")
+        assert code == 0
+        for subject in ("sub-1", "sub-2", "sub-3"):
+            assert f"{subject}: {said}" in stderr.splitlines()
+    assert "alone remains" not in run_here(root, capsys, "--no-page", "--trim", "0")[1]
+    everything = [word for name in NAMES for word in ("--trim", f"{name}=500")]
+    code, stderr = run_here(root, capsys, "--no-page", *everything)
+    assert (code, stderr.count("no mask enters the average")) == (2, 3)

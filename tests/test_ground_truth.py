@@ -434,6 +434,11 @@ def _block(**changes) -> Volume:
         ({"T2w": _block()}, {"trim_mm": -1.0}, None),
         ({"T2w": _block(), "T1w": _block()}, {"trim_mm": -1.0}, "must not be negative"),
         ({"T2w": _block()}, {"trim_mm": {"T9": 1.0}}, "no contrast T9"),
+        (
+            {"T2w": _block(), "T1w": _block()},
+            {"trim_mm": {"T2w": 9.0, "T1w": 9.0}},
+            "no mask enters",
+        ),
     ],
 )
 def test_wrong_masks_and_options_are_refused(masks, options, message):

@@ -156,8 +156,8 @@ def _tell(table, dataset) -> None:
     counts = participants["status"].value_counts()
     typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()))
     for row in participants[participants["message"] != ""].itertuples():
-        named = row.subject in row.message
-        tell(row.message if named else f"{row.subject}: {row.message}")
+        for line in row.message.splitlines():
+            tell(line if row.subject in line else f"{row.subject}: {line}")
     flagged = table[table["flags"].fillna("") != ""] if "flags" in table else table[:0]
     for row in flagged.itertuples():
         tell(f"{row.subject} {row.contrast}: out of bounds: {row.flags}")

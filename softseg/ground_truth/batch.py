@@ -98,9 +98,9 @@ def make_ground_truth(
 
     Returns:
         One row a participant, session and contrast: `subject`, `session`, `status` (`made`, `up to
-        date`, `no masks`, `failed`), `message`, and the columns of `report.summarise`. The rows of
-        every participant on disk are written to `derivatives/<pipeline>/report.csv`. Folders that
-        were renamed are in `.attrs["set_aside"]`.
+        date`, `no masks`, `failed`), `message` (one or several lines), and the columns of
+        `report.summarise`. The rows of every participant on disk are written to
+        `derivatives/<pipeline>/report.csv`. Folders that were renamed are in `.attrs["set_aside"]`.
 
     Raises:
         InputError: If the output cannot be written, is the folder of the hard masks or somebody
@@ -231,7 +231,7 @@ def make_one(job: SubjectJob) -> Made:
         if report is not None:
             return Made("up to date", _warnings_of(job), report)
     truth = _compute(job, masks)
-    return Made("made", "; ".join(truth.warnings), _write(job, truth, sidecars))
+    return Made("made", "\n".join(truth.warnings), _write(job, truth, sidecars))
 
 
 def has_masks(job: SubjectJob) -> bool:
@@ -325,7 +325,7 @@ def _up_to_date(job: SubjectJob, sidecars: dict[str, dict[str, Any]]) -> pd.Data
 
 def _warnings_of(job: SubjectJob) -> str:
     path = sidecar_path(job.path(job.pipeline, job.options.reference, SOFT))
-    return "; ".join(json.loads(path.read_text("utf-8")).get("Warnings", []))
+    return "\n".join(json.loads(path.read_text("utf-8")).get("Warnings", []))
 
 
 def _write(job: SubjectJob, truth: SoftTruth, sidecars: dict[str, dict[str, Any]]) -> pd.DataFrame:

@@ -133,7 +133,8 @@ def soft_ground_truth(
 
     Raises:
         InputError: If the reference is missing, a mask is not a binary mask of a cord, the masks
-            lie too far apart or are too fine for memory, or an option is unknown.
+            lie too far apart or are too fine for memory, none is left to average, or an option is
+            unknown.
 
     Example:
         >>> mask = Volume(np.zeros((9, 9, 5)), np.diag([-1.0, 1.0, 1.0, 1.0]))
@@ -167,6 +168,11 @@ def soft_ground_truth(
             trims[name],
             whole_field=coverage == "published" and trims[name] == 0,
         )
+    averaged = [n for n, row in zip(names, covered, strict=True) if weight[n] > 0 and row.any()]
+    if not averaged:
+        raise InputError(
+            f"{', '.join(names)}: no mask enters the average; lower --trim or leave out --weight"
+        )
     combined = average_masks(
         values, covered, np.array([weight[n] for n in names]), average, grid.points[:, 2]
     )
@@ -179,7 +185,7 @@ def soft_ground_truth(
         for name in names
     }
     report = tabulate(names, placed, grid, values, covered, combined, weight, frame)
-    return SoftTruth(soft, report, _warnings(names, placed, trims, reference, frame))
+    return SoftTruth(soft, report, _warnings(names, placed, trims, averaged, reference, frame))
 
 
 def trims_mm(
@@ -262,6 +268,7 @@ def _warnings(
     names: list[str],
     placed: Mapping[str, Placed],
     trims: Mapping[str, float],
+    averaged: list[str],
     reference: str,
     frame: Volume,
 ) -> tuple[str, ...]:
@@ -286,4 +293,9 @@ def _warnings(
                 f"{name}: its mask and that of {reference} share no height; it is placed by its "
                 "header alone"
             )
+    if len(averaged) == 1 < len(names):
+        lines.append(
+            f"{averaged[0]} alone remains of {len(names)} contrasts: the soft truth is its mask, "
+            "not an average"
+        )
     return tuple(lines)
