@@ -105,12 +105,12 @@ def test_an_old_import_fails_with_one_line_that_names_the_new(old):
     ("module", "absent"),
     [
         ("softseg.cli", ("torch", "pandas", "scipy", "monai", "lightning")),
-        ("softseg.csa", ("torch", "monai", "lightning")),
+        ("softseg.csa.measure", ("torch", "monai", "lightning")),
         ("softseg.phantom.cohort", ("torch", "monai", "lightning")),
         ("softseg.network.weights", ("torch", "monai", "lightning", "onnx")),
         ("softseg.segmentation.engine", ("torch", "monai", "lightning", "onnx", "pandas")),
         ("softseg.segmentation.batch", ("torch", "monai", "lightning", "onnx")),
-        ("softseg_study.evaluation", ("torch", "monai", "lightning")),
+        ("softseg_study.evaluation.areas", ("torch", "monai", "lightning")),
     ],
 )
 def test_importing_a_light_module_loads_nothing_heavy(module, absent):
