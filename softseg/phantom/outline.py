@@ -50,16 +50,25 @@ class SliceOutlines:
         """`(S,)` area that each outline encloses."""
         return (self.radius_mm**2).mean(axis=1) * np.pi
 
+    @property
+    def obliquity(self) -> np.ndarray:
+        """`(S, ANGLES)` one over the cosine between the edge's normal and the radius."""
+        step = 2 * np.pi / ANGLES
+        slope = (np.roll(self.radius_mm, -1, 1) - np.roll(self.radius_mm, 1, 1)) / (2 * step)
+        return np.sqrt(1 + (slope / self.radius_mm) ** 2)
+
+    @property
+    def perimeter_mm(self) -> np.ndarray:
+        """`(S,)` length of each outline."""
+        return (self.radius_mm * self.obliquity).mean(axis=1) * 2 * np.pi
+
     def displaced(self, push_mm: np.ndarray) -> "SliceOutlines":
         """Move the edge along its normal.
 
         Args:
             push_mm: `(S, ANGLES)`, outward positive.
         """
-        step = 2 * np.pi / ANGLES
-        slope = (np.roll(self.radius_mm, -1, 1) - np.roll(self.radius_mm, 1, 1)) / (2 * step)
-        oblique = np.sqrt(1 + (slope / self.radius_mm) ** 2)  # 1 / cos between normal and radius
-        moved = np.maximum(self.radius_mm + push_mm * np.minimum(oblique, 1.5), 0.2)
+        moved = np.maximum(self.radius_mm + push_mm * np.minimum(self.obliquity, 1.5), 0.2)
         return replace(self, radius_mm=moved)
 
     def scaled(self, factor: np.ndarray) -> "SliceOutlines":
