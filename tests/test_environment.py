@@ -115,11 +115,14 @@ def test_the_package_asks_for_nothing_that_only_the_study_imports():
     assert [name for module, name in asked.items() if module not in imported] == []
 
 
-def test_the_package_itself_needs_no_torch():
+def test_the_package_itself_needs_no_torch_nothing_that_plots_and_no_arrow():
     core = {canonicalize_name(requirement.name) for requirement in asked_for()}
     train = {canonicalize_name(requirement.name) for requirement in asked_for("train")} - core
     assert {"torch", "lightning", "monai", "onnx", "dynamic-network-architectures"} <= train
     assert "onnxruntime" in core
+    assert core & {"matplotlib", "pillow", "pyarrow", "bids2table", "scikit-image"} == set()
+    gpu = {canonicalize_name(requirement.name) for requirement in asked_for("gpu")} - core
+    assert gpu == {"torch", "dynamic-network-architectures"}
 
 
 def test_torch_is_the_version_that_installs_without_cuda_on_the_development_machines():

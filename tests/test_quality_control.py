@@ -1,9 +1,11 @@
 """The page of pictures: what is drawn where, and the list of exclusions it makes."""
 
+import io
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 from tubes import grid_of, rater_mask
 
 from softseg.contrasts import CONTRASTS
@@ -11,7 +13,7 @@ from softseg.dataset.exclusions import read_exclusions
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.ground_truth.batch import make_ground_truth
-from softseg.quality_control.drawing import COLORS, HALF_MM, PIXELS_PER_MM, draw
+from softseg.quality_control.drawing import COLORS, HALF_MM, PIXELS_PER_MM, draw, png
 from softseg.quality_control.page import Item, write_ground_truth_page, write_page
 from softseg.volume import Volume
 
@@ -27,6 +29,12 @@ def mask() -> Volume:
 
 def has(picture: np.ndarray, color: list[int]) -> np.ndarray:
     return (picture == color).all(axis=-1)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (7, 5, 3), (122, 366, 3)])
+def test_another_library_reads_the_picture_that_was_written(shape):
+    picture = np.random.default_rng(3).integers(0, 256, shape, dtype=np.uint8)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(png(picture)))), picture)
 
 
 def test_outlines_are_drawn_on_the_second_row_only(mask):

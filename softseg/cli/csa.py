@@ -93,6 +93,10 @@ def csa(
     from softseg.files import check_writable
 
     check_outputs(output, profile, plot, [*masks, levels, discs, centreline])
+    if plot:
+        from softseg.csa.plot import check_plot
+
+        check_plot()
     one_source(levels, discs, disc)
     check_level_names(level_names)
     check_sex_and_height(sex, height)

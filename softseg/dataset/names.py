@@ -19,7 +19,7 @@ OLDER_ENDINGS = {
 SEED = "_seed-"
 """What stands between a method and the seed of its training in the name of a folder."""
 
-_SPECIAL = ("sub", "ses", "run", "datatype", "ext")
+_WHO_AND_WHEN = ("sub", "ses", "run")
 
 
 def parse_contrasts(names: Iterable[str] | str | None) -> dict[str, Contrast]:
@@ -107,10 +107,11 @@ def _looseness(entities: dict[str, str], words: str, contrast: Contrast) -> int 
 
 
 def _entities(path: str) -> dict[str, str]:
-    from bids2table import parse_bids_entities  # brings Arrow: a quarter of a second
-
-    entities = parse_bids_entities(Path(path).name)
-    return {key: value for key, value in entities.items() if key not in _SPECIAL}
+    """The `key-value` words of a file name and its suffix, without who, when and which run."""
+    words = Path(path).name.partition(".")[0].split("_")
+    pairs = dict(word.split("-", maxsplit=1) for word in words if "-" in word)
+    suffix = {} if "-" in words[-1] else {"suffix": words[-1]}
+    return {key: value for key, value in pairs.items() if key not in _WHO_AND_WHEN} | suffix
 
 
 def suffix_of(path: str) -> str:

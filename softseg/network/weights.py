@@ -117,8 +117,8 @@ def load_weights(weights: Path | str) -> tuple["nn.Module", NetworkConfig, dict[
         from softseg.network.unet import build_network
     except ModuleNotFoundError as error:
         raise InputError(
-            f"{path}: PyTorch is needed to train, for a GPU and for weights without an .onnx file; "
-            'pip install "softseg[train]"'
+            f"{path}: PyTorch is needed for a GPU and for weights without an .onnx file; "
+            'pip install "softseg[gpu]", or "softseg[train]" to train'
         ) from error
     network = build_network(config)
     parameters = dict(network.named_parameters())

@@ -1,5 +1,7 @@
 """One picture: axial slices along the cord with outlines, and a sagittal strip that follows it."""
 
+import struct
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -186,3 +188,22 @@ def _outlined(gray: np.ndarray, masks: Iterable[np.ndarray]) -> np.ndarray:
 
 def _bytes(picture: np.ndarray) -> np.ndarray:
     return np.round(255 * np.pad(picture, ((1, 1), (1, 1), (0, 0)))).astype(np.uint8)
+
+
+def png(picture: np.ndarray) -> bytes:
+    """A PNG file of `(rows, columns, 3)` uint8; a library for images of every kind is not needed.
+
+    Each row is stored as differences to the pixel on the left (filter 1 of ISO/IEC 15948).
+    """
+    rows, columns = picture.shape[:2]
+    differences = np.diff(picture, axis=1, prepend=np.zeros((rows, 1, 3), np.uint8))
+    filtered = np.pad(differences.reshape(rows, -1), ((0, 0), (1, 0)), constant_values=1)
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", columns, rows, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(filtered.tobytes(), 9)),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )

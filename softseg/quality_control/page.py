@@ -14,12 +14,11 @@ from pathlib import Path
 from string import Template
 
 import pandas as pd
-from PIL import Image
 
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.files import replacing
-from softseg.quality_control.drawing import COLORS, Source, draw
+from softseg.quality_control.drawing import COLORS, Source, draw, png
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def write_page(
         except InputError as error:
             return f'<p class="error">{escape(_without_folders(error, item))}</p>'
         with replacing(path) as temporary:
-            Image.fromarray(picture).save(temporary)
+            temporary.write_bytes(png(picture))
         source = f"pictures/{path.name}"
         return f'<img src="{source}" alt="{escape(item.name)}" loading="lazy">'
 
