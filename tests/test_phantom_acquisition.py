@@ -12,6 +12,7 @@ from softseg.phantom.acquisition import CORD_LEVEL, acquire
 from softseg.phantom.anatomy import random_anatomy
 from softseg.phantom.artefacts import with_options
 from softseg.phantom.placement import MAX_GRID_VOXELS, Movement, place, refined
+from softseg.phantom.true_areas import true_areas
 from softseg.volume import Grid
 
 ALL = tuple(CONTRASTS | UNSEEN_CONTRASTS)
@@ -93,6 +94,25 @@ def test_axial_slices_cut_the_cord_at_right_angles_near_c3(anatomy, scans):
         line = anatomy.centreline
         tangent = line.look_up(line.tangent, np.array([anatomy.profiles.disc_mm[4]]))[0]
         assert np.degrees(np.arccos(normal @ tangent)) < 8
+
+
+@pytest.mark.parametrize("contrast", ["T2w", "T2star", "DWI"])
+def test_fields_below_and_above_the_cord_hold_none_and_a_lumbar_field_holds_its_tip(contrast):
+    for seed in range(3):
+        participant = random_anatomy(np.random.default_rng([3, seed]))
+        rng = np.random.default_rng(seed)
+        for field_of_view in ("cauda", "head"):
+            scene = place(participant, contrast, rng=rng, field_of_view=field_of_view)
+            assert scene.truth().data.max() == 0
+            assert true_areas(participant, scene.body_grid).empty
+        lumbar = place(participant, "T2w", rng=rng, field_of_view="lumbar")
+        inside = lumbar.truth().data.sum(axis=(0, 1))
+        assert inside[0] == 0
+        assert inside[-1] > 30
+        assert 24 in lumbar.discs()
+    image = acquire(participant, contrast, rng=rng, field_of_view="cauda").image.data
+    assert np.isfinite(image).all()
+    assert image.std() > 0
 
 
 def test_the_full_field_of_view_is_what_the_protocol_images(anatomy):

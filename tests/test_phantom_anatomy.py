@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from softseg.errors import InputError
-from softseg.phantom.anatomy import random_anatomy
+from softseg.phantom.anatomy import LEVEL_NAMES, random_anatomy
 from softseg.phantom.cord_geometry import (
     STEP_MM,
     Butterfly,
@@ -250,6 +250,62 @@ def test_slices_beyond_the_end_of_the_cord_have_no_area_and_no_level(anatomy):
     assert not slice_levels(anatomy, grid).any()
     assert cord_fraction(anatomy, grid).max() == 0
     assert tissue_fractions(anatomy, grid)[INDEX["brainstem"]].max() == 1
+
+
+def test_the_cord_ends_between_t12_and_l3_and_the_spine_goes_on_to_the_sacrum():
+    tips, ends = [], []
+    for seed in range(150):
+        profiles = random_anatomy(np.random.default_rng([7, seed])).profiles
+        level = profiles.column("level")
+        tips.append(np.interp(profiles.bottom_mm, *_rising(profiles)))
+        ends.append(level[profiles.column("sac_share") > 0.05].max())
+    assert np.mean(tips) == pytest.approx(20.83, abs=0.12)  # lower third of L1
+    assert np.std(tips) == pytest.approx(0.43, abs=0.1)
+    assert min(tips) >= 19.0
+    assert max(tips) <= 22.2
+    assert np.mean(ends) == pytest.approx(26.2, abs=0.2)
+    assert LEVEL_NAMES[20] == "L1"
+    assert LEVEL_NAMES[25] == "S1"
+
+
+def _rising(profiles):
+    """Arc lengths and level coordinates of the discs, from below."""
+    discs = sorted(profiles.disc_mm)[::-1]
+    return [profiles.disc_mm[k] for k in discs], discs
+
+
+@pytest.mark.parametrize("spacing_mm", SPACINGS_MM)
+def test_the_area_of_the_conus_is_exact_down_to_its_tip(spacing_mm):
+    participant = random_anatomy(np.random.default_rng(21))
+    tip_mm = participant.profiles.bottom_mm
+    for above_mm in (9.0, 20.0):
+        height_mm = participant.centreline.point(tip_mm + above_mm)[2]
+        grid = make_grid(participant, height_mm=height_mm, spacing_mm=spacing_mm, tilt_deg=5.0)
+        errors = area_errors_percent(participant, grid)
+        area_mm2 = true_areas(participant, grid)["area_mm2"]
+        assert np.abs(errors * area_mm2 / 100).max() < 0.2  # 0.3 % of a usual cord's 70 mm2
+        assert abs(errors.mean()) < 0.1
+
+
+def test_below_the_cord_many_roots_float_behind_in_fluid_and_grow_fewer():
+    for seed in range(4):
+        participant = random_anatomy(np.random.default_rng([8, seed]))
+        disc_mm, roots, behind = participant.profiles.disc_mm, [], []
+        for level in (22.5, 24.5):  # L3, L5
+            height_mm = participant.centreline.point(participant.profiles.arc_length(level))[2]
+            grid = make_grid(participant, height_mm=height_mm, spacing_mm=(0.4, 0.4, 3.0))
+            assert cord_fraction(participant, grid).max() == 0
+            assert true_areas(participant, grid).empty
+            found = tissue_fractions(participant, grid)[:, 12:-12, :, 2]
+            in_sac = found[INDEX["roots"]] * (found[INDEX["roots"]] + found[INDEX["csf"]] > 0.9)
+            roots.append(in_sac.sum() * 0.16)
+            rows = np.arange(in_sac.shape[1])
+            fluid = found[INDEX["csf"]].sum(axis=0)
+            behind.append(fluid @ rows / fluid.sum() - in_sac.sum(axis=0) @ rows / in_sac.sum())
+            assert found[INDEX["csf"]].sum() * 0.16 > 20  # mm2
+        assert 3 < roots[1] < roots[0] < 60
+        assert min(behind) > 0
+        assert disc_mm[27] < disc_mm[25] < participant.profiles.bottom_mm
 
 
 def test_the_rim_lies_outside_the_truth_and_is_thin():

@@ -100,7 +100,7 @@ def acquire(
         rng: Source of randomness; the same state gives the same image.
         vendor: `Siemens`, `Philips` or `GE`.
         severity: `mild`, `realistic` or your own `ArtefactOptions`.
-        field_of_view: `cord` or `full`.
+        field_of_view: One of `FIELDS_OF_VIEW` or `FIELDS_ELSEWHERE` of `placement`.
         field_t: Field strength: 1.5, 3 or 7 T.
         voxel_scale: Factor on every side of the contrast's nominal voxel; noise stays the same
             fraction of the signal.

@@ -16,6 +16,7 @@ import numpy as np
 from softseg.phantom.cord_geometry import Butterfly, CordCurve, UnitOutline
 from softseg.phantom.pathology import HEALTHY, Pathology, parse_pathology
 from softseg.phantom.profiles import (
+    LAST_LEVEL,
     NAMES,
     Profiles,
     arc_lengths,
@@ -26,14 +27,18 @@ from softseg.phantom.profiles import (
 )
 from softseg.phantom.surroundings import Surroundings, random_surroundings
 
-LEVEL_NAMES = {k + 1: f"C{k + 1}" for k in range(7)} | {k + 8: f"T{k + 1}" for k in range(12)}
+_REGIONS = {"C": (1, 7), "T": (8, 12), "L": (20, 5), "S": (25, 2)}
+LEVEL_NAMES = {
+    first + k: f"{letter}{k + 1}" for letter, (first, n) in _REGIONS.items() for k in range(n)
+}
 """Number of a vertebral level in masks and tables, and its name."""
 
 VERTEBRA_MM = {1: 15.0, 2: 15.5, 3: 17.3, 4: 16.8, 5: 16.0, 6: 16.5, 7: 17.0, 8: 19.5, 9: 21.5,
                10: 22.5, 11: 23.5, 12: 23.5, 13: 25.0, 14: 26.5, 15: 27.0, 16: 27.0, 17: 28.0,
-               18: 29.0, 19: 31.0}  # fmt: skip
+               18: 29.0, 19: 31.0, 20: 33.5, 21: 35.0, 22: 36.0, 23: 36.0, 24: 34.0, 25: 30.0,
+               26: 25.0}  # fmt: skip
 """Distance between neighbouring discs along the cord: mean of the PAM50 and MNI-Poly-AMU templates
-(De Leener et al. 2018, doi:10.1016/j.neuroimage.2017.10.041), in millimetres."""
+(De Leener et al. 2018, doi:10.1016/j.neuroimage.2017.10.041), below T12 round figures, in mm."""
 
 
 HEIGHT_CM = {"F": (165.0, 6.5), "M": (178.0, 7.0)}
@@ -155,7 +160,7 @@ class Anatomy:
         """Vertebral level (2 is C2, 8 is T1) at arc lengths along the cord; 0 beyond its ends."""
         s_mm = np.asarray(s_mm, dtype=float)
         level = np.floor(level_coordinate(np.atleast_1d(s_mm), self.profiles.disc_mm))
-        level = np.clip(level, 1, 19).astype(int).reshape(s_mm.shape)
+        level = np.clip(level, 1, LAST_LEVEL).astype(int).reshape(s_mm.shape)
         inside = (s_mm <= self.profiles.top_mm) & (s_mm >= self.profiles.bottom_mm)
         return np.where(inside, level, 0)
 

@@ -1,4 +1,4 @@
-"""Beyond the spine: brain, skull, muscles, fasciae, airway, vessels, fat, skin, air around."""
+"""Beyond the spine: brain, skull, muscles, airway, lungs, belly, vessels, fat, skin, air."""
 
 import numpy as np
 
@@ -7,6 +7,8 @@ from softseg.phantom.surroundings import Composite, VoxelBatch, coverage
 
 FORAMEN_LEVEL = 0.9
 """Level coordinate of the foramen magnum."""
+BELLY_LEVEL = 18.5
+"""Level coordinate (T11) below which the belly takes the place of the lungs."""
 
 
 def paint_head(batch: VoxelBatch, picture: Composite) -> None:
@@ -53,6 +55,7 @@ def paint_soft_tissue(batch: VoxelBatch, picture: Composite) -> None:
     front = bent_y - p.wall - 2 * p.here["body_depth"]
     _lungs(p, bent_x, bent_y, picture, index)
     _viscera(p, bent_x, front, picture, index)
+    _belly(p, bent_x, front, picture, index)
     _front_muscles(p, bent_x, bent_y, front, picture, index)
     _back_muscles(p, bent_x, bent_y, picture, index)
 
@@ -64,10 +67,11 @@ def _skin_distance(p: VoxelBatch) -> np.ndarray:
 
 
 def _lungs(p: VoxelBatch, x, y, picture: Composite, index: np.ndarray) -> None:
-    chest = coverage((8.6 - p.here["level"]) * 20, p.height)
+    level = p.here["level"]
+    chest = coverage((8.6 - level) * 20, p.height) * coverage((level - 17.5) * 20, 40.0)
     if not chest.any():
         return
-    grown = np.clip((p.here["level"] - 8.2) / 2.5, 0.2, 1)
+    grown = np.clip((level - 8.2) / 2.5, 0.2, 1)
     lung = ellipse_distance(np.abs(x) - 26 - 42 * grown, y - 18, 46 * grown, 55 * grown)
     picture.put("air", coverage(lung, p.width) * chest * 0.9, index)
     picture.put("soft_tissue", coverage(lung, p.width) * chest, index)
@@ -98,14 +102,43 @@ def _viscera(p: VoxelBatch, x, front, picture: Composite, index: np.ndarray) -> 
     picture.put("soft_tissue", coverage(throat, p.width) * 0.8, index)
 
 
+def _belly(p: VoxelBatch, x, front, picture: Composite, index: np.ndarray) -> None:
+    """Aorta and vena cava before the bodies, psoas beside them, kidneys, and bowel in fat."""
+    level = p.here["level"]
+    if not (level > 11).any():
+        return
+    middle = 23.6 - level  # the vessels part at L4
+    trunk = coverage((11 - level) * 20, p.height) * coverage(-middle * 30, p.height)
+    for name, right, ahead in (("aorta", -6.0, 9.0), ("cava", 13.0, 7.0)):
+        right = right + np.where(middle < 1, 8 * np.sign(right) * (1 - middle), 0)
+        vessel = np.hypot(x - right - p.choices["viscera_right"], front - ahead)
+        picture.put("vessel", coverage(vessel - p.choices[name], p.width) * trunk, index)
+    low = coverage((BELLY_LEVEL - level) * 25, 40.0)
+    if not low.any():
+        return
+    across, body = np.abs(x), p.here["body_width"]
+    grown = np.clip((level - 19.5) / 3.5, 0.05, 1)
+    psoas = ellipse_distance(across - body - 14 * grown, front + 16, 15 * grown, 21 * grown)
+    picture.put("muscle", coverage(psoas, p.width) * low * _lean(p), index)
+    kidney = ellipse_distance(across - 62, front + 10, 25.0, 30.0)
+    kidney_here = low * coverage((np.abs(level - 20.8) - 1.6) * 33, 10.0)
+    picture.put("soft_tissue", coverage(kidney, p.width) * kidney_here, index)
+    loops = p.fast[0] + p.fast[1] + 0.6 * p.slow[0]
+    within = low * coverage(8 - front, 8.0)
+    picture.put("air", coverage(1.15 - loops, 0.15) * within * 0.9, index)
+    picture.put("soft_tissue", coverage(0.1 - loops, 0.3) * within, index)
+    picture.put("fat", within, index)
+
+
 def _front_muscles(p: VoxelBatch, x, y, front, picture: Composite, index: np.ndarray) -> None:
     across = np.abs(x)
     body = p.here["body_width"]
     longus = ellipse_distance(across - body * 0.75, front + 1.5, 6.0, 3.2)
     scalene = stroke_distance(across, y, (body + 9, 8.0), (body + 24, 4.0), 5.0, 7.0)
     mastoid = stroke_distance(across, front, (34.0, 12.0), (46.0, -6.0), 5.0, 7.0)
+    upper = coverage((p.here["level"] - 10) * 20, 40.0) * _lean(p)
     for shape in (longus, scalene, mastoid):
-        picture.put("muscle", coverage(shape, p.width) * _lean(p), index)
+        picture.put("muscle", coverage(shape, p.width) * upper, index)
     ahead = coverage(2.0 - y, 4.0)
     picture.put("fat", ahead * (0.55 + 0.45 * p.slow[1]).clip(0.1, 1) * 0.7, index)
     picture.put("muscle", ahead * 0.9, index)

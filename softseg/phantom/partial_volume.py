@@ -95,8 +95,7 @@ class LocatedVoxels:
             here,
             self.width_mm,
             self.height_mm,
-            anatomy.surroundings.choices,
-            anatomy.surroundings.waves,
+            anatomy.surroundings,
         )
 
 

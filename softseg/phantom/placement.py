@@ -2,6 +2,7 @@
 what is true of the voxels.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from softseg.phantom.artefacts import (
     get_severity,
     slide,
 )
+from softseg.phantom.cord_geometry import CordCurve
 from softseg.phantom.outline import SliceOutlines, cut_outlines
 from softseg.phantom.partial_volume import cord_fraction
 from softseg.phantom.protocols import Protocol, get_protocol
@@ -24,8 +26,13 @@ from softseg.volume import Grid, Volume
 
 FIELDS_OF_VIEW = ("cord", "full")
 """`cord` keeps what lies around the cord, `full` is what the protocol images."""
+FIELDS_ELSEWHERE = ("lumbar", "cauda", "head")
+"""`lumbar` lies between T11 and the sacrum, `cauda` and `head` below and above the cord: no cord is
+in them, nor in every axial stack of `lumbar`."""
 
 _CORD_HALF_MM = 23.0
+_ELSEWHERE_MM = (76.0, 120.0)  # right-left, posterior-anterior
+_HEAD_MM = (12.0, 85.0)  # above the upper end of the cord
 _FULL_SAGITTAL_MM = {"T2w": (51.2, 256.0, 256.0), "T1w": (192.0, 256.0, 260.0)}
 _FULL_SAGITTAL_DEFAULT_MM = (54.0, 240.0, 240.0)
 _FULL_AXIAL_MM = {"T2star": 224.0, "DWI": 86.0, "b0": 86.0, "EPI": 128.0}
@@ -51,17 +58,18 @@ def plan(
     Args:
         anatomy: The participant, as they lie.
         contrast: Decides plane and voxel size.
-        slices: Number of slices of an axial stack.
-        field_of_view: One of `FIELDS_OF_VIEW`.
+        slices: Number of slices of an axial stack; one that holds no cord may have fewer.
+        field_of_view: One of `FIELDS_OF_VIEW` or `FIELDS_ELSEWHERE`.
         rng: Small differences between operators.
 
     Raises:
         InputError: If the field of view is unknown, or in voxels this small too large for memory.
     """
-    if field_of_view not in FIELDS_OF_VIEW:
-        raise InputError(
-            f"unknown field of view {field_of_view!r}; known are {', '.join(FIELDS_OF_VIEW)}"
-        )
+    known = (*FIELDS_OF_VIEW, *FIELDS_ELSEWHERE)
+    if field_of_view not in known:
+        raise InputError(f"unknown field of view {field_of_view!r}; known are {', '.join(known)}")
+    if field_of_view in _ENDS:
+        return _elsewhere(anatomy, contrast, slices or 15, _ENDS[field_of_view](anatomy), rng)
     full = field_of_view == "full"
     if contrast.plane == "axial":
         return _axial(anatomy, contrast, slices or 15, full, rng)
@@ -85,17 +93,51 @@ def _sagittal(anatomy: Anatomy, contrast: Contrast, full: bool, rng: np.random.G
     return _grid(centre, np.eye(3), size, contrast.spacing_mm)
 
 
+_ENDS = {
+    "lumbar": lambda a: (a.profiles.disc_mm[25] - 20, a.profiles.disc_mm[18]),
+    "cauda": lambda a: (a.profiles.disc_mm[25] - 20, a.profiles.bottom_mm - 12),
+    "head": lambda a: tuple(a.profiles.top_mm + mm for mm in _HEAD_MM),
+}
+"""Arc lengths between which a field away from the neck lies."""
+
+
+def _elsewhere(
+    anatomy: Anatomy,
+    contrast: Contrast,
+    slices: int,
+    ends_mm: tuple[float, float],
+    rng: np.random.Generator,
+) -> Grid:
+    """A stack between two places along the spine: upright, or square to the canal if axial."""
+    line, (low, high) = anatomy.centreline, ends_mm
+    width, depth = _ELSEWHERE_MM
+    if contrast.plane == "axial":
+        height = min(slices * contrast.spacing_mm[2], high - low)
+        centre_s = rng.uniform(low + height / 2, high - height / 2)
+        axes = _square_to_cord(line, centre_s, rng)
+        return _grid(line.point(centre_s), axes, (width, width, height), contrast.spacing_mm)
+    part = line.position[(line.s_mm >= low) & (line.s_mm <= high)]
+    first, last = part.min(axis=0), part.max(axis=0)
+    size = np.array([width * 0.7, depth + last[1] - first[1], last[2] - first[2]])
+    centre = (first + last) / 2 + np.array([*rng.uniform(-3, 3, 2), 0.0])
+    return _grid(centre, np.eye(3), size, contrast.spacing_mm)
+
+
+def _square_to_cord(line: CordCurve, s_mm: float, rng: np.random.Generator) -> np.ndarray:
+    """Axes of slices perpendicular to the cord as seen from the side, as an operator tilts them."""
+    up = line.look_up(line.tangent, np.array([s_mm]))[0]
+    tilt_deg = np.rad2deg(np.arctan2(up[1], up[2])) + rng.normal(0, 1.5)
+    return Rotation.from_euler("x", -tilt_deg, degrees=True).as_matrix()
+
+
 def _axial(
     anatomy: Anatomy, contrast: Contrast, slices: int, full: bool, rng: np.random.Generator
 ) -> Grid:
     disc_mm, line = anatomy.profiles.disc_mm, anatomy.centreline
     height = slices * contrast.spacing_mm[2]
     centre_s = max(disc_mm[4], disc_mm[2] + 3.0 - height / 2) + rng.uniform(0, 2)
-    here = np.array([centre_s])
     centre = line.point(centre_s)
-    up = line.look_up(line.tangent, here)[0]
-    tilt_deg = np.rad2deg(np.arctan2(up[1], up[2])) + rng.normal(0, 1.5)
-    axes = Rotation.from_euler("x", -tilt_deg, degrees=True).as_matrix()
+    axes = _square_to_cord(line, centre_s, rng)
     whole_mm = _FULL_AXIAL_MM.get(contrast.name, _FULL_AXIAL_DEFAULT_MM)
     side = whole_mm if full else 2 * _CORD_HALF_MM
     shift = np.array([*rng.uniform(-1, 1, 2), 0.0])
@@ -103,7 +145,9 @@ def _axial(
     return _grid(centre + axes @ shift, axes, size, contrast.spacing_mm)
 
 
-def _grid(centre: np.ndarray, axes: np.ndarray, size_mm: np.ndarray, spacing_mm: tuple) -> Grid:
+def _grid(
+    centre: np.ndarray, axes: np.ndarray, size_mm: Sequence[float], spacing_mm: tuple
+) -> Grid:
     shape = np.maximum(1, np.round(size_mm / np.array(spacing_mm))).astype(int)
     if shape.prod() > MAX_GRID_VOXELS:
         raise InputError(
@@ -241,7 +285,7 @@ def place(
         rng: Source of randomness.
         vendor: `Siemens`, `Philips` or `GE`.
         severity: `mild`, `realistic` or your own `ArtefactOptions`.
-        field_of_view: `cord` or `full`.
+        field_of_view: One of `FIELDS_OF_VIEW` or `FIELDS_ELSEWHERE`.
         voxel_scale: Factor on every side of the contrast's nominal voxel, 0.25 to 4; a stack of
             slices keeps its height.
 

@@ -12,12 +12,20 @@ from softseg.phantom.pathology import Pathology
 TOP_LEVEL = 1
 ABOVE_MM = 110.0
 """How far the model reaches above C1: brainstem and skull."""
-LAST_LEVEL = 19
-"""Level (L1 = 20 is the next) at whose end the cord ends."""
+LAST_LEVEL = 26
+"""Lowest vertebra of the model: S2 (L1 is 20, S1 is 25)."""
+CONUS_LEVEL = (20.83, 0.43, 19.0, 22.2)
+"""Level coordinate of the cord's tip: mean, standard deviation, limits. Lower third of L1, from the
+middle of T12 to the upper third of L3 in 504 adults (Saifuddin et al. 1998,
+doi:10.1097/00007632-199807010-00005)."""
+SAC_END_LEVEL = (26.2, 0.5, 25.0, 27.0)
+"""The same of the dural sac: upper third of S2, from L5-S1 to the upper third of S3 in 743 adults
+(Binokay et al. 2006, doi:10.1080/02841850600557158); here at most the end of S2."""
 
 FORWARD_DEG = {1: -5, 2: -4, 3: 0, 4: 4, 5: 6, 6: 8, 7: 12, 8: 17, 9: 21, 10: 22, 11: 18, 13: 6,
-               15: -5, 19: -14}  # fmt: skip
-"""Mean forward tilt of the upward tangent by level: fitted to 17 manually segmented cords."""
+               15: -5, 19: -14, 21: -11, 22: -3, 23: 7, 24: 20, 25: 36, 26: 46}  # fmt: skip
+"""Mean forward tilt of the upward tangent by level: fitted to 17 manually segmented cords; below
+the cord a lordosis of 46° between L1 and S1 (doi:10.1155/2014/351769)."""
 
 GREY_SHARE = {1: 0.159, 2: 0.154, 3: 0.171, 4: 0.191, 5: 0.193, 6: 0.200, 7: 0.180, 8: 0.164,
               9: 0.154, 11: 0.13, 15: 0.13, 17: 0.20, 19: 0.30}  # fmt: skip
@@ -25,15 +33,18 @@ GREY_SHARE = {1: 0.159, 2: 0.154, 3: 0.171, 4: 0.191, 5: 0.193, 6: 0.200, 7: 0.1
 slices of the Spinal Cord Toolbox (MIT), C1 to T2; below, typical figures."""
 
 SAC_FRONT_MM = {0: -1.5, 1: 0.2, 2: 1.0, 3: 0.8, 4: 0.3, 5: 0.1, 6: 0.2, 7: 0.4, 9: 0.0, 11: -1.2,
-                13: -2.0, 17: -1.0, 19: 0.0}  # fmt: skip
+                13: -2.0, 17: -1.0, 19: 0.5, 20: 1.6, 22: 2.0, 26: 0.0}  # fmt: skip
 """How far the middle of the dural sac lies in front of the cord's, by level: C1 to C6 measured on
 seven participants with manual masks of cord and fluid; further down the cord lies in front, as it
-bridges the thoracic curve."""
+bridges the thoracic curve, and its tip behind, as supine."""
+LOWER_CANAL = {9: (1.0, 1.0), 16: (1.02, 1.02), 19: (1.15, 1.14), 21: (1.2, 1.16),
+               23: (1.18, 1.1), 24: (1.22, 1.08), 25: (1.15, 0.95), 26: (0.9, 0.75)}  # fmt: skip
+"""Width and depth of the canal's soft contents below T2, over those at T2: round figures."""
 
 RIM_MM = (0.05, 0.5)
 """Thickness of the cord-like rim outside the truth."""
-CONE_MM = 22.0
-"""Length over which the cord tapers to its end."""
+CONE_MM = (16.0, 34.0)
+"""Length over which the cord tapers to its end, smallest and largest."""
 
 NAMES = (
     "half_rl",
@@ -46,10 +57,11 @@ NAMES = (
     "rim",
     "grey",
     "level",
+    "sac_share",
 )
 """Columns of the profiles: half diameters (mm) of cord and dural sac, the sac's middle seen from
 the cord's (mm), the cord's torsion (radians), the rim's and the grey matter's thickness (mm), the
-level coordinate."""
+level coordinate, and the part of its width that the sac still has (1 down to its tapered end)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +71,7 @@ class Profiles:
     Attributes:
         table: `(N, len(NAMES))` float32.
         disc_mm: Arc length of each disc, by the number of the vertebra below it.
-        top_mm, bottom_mm: Arc lengths at which the cord ends.
+        top_mm, bottom_mm: Arc lengths at which the cord ends; the spine goes on below.
     """
 
     table: np.ndarray = field(repr=False)
@@ -99,12 +111,12 @@ def random_centreline(rng: np.random.Generator, s_mm: np.ndarray, level: np.ndar
     knots = np.array(sorted(FORWARD_DEG))
     forward = np.array([FORWARD_DEG[k] for k in knots]) * bend + lean
     forward = forward + rng.normal(0.0, 2.0, len(knots))
-    forward = PchipInterpolator(knots + 0.5, forward)(np.clip(level, 1.5, 19.5))
-    sway_knots = np.arange(0.0, 25.0, 4.0)
+    forward = PchipInterpolator(knots + 0.5, forward)(np.clip(level, 1.5, LAST_LEVEL + 0.5))
+    sway_knots = np.arange(0.0, 29.0, 4.0)
     sway = rng.normal(0.0, 1.5) + rng.normal(0.0, 2.0, len(sway_knots))
-    rightward = PchipInterpolator(sway_knots, sway)(np.clip(level, 0, 24))
+    rightward = PchipInterpolator(sway_knots, sway)(np.clip(level, 0, 28))
     smooth = 6 / STEP_MM
-    forward = ndimage.gaussian_filter1d(np.clip(forward, -30, 35), smooth, mode="nearest")
+    forward = ndimage.gaussian_filter1d(np.clip(forward, -35, 58), smooth, mode="nearest")
     rightward = ndimage.gaussian_filter1d(rightward, smooth, mode="nearest")
     return CordCurve.from_angles(s_mm, forward, rightward)
 
@@ -141,16 +153,24 @@ def build_profiles(
     half = {k: _smooth(_along(v, level) / 2) for k, v in diameters_mm.items()}
     # The medulla widens upwards, from the end of the cord on.
     grow = 1 + 0.045 * 4 * np.logaddexp(0, (s_mm - top_mm) / 4)
-    cone = np.sqrt(np.clip((s_mm - disc_mm[LAST_LEVEL + 1]) / CONE_MM, 0.005, 1))
+    tip_mm, sac_end_mm = (_arc_length(_end(rng, e), disc_mm) for e in (CONUS_LEVEL, SAC_END_LEVEL))
+    cone = np.sqrt(np.clip((s_mm - tip_mm) / rng.uniform(*CONE_MM), 0.005, 1))
+    wider, deeper = (_along({k: v[i] for k, v in LOWER_CANAL.items()}, level) for i in (0, 1))
     rl, ap = half["RL"] * np.minimum(grow, 1.9), half["AP"] * np.minimum(grow, 2.0)
     rl, ap = _diseased(rl, ap, pathology, s_mm, disc_mm)
     rl, ap = rl * cone, ap * cone
-    sac_rl = half["canal_RL"] * np.minimum(grow, 1.5)
-    sac_ap = half["canal_AP"] * np.minimum(grow, 1.6)
+    sac_rl = half["canal_RL"] * np.minimum(grow, 1.5) * wider
+    sac_ap = half["canal_AP"] * np.minimum(grow, 1.6) * deeper
     effaced = _effacement(pathology, s_mm, disc_mm)
     sac = _sac(rng, (rl, ap), (sac_rl, sac_ap), effaced, level)
-    table = np.stack([rl, ap, *sac, *_inside(rng, s_mm, level), level], axis=1)
-    return Profiles(table.astype(np.float32), disc_mm, top_mm, disc_mm[LAST_LEVEL + 1])
+    share = np.clip((s_mm - sac_end_mm) / rng.uniform(30, 90), 4e-4, 1) ** rng.uniform(0.4, 0.8)
+    table = np.stack([rl, ap, *sac, *_inside(rng, s_mm, level), level, share], axis=1)
+    return Profiles(table.astype(np.float32), disc_mm, top_mm, tip_mm)
+
+
+def _end(rng: np.random.Generator, figures: tuple[float, float, float, float]) -> float:
+    mean, spread, first, last = figures
+    return float(np.clip(rng.normal(mean, spread), first, last))
 
 
 def _sac(rng: np.random.Generator, cord, sac, effaced: np.ndarray, level: np.ndarray):

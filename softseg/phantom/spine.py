@@ -7,7 +7,8 @@ import numpy as np
 from softseg.phantom.cord_geometry import ellipse_distance, stroke_distance
 from softseg.phantom.surroundings import Composite, VoxelBatch, coverage
 
-CORD_ENDS_LEVEL = 20.0
+CAUDA_LEVEL = 17.3
+"""Level coordinate (T10) below which roots of the cauda equina lie beside the cord."""
 
 
 def paint_canal(batch: VoxelBatch, picture: Composite) -> None:
@@ -20,26 +21,34 @@ def paint_canal(batch: VoxelBatch, picture: Composite) -> None:
     sac = _sac_distance(p)
     in_sac = coverage(sac, p.width)
     picture.put("roots", _roots(p) * in_sac, reach)
-    picture.put("roots", _cauda(p, sac) * in_sac, reach)
+    low = np.flatnonzero((p.here["level"] > CAUDA_LEVEL) & (in_sac > 0))
+    if len(low):
+        picture.put("roots", _cauda(p.at(low)) * in_sac[low], reach[low])
     artery = np.hypot(p.u, p.v - p.here["half_ap"] - 0.55) - 0.4
     picture.put("vessel", coverage(artery, p.width) * in_sac, reach)
     picture.put("csf", in_sac, reach)
     picture.put("dura", coverage(sac - p.choices["dura"], p.width), reach)
     behind = np.clip(-p.y / p.here["sac_ap"], 0, 1) ** 2
-    # Epidural fat is thin behind the neck and thick behind the chest.
-    lower = 0.4 + np.clip((p.here["level"] - 6) / 3, 0, 1)
-    pad = 0.5 + 1.3 * lower * behind * (1 + 0.5 * p.slow[0])
+    # Epidural fat is thin behind the neck and thick behind the chest; in the loins a pad in each
+    # gap between laminae, in the sacrum all around the end of the sac.
+    gap = 1 + 0.12 * p.here["fat_behind"] * np.cos(2 * np.pi * p.phase_mm / p.here["vertebra"])
+    pad = 0.5 + 1.3 * p.here["fat_behind"] * behind * gap * (1 + 0.5 * p.slow[0])
     space = p.choices["dura"] + p.choices["epidural"] * pad
     vein = np.abs(p.across - p.here["sac_rl"] * 0.75) - 2.0
     venous = coverage(vein, 2.0) * coverage(-p.y, 2.0) * 0.6
-    inside = coverage(sac - space, p.width)
+    canal = np.where(p.here["sac_share"] < 1, _sac_distance(p, whole=True), sac)
+    inside = coverage(canal - space, p.width)
     picture.put("vessel", inside * venous, reach)
     picture.put("epidural_fat", inside, reach)
 
 
-def _sac_distance(p: VoxelBatch) -> np.ndarray:
-    """Distance to the dural sac: an ellipse, wider in front, dented by the vertebral body."""
-    half_u, half_v = p.here["sac_rl"], p.here["sac_ap"]
+def _sac_distance(p: VoxelBatch, *, whole: bool = False) -> np.ndarray:
+    """Distance to the dural sac: an ellipse, wider in front, dented by the vertebral body.
+
+    `whole` is the canal around it, which stays wide where the sac tapers to its end.
+    """
+    share = 1.0 if whole else p.here["sac_share"]
+    half_u, half_v = p.here["sac_rl"] * share, p.here["sac_ap"] * share
     forward = np.clip(p.y / half_v, -1, 1)
     x = p.x / (1 + p.here["sac_taper"] * forward)
     middle = np.maximum(1 - (p.x / half_u) ** 2, 0)
@@ -47,11 +56,21 @@ def _sac_distance(p: VoxelBatch) -> np.ndarray:
     return ellipse_distance(x, y, half_u, half_v)
 
 
-def _cauda(p: VoxelBatch, sac: np.ndarray) -> np.ndarray:
-    """The bundle of roots that fills the rear of the sac below the end of the cord."""
-    below = coverage((CORD_ENDS_LEVEL - p.here["level"]) * p.here["vertebra"], max(p.height, 8.0))
-    strands = np.sin(2.6 * p.u + p.slow[0]) * np.sin(2.6 * p.v + p.slow[1])
-    return below * coverage(p.y + 0.5, 3.0) * np.clip(0.35 + strands, 0, 1) * (sac < -0.8)
+def _cauda(p: VoxelBatch) -> np.ndarray:
+    """Roots that float in the sac, each of which turns to the side where it leaves."""
+    start, leaves, angle, depth, radius, phase = p.surroundings.strands.T[:, :, None]  # (K, 1)
+    level, share = p.here["level"], p.here["sac_share"]
+    left_mm = (leaves - level) * p.here["vertebra"]  # (K, P)
+    near = np.clip(1 - left_mm / 28, 0, 1)
+    side = np.copysign(np.float32(1.6), angle)
+    turned = angle + (side - angle) * near**2 + 0.12 * np.sin(p.s / 9 + phase)
+    reach = depth + (0.95 - depth) * near
+    across = p.x - p.here["sac_rl"] * share * reach * np.sin(turned)
+    away = np.hypot(across, p.y + p.here["sac_ap"] * share * reach * np.cos(turned))
+    shares = np.clip(0.5 - (away - radius) / np.maximum(p.width, radius), 0, 1)
+    shares *= np.minimum(1, 2 * radius / p.width) * (level > start) * (left_mm > 0)
+    filum = coverage(np.hypot(p.u, p.v) - 0.6, max(p.width, 0.6)) * min(1.0, 1.2 / p.width)
+    return np.minimum(shares.sum(axis=0) + filum, 1)
 
 
 def _roots(p: VoxelBatch) -> np.ndarray:
@@ -98,8 +117,9 @@ def _body(p: VoxelBatch, picture: Composite, index: np.ndarray) -> None:
     box = box + (waist - 1) * 4
     outside = coverage(box, p.width)
     half_disc = p.choices["disc_height"] / 2 * p.here["vertebra"]
-    in_disc = coverage(p.phase_mm - half_disc, p.height) * (p.here["level"] > 2.5)
-    plate = coverage(p.phase_mm - half_disc - 0.7, p.height) * (p.here["level"] > 2.5)
+    mobile = (p.here["level"] > 2.5) & (p.here["level"] < 25.4)
+    in_disc = coverage(p.phase_mm - half_disc, p.height) * mobile
+    plate = coverage(p.phase_mm - half_disc - 0.7, p.height) * mobile
     shell = p.choices["shell"] * 0.6
     picture.put("disc", coverage(box - 0.4, p.width) * in_disc, index)
     picture.put("cortical_bone", outside * (plate - in_disc), index)
@@ -137,8 +157,8 @@ def _arteries_and_foramina(p: VoxelBatch, picture: Composite, index: np.ndarray)
 
 def _arch(p: VoxelBatch, picture: Composite, index: np.ndarray) -> None:
     """Pedicles, articular pillars, laminae, spinous processes, ligaments between them."""
-    lower = 0.5 + np.clip((p.here["level"] - 6) / 3, 0, 1)
-    side, back = p.here["sac_rl"], -(p.here["sac_ap"] + p.choices["epidural"] * 1.5 * lower + 0.8)
+    fat = p.choices["epidural"] * 1.5 * (0.1 + p.here["fat_behind"])
+    side, back = p.here["sac_rl"], -(p.here["sac_ap"] + fat + 0.8)
     shell = p.choices["shell"]
     bony = p.here["level"] > 1.05
     thoracic = np.clip((p.here["level"] - 7) / 2, 0, 1)

@@ -181,7 +181,7 @@ def _working_grid(
 
 
 def _random_height(rng: np.random.Generator, anatomy: Anatomy) -> float:
-    """Mostly the neck, sometimes the chest, the brainstem or below the end of the cord."""
+    """Mostly the neck, sometimes the chest, the brainstem or the cauda equina."""
     disc_mm = anatomy.profiles.disc_mm
     kind = rng.random()
     if kind < 0.68:
@@ -190,7 +190,7 @@ def _random_height(rng: np.random.Generator, anatomy: Anatomy) -> float:
         return anatomy.profiles.arc_length(rng.uniform(9.5, 19.0))
     if kind < 0.95:
         return disc_mm[1] + rng.uniform(0, 30)
-    return min(disc_mm.values()) - rng.uniform(0, 15)
+    return rng.uniform(disc_mm[25], anatomy.profiles.bottom_mm)
 
 
 def _native_grid(rng: np.random.Generator, working: Grid, options: StreamOptions) -> Grid:

@@ -13,26 +13,30 @@ import numpy as np
 
 from softseg.phantom.tissues import INDEX
 
-KNOTS = np.array([-3.0, -1.0, 0.0, 1.0, 1.6, 2.2, 3.0, 5.0, 6.5, 8.0, 9.0, 11.0, 19.0])
-"""Level coordinates at which the measures below are given: skull base, atlas, dens, neck, chest."""
+KNOTS = np.array([-3.0, -1.0, 0.0, 1.0, 1.6, 2.2, 3.0, 5.0, 6.5, 8.0, 9.0, 11.0, 19.0,
+                  22.0, 25.0, 27.0])  # fmt: skip
+"""Level coordinates at which the measures below are given: skull base, atlas, dens, neck, chest,
+loins, sacrum."""
 
 MEASURES = {
     # Vertebral body: half width, half depth (mm). Above 2.2 it is the dens, above 1 the clivus.
-    "body_width": [20, 18, 12, 5.5, 5.5, 9.0, 10.0, 11.0, 12.5, 14.0, 14.0, 15.0, 20.0],
-    "body_depth": [5, 5, 5.0, 5.5, 5.5, 7.0, 7.5, 8.0, 8.0, 8.5, 9.0, 11.0, 15.0],
+    "body_width": [20, 18, 12, 5.5, 5.5, 9.0, 10.0, 11.0, 12.5, 14.0, 14.0, 15.0, 20.0, 22, 25, 34],
+    "body_depth": [5, 5, 5.0, 5.5, 5.5, 7.0, 7.5, 8.0, 8.0, 8.5, 9.0, 11.0, 15.0, 16.5, 16, 9],
     # Distance of the skin from the cord: to the side, behind, in front (mm).
-    "skin_side": [76, 76, 74, 70, 66, 62, 60, 60, 72, 130, 170, 175, 165],
-    "skin_back": [105, 95, 80, 66, 60, 57, 55, 56, 62, 68, 66, 58, 55],
-    "skin_front": [100, 105, 108, 105, 98, 88, 76, 64, 66, 84, 100, 125, 140],
+    "skin_side": [76, 76, 74, 70, 66, 62, 60, 60, 72, 130, 170, 175, 165, 160, 175, 180],
+    "skin_back": [105, 95, 80, 66, 60, 57, 55, 56, 62, 68, 66, 58, 60, 70, 62, 50],
+    "skin_front": [100, 105, 108, 105, 98, 88, 76, 64, 66, 84, 100, 125, 140, 125, 120, 130],
     # Airway: half width, half depth, and the gap between the body and its middle (mm).
-    "airway_width": [1, 4, 14, 13, 12, 11, 12, 10, 8.5, 8.5, 8.5, 9, 1],
-    "airway_depth": [1, 3, 9, 8, 7, 6, 6, 7, 8.0, 8.0, 8.0, 8, 1],
-    "airway_gap": [14, 13, 12, 12, 12, 11, 12, 15, 20, 22, 24, 26, 30],
+    "airway_width": [1, 4, 14, 13, 12, 11, 12, 10, 8.5, 8.5, 8.5, 9, 1, 1, 1, 1],
+    "airway_depth": [1, 3, 9, 8, 7, 6, 6, 7, 8.0, 8.0, 8.0, 8, 1, 1, 1, 1],
+    "airway_gap": [14, 13, 12, 12, 12, 11, 12, 15, 20, 22, 24, 26, 30, 50, 50, 50],
     # The dural sac: how much wider in front than behind, and its dent behind the body (mm).
-    "sac_taper": [0, 0, 0, 0.0, 0.04, 0.2, 0.28, 0.3, 0.3, 0.2, 0.12, 0.05, 0.05],
-    "sac_dent": [0, 0, 0, 0.0, 0.1, 0.5, 0.8, 0.9, 0.9, 0.5, 0.2, 0.1, 0.1],
+    "sac_taper": [0, 0, 0, 0.0, 0.04, 0.2, 0.28, 0.3, 0.3, 0.2, 0.12, 0.05, 0.05, 0.15, 0.2, 0.1],
+    "sac_dent": [0, 0, 0, 0.0, 0.1, 0.5, 0.8, 0.9, 0.9, 0.5, 0.2, 0.1, 0.1, 0.4, 0.4, 0.2],
     # How far the spinous process reaches behind the canal (mm).
-    "spinous": [1, 1, 1, 4, 8, 18, 14, 15, 20, 28, 28, 26, 26],
+    "spinous": [1, 1, 1, 4, 8, 18, 14, 15, 20, 28, 28, 26, 26, 27, 12, 5],
+    # Thickness of the epidural fat behind the sac, relative to `epidural`.
+    "fat_behind": [0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.6, 1, 1.4, 1.4, 1.5, 3.0, 3.5, 3.0],
 }
 
 
@@ -45,12 +49,16 @@ class Surroundings:
         names: Columns of the table.
         waves: `(W, 4)` wave vector (rad/mm) and phase of the waves that bend soft tissue.
         bend: How far they bend it, as a fraction of 4 mm.
+        strands: `(K, 6)` roots of the cauda equina: level coordinates at which each appears and
+            leaves the sac, angle from the midline behind (radians), place between the sac's middle
+            (0) and its wall (1), radius (mm) and phase of its slight waves.
         choices: Single numbers, by name.
     """
 
     table: np.ndarray = field(repr=False)
     names: tuple[str, ...]
     waves: np.ndarray = field(repr=False)
+    strands: np.ndarray = field(repr=False)
     choices: dict[str, float]
 
 
@@ -82,7 +90,26 @@ def random_surroundings(
     waves = np.concatenate([directions * 2 * np.pi / lengths, phases], axis=1)
     names = tuple(columns)
     table = np.stack(list(columns.values()), axis=1).astype(np.float32)
-    return Surroundings(table, names, waves.astype(np.float32), _choices(rng, weight))
+    waves = waves.astype(np.float32)
+    return Surroundings(table, names, waves, _cauda_equina(rng), _choices(rng, weight))
+
+
+def _cauda_equina(rng: np.random.Generator) -> np.ndarray:
+    """Dorsal and ventral roots of L2 to S5 on both sides: the lower a root leaves, the more medial.
+
+    Supine, they lie behind in the sac, dorsal roots behind ventral ones.
+    """
+    pair, ventral, side = (a.ravel() for a in np.meshgrid(np.arange(9), [0, 1], [-1, 1]))
+    count = len(pair)
+    start = rng.uniform(17.3, 19.3, count)
+    leaves = np.minimum(21.35 + pair, 26.5) + rng.normal(0, 0.1, count)
+    spread = rng.uniform(0.55, 1.05)
+    angle = side * (np.clip(1.5 - 0.16 * pair, 0.1, None) * spread + rng.normal(0, 0.12, count))
+    depth = rng.uniform(0.72, 0.9) - 0.25 * ventral + rng.normal(0, 0.07, count)
+    radius = np.where(pair < 6, 0.55, 0.35) * (1 - 0.2 * ventral) * rng.lognormal(0, 0.15, count)
+    phase = rng.uniform(0, 2 * np.pi, count)
+    columns = (start, leaves, angle, np.clip(depth, 0.3, 0.92), radius, phase)
+    return np.stack(columns, axis=1).astype(np.float32)
 
 
 def _choices(rng: np.random.Generator, weight: float) -> dict[str, float]:
@@ -99,6 +126,8 @@ def _choices(rng: np.random.Generator, weight: float) -> dict[str, float]:
         "roots": float(rng.uniform(0.25, 0.5)),
         "artery_right": float(rng.uniform(1.2, 2.6)),
         "artery_left": float(rng.uniform(1.2, 2.6)),
+        "aorta": float(rng.uniform(7.5, 11.0)),
+        "cava": float(rng.uniform(6.0, 11.0)),
         "carotid": float(rng.uniform(2.8, 4.0)),
         "jugular": float(rng.uniform(3.0, 7.0)),
         "disc_height": float(rng.uniform(0.2, 0.32)),
@@ -115,8 +144,7 @@ class VoxelBatch:
         s, u, v: `(P,)` along the cord, to the right, to the front, in millimetres.
         here: The profiles and surroundings at each place, by name, `(P,)` each.
         width, height: Extent of a voxel across the cord and along it, in millimetres.
-        choices: The participant's single numbers, by name.
-        waves: `(W, 4)` waves that bend soft tissue.
+        surroundings: The participant's measures.
     """
 
     s: np.ndarray
@@ -125,8 +153,12 @@ class VoxelBatch:
     here: dict[str, np.ndarray] = field(repr=False)
     width: float
     height: float
-    choices: dict[str, float]
-    waves: np.ndarray = field(repr=False)
+    surroundings: Surroundings = field(repr=False)
+
+    @property
+    def choices(self) -> dict[str, float]:
+        """The participant's single numbers, by name."""
+        return self.surroundings.choices
 
     @cached_property
     def x(self) -> np.ndarray:
@@ -170,7 +202,7 @@ class VoxelBatch:
         return self._wave(4) + self._wave(5), self._wave(6) + self._wave(7)
 
     def _wave(self, row: int) -> np.ndarray:
-        ku, kv, ks, phase = self.waves[row]
+        ku, kv, ks, phase = self.surroundings.waves[row]
         return 0.6 * np.sin(ku * self.u + kv * self.v + ks * self.s + phase)
 
     def at(self, index: np.ndarray) -> "VoxelBatch":
@@ -185,8 +217,7 @@ class VoxelBatch:
             here,
             self.width,
             self.height,
-            self.choices,
-            self.waves,
+            self.surroundings,
         )
 
 
