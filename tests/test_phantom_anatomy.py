@@ -17,6 +17,7 @@ from softseg.phantom.cord_geometry import (
 )
 from softseg.phantom.partial_volume import blend, cord_fraction, tissue_fractions
 from softseg.phantom.pathology import PATHOLOGIES, Pathology, parse_pathology
+from softseg.phantom.profiles import PIA_MM
 from softseg.phantom.tissues import CORD_TISSUES, INDEX, TISSUES
 from softseg.phantom.true_areas import slice_levels, true_areas
 from softseg.volume import Grid
@@ -308,17 +309,21 @@ def test_below_the_cord_many_roots_float_behind_in_fluid_and_grow_fewer():
         assert disc_mm[27] < disc_mm[25] < participant.profiles.bottom_mm
 
 
-def test_the_rim_lies_outside_the_truth_and_is_thin():
+def test_the_pia_lies_outside_the_truth_and_is_as_thick_in_one_participant_as_in_another():
+    thickness = [
+        random_anatomy(np.random.default_rng([2, seed])).profiles.column("pia")[0]
+        for seed in range(40)
+    ]
+    assert np.std(thickness) < 0.04
+    assert np.mean(thickness) == pytest.approx(PIA_MM[0], abs=0.015)
     for seed in range(5):
         participant = random_anatomy(np.random.default_rng([2, seed]))
-        rim = participant.profiles.column("rim")
-        assert rim.min() >= 0.05 - 1e-6
-        assert rim.max() <= 0.5 + 1e-6
+        assert np.ptp(participant.profiles.column("pia")) == 0
         grid = make_grid(participant, height_mm=-20, spacing_mm=(0.4, 0.4, 2.0))
         fractions = tissue_fractions(participant, grid)
         truth = cord_fraction(participant, grid)
-        assert fractions[INDEX["rim"]].sum() > 0
-        assert (fractions[INDEX["rim"]] + truth).max() <= 1 + 1e-5
+        assert fractions[INDEX["pia"]].sum() > 0
+        assert (fractions[INDEX["pia"]] + truth).max() <= 1 + 1e-5
 
 
 def test_participants_look_like_the_population_around_their_cords():

@@ -17,7 +17,14 @@ from softseg.phantom.signal import (
     tissue_signal,
     turbo_spin_echo,
 )
-from softseg.phantom.tissues import FIELDS_T, TISSUES, Tissue, tissue_properties, tissue_table
+from softseg.phantom.tissues import (
+    FIELDS_T,
+    PIA_BLOOD,
+    TISSUES,
+    Tissue,
+    tissue_properties,
+    tissue_table,
+)
 
 # Ratios on real images of the data sets listed in shared/data/README.md (group figures):
 # CSF over cord, and grey over white matter.
@@ -205,4 +212,15 @@ def test_participants_differ_by_a_few_per_cent_and_the_same_generator_gives_the_
 
 def test_tissues_of_one_material_vary_together():
     signal = tissue_signal("T2w", rng=np.random.default_rng(3))
-    assert signal["rim"] == signal["white_matter"] == signal["brainstem"]
+    assert signal["white_matter"] == signal["brainstem"]
+
+
+@pytest.mark.parametrize("field_t", FIELDS_T)
+def test_the_pia_is_collagen_and_blood_whose_protons_share_their_rates(field_t):
+    pia, collagen, blood = (tissue_properties(n, field_t) for n in ("pia", "dura", "vessel"))
+    water = np.array([1 - PIA_BLOOD, PIA_BLOOD])
+    water = water * [collagen.proton_density, blood.proton_density]
+    assert pia.proton_density == pytest.approx(water.sum(), abs=0.01)
+    for name in ("t1_s", "t2_s", "t2star_s"):
+        rates = 1 / np.array([getattr(collagen, name), getattr(blood, name)])
+        assert 1 / getattr(pia, name) == pytest.approx(rates @ water / water.sum(), rel=0.02)

@@ -59,7 +59,7 @@ def test_only_the_cord_differs_between_visits():
     before, after = (visited_subject(options, 0, visit) for visit in (0, 1))
     assert before.row | {"pathology": ""} == after.row | {"pathology": ""}
     a, b = before.anatomy, after.anatomy
-    for column in ("sac_rl", "sac_ap", "rim", "twist"):
+    for column in ("sac_rl", "sac_ap", "pia", "twist"):
         np.testing.assert_array_equal(a.profiles.column(column), b.profiles.column(column))
     shrunk = b.profiles.column("half_rl") / a.profiles.column("half_rl")
     np.testing.assert_allclose(shrunk, np.sqrt(0.95), rtol=1e-5)

@@ -1,9 +1,8 @@
 """A participant's spine as a continuous model in millimetres, sampled on any grid.
 
-The truth is the area inside the cord's outline, which is where careful manual masks put the edge;
-a thin rim of cord-like signal lies outside it, as on real images. Everything is a function of the
-place relative to the centreline (`CordCurve.locate`), so that any orientation,
-obliquity and slice thickness gets its true partial volume.
+The truth is the cord's physical surface; a thin layer of pia with its vessels lies outside it.
+Everything is a function of the place relative to the centreline (`CordCurve.locate`), so that any
+orientation, obliquity and slice thickness gets its true partial volume.
 """
 
 import json

@@ -15,7 +15,7 @@ from softseg.phantom.anatomy import Anatomy
 from softseg.phantom.cord_geometry import STEP_MM
 from softseg.phantom.neck import paint_head, paint_soft_tissue
 from softseg.phantom.pathology import Injury, Lesion
-from softseg.phantom.profiles import NAMES, RIM_MM, Profiles
+from softseg.phantom.profiles import NAMES, Profiles
 from softseg.phantom.spine import paint_bones, paint_canal
 from softseg.phantom.surroundings import Composite, VoxelBatch, coverage
 from softseg.phantom.tissues import CORD_TISSUES, INDEX, TISSUES
@@ -187,7 +187,7 @@ def _voxel_points(grid: Grid) -> np.ndarray:
 
 
 def _near_cord(located: LocatedVoxels) -> np.ndarray:
-    """Indices of the voxels that cord or rim may touch."""
+    """Indices of the voxels that cord or pia may touch."""
     profiles = located.anatomy.profiles
     widest = float(profiles.column("half_rl").max()) + 1
     box = np.flatnonzero(
@@ -195,7 +195,7 @@ def _near_cord(located: LocatedVoxels) -> np.ndarray:
     )
     here = located.anatomy.profiles_at(located.s[box])
     away = np.hypot(located.u[box] / here["half_rl"], located.v[box] / here["half_ap"]) - 1.2
-    margin = located.reach_mm + here["rim"]
+    margin = located.reach_mm + here["pia"]
     return box[away * here["half_ap"] < margin]
 
 
@@ -212,7 +212,7 @@ def _points_per_axis(located: LocatedVoxels, supersampling: int | None) -> np.nd
 def _cord_tissues(
     located: LocatedVoxels, index: np.ndarray, supersampling: int | None
 ) -> np.ndarray:
-    """`(T, n)` fractions of cord tissues, rim and brainstem in the voxels of `index`."""
+    """`(T, n)` fractions of cord tissues, pia and brainstem in the voxels of `index`."""
     count = _points_per_axis(located, supersampling)
     steps = [(np.arange(n) + 0.5) / n - 0.5 for n in count]
     offsets = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 3)  # (K, 3) voxels
@@ -240,7 +240,7 @@ def _cord_tissues(
 def cord_points(
     anatomy: Anatomy, s: np.ndarray, u: np.ndarray, v: np.ndarray, width: float, height: float
 ) -> dict[str, np.ndarray]:
-    """Fractions of what lies inside cord and rim at points of a given extent.
+    """Fractions of what cord, pia and brainstem fill at points of a given extent.
 
     Args:
         anatomy: Whose cord.
@@ -259,17 +259,17 @@ def cord_points(
     # Points of width w cover π w² / 12 too much of any convex outline; its perimeter shares that.
     edge = edge + width**2 / (24 * np.sqrt((half_u**2 + half_v**2) / 2))
     inside = coverage(edge, width)
-    rim = np.clip(here["rim"] * (1 + 0.3 * y / half_v), *RIM_MM)
-    with_rim = coverage(edge - rim, width)
+    pia = coverage(edge - here["pia"], width) - inside
     below = coverage(s - anatomy.profiles.top_mm, height)
-    cord = inside * below * coverage(anatomy.profiles.bottom_mm - s, height)
+    above = coverage(anatomy.profiles.bottom_mm - s, height)
+    cord = inside * below * above
     horns = anatomy.butterfly.distance(x, y, half_u, half_v)
     grey = coverage(horns - here["grey"], width)
     found = {
         "grey_matter": cord * grey,
         "white_matter": cord * (1 - grey),
-        "rim": (with_rim - inside) * below * coverage(anatomy.profiles.bottom_mm - s, height),
-        "brainstem": with_rim * (1 - below),
+        "pia": pia * above,
+        "brainstem": inside * (1 - below),
     }
     for lesion in anatomy.pathology.lesions:
         spot = _lesion(lesion, anatomy.profiles, s, x, y, half_u, half_v, width)

@@ -41,8 +41,6 @@ LOWER_CANAL = {9: (1.0, 1.0), 16: (1.02, 1.02), 19: (1.15, 1.14), 21: (1.2, 1.16
                23: (1.18, 1.1), 24: (1.22, 1.08), 25: (1.15, 0.95), 26: (0.9, 0.75)}  # fmt: skip
 """Width and depth of the canal's soft contents below T2, over those at T2: round figures."""
 
-RIM_MM = (0.05, 0.5)
-"""Thickness of the cord-like rim outside the truth."""
 PIA_MM = (0.23, 0.03)
 """Thickness of the pia mater with its vessels, outside the truth: mean and SD between participants.
 
@@ -61,13 +59,13 @@ NAMES = (
     "sac_right",
     "sac_front",
     "twist",
-    "rim",
+    "pia",
     "grey",
     "level",
     "sac_share",
 )
 """Columns of the profiles: half diameters (mm) of cord and dural sac, the sac's middle seen from
-the cord's (mm), the cord's torsion (radians), the rim's and the grey matter's thickness (mm), the
+the cord's (mm), the cord's torsion (radians), the pia's and the grey matter's thickness (mm), the
 level coordinate, and the part of its width that the sac still has (1 down to its tapered end)."""
 
 
@@ -193,12 +191,12 @@ def _sac(rng: np.random.Generator, cord, sac, effaced: np.ndarray, level: np.nda
 
 
 def _inside(rng: np.random.Generator, s_mm: np.ndarray, level: np.ndarray):
-    """Torsion, thickness of the rim, thickness of the grey matter."""
+    """Torsion, thickness of the pia, thickness of the grey matter."""
     twist = np.radians(rng.normal(0, 2) + rng.normal(0, 2) * np.sin(s_mm / 60 + rng.uniform(0, 6)))
-    wave = 0.12 * np.sin(s_mm / rng.uniform(8, 30) + rng.uniform(0, 6))
-    rim = np.clip(rng.uniform(*RIM_MM) + wave, *RIM_MM)
+    mean, deviation = PIA_MM
+    pia = np.full(len(s_mm), mean + deviation * np.clip(rng.standard_normal(), -3, 3))
     share = _along(GREY_SHARE, level) * np.clip(rng.normal(1, 0.12), 0.7, 1.35)
-    return twist, rim, Butterfly().thickness(share)
+    return twist, pia, Butterfly().thickness(share)
 
 
 def _along(by_level: dict[int, float], level: np.ndarray) -> np.ndarray:

@@ -91,7 +91,7 @@ def _all_tissues(base: dict[str, float], rng: np.random.Generator) -> np.ndarray
         "lesion": cord * base["lesion"],
         "oedema": cord * near(base["lesion"], 0.2),
         "cavity": near(fluid, 0.1),
-        "rim": near(cord, 0.03),
+        "pia": max(0.0, cord + rng.uniform(-0.2, 1.2) * (fluid - cord)),
         "brainstem": near(cord, 0.06),
         "csf": fluid,
         "roots": near(0.7 * cord + 0.3 * fluid, 0.25),

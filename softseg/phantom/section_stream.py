@@ -2,8 +2,8 @@
 
 A manual mask shows how a cord is shaped even where its image is not at hand. Here its outline, and
 where they were drawn those of grey matter and fluid, take the place of the phantom's own cord in
-the phantom's own surroundings; brightness and acquisition stay random. As on real images the mask
-lies inside the visible edge: a thin rim of cord-like signal surrounds it.
+the phantom's own surroundings; brightness and acquisition stay random. As on real images a thin
+layer of pia surrounds the cord.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from scipy import ndimage
 from softseg.errors import InputError
 from softseg.phantom.anatomy import Anatomy
 from softseg.phantom.partial_volume import blend
-from softseg.phantom.profiles import RIM_MM
+from softseg.phantom.profiles import PIA_MM
 from softseg.phantom.random_acquisition import ObjectMaps, grain_strengths
 from softseg.phantom.stream import CORD, FLUID, PhantomStream, StreamOptions
 from softseg.phantom.tissues import CORD_TISSUES, INDEX
@@ -32,7 +32,7 @@ MARGIN_MM = (0.0, 2.0)
 """Fluid around the cord at least, where none was drawn."""
 _SMOOTHING = 0.6  # voxels: takes the steps off a mask, not its shape
 _POINTS = 4  # along each axis of a voxel
-_INSIDE = [INDEX[name] for name in (*CORD_TISSUES, "rim")]
+_INSIDE = [INDEX[name] for name in (*CORD_TISSUES, "pia")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,9 +146,9 @@ class SectionStream(PhantomStream):
         if own.max() < 0.5:  # moved away from the cord, or below its end
             return super()._object_maps(rng, anatomy, grid, contrast)
         section = self.sections[rng.integers(len(self.sections))]
-        cord, grey, rim, fluid = _fractions(rng, section, own, np.array(grid.spacing_mm[:2]))
-        kept = 1 - cord - rim - fluid
-        shares = {"rim": rim, "csf": fluid, "grey_matter": grey, "white_matter": cord - grey}
+        cord, grey, pia, fluid = _fractions(rng, section, own, np.array(grid.spacing_mm[:2]))
+        kept = 1 - cord - pia - fluid
+        shares = {"pia": pia, "csf": fluid, "grey_matter": grey, "white_matter": cord - grey}
         painted = [
             kept * image + sum(row[INDEX[name]] * share for name, share in shares.items())
             for image, row in zip(images, values, strict=True)
@@ -159,7 +159,7 @@ class SectionStream(PhantomStream):
 def _fractions(
     rng: np.random.Generator, section: Section, own: np.ndarray, spacing_mm: np.ndarray
 ) -> list[np.ndarray]:
-    """`(X, Y, 1)` fractions of cord, grey matter within it, rim and fluid around the own centre."""
+    """`(X, Y, 1)` fractions of cord, grey matter within it, pia and fluid around the own centre."""
     centre = ndimage.center_of_mass(own[..., 0])
     points = (np.arange(_POINTS) + 0.5) / _POINTS - 0.5
     axes = [
@@ -168,9 +168,9 @@ def _fractions(
     ]
     near = [np.abs(axis) < HALF_MM for axis in axes]
     cord, grey, canal = _distances(rng, section, *(a[k] for a, k in zip(axes, near, strict=True)))
-    inside, rim = cord < 0, cord < rng.uniform(*RIM_MM)
+    inside, covered = cord < 0, cord < rng.normal(*PIA_MM)
     fractions = []
-    for part in (inside, inside & (grey < 0), rim & ~inside, (canal < 0) & ~rim):
+    for part in (inside, inside & (grey < 0), covered & ~inside, (canal < 0) & ~covered):
         fine = np.zeros([len(axis) for axis in axes], np.float32)
         fine[np.ix_(*near)] = part
         coarse = fine.reshape(own.shape[0], _POINTS, own.shape[1], _POINTS).mean(axis=(1, 3))

@@ -33,7 +33,7 @@ TISSUES = (
     "lesion",  # demyelinated white matter
     "oedema",  # swollen cord after injury
     "cavity",  # fluid inside the cord
-    "rim",  # pia and vessels around the cord: looks like cord, lies outside the truth
+    "pia",  # with the fine vessels on it: covers the cord, outside the truth
     "brainstem",
     "csf",
     "roots",
@@ -104,7 +104,6 @@ _SCALES = {
 }  # fmt: skip
 
 LIKE: dict[str, str] = {
-    "rim": "white_matter",
     "brainstem": "white_matter",
     "brain": "grey_matter",
     "roots": "nerve",
@@ -137,7 +136,7 @@ def tissue_properties(name: str, field_t: float = 3.0) -> Tissue:
         InputError: If there is no such tissue or field strength.
 
     Example:
-        >>> round(tissue_properties("rim", 3.0).t1_s, 3)
+        >>> round(tissue_properties("brainstem", 3.0).t1_s, 3)
         0.876
     """
     table = tissue_table()
