@@ -17,7 +17,6 @@ import pandas as pd
 
 from softseg.dataset.index import Dataset
 from softseg.files import replacing, write_json
-from softseg.metrics.calibration import calibration_error, pool_calibration
 from softseg.network.onnx_export import export_network
 from softseg.network.weights import load_weights, save_weights
 from softseg.paths import SHARED
@@ -28,6 +27,7 @@ from softseg_study.evaluation.calibration import evaluate_calibration
 from softseg_study.evaluation.image_masks import find_masks, read_mask
 from softseg_study.evaluation.manual import evaluate_manual, evaluate_pairs
 from softseg_study.evaluation.temperature_fit import fit_temperature
+from softseg_study.statistics.calibration import calibration_error, pool_calibration
 from softseg_study.statistics.variability import area_tracking, contrast_variability, csa_error
 
 NAME = "axial"

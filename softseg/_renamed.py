@@ -6,6 +6,7 @@ RENAMED = {
     "softseg.dataset.writing": "softseg.dataset.description",
     "softseg.evaluation": f"softseg_study.evaluation; {STUDY}",
     "softseg.figures": f"softseg_study.figures; {STUDY}",
+    "softseg.metrics.calibration": f"softseg_study.statistics.calibration; {STUDY}",
     "softseg.phantom.calibration": f"softseg_study.phantom.calibration; {STUDY}",
     "softseg.phantom.drawn": "softseg.phantom.section_stream",
     "softseg.phantom.followup": f"softseg_study.phantom.visits; {STUDY}",

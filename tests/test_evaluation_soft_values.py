@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from test_evaluation import AREA, cohort, shrink  # noqa: F401 (a fixture)
 
-from softseg.metrics.calibration import calibration_table, pool_calibration
 from softseg.volume import Volume
 from softseg_study.evaluation.areas import measure_areas, true_csa
 from softseg_study.evaluation.calibration import (
@@ -50,6 +49,7 @@ from softseg_study.sentences.soft_values import (
     say_uncertainty,
     say_value,
 )
+from softseg_study.statistics.calibration import calibration_table, pool_calibration
 from softseg_study.statistics.loss_bias import best_prediction
 
 

@@ -11,8 +11,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from softseg.contrasts import CONTRASTS
-from softseg.metrics import calibration
-from softseg.metrics.calibration import pool_calibration
 from softseg.volume import Volume
 from softseg_study.figures.agreement import bland_altman_plot, contrast_pairs
 from softseg_study.figures.atrophy import atrophy_detected, sample_size_curves
@@ -29,6 +27,8 @@ from softseg_study.figures.profile import along_the_cord, area_profile
 from softseg_study.figures.style import contrast_color, contrast_order, method_colors, use_style
 from softseg_study.figures.training import augmentation_effects, learning_curves, training_cost
 from softseg_study.figures.variability import csa_by_contrast, intervals_by_group, spread_by_method
+from softseg_study.statistics import calibration
+from softseg_study.statistics.calibration import pool_calibration
 from softseg_study.statistics.comparison import compare_methods
 from softseg_study.statistics.variability import contrast_variability
 

@@ -9,9 +9,13 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from softseg.metrics import surfaces
-from softseg.metrics.calibration import calibration_error, calibration_table, pool_calibration
 from softseg.metrics.surfaces import surface_distances
 from softseg.metrics.volumes import dice, relative_volume_error, soft_dice
+from softseg_study.statistics.calibration import (
+    calibration_error,
+    calibration_table,
+    pool_calibration,
+)
 
 SPACING = (0.5, 0.8, 5.0)
 

@@ -1,4 +1,4 @@
-"""How well two masks agree: overlap, volume, distance between surfaces, calibration.
+"""How well two masks agree: overlap, volume, distance between surfaces.
 
 Arrays in, numbers or tables out. Two empty masks agree perfectly (Dice 1, volume error 0 %,
 distances 0 mm). One empty mask against one that is not has Dice 0 and no distance: `nan`, never a

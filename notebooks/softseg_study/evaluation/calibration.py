@@ -7,9 +7,13 @@ import numpy as np
 import pandas as pd
 
 from softseg.dataset.index import Dataset
-from softseg.metrics.calibration import calibration_error, calibration_table, pool_calibration
 from softseg.volume import Volume
 from softseg_study.evaluation.image_masks import Method, compare_masks
+from softseg_study.statistics.calibration import (
+    calibration_error,
+    calibration_table,
+    pool_calibration,
+)
 from softseg_study.statistics.summary import summarise
 
 

@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 
 from softseg.dataset.index import Dataset
-from softseg.metrics.calibration import pool_calibration
 from softseg_study.evaluation.calibration import (
     SCATTER_COLUMNS,
     evaluate_calibration,
     evaluate_scatter,
 )
 from softseg_study.evaluation.method_folders import seed_folders, separate_seeds
+from softseg_study.statistics.calibration import pool_calibration
 from softseg_study.statistics.loss_bias import LOSS_VALUES, best_prediction, best_prediction_for
 
 LOSS_MODELS = {

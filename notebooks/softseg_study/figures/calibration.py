@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from softseg.metrics.calibration import calibration_error
 from softseg_study.figures.style import (
     DARK,
     GREY,
@@ -20,6 +19,7 @@ from softseg_study.figures.style import (
     method_title,
     new_figure,
 )
+from softseg_study.statistics.calibration import calibration_error
 from softseg_study.statistics.summary import summarise
 
 
