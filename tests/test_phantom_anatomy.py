@@ -17,6 +17,7 @@ from softseg.phantom.cord_geometry import (
 )
 from softseg.phantom.partial_volume import blend, cord_fraction, tissue_fractions
 from softseg.phantom.pathology import PATHOLOGIES, Pathology, parse_pathology
+from softseg.phantom.placement import place
 from softseg.phantom.profiles import PIA_MM
 from softseg.phantom.tissues import CORD_TISSUES, INDEX, TISSUES
 from softseg.phantom.true_areas import slice_levels, true_areas
@@ -286,6 +287,35 @@ def test_the_area_of_the_conus_is_exact_down_to_its_tip(spacing_mm):
         area_mm2 = true_areas(participant, grid)["area_mm2"]
         assert np.abs(errors * area_mm2 / 100).max() < 0.2  # 0.3 % of a usual cord's 70 mm2
         assert abs(errors.mean()) < 0.1
+
+
+@pytest.mark.parametrize("curvature_deg", [(45, 0), (-45, 0), (0, 45), (-30, 30)])
+def test_the_area_is_exact_where_a_deformed_spine_leans_by_45_degrees(curvature_deg):
+    leant = []
+    for seed in range(3):
+        curved = random_anatomy(np.random.default_rng([1, seed]), curvature_deg=curvature_deg)
+        line, profiles = curved.centreline, curved.profiles
+        inside = (line.s_mm > profiles.bottom_mm + 25) & (line.s_mm < profiles.top_mm - 12)
+        lean_deg = np.degrees(np.arccos(line.tangent[:, 2])) * inside
+        leant.append(lean_deg.max())
+        for spacing_mm in SPACINGS_MM:
+            height_mm = line.position[np.argmax(lean_deg), 2]
+            grid = make_grid(curved, height_mm=height_mm, spacing_mm=spacing_mm, size_mm=60.0)
+            errors = area_errors_percent(curved, grid)
+            assert len(errors) >= 2
+            assert np.abs(errors).max() < 0.3
+        radius_mm = 1 / np.linalg.norm(line.curvature[inside], axis=1).max()
+        assert radius_mm > 35
+    assert max(leant) > 0.85 * np.hypot(*curvature_deg)
+
+
+def test_a_stack_of_slices_holds_a_scoliotic_cord_and_steeper_curves_are_refused():
+    for seed in range(3):
+        curved = random_anatomy(np.random.default_rng([1, seed]), curvature_deg=(0, 45))
+        grid = place(curved, "T2star", rng=np.random.default_rng(0)).body_grid
+        assert np.abs(area_errors_percent(curved, grid)).max() < 0.3
+    with pytest.raises(InputError, match="45"):
+        random_anatomy(np.random.default_rng(0), curvature_deg=(50, 0))
 
 
 def test_below_the_cord_many_roots_float_behind_in_fluid_and_grow_fewer():

@@ -12,6 +12,7 @@ from importlib import resources
 
 import numpy as np
 
+from softseg.errors import InputError
 from softseg.phantom.cord_geometry import Butterfly, CordCurve, UnitOutline
 from softseg.phantom.pathology import HEALTHY, Pathology, parse_pathology
 from softseg.phantom.profiles import (
@@ -170,6 +171,7 @@ def random_anatomy(
     sex: str | None = None,
     pathology: Pathology | str | None = None,
     participant: Participant | None = None,
+    curvature_deg: tuple[float, float] = (0.0, 0.0),
 ) -> Anatomy:
     """Draw a participant.
 
@@ -178,9 +180,11 @@ def random_anatomy(
         sex: `F` or `M`; by default either.
         pathology: What is wrong, as parameters or as a name for `parse_pathology`.
         participant: Size, instead of drawing one.
+        curvature_deg: Kyphosis and scoliosis beyond the usual, each -45 to 45: how far the cord
+            leans to the front, and to the right, above an apex at a random level.
 
     Raises:
-        InputError: If the name of the pathology is unknown.
+        InputError: If the name of the pathology is unknown, or a curvature out of range.
 
     Example:
         >>> anatomy = random_anatomy(np.random.default_rng(1))
@@ -189,10 +193,13 @@ def random_anatomy(
     """
     if isinstance(pathology, str):
         pathology = parse_pathology(pathology, rng)
+    if max(map(abs, curvature_deg)) > 45:
+        raise InputError(f"curvature_deg must lie in -45 to 45, found {curvature_deg}")
     participant = participant or random_participant(rng, sex=sex)
     disc_mm = disc_positions(participant.vertebra_mm)
     s_mm = arc_lengths(disc_mm)
-    centreline = random_centreline(rng, s_mm, level_coordinate(s_mm, disc_mm))
+    level = level_coordinate(s_mm, disc_mm)
+    centreline = random_centreline(rng, s_mm, level, curvature_deg=curvature_deg)
     profiles = build_profiles(rng, participant.diameters_mm, pathology or HEALTHY, s_mm, disc_mm)
     return Anatomy(
         participant=participant,

@@ -110,8 +110,26 @@ def arc_lengths(disc_mm: dict[int, float]) -> np.ndarray:
     return np.arange(low, high + STEP_MM / 2, STEP_MM)
 
 
-def random_centreline(rng: np.random.Generator, s_mm: np.ndarray, level: np.ndarray) -> CordCurve:
-    """Draw a curve: cervical lordosis, thoracic kyphosis, lateral sway."""
+TIGHTEST_MM = 60.0
+"""Smallest radius of a deformed spine's curve."""
+
+
+def random_centreline(
+    rng: np.random.Generator,
+    s_mm: np.ndarray,
+    level: np.ndarray,
+    *,
+    curvature_deg: tuple[float, float] = (0.0, 0.0),
+) -> CordCurve:
+    """Draw a curve: cervical lordosis, thoracic kyphosis, lateral sway.
+
+    Args:
+        rng: Source of randomness.
+        s_mm: `(N,)` arc lengths of the curve's rows.
+        level: `(N,)` level coordinate there.
+        curvature_deg: Kyphosis and scoliosis beyond the usual, at a random level: tilt of the cord
+            to the front above its apex and to the back below, and to the right and left.
+    """
     lean, bend = rng.normal(0.0, 5.0), rng.normal(1.0, 0.35)
     knots = np.array(sorted(FORWARD_DEG))
     forward = np.array([FORWARD_DEG[k] for k in knots]) * bend + lean
@@ -120,10 +138,21 @@ def random_centreline(rng: np.random.Generator, s_mm: np.ndarray, level: np.ndar
     sway_knots = np.arange(0.0, 29.0, 4.0)
     sway = rng.normal(0.0, 1.5) + rng.normal(0.0, 2.0, len(sway_knots))
     rightward = PchipInterpolator(sway_knots, sway)(np.clip(level, 0, 28))
-    smooth = 6 / STEP_MM
-    forward = ndimage.gaussian_filter1d(np.clip(forward, -35, 58), smooth, mode="nearest")
-    rightward = ndimage.gaussian_filter1d(rightward, smooth, mode="nearest")
+    forward = forward + _bent(rng, s_mm, level, curvature_deg[0])
+    rightward = rightward + _bent(rng, s_mm, level, curvature_deg[1])
+    smooth, steepest = 6 / STEP_MM, np.where(level < 22, 45, 58)
+    forward = ndimage.gaussian_filter1d(np.clip(forward, -45, steepest), smooth, mode="nearest")
+    rightward = ndimage.gaussian_filter1d(np.clip(rightward, -45, 45), smooth, mode="nearest")
     return CordCurve.from_angles(s_mm, forward, rightward)
+
+
+def _bent(rng: np.random.Generator, s_mm: np.ndarray, level: np.ndarray, angle_deg: float):
+    """A curve to one side: tilt of up to an angle above the apex and of as much below it."""
+    apex = np.interp(rng.uniform(3, 20), level[::-1], s_mm[::-1])
+    # Of t exp((1 - t²) / 2), the largest value is 1 and the steepest slope √e.
+    shortest_mm = np.sqrt(np.e) * np.radians(abs(angle_deg)) * TIGHTEST_MM
+    along = (s_mm - apex) / max(30.0, shortest_mm * rng.uniform(1, 1.5))
+    return angle_deg * along * np.exp((1 - along**2) / 2)
 
 
 def level_coordinate(s_mm: np.ndarray, disc_mm: dict[int, float]) -> np.ndarray:
