@@ -140,9 +140,9 @@ def _axial(
     axes = _square_to_cord(line, centre_s, rng)
     whole_mm = _FULL_AXIAL_MM.get(contrast.name, _FULL_AXIAL_DEFAULT_MM)
     # The field follows a curved cord: what it sways aside by more than the usual is added.
-    reached = line.position[np.abs(line.s_mm - centre_s) < height / 2] - line.point(centre_s)
+    reached = line.position[np.abs(line.s_mm - centre_s) < 0.65 * height] - line.point(centre_s)
     aside = np.abs(reached @ axes[:, :2]).max(initial=0.0)
-    side = whole_mm if full else 2 * (_CORD_HALF_MM + max(0.0, aside - 9.0))
+    side = whole_mm if full else 2 * (_CORD_HALF_MM + max(0.0, aside - 10.0))
     shift = np.array([*rng.uniform(-1, 1, 2), 0.0])
     size = np.array([side, side, height])
     return _grid(centre + axes @ shift, axes, size, contrast.spacing_mm)
