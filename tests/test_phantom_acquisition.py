@@ -231,6 +231,44 @@ def test_slices_share_signal_with_their_neighbours_and_lose_none():
     np.testing.assert_allclose(artefacts.slice_profile(np.ones((1, 1, 12)), 2), 1)
 
 
+def test_blur_along_the_phase_axis_is_the_complex_transform_of_the_mirrored_object():
+    rng = np.random.default_rng(0)
+    count = 12
+    parts = [rng.random((2, count, 3)) + 1, rng.random((2, count, 3))]
+    frequency = np.arange(1 - count, count) / count
+    weights = [np.exp(-0.8 * frequency), np.exp(0.3 * frequency) * (frequency > -0.7)]
+    mirrored = np.zeros((2, 2 * count, 3), complex)
+    order = np.arange(2 * count)
+    order[order > count] -= 2 * count  # the highest frequency of a mirrored object is empty
+    for part, weight in zip(parts, weights, strict=True):
+        spectrum = np.fft.fft(np.concatenate([part, part[:, ::-1]], axis=1), axis=1)
+        kept = np.where(np.abs(order) < count, weight[np.clip(order + count - 1, 0, 22)], 0)
+        mirrored += np.fft.ifft(spectrum * kept[None, :, None], axis=1)
+    blurred = artefacts.encode_phase(parts, weights)
+    np.testing.assert_allclose(np.abs(blurred), np.abs(mirrored[:, :count]), rtol=1e-10)
+
+
+def test_blur_is_stronger_the_faster_signal_decays_and_leaves_flat_objects_alone():
+    edge = np.zeros((1, 64, 1))
+    edge[:, 32:] = 1
+    frequency = np.arange(-63, 64) / 64
+    width = []
+    for decay in (0.0, 0.7, 1.5):
+        image = artefacts.encode_phase([edge], [np.exp(-decay * frequency)])[0, :, 0]
+        assert image[50] == pytest.approx(1, abs=0.05)
+        width.append(np.abs(image - edge[0, :, 0]).sum())
+    assert width[0] < 1e-10 < width[1] < width[2]
+
+
+def test_fat_lies_beside_where_it_is_along_the_readout_and_water_does_not(anatomy):
+    for name, axis in (("T1w", 2), ("T2star", 0), ("DWI", 1)):
+        assert place(anatomy, name, rng=np.random.default_rng(0)).readout_axis == axis
+    data = np.zeros((3, 8, 2))
+    data[:, 2] = 1
+    moved = artefacts.rolled(data, 2.25, 1)
+    np.testing.assert_allclose(moved[0, :, 0], [0, 0, 0, 0, 0.75, 0.25, 0, 0])
+
+
 def test_sliding_by_whole_voxels_is_a_roll_and_by_parts_keeps_the_sum():
     rng = np.random.default_rng(0)
     data = np.zeros((2, 4, 20, 3))

@@ -14,13 +14,16 @@ import pandas as pd
 
 from softseg.phantom.anatomy import Anatomy
 from softseg.phantom.artefacts import (
+    PHASE_AXIS,
     ArtefactOptions,
     add_ghost,
     add_noise,
     coil_profile,
     drop_out,
+    encode_phase,
     flow_void,
     get_severity,
+    rolled,
     slice_profile,
     slide,
     texture,
@@ -29,8 +32,8 @@ from softseg.phantom.artefacts import (
 from softseg.phantom.partial_volume import blend
 from softseg.phantom.placement import ECHO_PLANAR, Movement, Placement, place, refined
 from softseg.phantom.protocols import Protocol, Series, Shots, repeated, single, unsteady
-from softseg.phantom.signal import combine, tissue_channels
-from softseg.phantom.tissues import TISSUES
+from softseg.phantom.signal import combine, phase_modulation, tissue_channels
+from softseg.phantom.tissues import TISSUES, tissue_properties
 from softseg.phantom.true_areas import slice_levels, true_areas
 from softseg.volume import Volume
 
@@ -128,8 +131,8 @@ def acquire(
     level = get_severity(severity)
     shots = repeated(contrast, placement.protocol) if series else single(placement.protocol)
     truth = placement.truth()
-    channels = _object_channels(placement, shots, level, field_t, rng)
-    channels = _scan(channels, placement, level, rng)
+    parts = _object_channels(placement, shots, level, field_t, rng)
+    channels = _scan(parts, placement, level, field_t, rng)
     noisy = _receive(channels, truth.data, placement, shots, level, rng)
     pictures = [
         combine(part, protocol).astype(np.float32)
@@ -162,8 +165,8 @@ def _object_channels(
     level: ArtefactOptions,
     field_t: float,
     rng: np.random.Generator,
-) -> np.ndarray:
-    """`(V·C, X, Y, Z)` signal of the object on a grid finer than the scanner's."""
+) -> list[np.ndarray]:
+    """`(V·C, X, Y, Z)` signal of all but fluid, and of fluid, finer than the scanner's grid."""
     axial = placement.contrast.plane == "axial"
     grid = placement.body_grid
     if axial:
@@ -185,27 +188,44 @@ def _object_channels(
     uneven = texture(grid.shape, grid.spacing_mm, level.texture, rng)
     flows = np.array([name == "csf" for name in TISSUES])
     textured = np.isin(TISSUES, _UNEVEN)
-    rows = [signals * part for part in (~flows & ~textured, flows, textured)]
-    plain, fluid, rough = np.split(blend(placement.anatomy, grid, np.concatenate(rows)), 3)
-    return plain + fluid * void + rough * uneven
+    greasy = np.array([tissue_properties(name, field_t).fat for name in TISSUES])
+    watery = 1 - greasy
+    shares = (~flows & ~textured) * watery, flows, textured * watery, greasy
+    rows = np.concatenate([signals * share for share in shares])
+    plain, fluid, rough, fat = np.split(blend(placement.anatomy, grid, rows), 4)
+    axis = placement.readout_axis
+    shift = placement.protocol.fat_shift_mm * field_t / 3 / grid.spacing_mm[axis]
+    return [plain + rough * uneven + rolled(fat * uneven, shift, axis - 3), fluid * void]
 
 
 _UNEVEN = ("marrow", "muscle", "fat", "disc", "soft_tissue")
 
 
 def _scan(
-    channels: np.ndarray, placement: Placement, level: ArtefactOptions, rng: np.random.Generator
+    parts: list[np.ndarray],
+    placement: Placement,
+    level: ArtefactOptions,
+    field_t: float,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Slices, k-space, distortion and ghosts: `(C, X, Y, Z)` on the scanner's grid."""
     axial = placement.contrast.plane == "axial"
+    protocol, shape = placement.protocol, placement.grid.shape
+    blurred = protocol.train_s or protocol.readout_s
+    if not blurred:
+        parts = [sum(parts)]
     if axial:
-        channels = slice_profile(channels, 2)
-    channels = truncate_k_space(
-        channels,
-        placement.grid.shape,
-        axes=(0, 1) if axial else (0, 1, 2),
-        acquired=placement.protocol.acquired,
-    )
+        parts = [slice_profile(part, 2) for part in parts]
+    axes = (0, 1) if axial else (0, 1, 2)
+    parts = [truncate_k_space(p, shape, axes=axes, acquired=protocol.acquired) for p in parts]
+    channels = parts[0]
+    if blurred:
+        count = shape[PHASE_AXIS]
+        frequency = np.arange(1 - count, count) / count
+        channels = encode_phase(parts, [
+            phase_modulation(tissue_properties(name, field_t), protocol, frequency)
+            for name in ("white_matter", "csf")
+        ])  # fmt: skip
     if placement.slide_voxels is not None:
         channels = slide(channels, placement.slide_voxels.astype(np.float32))
     if placement.contrast.name in ECHO_PLANAR:

@@ -133,6 +133,44 @@ def truncate_k_space(
     return result
 
 
+def encode_phase(parts: list[np.ndarray], modulations: list[np.ndarray]) -> np.ndarray:
+    """Blur along the phase axis as k-space was read, and take the magnitude (with its sign).
+
+    What differs between the two halves of k-space makes an imaginary part, which a magnitude
+    picture shows beside edges.
+
+    Args:
+        parts: Of the object, each `(…, X, Y, Z)`; the image is of their sum.
+        modulations: For each part `(2 Y - 1,)` factors from one end of k-space to the other.
+
+    Example:
+        >>> flat = np.ones((1, 8, 1))
+        >>> decay = np.exp(np.linspace(1, -1, 15))
+        >>> encode_phase([flat, flat], [np.ones(15), decay])[0, 3, 0].round(6)
+        np.float64(2.0)
+    """
+    axis = parts[0].ndim - 3 + PHASE_AXIS
+    count = parts[0].shape[axis]
+    even = odd = 0
+    for part, modulation in zip(parts, modulations, strict=True):
+        spectrum = np.moveaxis(fft.dct(part, type=2, axis=axis, norm="ortho"), axis, -1)
+        forward, backward = modulation[count - 1 :], modulation[count - 1 :: -1]
+        even = even + spectrum * ((forward + backward) / 2).astype(part.dtype)
+        odd = odd + spectrum * ((forward - backward) / 2).astype(part.dtype)
+    real = fft.idct(even, type=2, axis=-1, norm="ortho")
+    # The sine transform's first term is the cosine transform's second.
+    odd = np.concatenate([odd[..., 1:], np.zeros_like(odd[..., :1])], axis=-1)
+    imaginary = fft.idst(odd, type=2, axis=-1, norm="ortho")
+    return np.moveaxis(np.copysign(np.hypot(real, imaginary), real), -1, axis)
+
+
+def rolled(array: np.ndarray, voxels: float, axis: int) -> np.ndarray:
+    """Move an array along an axis by a fraction of voxels; what leaves comes in again."""
+    whole = int(np.floor(voxels))
+    part = array.dtype.type(voxels - whole)
+    return (1 - part) * np.roll(array, whole, axis) + part * np.roll(array, whole + 1, axis)
+
+
 def slice_profile(fine: np.ndarray, factor: int, spill: float = 0.08) -> np.ndarray:
     """Sum thin slices into thick ones whose edges are soft, as selective pulses make them.
 

@@ -229,6 +229,13 @@ class Placement:
     movement: Movement
     slide_voxels: np.ndarray | None
 
+    @property
+    def readout_axis(self) -> int:
+        """Axis along which fat is displaced: echo-planar scans are slow along the phase axis."""
+        if self.contrast.name in ECHO_PLANAR:
+            return PHASE_AXIS
+        return 0 if self.contrast.plane == "axial" else 2
+
     def truth(self) -> Volume:
         """Fraction of cord in each voxel, where the image shows it."""
         if self.slide_voxels is None:

@@ -103,6 +103,39 @@ def _decay(protocol: Protocol, time_s: float) -> np.ndarray:
     return np.exp(-np.array(protocol.te_s) / time_s)
 
 
+def phase_modulation(tissue: Tissue, protocol: Protocol, frequency: np.ndarray) -> np.ndarray:
+    """How a tissue's signal changes while k-space is read along the phase axis: its point spread.
+
+    Trains and readouts run through k-space once, its middle at the echo time. Signal decays with T2
+    along an echo train, with T2* along a gradient echo's readout, and along a spin echo's with T2
+    and, to both sides of the echo, with what T2* adds to it.
+
+    Args:
+        tissue: Whose relaxation.
+        protocol: The sequence.
+        frequency: `(K,)` from -1 to 1, the ends of k-space.
+
+    Returns:
+        `(K,)` factors, 1 in the middle.
+
+    Example:
+        >>> fluid = tissue_properties("csf", 3.0)
+        >>> phase_modulation(fluid, get_protocol("T2star"), np.array([-1.0, 0.0, 1.0]))
+        array([1., 1., 1.])
+    """
+    half_train, half_readout = protocol.train_s / 2, protocol.readout_s / 2
+    exponent = frequency * half_train / tissue.t2_train_s
+    if "spin_echo" in protocol.sequence:
+        dephasing = 1 / tissue.t2star_s - 1 / tissue.t2_s
+        exponent = exponent + half_readout * (
+            frequency / tissue.t2_s + np.abs(frequency) * dephasing
+        )
+    else:
+        exponent = exponent + frequency * half_readout / tissue.t2star_s
+    read = frequency >= 1 - 2 * protocol.partial_fourier
+    return np.exp(-exponent) * read
+
+
 def _magnitude(channels: np.ndarray) -> np.ndarray:
     return np.abs(channels[0])
 
