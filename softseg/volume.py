@@ -70,6 +70,30 @@ def samples_within(step: float) -> np.ndarray:
     return (np.arange(count) + 0.5) / count - 0.5
 
 
+def overlap_matrix(
+    count: int, spacing_mm: float, new_count: int, new_spacing_mm: float
+) -> np.ndarray:
+    """Along one axis, what each voxel of a grid with the same middle covers of another's voxels.
+
+    Fractions of volume that go through it keep their area exactly, between any two voxel sizes;
+    beyond the source's border the border is repeated.
+
+    Returns:
+        `(new_count, count)` float32, rows that sum to 1.
+
+    Example:
+        >>> overlap_matrix(2, 1.5, 3, 1.0)
+        array([[1. , 0. ],
+               [0.5, 0.5],
+               [0. , 1. ]], dtype=float32)
+    """
+    edges = (np.arange(count + 1) - count / 2) * spacing_mm
+    edges[0], edges[-1] = -np.inf, np.inf
+    new = (np.arange(new_count + 1) - new_count / 2) * new_spacing_mm
+    shared = np.minimum(new[1:, None], edges[1:]) - np.maximum(new[:-1, None], edges[:-1])
+    return (np.maximum(shared, 0) / new_spacing_mm).astype(np.float32)
+
+
 @dataclass(frozen=True, eq=False)
 class Volume:
     """A three-dimensional image or mask and where it lies.

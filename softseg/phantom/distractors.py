@@ -1,8 +1,9 @@
 """Pictures of what is no spinal cord, from which a network learns to predict no cord.
 
 None of them is a real anatomy: noise as outside the body or of a failed acquisition, textures
-like those of organs, brightness that rises across the field, and limbs, whose round marrow inside
-dark cortical bone is what comes closest to a cord in its canal.
+like those of organs, brightness that rises across the field, bellies with bowel, large vessels and
+fat between organs, and limbs, whose round marrow inside dark cortical bone is what comes closest
+to a cord in its canal.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-KINDS = ("noise", "texture", "ramp", "limb")
+KINDS = ("noise", "texture", "ramp", "limb", "belly")
 
 
 def distractor(
@@ -26,7 +27,7 @@ def distractor(
         rng: Source of randomness.
         shape: Voxels along right-left, posterior-anterior(, inferior-superior).
         spacing_mm: Their size.
-        kind: One of `KINDS`; drawn at random by default, limbs twice as often.
+        kind: One of `KINDS`; drawn at random by default, limbs and bellies twice as often.
 
     Returns:
         float32 of that shape, brightness in arbitrary units, not negative.
@@ -36,7 +37,7 @@ def distractor(
         >>> image.shape, bool(image.std() > 0)
         ((48, 40), True)
     """
-    kind = kind or str(rng.choice([*KINDS, "limb"]))
+    kind = kind or str(rng.choice([*KINDS, "limb", "belly"]))
     shape, spacing = tuple(shape), np.asarray(spacing_mm, float)
     if kind == "noise":
         image = np.hypot(*rng.normal(0, 1, (2, *shape)))
@@ -50,6 +51,8 @@ def distractor(
         image = image - image.min() + rng.normal(0, rng.uniform(0, 0.3), shape)
     elif kind == "limb":
         image = _limb(rng, shape, spacing)
+    elif kind == "belly":
+        image = _belly(rng, shape, spacing)
     else:
         raise ValueError(f"kind must be one of {KINDS}, found {kind!r}")
     return np.maximum(image, 0).astype(np.float32)
@@ -81,6 +84,30 @@ def _limb(rng: np.random.Generator, shape: tuple[int, ...], spacing: np.ndarray)
         image = _vessels(rng, image, plane_mm, size_mm * rng.uniform(0, 1, 2))
     image = ndimage.gaussian_filter(image, rng.uniform(0.2, 0.8) / spacing)
     strength = rng.uniform(0.01, 0.12) * muscle
+    return np.hypot(image + rng.normal(0, strength, shape), rng.normal(0, strength, shape))
+
+
+def _belly(rng: np.random.Generator, shape: tuple[int, ...], spacing: np.ndarray) -> np.ndarray:
+    """Organs that meet in seams of fat, loops of bowel with a wall and any content, and vessels."""
+    plane_mm = np.indices(shape)[:2] * spacing[:2].reshape(2, *[1] * len(shape))
+    size_mm = spacing[:2] * shape[:2]
+    fields = [
+        ndimage.gaussian_filter(rng.normal(size=shape), rng.uniform(8, 25) / spacing)
+        for _ in range(rng.integers(2, 5))
+    ]
+    fields = np.array([field / max(float(field.std()), 1e-9) for field in fields])
+    first, second = np.sort(fields, axis=0)[[-1, -2]]
+    image = rng.uniform(0.2, 1.2, len(fields))[fields.argmax(axis=0)]
+    image = np.where(first - second < rng.uniform(0, 0.3), rng.uniform(0.1, 1.5), image)
+    for _ in range(rng.integers(0, 5)):
+        loop = _distance(plane_mm, size_mm * rng.uniform(0, 1, 2), rng)
+        outer = rng.uniform(5, 18)
+        image = np.where(loop < outer, rng.uniform(0.1, 1.2), image)
+        image = np.where(loop < outer - rng.uniform(1, 4), rng.uniform(0, 1.5), image)
+    for _ in range(rng.integers(0, 3)):
+        image = _vessels(rng, image, plane_mm, size_mm * rng.uniform(0, 1, 2))
+    image = ndimage.gaussian_filter(image, rng.uniform(0.2, 0.8) / spacing)
+    strength = rng.uniform(0.01, 0.12)
     return np.hypot(image + rng.normal(0, strength, shape), rng.normal(0, strength, shape))
 
 

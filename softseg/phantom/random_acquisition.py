@@ -1,133 +1,46 @@
-"""Brightness of every tissue and what a scanner may do to it, drawn at random: for training.
+"""What a scanner may do to a picture, drawn at random: for training.
 
-A network that has seen any contrast need not know the one in front of it (SynthSeg: Billot et al.
-2023, doi:10.1016/j.media.2023.102789). Wholly random draws are mixed with draws around the families
-that scanners make, because those are what it will meet. The scanner's effects are rough, for
-training and not for measuring: each is a function from an image to an image with its own strength,
-and `degrade` draws which ones happen. The truth is never touched.
+The effects are rough, for training and not for measuring: each is a function from an image to an
+image with its own strength, and `degrade` draws which ones happen. The truth is never touched; what
+an image does not show at all (`Unseen`) is told to whoever holds the truth.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
-from softseg.phantom.tissues import TISSUES
 
-# Rough brightness by family: where random draws are centred, not a calibrated signal.
-# Columns: cord, grey/white, csf, fat, marrow, bone, disc, muscle, soft, vessel, lesion/white
-_FAMILIES = {
-    "t2w": (0.32, 1.10, 1.00, 0.45, 0.18, 0.05, 0.30, 0.12, 0.25, 0.10, 1.7),
-    "t2star": (0.55, 1.15, 0.95, 0.60, 0.12, 0.05, 0.35, 0.45, 0.50, 1.00, 1.4),
-    "t1w": (0.75, 0.90, 0.37, 1.10, 0.60, 0.10, 0.40, 0.50, 0.50, 0.60, 0.8),
-    "mt-on": (0.40, 1.15, 0.75, 0.80, 0.20, 0.05, 0.35, 0.35, 0.45, 0.90, 1.4),
-    "gre-t1w": (0.60, 1.00, 0.45, 0.80, 0.25, 0.05, 0.35, 0.55, 0.55, 1.00, 0.9),
-    "dwi": (1.00, 1.00, 0.10, 0.15, 0.10, 0.03, 0.15, 0.15, 0.25, 0.05, 1.1),
-    "epi": (0.70, 1.10, 1.00, 0.20, 0.15, 0.05, 0.30, 0.35, 0.40, 0.40, 1.3),
-    "stir": (0.45, 1.10, 1.00, 0.08, 0.08, 0.04, 0.30, 0.25, 0.40, 0.30, 1.6),
-    "inverted": (0.90, 0.75, 0.15, 1.00, 0.70, 0.30, 0.50, 0.60, 0.60, 0.40, 0.6),
-}
-_COLUMNS = ("cord", "grey", "csf", "fat", "marrow", "bone", "disc", "muscle", "soft", "vessel",
-            "lesion")  # fmt: skip
+@dataclass(frozen=True)
+class ScannerOptions:
+    """How often and how strongly a scanner spoils samples; shares are of all samples.
 
-
-def random_contrast(
-    rng: np.random.Generator, *, families: float = 0.55, equal: float = 0.08
-) -> np.ndarray:
-    """Draw the brightness of each tissue.
-
-    Args:
-        rng: Source of randomness.
-        families: Share of draws around a real family of contrasts; the rest is any contrast.
-        equal: Share of the wholly random draws in which fluid and cord are about equally bright.
-
-    Returns:
-        `(T,)` float32, not negative, cord about 0.1 to 1.
-
-    Example:
-        >>> random_contrast(np.random.default_rng(0)).shape == (len(TISSUES),)
-        True
+    Attributes:
+        blurred: Share with a blur in the plane of `blur_mm`, beside the size of voxels. Real series
+            are 0.3 to 2 mm sharp; with less a network takes sharpness for size.
+        blur_mm: Standard deviation of that blur, from and to.
+        echo_planar: Share read as an echo-planar train: blurred, stretched by `stretch` and with
+            patches of lost signal (Farzaneh et al. 1990, doi:10.1002/mrm.1910140112).
+        phase_blur_mm: Standard deviation of its blur along the phase, back to front.
+        stretch: Its stretch along the phase.
+        grain: Largest unevenness within tissues: real cords vary by 8 to 20 % of their brightness.
+        fall_off: Largest fall of brightness per millimetre away from a coil behind; 0.045 is a
+            fifth in 5 mm, as beside surface coils.
+        speckled_air: Share whose darkest tissue is salt and pepper, as in quotients of two images
+            (MP2RAGE: Marques et al. 2010, doi:10.1016/j.neuroimage.2009.10.002).
+        outliers: Share with single voxels or a burned-in mark many times brighter than all else.
     """
-    if rng.random() < families:
-        family = list(_FAMILIES)[rng.integers(len(_FAMILIES))]
-        draw = dict(zip(_COLUMNS, _FAMILIES[family], strict=True))
-        spread = rng.uniform(0.05, 0.4)
-        base = {k: v * rng.lognormal(0, spread) for k, v in draw.items() if k not in _RATIOS}
-        # The fluid's ratio to the cord is the family's mark: half as much spread keeps it.
-        base["csf"] = base["cord"] * draw["csf"] / draw["cord"] * rng.lognormal(0, spread / 2)
-        base["grey"] = draw["grey"] * rng.lognormal(0, 0.05)
-        base["lesion"] = draw["lesion"] * rng.lognormal(0, 0.15)
-    else:
-        base = {k: rng.uniform(0, 1) for k in _COLUMNS}
-        base["cord"] = rng.uniform(0.12, 1)
-        base["csf"] = _fluid(rng, base["cord"], equal)
-        base["grey"] = rng.uniform(0.75, 1.3)
-        base["lesion"] = rng.uniform(0.5, 2.0)
-    return _all_tissues(base, rng)
 
-
-_RATIOS = ("grey", "lesion")
-
-
-def _fluid(rng: np.random.Generator, cord: float, equal: float) -> float:
-    """Fluid clearly brighter or darker than the cord, or about as bright."""
-    if rng.random() < equal:
-        return cord * rng.uniform(0.9, 1.1)
-    if rng.random() < 0.5:
-        return cord * rng.uniform(1.15, 3.5)
-    return cord * rng.uniform(0.0, 0.85)
-
-
-def _all_tissues(base: dict[str, float], rng: np.random.Generator) -> np.ndarray:
-    cord, fluid = base["cord"], base["csf"]
-
-    def near(value: float, spread: float) -> float:
-        return value * rng.lognormal(0, spread)
-
-    values = {
-        "air": rng.uniform(0, 0.03),
-        "white_matter": cord,
-        "grey_matter": cord * base["grey"],
-        "lesion": cord * base["lesion"],
-        "oedema": cord * near(base["lesion"], 0.2),
-        "cavity": near(fluid, 0.1),
-        "pia": max(0.0, cord + rng.uniform(-0.2, 1.2) * (fluid - cord)),
-        "brainstem": near(cord, 0.06),
-        "csf": fluid,
-        "roots": near(0.7 * cord + 0.3 * fluid, 0.25),
-        "dura": near(base["bone"] + 0.1, 0.4),
-        "epidural_fat": near(base["fat"], 0.3),
-        "marrow": base["marrow"],
-        "cortical_bone": base["bone"] * 0.6,
-        "disc": base["disc"],
-        "muscle": base["muscle"],
-        "fat": base["fat"],
-        "skin": near(base["fat"] * 0.6, 0.4),
-        "vessel": base["vessel"],
-        "soft_tissue": base["soft"],
-        "brain": near(cord, 0.15),
-    }
-    return np.array([values[name] for name in TISSUES], np.float32)
-
-
-TEXTURE = {
-    "muscle": 1.0,
-    "fat": 0.8,
-    "marrow": 1.5,
-    "soft_tissue": 1.5,
-    "skin": 1.0,
-    "epidural_fat": 1.5,
-    "disc": 0.8,
-    "csf": 0.5,
-    "vessel": 1.0,
-    "brain": 0.8,
-}
-"""Relative strength of the grain within a tissue; the cord is the most even of all."""
-
-
-def grain_strengths() -> np.ndarray:
-    """`(T,)` strength of the grain in each tissue."""
-    return np.array([TEXTURE.get(name, 0.25) for name in TISSUES], np.float32)
+    blurred: float = 0.4
+    blur_mm: tuple[float, float] = (0.3, 1.5)
+    echo_planar: float = 0.15
+    phase_blur_mm: tuple[float, float] = (0.5, 1.8)
+    stretch: tuple[float, float] = (0.82, 1.2)
+    grain: float = 0.25
+    fall_off: float = 0.045
+    speckled_air: float = 0.04
+    outliers: float = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,34 +60,150 @@ class ObjectMaps:
     cord: np.ndarray
 
 
-def degrade(rng: np.random.Generator, maps: ObjectMaps, spacing_mm: np.ndarray) -> np.ndarray:
+@dataclass(frozen=True)
+class Unseen:
+    """What an image does not show, in millimetres from its middle; no truth is asked for there.
+
+    A void of signal, as around metal (Hargreaves et al. 2011, doi:10.2214/AJR.11.7364), of at least
+    10 mm leaves no cord to be seen; what a smaller one hides can be told from what is around it, so
+    that smaller ones are left to the patches of lost signal. Padding is what a stitched, turned or
+    masked image has beyond its own border.
+
+    Attributes:
+        centre_mm, radii_mm: `(3,)` of the ellipsoid without signal; None for none.
+        pile_up: Brightness of signal that has moved to the void's border.
+        padding: Axis, side (-1 or 1) and place of the border; None for none.
+        value: Of the padding, as a share of the brightest.
+    """
+
+    centre_mm: Sequence[float] | None = None
+    radii_mm: Sequence[float] = (10.0, 10.0, 10.0)
+    pile_up: float = 0.0
+    padding: tuple[int, int, float] | None = None
+    value: float = 0.0
+
+    @classmethod
+    def draw(
+        cls,
+        rng: np.random.Generator,
+        centre_mm: np.ndarray,
+        *,
+        void: float,
+        padded: float,
+        half_mm: np.ndarray,
+    ) -> "Unseen":
+        """A void near `centre_mm` and padding in a field of `half_mm`, in so many of all cases."""
+        drawn = {}
+        if rng.random() < void:
+            drawn = {
+                "centre_mm": centre_mm + rng.normal(0, 4, 3),
+                "radii_mm": rng.uniform(5, 22, 3),
+                "pile_up": rng.uniform(0, 1.5) * rng.choice([0, 1]),
+            }
+        if rng.random() < padded:
+            axis, side = int(rng.integers(2)), int(rng.choice([-1, 1]))
+            drawn |= {
+                "padding": (axis, side, half_mm[axis] * rng.uniform(0.1, 0.95)),
+                "value": rng.choice([0.0, 0.0, rng.uniform(0, 1.2)]),
+            }
+        return cls(**drawn)
+
+    def hidden(self, shape: Sequence[int], spacing_mm: Sequence[float]) -> np.ndarray:
+        """`(X, Y, Z)` share of each voxel of a grid about the same middle that is not shown."""
+        hidden = self._void(shape, spacing_mm)
+        return np.maximum(hidden, self._beyond(shape, spacing_mm))
+
+    def without_signal(self, image: np.ndarray, spacing_mm: np.ndarray) -> np.ndarray:
+        """The image with its void, and what has piled up around that."""
+        if self.centre_mm is None:
+            return image
+        void = self._void(image.shape, spacing_mm)
+        return image * (1 - void) + self.pile_up * float(image.max()) * 4 * void * (1 - void)
+
+    def padded(self, image: np.ndarray, spacing_mm: np.ndarray) -> np.ndarray:
+        """The image with its padding."""
+        if self.padding is None:
+            return image
+        beyond = self._beyond(image.shape, spacing_mm)
+        return np.where(beyond, self.value * float(np.percentile(image, 99)), image)
+
+    def _void(self, shape, spacing_mm) -> np.ndarray:
+        if self.centre_mm is None:
+            return np.zeros((1, 1, 1), np.float32)
+        away = [
+            (a - c) / r
+            for a, c, r in zip(
+                _from_middle(shape, spacing_mm), self.centre_mm, self.radii_mm, strict=True
+            )
+        ]
+        edge_mm = (np.sqrt(sum(a * a for a in away)) - 1) * min(self.radii_mm)
+        return (1 / (1 + np.exp(np.clip(edge_mm / 0.4, -50, 50)))).astype(np.float32)
+
+    def _beyond(self, shape, spacing_mm) -> np.ndarray:
+        if self.padding is None:
+            return np.zeros((1, 1, 1), bool)
+        axis, side, border_mm = self.padding
+        return np.broadcast_to(side * _from_middle(shape, spacing_mm)[axis] > border_mm, shape)
+
+
+NOTHING_UNSEEN = Unseen()
+"""An image that shows its whole field."""
+
+
+def _from_middle(shape: Sequence[int], spacing_mm: Sequence[float]) -> list[np.ndarray]:
+    """Millimetres from a grid's middle along each axis, of shapes that multiply to the grid's."""
+    return np.meshgrid(
+        *[(np.arange(n) - (n - 1) / 2) * h for n, h in zip(shape, spacing_mm, strict=True)],
+        indexing="ij",
+        sparse=True,
+    )
+
+
+def degrade(
+    rng: np.random.Generator,
+    maps: ObjectMaps,
+    spacing_mm: np.ndarray,
+    options: ScannerOptions = ScannerOptions(),
+    *,
+    echo_planar: bool = False,
+    unseen: Unseen = NOTHING_UNSEEN,
+) -> np.ndarray:
     """Turn a clean image into what a scanner might have shown.
 
     Args:
         rng: Source of randomness.
         maps: The clean image and what it is made of.
         spacing_mm: `(3,)` voxel size.
+        options: How often and how strongly each effect comes.
+        echo_planar: Whether the image is read as an echo-planar train.
+        unseen: What it does not show.
 
     Returns:
         `(X, Y, Z)` float32, not negative.
     """
-    image = maps.clean * _grain(rng, maps.grain, spacing_mm)
+    image = maps.clean * _grain(rng, maps.grain, spacing_mm, options.grain)
     if rng.random() < 0.35:
         image = _pulsation(rng, image, maps, spacing_mm)
-    if rng.random() < 0.8:
-        image = image * _shading(rng, image.shape, spacing_mm)
-    if rng.random() < 0.6:
-        image = ndimage.gaussian_filter(image, rng.uniform(0.2, 0.8) * (np.array(image.shape) > 1))
-    if rng.random() < 0.3:
+    image = unseen.without_signal(image, spacing_mm)
+    if echo_planar:
+        image = image * _signal_loss(rng, image.shape, spacing_mm)
+    if rng.random() < 0.85:
+        image = image * _shading(rng, image.shape, spacing_mm, options.fall_off)
+    image = _blurred(rng, image, spacing_mm, options, echo_planar)
+    if rng.random() < (0.6 if echo_planar else 0.3):
         image = _truncated(rng, image)
-    if rng.random() < 0.12:
-        axis = int(rng.integers(2))
+    if rng.random() < (0.4 if echo_planar else 0.1):
+        axis = 1 if echo_planar else int(rng.integers(2))
         image = image + rng.uniform(0.03, 0.15) * np.roll(image, image.shape[axis] // 2, axis)
     image = _noisy(rng, image, _reference(maps))
     if rng.random() < 0.4:
         top = max(float(image.max()), 1e-6)
         image = top * (image / top) ** np.exp(rng.uniform(-0.35, 0.35))
-    return image.astype(np.float32, copy=False)
+    if rng.random() < options.speckled_air:
+        image = _speckled(rng, image, maps.clean)
+    if rng.random() < options.outliers:
+        image = _outliers(rng, image)
+    return unseen.padded(image, spacing_mm).astype(np.float32, copy=False)
 
 
 def smooth_field(
@@ -199,8 +228,10 @@ def smooth_field(
     return field
 
 
-def _grain(rng: np.random.Generator, strength: np.ndarray, spacing_mm: np.ndarray) -> np.ndarray:
-    amplitude = rng.uniform(0.02, 0.16)
+def _grain(
+    rng: np.random.Generator, strength: np.ndarray, spacing_mm: np.ndarray, most: float
+) -> np.ndarray:
+    amplitude = rng.uniform(0.02, most)
     field = smooth_field(rng, strength.shape, spacing_mm, rng.uniform(1.2, 3.0))
     field = field + 0.7 * smooth_field(rng, strength.shape, spacing_mm, rng.uniform(6, 20))
     return np.clip(1 + amplitude * strength * field, 0.2, 2)
@@ -216,17 +247,33 @@ def _pulsation(
     return np.maximum(image - loss * maps.fluid * brightness, 0)
 
 
-def _shading(rng, shape, spacing_mm) -> np.ndarray:
+def _shading(rng, shape, spacing_mm, fall_off: float) -> np.ndarray:
     """Coil sensitivity: a slope, a falling off from a coil behind, and slow waves."""
-    axes = np.meshgrid(
-        *[(np.arange(n) - (n - 1) / 2) * h for n, h in zip(shape, spacing_mm, strict=True)],
-        indexing="ij",
-        sparse=True,
-    )
-    slope = sum(a * g for a, g in zip(axes, rng.normal(0, 0.006, 3), strict=True))
-    behind = -axes[1] * rng.choice([0.0, 1.0]) * rng.uniform(0.0, 0.02)
-    waves = rng.uniform(0, 0.25) * smooth_field(rng, shape, spacing_mm, rng.uniform(30, 80))
-    return np.exp(np.clip(slope + behind + waves, -1.6, 1.6)).astype(np.float32)
+    axes = _from_middle(shape, spacing_mm)
+    slope = sum(a * g for a, g in zip(axes, rng.normal(0, 0.008, 3), strict=True))
+    behind = -axes[1] * rng.choice([0.0, 1.0]) * rng.uniform(0.0, fall_off)
+    waves = rng.uniform(0, 0.4) * smooth_field(rng, shape, spacing_mm, rng.uniform(30, 80))
+    return np.exp(np.clip(slope + behind + waves, -2.2, 2.2)).astype(np.float32)
+
+
+def _signal_loss(rng, shape, spacing_mm) -> np.ndarray:
+    """Patches of a centimetre or two in which the field is uneven and signal is lost."""
+    field = smooth_field(rng, shape, spacing_mm, rng.uniform(8, 25))
+    lost = 1 / (1 + np.exp((rng.uniform(0.2, 1.2) - field) / 0.2))
+    return 1 - rng.uniform(0.2, 0.95) * lost
+
+
+def _blurred(rng, image, spacing_mm, options: ScannerOptions, echo_planar: bool) -> np.ndarray:
+    """Blur in the plane by millimetres or some of a voxel; echo-planar trains along the phase."""
+    sides = np.array(image.shape)
+    voxels = np.zeros(3)
+    if rng.random() < options.blurred:
+        voxels[:2] = rng.uniform(*options.blur_mm) / spacing_mm[:2]
+    elif rng.random() < 0.6:
+        voxels[:] = rng.uniform(0.2, 0.8)
+    if echo_planar:
+        voxels[1] = np.hypot(voxels[1], rng.uniform(*options.phase_blur_mm) / spacing_mm[1])
+    return ndimage.gaussian_filter(image, voxels * (sides > 1)) if voxels.any() else image
 
 
 def _truncated(rng, image: np.ndarray) -> np.ndarray:
@@ -259,3 +306,22 @@ def _noisy(rng, image: np.ndarray, reference: float) -> np.ndarray:
         real = ndimage.gaussian_filter(real, wide) * 1.6
         imaginary = ndimage.gaussian_filter(imaginary, wide) * 1.6
     return np.sqrt((image + real) ** 2 + imaginary**2)
+
+
+def _speckled(rng, image: np.ndarray, clean: np.ndarray) -> np.ndarray:
+    """Any value where there is next to no signal, as the quotient of two noises has."""
+    top = float(np.percentile(clean, 98))
+    dark = clean < rng.uniform(0.03, 0.12) * top
+    return np.where(dark, rng.uniform(0, rng.uniform(0.8, 1.6) * top, image.shape), image)
+
+
+def _outliers(rng, image: np.ndarray) -> np.ndarray:
+    """Some voxels, or a mark burned into a corner, up to thirty times as bright as all else."""
+    bright = float(np.percentile(image, 99)) * np.exp(rng.uniform(0.5, 3.4))
+    if rng.random() < 0.7:
+        return np.where(rng.random(image.shape) < rng.uniform(2e-4, 6e-3), bright, image)
+    size = (np.array(image.shape) * rng.uniform(0.05, 0.3, 3)).astype(int) + 1
+    corner = tuple(slice(0, n) if rng.random() < 0.5 else slice(-n, None) for n in size)
+    marked = image.copy()
+    marked[corner] = bright
+    return marked

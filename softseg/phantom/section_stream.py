@@ -2,8 +2,8 @@
 
 A manual mask shows how a cord is shaped even where its image is not at hand. Here its outline, and
 where they were drawn those of grey matter and fluid, take the place of the phantom's own cord in
-the phantom's own surroundings; brightness and acquisition stay random. As on real images a thin
-layer of pia surrounds the cord.
+the phantom's own surroundings; brightness and acquisition stay random. The outline is taken for the
+cord's surface, on which a thin layer of pia lies.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ import numpy as np
 from scipy import ndimage
 
 from softseg.errors import InputError
-from softseg.phantom.anatomy import Anatomy
-from softseg.phantom.partial_volume import blend
+from softseg.phantom.partial_volume import blend, cord_fraction
 from softseg.phantom.profiles import PIA_MM
-from softseg.phantom.random_acquisition import ObjectMaps, grain_strengths
-from softseg.phantom.stream import CORD, FLUID, PhantomStream, StreamOptions
+from softseg.phantom.random_acquisition import ObjectMaps
+from softseg.phantom.random_contrast import grain_strengths
+from softseg.phantom.stream import FLUID, PhantomStream, Scene, StreamOptions
 from softseg.phantom.tissues import CORD_TISSUES, INDEX
 from softseg.volume import Grid, Volume
 
@@ -136,17 +136,28 @@ class SectionStream(PhantomStream):
             raise InputError("section stream: there is no manual mask with a whole cord")
         self.sections = list(sections)
 
-    def _object_maps(
-        self, rng: np.random.Generator, anatomy: Anatomy, grid: Grid, contrast: np.ndarray
-    ) -> ObjectMaps:
-        values = np.stack([contrast, grain_strengths(), FLUID])
+    def _lent(self, rng: np.random.Generator, scene: Scene) -> "Lent | None":
+        grid = scene.seen(scene.working)
+        own = cord_fraction(scene.anatomy, grid)
+        if own.max() < 0.5:  # moved away from the cord, or beyond its ends
+            return None
+        section = self.sections[rng.integers(len(self.sections))]
+        return Lent.draw(rng, section, own, np.array(grid.spacing_mm[:2]))
+
+    def _truth(self, scene: Scene, lent: "Lent | None") -> np.ndarray:
+        if lent is None:
+            return super()._truth(scene, lent)
+        return lent.fractions(scene.seen(scene.working))[0]
+
+    def _object_maps(self, scene: Scene, native: Grid, lent: "Lent | None") -> ObjectMaps:
+        if lent is None:
+            return super()._object_maps(scene, native, lent)
+        grid = scene.seen(native)
+        values = np.stack([scene.contrast, grain_strengths(), FLUID])
         emptied = values.copy()
         emptied[:, _INSIDE] = values[:, [INDEX["csf"]]]
-        *images, own = blend(anatomy, grid, np.vstack([emptied, CORD]))
-        if own.max() < 0.5:  # moved away from the cord, or below its end
-            return super()._object_maps(rng, anatomy, grid, contrast)
-        section = self.sections[rng.integers(len(self.sections))]
-        cord, grey, pia, fluid = _fractions(rng, section, own, np.array(grid.spacing_mm[:2]))
+        images = blend(scene.anatomy, grid, emptied)
+        cord, grey, pia, fluid = lent.fractions(grid)
         kept = 1 - cord - pia - fluid
         shares = {"pia": pia, "csf": fluid, "grey_matter": grey, "white_matter": cord - grey}
         painted = [
@@ -156,48 +167,78 @@ class SectionStream(PhantomStream):
         return ObjectMaps(*(image.astype(np.float32) for image in (*painted, cord)))
 
 
-def _fractions(
-    rng: np.random.Generator, section: Section, own: np.ndarray, spacing_mm: np.ndarray
-) -> list[np.ndarray]:
-    """`(X, Y, 1)` fractions of cord, grey matter within it, pia and fluid around the own centre."""
-    centre = ndimage.center_of_mass(own[..., 0])
-    points = (np.arange(_POINTS) + 0.5) / _POINTS - 0.5
-    axes = [
-        ((np.arange(n)[:, None] + points).ravel() - c) * h
-        for n, c, h in zip(own.shape, centre, spacing_mm, strict=False)
-    ]
-    near = [np.abs(axis) < HALF_MM for axis in axes]
-    cord, grey, canal = _distances(rng, section, *(a[k] for a, k in zip(axes, near, strict=True)))
-    inside, covered = cord < 0, cord < rng.normal(*PIA_MM)
-    fractions = []
-    for part in (inside, inside & (grey < 0), covered & ~inside, (canal < 0) & ~covered):
-        fine = np.zeros([len(axis) for axis in axes], np.float32)
-        fine[np.ix_(*near)] = part
-        coarse = fine.reshape(own.shape[0], _POINTS, own.shape[1], _POINTS).mean(axis=(1, 3))
-        fractions.append(coarse[..., None])
-    return fractions
+@dataclass(frozen=True, eq=False)
+class Lent:
+    """A section turned, stretched and mirrored at random, in the place of a participant's cord.
 
+    Attributes:
+        section: What was drawn.
+        centre_mm: `(2,)` of the participant's cord from the middle of the sample's grid.
+        turn: Radians.
+        scale: `(2,)` along each axis of the section.
+        mirror: -1 or 1.
+        margin_mm: Fluid around the cord where none was drawn.
+        pia_mm: Thickness of the layer on its surface.
+    """
 
-def _distances(
-    rng: np.random.Generator, section: Section, x_mm: np.ndarray, y_mm: np.ndarray
-) -> list[np.ndarray]:
-    """Signed distances of the section turned, stretched and mirrored at random, `(X, Y)` each."""
-    turn, scale, mirror = (
-        np.deg2rad(rng.normal(0, 6)),
-        rng.uniform(*STRETCH, 2),
-        rng.choice([-1, 1]),
-    )
-    x, y = np.meshgrid(mirror * x_mm, y_mm, indexing="ij")
-    at = [
-        ((np.cos(turn) * x - np.sin(turn) * y) / scale[0] + HALF_MM) / STEP_MM,
-        ((np.sin(turn) * x + np.cos(turn) * y) / scale[1] + HALF_MM) / STEP_MM,
-    ]
-    # Distances stretch with the section: across its edge by about the mean of both scales.
-    cord, grey, canal = (
-        np.full(x.shape, np.inf, np.float32)
-        if drawn is None
-        else scale.mean() * ndimage.map_coordinates(drawn, at, order=1, mode="nearest")
-        for drawn in (section.cord, section.grey, section.canal)
-    )
-    margin_mm = rng.uniform(*MARGIN_MM)
-    return [cord, grey, canal if section.canal is not None else cord - margin_mm]
+    section: Section
+    centre_mm: np.ndarray
+    turn: float
+    scale: np.ndarray
+    mirror: int
+    margin_mm: float
+    pia_mm: float
+
+    @classmethod
+    def draw(
+        cls, rng: np.random.Generator, section: Section, own: np.ndarray, spacing_mm: np.ndarray
+    ) -> "Lent":
+        """Put a section where the cord of `own` `(X, Y, Z)` lies."""
+        centre = np.array(ndimage.center_of_mass(own.sum(axis=2)))
+        return cls(
+            section,
+            (centre - (np.array(own.shape[:2]) - 1) / 2) * spacing_mm,
+            float(np.deg2rad(rng.normal(0, 6))),
+            rng.uniform(*STRETCH, 2),
+            int(rng.choice([-1, 1])),
+            float(rng.uniform(*MARGIN_MM)),
+            float(max(0.0, rng.normal(*PIA_MM))),
+        )
+
+    def fractions(self, grid: Grid) -> list[np.ndarray]:
+        """`(X, Y, Z)` fractions of cord, grey matter within it, pia and fluid about it."""
+        points = (np.arange(_POINTS) + 0.5) / _POINTS - 0.5
+        shape = grid.shape[:2]
+        axes = [
+            ((np.arange(n)[:, None] - (n - 1) / 2 + points) * h - c).ravel()
+            for n, h, c in zip(shape, grid.spacing_mm, self.centre_mm, strict=False)
+        ]
+        near = [np.abs(axis) < HALF_MM for axis in axes]
+        x, y = (axis[kept] for axis, kept in zip(axes, near, strict=True))
+        cord, grey, canal = self._distances(x, y)
+        inside, covered = cord < 0, cord < self.pia_mm
+        fractions = []
+        for part in (inside, inside & (grey < 0), covered & ~inside, (canal < 0) & ~covered):
+            fine = np.zeros([len(axis) for axis in axes], np.float32)
+            fine[np.ix_(*near)] = part
+            coarse = fine.reshape(shape[0], _POINTS, shape[1], _POINTS).mean(axis=(1, 3))
+            fractions.append(np.repeat(coarse[..., None], grid.shape[2], axis=2))
+        return fractions
+
+    def _distances(self, x_mm: np.ndarray, y_mm: np.ndarray) -> list[np.ndarray]:
+        """Signed distances of cord, grey matter and canal, `(X, Y)` each."""
+        x, y = np.meshgrid(self.mirror * x_mm, y_mm, indexing="ij")
+        cosine, sine = np.cos(self.turn), np.sin(self.turn)
+        at = [
+            ((cosine * x - sine * y) / self.scale[0] + HALF_MM) / STEP_MM,
+            ((sine * x + cosine * y) / self.scale[1] + HALF_MM) / STEP_MM,
+        ]
+        # Distances stretch with the section: across its edge by about the mean of both scales.
+        drawn = (self.section.cord, self.section.grey, self.section.canal)
+        cord, grey, canal = (
+            np.full(x.shape, np.inf, np.float32)
+            if one is None
+            else self.scale.mean() * ndimage.map_coordinates(one, at, order=1, mode="nearest")
+            for one in drawn
+        )
+        return [cord, grey, cord - self.margin_mm if self.section.canal is None else canal]

@@ -3,19 +3,33 @@
 Every sample has a random anatomy, a random contrast and a random acquisition; it is a function of
 the seed and its index alone, so that resumed, shuffled and distributed trainings see the same
 samples. Neighbouring indices share an anatomy, which is kept while it is used.
+
+The truth is the cord's physical surface, as a fraction of each voxel of the sample, whatever the
+image's own voxels and sharpness are.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from softseg.errors import InputError
 from softseg.phantom.anatomy import Anatomy, random_anatomy
-from softseg.phantom.partial_volume import blend
-from softseg.phantom.random_acquisition import ObjectMaps, degrade, grain_strengths, random_contrast
+from softseg.phantom.partial_volume import blend, cord_fraction
+from softseg.phantom.random_acquisition import ObjectMaps, ScannerOptions, Unseen, degrade
+from softseg.phantom.random_contrast import grain_strengths, hidden_contrast, random_contrast
+from softseg.phantom.random_field import (
+    FieldOptions,
+    field_size,
+    native_grid,
+    repeated,
+    resampled,
+    stretched,
+    working_grid,
+)
 from softseg.phantom.tissues import CORD_TISSUES, TISSUES
-from softseg.volume import Grid, samples_within
+from softseg.volume import Grid
 
 FLUID = np.array([name == "csf" for name in TISSUES], np.float32)
 CORD = np.array([name in CORD_TISSUES for name in TISSUES], np.float32)
@@ -23,29 +37,63 @@ CORD = np.array([name in CORD_TISSUES for name in TISSUES], np.float32)
 
 
 @dataclass(frozen=True)
-class StreamOptions:
-    """How samples vary.
+class StreamOptions(FieldOptions, ScannerOptions):
+    """How samples vary, beside where they lie (`FieldOptions`) and what the scanner does to them.
+
+    Where no source is named the ranges are those that let a network's areas go of sharpness and
+    size in a trial on real images, or hold what public images of necks hold.
 
     Attributes:
-        centred: Share of samples whose cord lies near the middle of the field.
-        absent: Share of samples that are moved far from the cord.
-        narrow: Share of samples whose image is narrower than the field; its edge is repeated, as
-            inference does.
-        sizes_mm: Narrowest field of view of such an image.
         pathological: Share of participants with a pathology.
         mirrored: Share of samples with a wrong header: front and back swapped.
         families: Share of contrasts around those that scanners make.
+        equal_fluid: Share of contrasts whose fluid is about as bright as the cord.
+        hidden: Share of samples in which a cord cannot be seen, as in computed tomography; their
+            truth is empty.
+        resized: Share of samples whose whole picture is larger or smaller by `resizes`, so that no
+            size is learnt as the usual one.
+        resizes: Smallest and largest such factor.
+        void: Share of samples with a void of signal of 10 to 44 mm about the cord; where it hides
+            the cord the truth is empty.
+        padded: Share of samples with a constant strip beyond the image's border.
         samples_per_anatomy: Neighbouring samples of one participant.
     """
 
-    centred: float = 0.6
-    absent: float = 0.12
-    narrow: float = 0.15
-    sizes_mm: tuple[float, float] = (22.0, 60.0)
     pathological: float = 0.3
     mirrored: float = 0.03
     families: float = 0.55
+    equal_fluid: float = 0.1
+    hidden: float = 0.02
+    resized: float = 0.7
+    resizes: tuple[float, float] = (0.65, 1.5)
+    void: float = 0.03
+    padded: float = 0.05
     samples_per_anatomy: int = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Where a sample lies in whom: all that does not depend on how sharp its image is.
+
+    Attributes:
+        anatomy: The participant.
+        working: The sample's grid, in the subject frame.
+        field_mm: `(3,)` size of the image, at most the sample's.
+        scale: How much larger than the participant the picture is.
+        contrast: Brightness of each tissue.
+        echo_planar: Whether it is read as an echo-planar train.
+    """
+
+    anatomy: Anatomy
+    working: Grid
+    field_mm: np.ndarray
+    scale: np.ndarray
+    contrast: np.ndarray
+    echo_planar: bool
+
+    def seen(self, grid: Grid) -> Grid:
+        """Where in the participant the voxels of a grid about the same middle lie."""
+        return stretched(grid, 1 / self.scale)
 
 
 class PhantomStream:
@@ -104,11 +152,13 @@ class PhantomStream:
         number = index // self.options.samples_per_anatomy
         return _anatomy(self.seed, number, self.options.pathological)
 
-    def sample(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def sample(self, index: int, *, look: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """One image and its true soft mask.
 
         Args:
             index: From 0.
+            look: Another number is the same place of the same participant in the same contrast,
+                with other voxels, another sharpness and other noise; the truth is the same.
 
         Returns:
             `(X, Y)` or `(X, Y, Z)` float32 in working orientation: brightness in arbitrary units,
@@ -117,29 +167,79 @@ class PhantomStream:
         if index < 0:
             raise IndexError(f"samples are numbered from 0, found {index}")
         rng = np.random.default_rng([self.seed, 1, index])
-        anatomy = self.anatomy(index)
-        working = _working_grid(rng, anatomy, self.shape, self.spacing_mm, self.options)
-        native = _native_grid(rng, working, self.options)
-        # Body sizes beyond the population's: the same anatomy at another scale.
-        body_scale = rng.uniform(0.8, 1.25) if rng.random() < 0.4 else 1.0
-        contrast = random_contrast(rng, families=self.options.families)
-        maps = self._object_maps(rng, anatomy, _scaled(native, body_scale), contrast)
-        image = degrade(rng, maps, np.array(native.spacing_mm))
-        image, soft = (_resampled(array, native, working) for array in (image, maps.cord))
+        scene, hidden = self._scene(rng, index)
+        lent = self._lent(rng, scene)
+        soft = self._truth(scene, lent)
+        unseen = self._unseen(rng, soft, scene)
+        soft = soft * (1 - unseen.hidden(soft.shape, scene.working.spacing_mm)) * (not hidden)
         flips = (rng.random() < 0.5, rng.random() < self.options.mirrored)
+
+        rng = np.random.default_rng([self.seed, 5, index, look])
+        native = native_grid(rng, scene.working, scene.field_mm, self.options)
+        soft = repeated(soft, native, scene.working)
+        maps = self._object_maps(scene, native, lent)
+        image = degrade(
+            rng,
+            maps,
+            np.array(native.spacing_mm),
+            self.options,
+            echo_planar=scene.echo_planar,
+            unseen=unseen,
+        )
+        image = resampled(image, native, scene.working)
         axes = tuple(axis for axis, flipped in enumerate(flips) if flipped)
         image, soft = np.flip(image, axes), np.clip(np.flip(soft, axes), 0, 1)
         if self.dimension == 2:
             image, soft = image[:, :, 0], soft[:, :, 0]
-        return np.ascontiguousarray(image), np.ascontiguousarray(soft)
+        return np.ascontiguousarray(image), np.ascontiguousarray(soft, np.float32)
 
-    def _object_maps(
-        self, rng: np.random.Generator, anatomy: Anatomy, grid: Grid, contrast: np.ndarray
-    ) -> ObjectMaps:
-        """What is in front of the scanner, where each tissue is as bright as `contrast` says."""
-        return ObjectMaps(
-            *blend(anatomy, grid, np.stack([contrast, grain_strengths(), FLUID, CORD]))
-        )
+    def pair(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Two images of one place at two sharpnesses, and their one truth."""
+        (first, soft), (second, _) = (self.sample(index, look=look) for look in (0, 1))
+        return first, second, soft
+
+    def _scene(self, rng: np.random.Generator, index: int) -> tuple[Scene, bool]:
+        """Where the sample lies, and whether its contrast hides the cord."""
+        options, anatomy = self.options, self.anatomy(index)
+        factor = np.exp(rng.uniform(*np.log(options.resizes)))
+        scale = np.ones(3) * (factor if rng.random() < options.resized else 1)
+        stretch = rng.uniform(*options.stretch)
+        echo_planar = bool(rng.random() < options.echo_planar)
+        scale[1] *= stretch if echo_planar else 1
+        tight = bool(rng.random() < options.tight)
+        working = working_grid(rng, anatomy, self.shape, self.spacing_mm, options, tight=tight)
+        size = field_size(rng, working, options, tight=tight, scale=scale)
+        hidden = bool(rng.random() < options.hidden)
+        contrast = random_contrast(rng, families=options.families, equal=options.equal_fluid)
+        contrast = hidden_contrast(rng) if hidden else contrast
+        return Scene(anatomy, working, size, scale, contrast, echo_planar), hidden
+
+    def _lent(self, rng: np.random.Generator, scene: Scene) -> Any:
+        """What takes the place of the participant's own cord; nothing does."""
+        return None
+
+    def _truth(self, scene: Scene, lent: Any) -> np.ndarray:
+        """`(X, Y, Z)` fraction of cord on the working grid."""
+        return cord_fraction(scene.anatomy, scene.seen(scene.working))
+
+    def _unseen(self, rng: np.random.Generator, soft: np.ndarray, scene: Scene) -> Unseen:
+        """A void about the cord, if there is one, and padding."""
+        spacing = np.array(scene.working.spacing_mm)
+        total = float(soft.sum())
+        places = [
+            float(soft.sum(axis=tuple(a for a in range(3) if a != axis)) @ np.arange(n))
+            / max(total, 1e-6)
+            for axis, n in enumerate(soft.shape)
+        ]
+        centre_mm = (np.array(places) - (np.array(soft.shape) - 1) / 2) * spacing
+        void = self.options.void if total * spacing.prod() > 10 else 0.0
+        half_mm = np.minimum(scene.field_mm, spacing * soft.shape) / 2
+        return Unseen.draw(rng, centre_mm, void=void, padded=self.options.padded, half_mm=half_mm)
+
+    def _object_maps(self, scene: Scene, native: Grid, lent: Any) -> ObjectMaps:
+        """What is in front of the scanner, where each tissue is as bright as the contrast says."""
+        values = np.stack([scene.contrast, grain_strengths(), FLUID, CORD])
+        return ObjectMaps(*blend(scene.anatomy, scene.seen(native), values))
 
 
 @lru_cache(maxsize=16)
@@ -151,115 +251,3 @@ def _anatomy(seed: int, number: int, pathological: float) -> Anatomy:
             rng.choice(["compression", "lesions", "injury", "atrophy"], p=[0.4, 0.3, 0.15, 0.15])
         )
     return random_anatomy(rng, pathology=name)
-
-
-def _working_grid(
-    rng: np.random.Generator,
-    anatomy: Anatomy,
-    shape: tuple[int, ...],
-    spacing_mm: tuple[float, ...],
-    options: StreamOptions,
-) -> Grid:
-    """Where a sample lies: on the cord, off its middle, or away from it; about axial."""
-    if len(shape) == 2:
-        thickness = rng.uniform(0.6, 1.4) if rng.random() < 0.45 else rng.uniform(2.0, 6.0)
-        shape, spacing_mm = (*shape, 1), (*spacing_mm, thickness)
-    size = np.array(shape) * spacing_mm
-    centre = anatomy.centreline.point(_random_height(rng, anatomy))
-    kind = rng.random()
-    if kind < options.centred:
-        away = rng.normal(0, 4, 2)
-    elif kind < options.centred + options.absent:
-        angle = rng.uniform(0, 2 * np.pi)
-        distance = np.hypot(*size[:2]) / 2 + rng.uniform(10, 60)
-        away = distance * np.array([np.cos(angle), np.sin(angle)])
-    else:
-        away = rng.uniform(-0.45, 0.45, 2) * size[:2]
-    centre = centre + np.array([*away, 0.0])
-    axes = _rotation(rng.normal(0, (4.0, 3.0, 4.0))) @ np.diag([-1.0, 1.0, 1.0])
-    return _centred_grid(shape, axes * np.array(spacing_mm), centre)
-
-
-def _random_height(rng: np.random.Generator, anatomy: Anatomy) -> float:
-    """Mostly the neck, sometimes the chest, the brainstem or the cauda equina."""
-    disc_mm = anatomy.profiles.disc_mm
-    kind = rng.random()
-    if kind < 0.68:
-        return anatomy.profiles.arc_length(rng.uniform(1.0, 9.5))
-    if kind < 0.85:
-        return anatomy.profiles.arc_length(rng.uniform(9.5, 19.0))
-    if kind < 0.95:
-        return disc_mm[1] + rng.uniform(0, 30)
-    return rng.uniform(disc_mm[25], anatomy.profiles.bottom_mm)
-
-
-def _native_grid(rng: np.random.Generator, working: Grid, options: StreamOptions) -> Grid:
-    """The scanner's own voxels over the same field, or over a narrower one."""
-    spacing = np.array(working.spacing_mm)
-    size = spacing * working.shape
-    native = spacing.copy()
-    native[:2] = rng.uniform(0.35, 1.1)
-    if working.shape[2] > 1:
-        kind = rng.random()
-        if kind < 0.5:
-            native[:] = rng.uniform(0.7, 1.3)
-        elif kind < 0.85:
-            native[:2], native[2] = rng.uniform(0.45, 1.1), rng.uniform(2.0, 6.0)
-        else:
-            native[0], native[1:] = rng.uniform(1.5, 3.5), rng.uniform(0.6, 1.0)
-    elif rng.random() < 0.1:
-        native[0] = rng.uniform(1.5, 3.5)  # an axial cut through thick sagittal slices
-    if rng.random() < options.narrow:
-        limit = rng.uniform(*options.sizes_mm, 2)
-        size[:2] = np.minimum(size[:2], limit)
-    shape = np.maximum(np.round(size / native), [8, 8, 1]).astype(int)
-    shape = np.where(np.array(working.shape) == 1, 1, shape)
-    directions = working.affine[:3, :3] / spacing
-    centre = working.affine[:3, :3] @ ((np.array(working.shape) - 1) / 2) + working.affine[:3, 3]
-    return _centred_grid(tuple(int(n) for n in shape), directions * native, centre)
-
-
-def _centred_grid(shape: tuple[int, ...], axes: np.ndarray, centre: np.ndarray) -> Grid:
-    affine = np.eye(4)
-    affine[:3, :3] = axes
-    affine[:3, 3] = centre - axes @ ((np.array(shape) - 1) / 2)
-    return Grid(tuple(shape), affine)
-
-
-def _scaled(grid: Grid, factor: float) -> Grid:
-    """The grid stretched about its own middle."""
-    middle = grid.affine[:3, :3] @ ((np.array(grid.shape) - 1) / 2) + grid.affine[:3, 3]
-    return _centred_grid(grid.shape, grid.affine[:3, :3] * factor, middle)
-
-
-def _rotation(angles_deg: np.ndarray) -> np.ndarray:
-    turned = np.eye(3)
-    for axis, angle in enumerate(np.radians(angles_deg)):
-        first, second = [a for a in range(3) if a != axis]
-        turn = np.eye(3)
-        turn[first, first] = turn[second, second] = np.cos(angle)
-        turn[first, second], turn[second, first] = -np.sin(angle), np.sin(angle)
-        turned = turned @ turn
-    return turned
-
-
-def _resampled(data: np.ndarray, native: Grid, working: Grid) -> np.ndarray:
-    """Linear along each axis in turn; beyond the native field the edge is repeated.
-
-    Both grids share their middle and their axes, so that no interpolation crosses axes.
-    """
-    for axis, (few, many) in enumerate(zip(native.shape, working.shape, strict=True)):
-        if few == 1 and many == 1:
-            continue
-        ratio = working.spacing_mm[axis] / native.spacing_mm[axis]
-        inside = samples_within(ratio)
-        at = (np.arange(many)[:, None] - (many - 1) / 2 + inside) * ratio + (few - 1) / 2
-        at = np.clip(at, 0, few - 1)
-        low = np.minimum(at.astype(int), max(few - 2, 0))
-        weight = (at - low).astype(np.float32) / len(inside)
-        matrix = np.zeros((many, few), np.float32)
-        rows = np.broadcast_to(np.arange(many)[:, None], low.shape)
-        np.add.at(matrix, (rows, low), 1 / len(inside) - weight)
-        np.add.at(matrix, (rows, np.minimum(low + 1, few - 1)), weight)
-        data = np.moveaxis(np.tensordot(matrix, data, axes=(1, axis)), 0, axis)
-    return data.astype(np.float32, copy=False)

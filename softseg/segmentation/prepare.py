@@ -12,7 +12,7 @@ import numpy as np
 
 from softseg.masks import check_grid
 from softseg.network.config import NetworkConfig
-from softseg.volume import Grid, Volume, samples_within
+from softseg.volume import Grid, Volume, overlap_matrix, samples_within
 
 BACKGROUND = 0.1
 """Voxels darker than this share of the bright tissue are air."""
@@ -48,11 +48,18 @@ class Prepared:
     def to_working(self, mask: Volume) -> np.ndarray:
         """A mask of the same image on the working grid, `(X, Y, Z)`, soft where voxels are cut.
 
+        A fraction of volume goes to the voxels that cover it, so that areas stay what they are.
+
         Raises:
             InputError: If the mask does not lie on the image's grid.
         """
         check_grid(mask, self.source)
-        return _apply(self._matrices, mask.oriented().data.astype(np.float32, copy=False))
+        native, working = mask.oriented(), self.grid
+        axes = zip(
+            native.data.shape, native.spacing_mm, working.shape, working.spacing_mm, strict=True
+        )
+        matrices = tuple(overlap_matrix(*axis) for axis in axes)
+        return _apply(matrices, native.data.astype(np.float32, copy=False))
 
     def windows(self, slices: np.ndarray, starts: np.ndarray, size: Sequence[int]) -> np.ndarray:
         """Windows of axial slices; what lies outside the image repeats its edge.

@@ -86,12 +86,18 @@ def _beside(mask: Path, part: str) -> Volume | None:
 def negative_pairs(
     config: TrainingConfig, network: NetworkConfig, folder: Path
 ) -> list[PreparedPair]:
-    """The same for samples without a cord, a quarter as many."""
+    """The same for samples without a cord, a quarter as many, half of them spoilt by a scanner."""
     from softseg.phantom.distractors import distractor
+    from softseg.phantom.random_acquisition import ObjectMaps, degrade
 
     def sample(index: int) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng([config.seed, 4, index])
         image = distractor(rng, network.patch_size, network.spacing_mm)
+        if rng.random() < 0.5:
+            clean, spacing = np.atleast_3d(image), np.resize(network.spacing_mm, 3)
+            none = np.zeros_like(clean)
+            spoilt = degrade(rng, ObjectMaps(clean, none + 0.5, none, none), spacing)
+            image = spoilt.reshape(image.shape)
         return image, np.zeros_like(image)
 
     return _pairs("distractor", sample, [], config, network, folder, share=4)
