@@ -5,13 +5,9 @@ For research, not for diagnosis. Heavy libraries are imported by the modules tha
 """
 
 import sys
-from importlib.metadata import PackageNotFoundError, version
 
 from softseg import _renamed
 
-try:
-    __version__ = version("softseg")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
+__version__ = "0.2.0"
 
 sys.meta_path.append(_renamed.OldNames)

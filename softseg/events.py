@@ -1,7 +1,7 @@
 """What happens, a line each on standard error: text with `-v`, JSON with `--log-json`.
 
-Nothing is shown unless asked for; libraries that use the package see ordinary records of the logger
-`softseg`. Processes that a command starts follow as it does.
+Nothing is shown unless asked for, and with `--quiet` no note either; libraries that use the package
+see ordinary records of the logger `softseg`. Processes that a command starts follow as it does.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 
 from softseg.errors import printable
 
-FORMS = ("text", "json")
+FORMS = ("text", "json", "quiet")
 VARIABLE = "SOFTSEG_LOG"
 """Environment variable by which processes that are started know the form."""
 FILE_VARIABLE = "SOFTSEG_LOG_FILE"
@@ -45,12 +45,12 @@ def tell(line: str, *, level: int = logging.WARNING) -> None:
     """Say something to whoever runs a command: as it is, or as an event where programs read."""
     if form() == "json":
         event("note", level=level, message=line)
-    else:
+    elif form() != "quiet":
         print(printable(line), file=sys.stderr)
 
 
 def form() -> str | None:
-    """How events are shown now: `text`, `json` or not at all."""
+    """How events are shown now: `text`, `json` or not at all; `quiet` leaves out notes too."""
     value = os.environ.get(VARIABLE)
     return value if value in FORMS else None
 
@@ -61,6 +61,7 @@ def following(wanted: str | None, stream: Any = None) -> Iterator[None]:
     before, handler, level = os.environ.pop(VARIABLE, None), None, _LOGGER.level
     if wanted is not None:
         os.environ[VARIABLE] = wanted
+    if wanted in ("text", "json"):
         handler = _follow(wanted, stream)
     try:
         yield
@@ -112,7 +113,9 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return getattr(record, "softseg", {})
 
 
-if form() is not None and not any(isinstance(h.formatter, _Text | _Json) for h in _LOGGER.handlers):
+if form() in ("text", "json") and not any(
+    isinstance(h.formatter, _Text | _Json) for h in _LOGGER.handlers
+):
     _follow(form())
 
 if os.environ.get(FILE_VARIABLE):

@@ -202,6 +202,7 @@ def test_the_citation_names_the_version_of_the_package():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert f'version = "{citation["version"]}"' in project
+    assert softseg.__version__ == citation["version"]
     assert citation["license"] == "MIT"
 
 

@@ -1,11 +1,17 @@
 """The command line as a whole: help, exit codes, one-line errors."""
 
+import importlib
+import inspect
+import os
+import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from softseg import cli
+from softseg.volume import Volume
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
@@ -27,6 +33,43 @@ def test_every_command_has_help_with_an_example(command):
     assert shown.returncode == 0
     example = shown.stdout.partition("Example")[2]
     assert f"softseg {command.replace('_', '-')} " in example
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_help_fits_80_columns_and_names_every_option_in_full(command):
+    function = getattr(importlib.import_module(f"softseg.cli.{command}"), command)
+    shown = run(command.replace("_", "-"), "--help").stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name != "context" and "OptionInfo" in str(parameter.annotation):
+            assert re.search(rf"--{name.replace('_', '-')}\b|-o, --output", shown), name
+
+
+def test_quiet_says_nothing_but_what_went_wrong(tmp_path):
+    data = np.zeros((12, 12, 8), np.float32)
+    data[3:9, 3:9] = 1
+    data[0, 0] = 1  # another object: a note
+    Volume(data, np.eye(4)).save(tmp_path / "a.nii.gz")
+    words = ["csa", str(tmp_path / "a.nii.gz"), "-o", str(tmp_path / "a.csv")]
+    assert "left out" in run(*words).stderr
+    for option in ("-q", "--quiet"):
+        done = run(*words, option)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = run("-q", "csa", str(tmp_path / "none.nii.gz"), "-o", str(tmp_path / "b.csv"))
+    assert done.returncode == 2
+    assert "none.nii.gz" in done.stderr
+
+
+def test_a_shell_can_complete_commands_and_options():
+    asked = {
+        "COMP_WORDS": "softseg compare",
+        "COMP_CWORD": "1",
+        "_SOFTSEG_COMPLETE": "complete_bash",
+    }
+    code = "from softseg.cli import main; main()"
+    command = [sys.executable, "-c", f"import sys; sys.argv = ['softseg']; {code}"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | asked)
+    assert done.stdout.split() == ["compare-weights"]
 
 
 def test_an_unknown_command_or_option_exits_with_2():
@@ -58,4 +101,5 @@ def test_an_interruption_exits_with_130(monkeypatch):
 
 
 def test_the_version_is_the_packages():
+    assert run("-V").stdout == run("--version").stdout
     assert run("--version").stdout.strip() == f"softseg {cli.softseg.__version__}"

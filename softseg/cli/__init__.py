@@ -8,6 +8,7 @@ use, 3 an error of softseg itself, 130 interrupted.
 """
 
 import importlib
+import os
 import sys
 
 import typer
@@ -18,8 +19,7 @@ from softseg.cli.invocation import run
 app = typer.Typer(
     name="softseg",
     no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Contrast-agnostic soft segmentation of the spinal cord. For research, not for diagnosis.",
@@ -29,15 +29,16 @@ COMMANDS = ("segment", "csa", "compare_weights", "phantom", "ground_truth", "fet
 """Modules of this package, in the order that `softseg --help` shows."""
 
 EPILOG = (
-    "With every command: -v says what happens, --log-json says it as JSON lines, --debug shows "
-    "tracebacks. Exit codes: 0 done, 1 some failed, 2 wrong input, 3 an error of softseg, 130 "
-    "interrupted."
+    "With every command: -v says what happens, -q only what went wrong, --log-json says all as "
+    "JSON lines, --debug shows tracebacks. Exit codes: 0 done, 1 some failed, 2 wrong input, 3 an "
+    "error of softseg, 130 interrupted."
 )
 
 for _name in COMMANDS:
     _module = importlib.import_module(f"softseg.cli.{_name}")
-    _class = getattr(_module, "Command", None)
-    app.command(_name.replace("_", "-"), cls=_class, epilog=EPILOG)(getattr(_module, _name))
+    _class, _function = getattr(_module, "Command", None), getattr(_module, _name)
+    _first = " ".join(_function.__doc__.partition("\n\n")[0].split())
+    app.command(_name.replace("_", "-"), cls=_class, epilog=EPILOG, short_help=_first)(_function)
 
 
 def _print_version(wanted: bool) -> None:
@@ -46,11 +47,11 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-# The last three are taken out by `invocation.run`, wherever they stand; here they are documented.
+# The last four are taken out by `invocation.run`, wherever they stand; here they are documented.
 @app.callback()
 def _options(
     version: bool = typer.Option(
-        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
+        False, "-V", "--version", callback=_print_version, is_eager=True, help="Print the version."
     ),
     verbose: bool = typer.Option(
         False, "-v", "--verbose", help="Say what happens, one line each on standard error."
@@ -58,6 +59,7 @@ def _options(
     log_json: bool = typer.Option(
         False, "--log-json", help="Say it as JSON lines, messages and errors too."
     ),
+    quiet: bool = typer.Option(False, "-q", "--quiet", help="Say nothing but what went wrong."),
     debug: bool = typer.Option(False, "--debug", help="Show tracebacks."),
 ) -> None:
     pass
@@ -65,4 +67,6 @@ def _options(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
+    # Systems of equations are small here: further threads of NumPy would only wait, and busily.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.exit(run(app, sys.argv[1:] if arguments is None else arguments))

@@ -18,7 +18,10 @@ DONE, SOME_FAILED, WRONG_INPUT, OWN_ERROR, INTERRUPTED = 0, 1, 2, 3, 130
 
 # Typer brings its own copy of click, or uses the one installed: the class is found by name.
 _ClickError = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
-_COMMON = {"-v": "text", "--verbose": "text", "--log-json": "json", "--debug": "debug"}
+_COMMON = {
+    "-v": "text", "--verbose": "text", "--log-json": "json", "--debug": "debug", "-q": "quiet",
+    "--quiet": "quiet",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ def common_options(arguments: Sequence[str]) -> Common:
     end = list(arguments).index("--") if "--" in arguments else len(arguments)
     asked = {_COMMON[word] for word in arguments[:end] if word in _COMMON}
     rest = [word for word in arguments[:end] if word not in _COMMON]
-    shown = "json" if "json" in asked else "text" if "text" in asked else None
+    shown = next((form for form in ("json", "text", "quiet") if form in asked), None)
     return Common(shown, "debug" in asked, (*rest, *arguments[end:]))
 
 

@@ -14,14 +14,15 @@ def progress(total: int, what: str) -> Iterator[Shown]:
     """Two functions: one says a line (`style` is its colour), one counts an item by its name.
 
     A bar on a terminal, a line an item elsewhere, an event where programs read, and nothing for a
-    single item.
+    single item. With `--quiet` only what failed, which is red, is said.
     """
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
     def say(line: str, style: str | None = None) -> None:
-        console.print(printable(line), style=style)
+        if form() != "quiet" or style == "red":
+            console.print(printable(line), style=style)
 
     done = iter(range(1, total + 1))
     if form() == "json":
@@ -29,7 +30,7 @@ def progress(total: int, what: str) -> Iterator[Shown]:
             lambda line, style=None: tell(line),
             lambda name: event("progress", item=name, done=next(done), total=total),
         )
-    elif total == 1:
+    elif total == 1 or form() == "quiet":
         yield say, lambda name: None
     elif not console.is_terminal:
         yield say, lambda name: say(f"[{next(done)}/{total}] {name}")

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from scipy.cluster.hierarchy import linkage
 
 from softseg.csa.centreline import Centreline
 from softseg.csa.numbering import like_totalspineseg, read_labels
@@ -196,6 +195,8 @@ def read_discs(
     Raises:
         InputError: If it holds no labels, areas instead of points, or a number in several places.
     """
+    from scipy.cluster.hierarchy import linkage  # a fifth of a second that nobody else needs
+
     volume = read_labels(source, level_names=level_names, discs=True)
     name = str(volume.path or "discs")
     where = np.argwhere(volume.data > 0)
