@@ -603,7 +603,7 @@ def test_points_that_are_no_course_are_refused(tilted, tmp_path, rows, said):
 def test_a_centreline_that_ends_before_the_cord_is_said(tilted, tmp_path):
     path = tmp_path / "line.csv"
     path.write_text(straight(4))
-    with pytest.warns(MeasurementWarning, match=r"it misses 2\d mm of it"):
+    with pytest.warns(MaskWarning, match=r"it misses 2\d mm of it"):
         table = measure(tilted.soft, centreline=path)
     np.testing.assert_allclose(percent(table["area_mm2"], 70.0), 0, atol=0.2)
 

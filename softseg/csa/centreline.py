@@ -1,33 +1,31 @@
 """Where the cord runs: a smoothing spline through the slices' centres of mass.
 
-How stiff the spline is follows from how noisy the centres are. It is the best estimate of a curve
-whose bending is known in advance (`Bending`) from centres whose noise is either visible, as jumps
-from slice to slice, or implied by the mask: a binary edge is uncertain by a voxel, a soft one is
-not. Thick slices average the curve over their thickness, and the fit knows it.
+How stiff the spline is follows from how noisy the centres are and from how much this cord bends. It
+is the best estimate of a curve that bends as cords do (`Bending`), more or less so as the centres
+themselves make probable, from centres whose noise is either visible, as jumps from slice to slice,
+or implied by the mask: a binary edge is uncertain by a voxel, a soft one is not. Thick slices
+average the curve over their thickness, and the fit knows it.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from softseg.csa.sections import Sections
+from softseg.csa.spline import BENDING, SIZE_MM2, SLAB_MEAN, Bending, basis, smoother
 
-SLAB_MEAN = np.array([1.0, 76.0, 230.0, 76.0, 1.0]) / 384
-"""Cubic B-splines at knots -2 to 2 averaged over a slice: the quartic B-spline."""
-SIZE_MM2 = 70.0
-"""Size of the cord whose bending is described."""
-_DENSE = 400
-_BANDS = 5
 _FEWEST_DIFFERENCES = 5
 _NORMAL_MEDIAN = 0.6745
 """Median of the absolute value of a standard normal variable."""
-_GIVEN_MM = 1e-4
-"""A centreline that is given is followed to this."""
-_ALIKE = 2.0
-"""Centres of neighbouring slices of a binary mask are wrong alike, by a voxel's edge or a rater's
-hand: they say less about the course, and about its end, than as many independent ones."""
+_ALIKE = 3.0
+"""So many neighbouring centres of a binary mask are wrong alike, by a voxel's edge or a rater's
+hand: they say no more about the course, its end and its bending than one independent centre."""
+_SCALES = (0.125, 0.25, 0.5, 1.0, 2.0)
+"""How many times as much as `BENDING` a cord may bend: from an almost straight one to a wave."""
+_NOISES = (1.0, 4.0, 16.0, 64.0)
+"""How many times as noisy as seen from slice to slice centres may be: a network's mask wavers over
+several slices, which no such difference shows."""
 _LARGEST_SHIFT = 0.1
 """In radii of a cord: no cord bends so much that its centre of mass moves further."""
 _STIFF = 0.3
@@ -38,44 +36,6 @@ _OUTLIER_SLICES = 7
 _OUTLIER_PIXELS = 0.5
 _OUTLIER_SCALES = 6.0
 _OUTLIER_SHARE = 0.2
-
-
-@dataclass(frozen=True)
-class Bending:
-    """How a cord of 70 mm² runs: what the fit expects before it sees a centre.
-
-    Attributes:
-        slope: Standard deviation of the mean tilt, as a tangent.
-        curvature_per_mm: Standard deviation of the curvature.
-        length_mm: How far along the cord its curvature stays alike.
-        change: Square root of the spectral density of the curvature's change along the cord, in
-            mm^-1.5: large enough to follow a wave of 4 mm amplitude and 60 mm period.
-    """
-
-    slope: float = 0.4
-    curvature_per_mm: float = 0.04
-    length_mm: float = 20.0
-    change: float = 5e-3
-
-    def of_size(self, area_mm2: float) -> "Bending":
-        """The same for a cord of another size: thinner ones bend more tightly.
-
-        Nothing but the voxels sets a scale then, so areas grow exactly with the square of lengths.
-
-        Example:
-            >>> Bending().of_size(4 * 70.0).length_mm
-            40.0
-        """
-        ratio = math.sqrt(area_mm2 / SIZE_MM2)
-        return Bending(
-            slope=self.slope,
-            curvature_per_mm=self.curvature_per_mm / ratio,
-            length_mm=self.length_mm * ratio,
-            change=self.change / ratio**1.5,
-        )
-
-
-BENDING = Bending()
 
 
 @dataclass(frozen=True)
@@ -150,7 +110,9 @@ def fit_centreline(sections: Sections, *, bending: Bending = BENDING) -> Centrel
     used = used & ~outliers
     noise = max(quantisation_mm(sections), visible_noise_mm(sections, used, bending))
     alike = 1 + (_ALIKE - 1) * (1 - sections.softness)
-    solve = smoother(used, noise * alike, sections.thickness_mm, bending)
+    solve = smoother(
+        used, noise, sections.thickness_mm, bending, scales=_SCALES, noises=_NOISES, alike=alike
+    )
     kind = {1: "none", 2: "straight"}.get(int(used.sum()), "spline")
     start = solve(sections.centre_mm[used])
     line = Centreline(start, sections.thickness_mm, noise, kind, outliers)
@@ -186,38 +148,6 @@ def _outliers(sections: Sections, used: np.ndarray, bending: Bending) -> np.ndar
     if far.mean() <= _OUTLIER_SHARE:
         outliers[np.flatnonzero(used)[far]] = True
     return outliers
-
-
-def centreline_through(points_mm: np.ndarray, n_slices: int, thickness_mm: float) -> Centreline:
-    """The centreline through given points, for example of another mask.
-
-    Args:
-        points_mm: `(m, 3)` in the region's frame, in order along Z.
-        n_slices: Number of slices wanted.
-        thickness_mm: Distance between slices.
-    """
-    order = np.argsort(points_mm[:, 2], kind="stable")
-    height, xy = points_mm[order, 2] / thickness_mm, points_mm[order, :2]
-    fine = (np.arange(n_slices * 8) + 0.5) / 8 - 0.5
-    sampled = np.stack([_interpolate(fine, height, xy[:, axis]) for axis in (0, 1)], axis=-1)
-    centres = sampled.reshape(n_slices, 8, 2).mean(axis=1)
-    used = np.ones(n_slices, dtype=bool)
-    coefficients = smoother(used, _GIVEN_MM, thickness_mm, BENDING)(centres)
-    kind = "spline" if n_slices > 1 else "straight"
-    return Centreline(coefficients, thickness_mm, _GIVEN_MM, kind, ~used)
-
-
-def _interpolate(where: np.ndarray, height: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Linear between points, and straight on beyond the first and the last few."""
-    inside = np.interp(where, height, value)
-    if height[-1] <= height[0]:
-        return inside
-    span = min(5, height.size)
-    ends = ((slice(0, span), where < height[0]), (slice(-span, None), where > height[-1]))
-    for end, beyond in ends:
-        slope, level = np.polyfit(height[end], value[end], 1)
-        inside[beyond] = level + slope * where[beyond]
-    return inside
 
 
 def quantisation_mm(sections: Sections) -> float:
@@ -277,86 +207,3 @@ def centre_shift_mm(line: Centreline, covariance_mm2: np.ndarray) -> np.ndarray:
     shift = (0.5 * second * along + along_slope * bend) / secant4
     size = np.sqrt(np.maximum(np.trace(covariance_mm2, axis1=1, axis2=2), 0.0))[:, None]
     return np.clip(shift, -_LARGEST_SHIFT * size, _LARGEST_SHIFT * size)
-
-
-def basis(offset: float | np.ndarray) -> np.ndarray:
-    """Cubic B-splines at knots -2 to 2 and their first and second derivatives.
-
-    Args:
-        offset: Distance from the middle knot in slices, from -0.5 to 0.5; any shape.
-
-    Returns:
-        `(3, …, 5)`.
-
-    Example:
-        >>> basis(0.0)[0] * 6
-        array([0., 1., 4., 1., 0.])
-    """
-    distance = np.asarray(offset, dtype=float)[..., None] - np.arange(-2, 3)
-    away, sign = np.abs(distance), np.sign(distance)
-    inner, tail = away < 1, np.maximum(2 - away, 0.0)
-    value = np.where(inner, 2 / 3 - away**2 + away**3 / 2, tail**3 / 6)
-    first = sign * np.where(inner, 1.5 * away**2 - 2 * away, -(tail**2) / 2)
-    second = np.where(inner, 3 * away - 2, tail)
-    return np.stack([value, first, second])
-
-
-def smoother(
-    used: np.ndarray, noise_mm: float, thickness_mm: float, bending: Bending
-) -> Callable[[np.ndarray], np.ndarray]:
-    """The linear map from the centres of used slices `(m, d)` to coefficients `(n + 4, d)`.
-
-    It is the most probable curve given centres of that noise, each the mean of the curve over its
-    slice, and the expectations of `bending`: a penalised least-squares fit on slope, second and
-    third derivative.
-
-    Args:
-        used: `(n,)` which slices have a centre.
-        noise_mm: Standard deviation of a centre.
-        thickness_mm: Distance between slices.
-        bending: What is expected of a cord.
-    """
-    n, rows, step = used.size, np.flatnonzero(used), thickness_mm
-    precision = 1 / noise_mm**2
-    spread = bending.curvature_per_mm**2 * min(bending.length_mm, n * step)
-    bands = precision * _normal_bands(SLAB_MEAN, used.astype(float), n + 4)
-    bands += _normal_bands(np.array([1.0, -2.0, 1.0]), np.ones(n + 2), n + 4) / (step**3 * spread)
-    change = step**5 * bending.change**2
-    bands += _normal_bands(np.array([-1.0, 3.0, -3.0, 1.0]), np.ones(n + 1), n + 4) / change
-    solve = _solve_dense if n <= _DENSE else _solve_banded
-    mean_rise = 1 / ((n + 3) * step * bending.slope)
-
-    def coefficients(centres_mm: np.ndarray) -> np.ndarray:
-        right = np.zeros((n + 4, centres_mm.shape[1]))
-        for j, weight in enumerate(SLAB_MEAN):
-            right[rows + j] += precision * weight * centres_mm
-        return solve(bands, right, mean_rise)
-
-    return coefficients
-
-
-def _normal_bands(kernel: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
-    """Diagonals 0 to 4 of Σ weight · row rowᵀ, whose rows are `kernel` shifted by one each."""
-    bands = np.zeros((_BANDS, size))
-    for i, left in enumerate(kernel):
-        for j in range(i, kernel.size):
-            bands[j - i, i : i + weights.size] += weights * left * kernel[j]
-    return bands
-
-
-def _solve_dense(bands: np.ndarray, right: np.ndarray, mean_rise: float) -> np.ndarray:
-    size = bands.shape[1]
-    system = np.diag(bands[0])
-    for d in range(1, _BANDS):
-        diagonal = bands[d, : size - d]
-        system.ravel()[d : (size - d) * size : size + 1] = diagonal
-        system.ravel()[d * size :: size + 1] = diagonal
-    system[[0, 0, -1, -1], [0, -1, 0, -1]] += mean_rise**2 * np.array([1, -1, -1, 1])
-    return np.linalg.solve(system, right)
-
-
-def _solve_banded(bands: np.ndarray, right: np.ndarray, _mean_rise: float) -> np.ndarray:
-    # So many slices say all there is to say about the mean tilt. Imported here: 0.1 s at start-up.
-    from scipy.linalg import solveh_banded
-
-    return solveh_banded(bands, right, lower=True)

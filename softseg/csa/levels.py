@@ -19,7 +19,7 @@ import numpy as np
 
 from softseg.csa.centreline import Centreline
 from softseg.csa.numbering import like_totalspineseg, read_labels
-from softseg.csa.sections import Region
+from softseg.csa.region import Region
 from softseg.errors import InputError
 from softseg.masks import MaskWarning
 from softseg.volume import Volume

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from softseg.csa.centreline import Centreline, centreline_through, fit_centreline
+from softseg.csa.centreline import Centreline, fit_centreline
+from softseg.csa.given_centreline import given_centreline
 from softseg.csa.levels import (
     Levels,
     level_name,
@@ -23,9 +24,9 @@ from softseg.csa.levels import (
 from softseg.csa.norm import PLAUSIBLE_SDS, plausible_area_mm2
 from softseg.csa.numbering import check_level_names
 from softseg.csa.oversized import LARGEST_RATIO, cord_sections
-from softseg.csa.sections import STEEPEST_DEG, Region, Sections, cord_region
+from softseg.csa.region import Region, cord_region
+from softseg.csa.sections import Sections
 from softseg.csa.shape import shape_of
-from softseg.errors import InputError
 from softseg.masks import BRIDGE_MM, MaskWarning
 from softseg.volume import Volume
 
@@ -37,12 +38,6 @@ COLUMNS = (
 """Columns of a table with a row per slice."""
 
 Points = Mapping[int, Sequence[float]]
-FAR_FROM_CORD_MM = 15.0
-"""A centreline further from the cord's own is another one's; a cord is 12 mm wide."""
-LARGEST_TURN_DEG = 30.0
-"""And one that is turned by more than this against it."""
-_DIRECTION_MM = 10.0
-"""From this length on a cord has a direction of its own to compare with."""
 LARGEST_FAINT_SHARE = 0.03
 """Values below 0.1 make less of an edge's area; more is a background around the cord."""
 _LARGEST_SHARE = 0.1
@@ -111,7 +106,7 @@ def measure(
     region = cord_region(mask, threshold=threshold, full_value=full_value)
     sections = cord_sections(region)
     own = fit_centreline(sections)
-    line = own if centreline is None else _given_centreline(centreline, region, own)
+    line = own if centreline is None else given_centreline(centreline, region, own)
     known = _levels(region, line, levels, discs, level_names)
     corrected = angle_correction and line.kind != "none"
     factor = obliquity_factor(line, sections.covariance_mm2) if corrected else 1.0
@@ -228,21 +223,6 @@ def _flags(
     return [";".join(m for m, where in marks.items() if where[k]) for k in range(line.n_slices)]
 
 
-def _read_points(path: Path) -> np.ndarray:
-    try:
-        points = pd.read_csv(path)
-        columns = [c for a in "xyz" for c in points.columns if c.strip() in (a, f"{a}_mm")]
-        values = points[columns].to_numpy(dtype=float)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: not a readable table of points ({error})") from error
-    if values.shape[1] != 3 or len(values) < 2 or not np.isfinite(values).all():
-        raise InputError(
-            f"{path}: a centreline needs columns x_mm, y_mm, z_mm and two or more finite rows, "
-            f"found {', '.join(points.columns)} in {len(points)} rows"
-        )
-    return values
-
-
 def _levels(region: Region, line: Centreline, levels, discs, level_names: str) -> Levels:
     check_level_names(level_names)
     if levels is not None:
@@ -252,72 +232,6 @@ def _levels(region: Region, line: Centreline, levels, discs, level_names: str) -
         points = discs if isinstance(discs, Mapping) else read_discs(discs, **named)
         return levels_from_discs(points, region, line)
     return Levels.unknown(line.n_slices)
-
-
-def _given_centreline(source: Volume | Path | str, region: Region, own: Centreline) -> Centreline:
-    if not isinstance(source, Volume) and str(source).endswith(".csv"):
-        name, points = str(source), region.from_world(_read_points(Path(source)))
-        _check_course(points, region.thickness_mm, name)
-    else:
-        other = cord_region(source)
-        line, name = fit_centreline(cord_sections(other)), other.name
-        points = region.from_world(other.to_world(_dense(line)))
-    line = centreline_through(points, region.soft.shape[2], region.thickness_mm)
-    _check_beside(line, own, points, f"{name}: a centreline must run along {region.name}")
-    return line
-
-
-def _check_course(points_mm: np.ndarray, thickness_mm: float, name: str) -> None:
-    """Refuse points that are no course along the body, or too short a one to have a direction."""
-    if len(np.unique(points_mm, axis=0)) < len(points_mm):
-        raise InputError(f"{name}: the points of a centreline must differ, found one twice")
-    along = np.linalg.svd(points_mm - points_mm.mean(axis=0), full_matrices=False)[2][0, 2]
-    turned = float(np.degrees(np.arccos(np.clip(abs(along), 0, 1))))
-    if turned > STEEPEST_DEG:
-        raise InputError(
-            f"{name}: a centreline must run within {STEEPEST_DEG:.0f}° of the slices' normal, "
-            f"found {turned:.0f}°"
-        )
-    length_mm, least_mm = float(np.ptp(points_mm[:, 2])), 2 * thickness_mm
-    if length_mm < least_mm - 1e-6:
-        raise InputError(
-            f"{name}: a centreline must reach over two slices ({least_mm:.3g} mm), found "
-            f"{length_mm:.3g} mm"
-        )
-
-
-def _check_beside(line: Centreline, own: Centreline, points_mm: np.ndarray, rule: str) -> None:
-    """Refuse a centreline that is not this cord's: too far away, or in another direction."""
-    slices = np.arange(own.n_slices)
-    cord, given = own.at(slices), line.at(slices)
-    low, high = points_mm[:, 2].min(), points_mm[:, 2].max()
-    half = own.thickness_mm / 2
-    beside = (cord[:, 2] >= low - half) & (cord[:, 2] <= high + half)
-    if not beside.any():
-        apart = np.linalg.norm(cord[:, None] - points_mm[None], axis=2).min()
-        raise InputError(f"{rule}, found {apart:.0f} mm away from it")
-    apart = float(np.median(np.linalg.norm((cord - given)[beside], axis=1)))
-    if apart > FAR_FROM_CORD_MM:
-        raise InputError(f"{rule}, found {apart:.0f} mm away from it")
-    if own.kind == "spline" and beside.sum() * own.thickness_mm >= _DIRECTION_MM:
-        ours, theirs = (
-            np.append(each.at_slices()[1][beside].mean(axis=0), 1.0) for each in (own, line)
-        )
-        cosine = ours @ theirs / (np.linalg.norm(ours) * np.linalg.norm(theirs))
-        turned = float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
-        if turned > LARGEST_TURN_DEG:
-            raise InputError(f"{rule}, found turned by {turned:.0f}° against it")
-    missing_mm = np.count_nonzero(~beside) * own.thickness_mm
-    if missing_mm > BRIDGE_MM + own.thickness_mm:
-        warnings.warn(
-            f"{rule}; it misses {missing_mm:.0f} mm of it, where it is drawn on straight",
-            MeasurementWarning,
-            stacklevel=4,
-        )
-
-
-def _dense(line: Centreline) -> np.ndarray:
-    return line.at((np.arange(line.n_slices * 8) + 0.5) / 8 - 0.5)
 
 
 def _warn(region: Region, sections: Sections, line: Centreline) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 
 from softseg.csa.centreline import fit_centreline
 from softseg.csa.norm import plausible_area_mm2
-from softseg.csa.sections import Region, Sections, sections_of
+from softseg.csa.region import Region
+from softseg.csa.sections import Sections, sections_of
 
 LARGEST_RATIO = 1.5
 """Area of a slice over the median of its mask: beyond it, a slice that no cord has is no cord's."""

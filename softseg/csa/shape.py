@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from softseg.csa.sections import Region, Sections
+from softseg.csa.region import Region
+from softseg.csa.sections import Sections
 
 STRIP_MM = 3.0
 """Width of the central strip over which the anterior-posterior diameter is averaged."""
