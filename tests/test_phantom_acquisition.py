@@ -1,6 +1,7 @@
 """The scanner: truth stays true through it, and each artefact does what it says."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from softseg.phantom.acquisition import CORD_LEVEL, acquire
 from softseg.phantom.anatomy import random_anatomy
 from softseg.phantom.artefacts import with_options
 from softseg.phantom.placement import MAX_GRID_VOXELS, Movement, place, refined
+from softseg.phantom.protocols import get_protocol
 from softseg.phantom.true_areas import true_areas
 from softseg.volume import Grid
 
@@ -123,6 +125,18 @@ def test_the_full_field_of_view_is_what_the_protocol_images(anatomy):
     large = place(anatomy, "T2star", rng=np.random.default_rng(0), field_of_view="full").grid.shape
     assert large[0] > 3 * small[0]
     assert large[2] == small[2]
+
+
+def test_a_protocol_of_ones_own_changes_the_contrast(anatomy):
+    ratios = []
+    for flip_deg in (5.0, 60.0):
+        protocol = replace(get_protocol("T2star", "Siemens"), flip_deg=(flip_deg,), inflow=0.0)
+        rng = np.random.default_rng(2)
+        scan = acquire(anatomy, "T2star", rng=rng, protocol=protocol)
+        cord = scan.truth.data > 0.99
+        beside = np.roll(cord, 4, axis=1) & (scan.truth.data == 0)
+        ratios.append(np.median(scan.image.data[beside]) / np.median(scan.image.data[cord]))
+    assert ratios[0] > 1.2 * ratios[1]
 
 
 @pytest.mark.parametrize(

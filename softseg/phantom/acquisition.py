@@ -94,6 +94,7 @@ def acquire(
     field_t: float = 3.0,
     voxel_scale: float = 1.0,
     series: bool = False,
+    protocol: Protocol | None = None,
 ) -> Acquired:
     """Image one contrast of a participant.
 
@@ -108,6 +109,7 @@ def acquire(
         voxel_scale: Factor on every side of the contrast's nominal voxel; noise stays the same
             fraction of the signal.
         series: Make diffusion and functional scans volume by volume, and keep volumes and echoes.
+        protocol: Settings of the sequence in place of the vendor's.
 
     Raises:
         InputError: If a name is unknown.
@@ -127,6 +129,7 @@ def acquire(
         severity=severity,
         field_of_view=field_of_view,
         voxel_scale=voxel_scale,
+        protocol=protocol,
     )
     level = get_severity(severity)
     shots = repeated(contrast, placement.protocol) if series else single(placement.protocol)

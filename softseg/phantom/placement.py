@@ -286,6 +286,7 @@ def place(
     severity: str | ArtefactOptions = "mild",
     field_of_view: str = "cord",
     voxel_scale: float = 1.0,
+    protocol: Protocol | None = None,
 ) -> Placement:
     """Plan a contrast on a participant who has moved since: what `acquire` then pictures.
 
@@ -298,11 +299,12 @@ def place(
         field_of_view: One of `FIELDS_OF_VIEW` or `FIELDS_ELSEWHERE`.
         voxel_scale: Factor on every side of the contrast's nominal voxel, 0.25 to 4; a stack of
             slices keeps its height.
+        protocol: Settings of the sequence in place of the vendor's.
 
     Raises:
         InputError: If contrast, vendor, severity, field of view or scale is unknown.
     """
-    protocol = get_protocol(contrast, vendor)
+    protocol = protocol or get_protocol(contrast, vendor)
     kind = get_contrast(contrast)
     if voxel_scale != 1:
         kind, protocol = _rescaled(kind, protocol, voxel_scale)

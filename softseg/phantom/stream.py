@@ -45,6 +45,7 @@ class StreamOptions(FieldOptions, ScannerOptions):
 
     Attributes:
         pathological: Share of participants with a pathology.
+        curved: Share of participants with a kyphosis or scoliosis of up to 45 degrees.
         mirrored: Share of samples with a wrong header: front and back swapped.
         families: Share of contrasts around those that scanners make.
         equal_fluid: Share of contrasts whose fluid is about as bright as the cord.
@@ -60,6 +61,7 @@ class StreamOptions(FieldOptions, ScannerOptions):
     """
 
     pathological: float = 0.3
+    curved: float = 0.15
     mirrored: float = 0.03
     families: float = 0.55
     equal_fluid: float = 0.1
@@ -150,7 +152,7 @@ class PhantomStream:
     def anatomy(self, index: int) -> Anatomy:
         """The participant of a sample."""
         number = index // self.options.samples_per_anatomy
-        return _anatomy(self.seed, number, self.options.pathological)
+        return _anatomy(self.seed, number, self.options.pathological, self.options.curved)
 
     def sample(self, index: int, *, look: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """One image and its true soft mask.
@@ -243,11 +245,14 @@ class PhantomStream:
 
 
 @lru_cache(maxsize=16)
-def _anatomy(seed: int, number: int, pathological: float) -> Anatomy:
+def _anatomy(seed: int, number: int, pathological: float, curved: float) -> Anatomy:
     rng = np.random.default_rng([seed, 0, number])
     name = None
     if rng.random() < pathological:
         name = str(
             rng.choice(["compression", "lesions", "injury", "atrophy"], p=[0.4, 0.3, 0.15, 0.15])
         )
-    return random_anatomy(rng, pathology=name)
+    curvature_deg = (0.0, 0.0)
+    if rng.random() < curved:
+        curvature_deg = (float(rng.uniform(-45, 45)), float(rng.uniform(-20, 20)))
+    return random_anatomy(rng, pathology=name, curvature_deg=curvature_deg)
