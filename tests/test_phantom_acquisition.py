@@ -176,12 +176,14 @@ def _ring(truth, spacing_mm):
 
 
 def test_realistic_scans_are_noisier_and_less_even_than_mild_ones(anatomy):
-    spread = {}
-    for severity in ("mild", "realistic"):
-        scan = acquire(anatomy, "MT-on", rng=np.random.default_rng(3), severity=severity)
-        cord = scan.image.data[scan.truth.data > 0.95]
-        spread[severity] = cord.std() / cord.mean()
-    assert spread["realistic"] > 1.3 * spread["mild"]
+    spread = {"mild": [], "realistic": []}
+    for severity, found in spread.items():
+        for seed in (3, 4, 5):  # shading and noise are drawn: one scan says little
+            rng = np.random.default_rng(seed)
+            scan = acquire(anatomy, "MT-on", rng=rng, severity=severity)
+            cord = scan.image.data[scan.truth.data > 0.95]
+            found.append(cord.std() / cord.mean())
+    assert np.median(spread["realistic"]) > 1.3 * np.median(spread["mild"])
 
 
 def test_distortion_moves_the_truth_with_the_picture(anatomy):

@@ -13,7 +13,7 @@ from importlib import resources
 import numpy as np
 
 from softseg.errors import InputError
-from softseg.phantom.cord_geometry import Butterfly, CordCurve, UnitOutline
+from softseg.phantom.cord_geometry import GREY_STRETCH, Butterfly, CordCurve, UnitOutline
 from softseg.phantom.pathology import HEALTHY, Pathology, parse_pathology
 from softseg.phantom.profiles import (
     LAST_LEVEL,
@@ -200,13 +200,17 @@ def random_anatomy(
     s_mm = arc_lengths(disc_mm)
     level = level_coordinate(s_mm, disc_mm)
     centreline = random_centreline(rng, s_mm, level, curvature_deg=curvature_deg)
-    profiles = build_profiles(rng, participant.diameters_mm, pathology or HEALTHY, s_mm, disc_mm)
+    width, depth = np.exp(np.clip(rng.standard_normal(2), -2.5, 2.5) * GREY_STRETCH)
+    butterfly = Butterfly(stretch=(float(width), float(depth)))
+    sick = pathology or HEALTHY
+    profiles = build_profiles(rng, participant.diameters_mm, sick, s_mm, disc_mm, butterfly)
     return Anatomy(
         participant=participant,
-        pathology=pathology or HEALTHY,
+        pathology=sick,
         centreline=centreline,
         profiles=profiles,
         outline=_random_outline(rng),
+        butterfly=butterfly,
         surroundings=_random_surroundings(rng, participant, s_mm, disc_mm),
     )
 

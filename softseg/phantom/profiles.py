@@ -63,10 +63,21 @@ NAMES = (
     "grey",
     "level",
     "sac_share",
+    "bulge",
 )
 """Columns of the profiles: half diameters (mm) of cord and dural sac, the sac's middle seen from
 the cord's (mm), the cord's torsion (radians), the pia's and the grey matter's thickness (mm), the
-level coordinate, and the part of its width that the sac still has (1 down to its tapered end)."""
+level coordinate, the part of its width that the sac still has (1 down to its tapered end), and how
+far a disc bulges into the canal (mm)."""
+BULGE_MM = (1.5, 0.5)
+"""Shape and scale of the gamma distribution of a disc's bulge: 0.75 mm in the mean, over 1.9 mm in
+one of twenty. Of 1211 people without symptoms 88 % had a bulging cervical disc and 5 % one that
+pressed on the cord (Nakashima et al. 2015, doi:10.1097/BRS.0000000000000775)."""
+MOST_FLATTENED = 0.1
+"""Share of its depth that the cord loses where a disc of a healthy participant touches it."""
+GREY_SPREAD = 0.12
+"""Relative SD between participants of the grey matter's share of the cord: .12 in five people with
+manual masks of both (.140 to .192)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +183,7 @@ def build_profiles(
     pathology: Pathology,
     s_mm: np.ndarray,
     disc_mm: dict[int, float],
+    butterfly: Butterfly,
 ) -> Profiles:
     """Put a participant's diameters and pathology along the cord.
 
@@ -181,6 +193,7 @@ def build_profiles(
         pathology: What changes them.
         s_mm: `(N,)` arc lengths of the rows.
         disc_mm: Arc length of each disc.
+        butterfly: Shape of the grey matter.
     """
     level = level_coordinate(s_mm, disc_mm)
     top_mm = disc_mm[TOP_LEVEL] + rng.uniform(2, 9)
@@ -196,9 +209,18 @@ def build_profiles(
     sac_rl = half["canal_RL"] * np.minimum(grow, 1.5) * wider
     sac_ap = half["canal_AP"] * np.minimum(grow, 1.6) * deeper
     effaced = _effacement(pathology, s_mm, disc_mm)
-    sac = _sac(rng, (rl, ap), (sac_rl, sac_ap), effaced, level)
+    twist, pia, grey = _inside(rng, s_mm, level, butterfly)
+    bulge = _bulges(rng, s_mm, disc_mm) * (1 - effaced)
+    sac_rl, sac_ap, right, front = _sac(rng, (rl + pia, ap + pia), (sac_rl, sac_ap), effaced, level)
+    # A bulging disc moves the sac's front wall back, up to the cord and a little further.
+    free = np.maximum(sac_ap + front - ap - pia, 0)
+    bulge = np.minimum(bulge, free + MOST_FLATTENED * ap)
+    sac_ap, front = sac_ap - bulge / 2, front - bulge / 2
+    flatter = 1 - _smooth(np.maximum(bulge - free, 0) / ap)
+    rl, ap = rl / flatter, ap * flatter  # the area stays
+    sac = (np.maximum(sac_rl, rl + pia + 0.3), sac_ap, right, front)
     share = np.clip((s_mm - sac_end_mm) / rng.uniform(30, 90), 4e-4, 1) ** rng.uniform(0.4, 0.8)
-    table = np.stack([rl, ap, *sac, *_inside(rng, s_mm, level), level, share], axis=1)
+    table = np.stack([rl, ap, *sac, twist, pia, grey, level, share, bulge], axis=1)
     return Profiles(table.astype(np.float32), disc_mm, top_mm, tip_mm)
 
 
@@ -208,24 +230,36 @@ def _end(rng: np.random.Generator, figures: tuple[float, float, float, float]) -
 
 
 def _sac(rng: np.random.Generator, cord, sac, effaced: np.ndarray, level: np.ndarray):
-    """Half diameters of the dural sac, and its middle to the right and front of the cord's."""
+    """Half diameters of the dural sac, and its middle to the right and front of the cord's.
+
+    `cord` is what can be seen of it, with the pia: nothing may tell how thick that is.
+    """
     (rl, ap), (sac_rl, sac_ap) = cord, sac
-    room = 0.9 * (1 - effaced) + 0.25 * effaced
+    room = 0.7 * (1 - effaced) + 0.05 * effaced
     sac_ap = sac_ap * (1 - effaced) + (ap + room) * effaced
-    sac_rl, sac_ap = np.maximum(sac_rl, rl + 1.2), np.maximum(sac_ap, ap + room)
-    limit = np.maximum(sac_ap - ap - 0.2, 0.05)
+    sac_rl, sac_ap = np.maximum(sac_rl, rl + 1.0), np.maximum(sac_ap, ap + room)
+    limit = np.maximum(sac_ap - ap - 0.05, 0.02)
     front = (_along(SAC_FRONT_MM, level) + rng.normal(0, 0.45)) * (1 - effaced)
     right = np.full_like(front, rng.normal(0, 0.3))
     return sac_rl, sac_ap, right, np.clip(front, -limit, limit)
 
 
-def _inside(rng: np.random.Generator, s_mm: np.ndarray, level: np.ndarray):
+def _bulges(rng: np.random.Generator, s_mm: np.ndarray, disc_mm: dict[int, float]) -> np.ndarray:
+    """Millimetres by which the discs C2-C3 to L5-S1 bulge backwards."""
+    found = np.zeros_like(s_mm)
+    for disc in range(3, 26):
+        away = (s_mm - disc_mm[disc]) / rng.uniform(2.5, 4.0)
+        found += rng.gamma(*BULGE_MM) * np.exp(-0.5 * away**2)
+    return found
+
+
+def _inside(rng: np.random.Generator, s_mm: np.ndarray, level: np.ndarray, butterfly: Butterfly):
     """Torsion, thickness of the pia, thickness of the grey matter."""
     twist = np.radians(rng.normal(0, 2) + rng.normal(0, 2) * np.sin(s_mm / 60 + rng.uniform(0, 6)))
     mean, deviation = PIA_MM
     pia = np.full(len(s_mm), mean + deviation * np.clip(rng.standard_normal(), -3, 3))
-    share = _along(GREY_SHARE, level) * np.clip(rng.normal(1, 0.12), 0.7, 1.35)
-    return twist, pia, Butterfly().thickness(share)
+    share = _along(GREY_SHARE, level) * np.clip(rng.normal(1, GREY_SPREAD), 0.7, 1.35)
+    return twist, pia, butterfly.thickness(share)
 
 
 def _along(by_level: dict[int, float], level: np.ndarray) -> np.ndarray:

@@ -20,14 +20,12 @@ def paint_canal(batch: VoxelBatch, picture: Composite) -> None:
     p = batch.at(reach)
     sac = _sac_distance(p)
     in_sac = coverage(sac, p.width)
-    picture.put("roots", _roots(p) * in_sac, reach)
-    low = np.flatnonzero((p.here["level"] > CAUDA_LEVEL) & (in_sac > 0))
-    if len(low):
-        picture.put("roots", _cauda(p.at(low)) * in_sac[low], reach[low])
-    artery = np.hypot(p.u, p.v - p.here["half_ap"] - 0.55) - 0.4
-    picture.put("vessel", coverage(artery, p.width) * in_sac, reach)
+    fluid = np.flatnonzero((in_sac > 0) & (picture.left[reach] > 0))
+    _in_fluid(p.at(fluid), picture, reach[fluid], in_sac[fluid])
     picture.put("csf", in_sac, reach)
-    picture.put("dura", coverage(sac - p.choices["dura"], p.width), reach)
+    # Where fat or a vein lies against the dura, it is too thin to be seen.
+    seen = np.clip(p.choices["dura_seen"] + 0.7 * p.fast[0] + 0.3 * (p.y > 0), 0, 1)
+    picture.put("dura", coverage(sac - p.choices["dura"], p.width) * seen, reach)
     behind = np.clip(-p.y / p.here["sac_ap"], 0, 1) ** 2
     # Epidural fat is thin behind the neck and thick behind the chest; in the loins a pad in each
     # gap between laminae, in the sacrum all around the end of the sac.
@@ -73,23 +71,71 @@ def _cauda(p: VoxelBatch) -> np.ndarray:
     return np.minimum(shares.sum(axis=0) + filum, 1)
 
 
-def _roots(p: VoxelBatch) -> np.ndarray:
-    """Rootlets between the cord and the foramina, bundles below the end of the cord."""
-    radius = p.choices["roots"]
-    half_u, half_v, side = p.here["half_rl"], p.here["half_ap"], p.here["sac_rl"]
+def _in_fluid(p: VoxelBatch, picture: Composite, index: np.ndarray, in_sac: np.ndarray) -> None:
+    """What touches the cord in its fluid: rootlets, ligaments and vessels; below it the roots."""
+    low = np.flatnonzero(p.here["level"] > CAUDA_LEVEL)
+    if len(low):
+        picture.put("roots", _cauda(p.at(low)) * in_sac[low], index[low])
+    upper = np.flatnonzero(p.here["level"] < CAUDA_LEVEL + 2)
+    if len(upper):
+        p, index, in_sac = p.at(upper), index[upper], in_sac[upper]
+        picture.put("roots", _rootlets(p) * in_sac, index)
+        picture.put("vessel", _surface_vessels(p) * in_sac, index)
+        picture.put("dura", _ligaments(p) * in_sac, index)
+
+
+def _thread(p: VoxelBatch, away: np.ndarray, radius: float) -> np.ndarray:
+    """Share of a thread that may be thinner than a voxel, at a distance from its surface."""
+    return coverage(away, max(p.width, radius)) * min(1.0, 2 * radius / p.width)
+
+
+def _rootlets(p: VoxelBatch) -> np.ndarray:
+    """Dorsal and ventral rootlets, which fan out from the foramina to the cord's surface."""
+    half_u, half_v = p.seen
     # A root leaves the sac a little below the disc and runs down to it.
-    down = np.clip(p.below_disc_mm / 14.0, 0, 1)
-    near_exit = coverage(np.abs(p.below_disc_mm - 7) - 7, max(p.height, 2.0))
+    far = 1 - 0.65 * np.clip(p.below_disc_mm / 15.0, 0, 1)
+    near_exit = coverage(np.abs(p.below_disc_mm - 8) - 8, max(p.height, 2.0))
     found = np.zeros_like(p.u)
-    for sign, front in ((1, 0.0), (1, 1.0), (-1, 0.0), (-1, 1.0)):
-        start_v = half_v * (0.72 if front else -0.68)
-        start_u = sign * half_u * 0.62
-        end_u, end_v = sign * side, p.here["sac_front"] + (0.8 if front else -0.8)
-        far = 0.35 + 0.65 * (1 - down)
-        tip = (start_u + far * (end_u - start_u), start_v + far * (end_v - start_v))
+    for angle, radius, phase in p.surroundings.rootlets:
+        turned = angle + 0.08 * np.sin(p.s / 7 + phase)
+        start_u, start_v = 0.96 * half_u * np.cos(turned), 0.96 * half_v * np.sin(turned)
+        side = p.here["sac_right"] + np.sign(np.cos(angle)) * p.here["sac_rl"]
+        height = p.here["sac_front"] + 0.8 * np.sign(angle)
+        tip = (start_u + far * (side - start_u), start_v + far * (height - start_v))
         away = stroke_distance(p.u, p.v, (start_u, start_v), tip, radius)
-        found = np.maximum(found, coverage(away, max(p.width, radius)))
-    return found * near_exit * min(1.0, 2 * radius / p.width)
+        filaments = 0.65 + 0.35 * np.sin(p.s * 1.7 + phase) * min(1.0, 1.5 / p.height)
+        found = np.maximum(found, _thread(p, away, radius) * filaments)
+    return found * near_exit
+
+
+def _surface_vessels(p: VoxelBatch) -> np.ndarray:
+    """Winding arteries and veins on the cord's visible surface."""
+    half_u, half_v = p.seen
+    found = np.zeros_like(p.u)
+    for angle, radius, phase in p.surroundings.vessels:
+        turned = angle + 0.14 * np.sin(p.s / (6 + 2 * phase) + phase)
+        across = p.u - (half_u + radius) * np.cos(turned)
+        away = np.hypot(across, p.v - (half_v + radius) * np.sin(turned)) - radius
+        found = np.maximum(found, _thread(p, away, radius))
+    return found
+
+
+def _ligaments(p: VoxelBatch) -> np.ndarray:
+    """Denticulate ligaments: a thin sheet on each side of the cord, whose teeth reach the dura."""
+    radius = p.choices["ligament"]
+    if not radius:
+        return np.zeros_like(p.u)
+    half_u, _ = p.seen
+    tooth = np.clip(1 - np.abs(p.below_disc_mm - 0.6 * p.here["vertebra"]) / 5, 0, 1)
+    height = 0.4 * p.here["sac_front"]
+    found = np.zeros_like(p.u)
+    for sign, bent in zip((1, -1), p.slow, strict=True):
+        start, end = sign * 0.97 * half_u, p.here["sac_right"] + sign * p.here["sac_rl"]
+        far = np.clip(0.25 + 0.75 * tooth + 0.1 * bent, 0.1, 1)
+        tip = (start + far * (end - start), height + 0.7 * bent)
+        away = stroke_distance(p.u, p.v, (start, height), tip, radius)
+        found = np.maximum(found, _thread(p, away, radius))
+    return found
 
 
 def paint_bones(batch: VoxelBatch, picture: Composite) -> None:
@@ -106,7 +152,8 @@ def paint_bones(batch: VoxelBatch, picture: Composite) -> None:
 
 
 def _body(p: VoxelBatch, picture: Composite, index: np.ndarray) -> None:
-    half_u, half_v = p.here["body_width"], p.here["body_depth"]
+    # A disc that bulges into the canal does not move its front.
+    half_u, half_v = p.here["body_width"], p.here["body_depth"] + p.here["bulge"] / 2
     # A flat back wall: the ellipse's rear is squeezed.
     y = p.y - p.wall - half_v
     waist = 1 - 0.08 * np.cos(2 * np.pi * p.below_disc_mm / p.here["vertebra"])

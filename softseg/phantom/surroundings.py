@@ -52,6 +52,9 @@ class Surroundings:
         strands: `(K, 6)` roots of the cauda equina: level coordinates at which each appears and
             leaves the sac, angle from the midline behind (radians), place between the sac's middle
             (0) and its wall (1), radius (mm) and phase of its slight waves.
+        rootlets: `(4, 3)` dorsal and ventral roots of both sides: where on the cord's surface they
+            begin (radians from the right to the front), radius (mm), phase of what varies along it.
+        vessels: `(5, 3)` the same of arteries and veins on the cord's surface.
         choices: Single numbers, by name.
     """
 
@@ -59,6 +62,8 @@ class Surroundings:
     names: tuple[str, ...]
     waves: np.ndarray = field(repr=False)
     strands: np.ndarray = field(repr=False)
+    rootlets: np.ndarray = field(repr=False)
+    vessels: np.ndarray = field(repr=False)
     choices: dict[str, float]
 
 
@@ -90,8 +95,22 @@ def random_surroundings(
     waves = np.concatenate([directions * 2 * np.pi / lengths, phases], axis=1)
     names = tuple(columns)
     table = np.stack(list(columns.values()), axis=1).astype(np.float32)
-    waves = waves.astype(np.float32)
-    return Surroundings(table, names, waves, _cauda_equina(rng), _choices(rng, weight))
+    threads = (_cauda_equina(rng), _on_the_cord(rng, _ROOTLETS), _on_the_cord(rng, _VESSELS))
+    return Surroundings(table, names, waves.astype(np.float32), *threads, _choices(rng, weight))
+
+
+# Angle on the cord (degrees from the right to the front), least and greatest radius (mm).
+_ROOTLETS = ((-47, 0.2, 0.45), (50, 0.2, 0.4), (-133, 0.2, 0.45), (130, 0.2, 0.4))
+_VESSELS = ((91, 0.3, 0.5), (84, 0.1, 0.4), (-90, 0.2, 0.5), (-42, 0.1, 0.3), (-138, 0.1, 0.3))
+"""Anterior artery (0.7 to 0.8 mm wide) and vein, posterior vein, posterolateral arteries."""
+
+
+def _on_the_cord(rng: np.random.Generator, threads: tuple) -> np.ndarray:
+    """Draw each thread for itself: no side mirrors the other."""
+    angle, least, greatest = np.array(threads, float).T
+    turned = np.radians(angle + rng.normal(0, 5, len(angle)))
+    columns = (turned, rng.uniform(least, greatest), rng.uniform(0, 2 * np.pi, len(angle)))
+    return np.stack(columns, axis=1)
 
 
 def _cauda_equina(rng: np.random.Generator) -> np.ndarray:
@@ -123,7 +142,8 @@ def _choices(rng: np.random.Generator, weight: float) -> dict[str, float]:
         "layers": float(rng.uniform(6, 14)),
         "dura": float(rng.uniform(0.25, 0.6)),
         "epidural": float(rng.uniform(0.3, 1.5)),
-        "roots": float(rng.uniform(0.25, 0.5)),
+        "dura_seen": float(rng.uniform(-0.3, 1.0)),
+        "ligament": float(rng.uniform(0.0, 0.14)),
         "artery_right": float(rng.uniform(1.2, 2.6)),
         "artery_left": float(rng.uniform(1.2, 2.6)),
         "aorta": float(rng.uniform(7.5, 11.0)),
@@ -174,6 +194,11 @@ class VoxelBatch:
     def across(self) -> np.ndarray:
         """Distance from the midline."""
         return np.abs(self.x)
+
+    @cached_property
+    def seen(self) -> tuple[np.ndarray, np.ndarray]:
+        """Half diameters of the cord's visible surface, which the pia makes."""
+        return self.here["half_rl"] + self.here["pia"], self.here["half_ap"] + self.here["pia"]
 
     @cached_property
     def wall(self) -> np.ndarray:
