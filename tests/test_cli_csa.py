@@ -44,7 +44,7 @@ def test_one_mask_gives_one_row_over_all_slices(folder, tmp_path):
     assert run(folder / "soft.nii.gz", "-o", tmp_path / "a.csv") == 0
     table = pd.read_csv(tmp_path / "a.csv")
     assert table["n_slices"].tolist() == [40]
-    assert table["area_mm2_mean"][0] == pytest.approx(70.0, rel=1e-3)
+    assert table["area_mm2"][0] == pytest.approx(70.0, rel=1e-3)
     assert table["area_mm2_std"][0] < 0.1
     assert table["file"].tolist() == [str(folder / "soft.nii.gz")]
 
@@ -96,12 +96,12 @@ def test_landmarks_on_the_command_line_do_what_a_disc_image_does(folder, tmp_pat
 def test_no_angle_correction_and_threshold_reach_the_measurement(folder, tmp_path):
     out = tmp_path / "a.csv"
     assert run(folder / "soft.nii.gz", "-o", out, "--no-angle-correction") == 0
-    plain = pd.read_csv(out)["area_mm2_mean"][0]
+    plain = pd.read_csv(out)["area_mm2"][0]
     assert plain == pytest.approx(70.0 / np.cos(np.radians(10)), rel=1e-3)
     assert (
         run(folder / "soft.nii.gz", "-o", out, "--no-angle-correction", "--threshold", "0.9") == 0
     )
-    assert pd.read_csv(out)["area_mm2_mean"][0] < plain - 5
+    assert pd.read_csv(out)["area_mm2"][0] < plain - 5
 
 
 def test_a_profile_and_a_plot_stand_before_the_norm(folder, tmp_path):
@@ -113,7 +113,9 @@ def test_a_profile_and_a_plot_stand_before_the_norm(folder, tmp_path):
     assert set(table["level"]) == {2, 3, 4}
     assert table["z"].abs().max() < 3
     np.testing.assert_allclose(
-        table["z"], (table["area_mm2"] - table["area_mm2_mean"]) / table["area_mm2_std"], atol=1e-3
+        table["z"],
+        (table["area_mm2"] - table["area_mm2_norm"]) / table["area_mm2_norm_std"],
+        atol=1e-3,
     )
     assert plot.read_bytes().startswith(b"\x89PNG")
 
@@ -124,9 +126,9 @@ def test_area_is_adjusted_for_sex_and_height_where_given(folder, tmp_path):
     assert "area_mm2_adjusted" not in pd.read_csv(out)
     assert run(folder / "soft.nii.gz", "-o", out, "--sex", "M", "--height", "180") == 0
     row = pd.read_csv(out).iloc[0]
-    expected = float(adjust_area(row["area_mm2_mean"], sex="M", height_cm=180))
+    expected = float(adjust_area(row["area_mm2"], sex="M", height_cm=180))
     assert row["area_mm2_adjusted"] == pytest.approx(expected, abs=1e-3)
-    assert row["area_mm2_adjusted"] < row["area_mm2_mean"]
+    assert row["area_mm2_adjusted"] < row["area_mm2"]
 
 
 def broken(folder, tmp_path, kind):

@@ -286,7 +286,7 @@ def test_means_spread_median_and_weights_are_those_of_the_definition():
     table = slices_of([60.0, 70.0, 80.0, 100.0], [4, 3, 2, 2], lengths=[1.0, 1.0, 2.0, 3.0])
     row = aggregate(table).iloc[0]
     areas = np.array([70.0, 80.0, 100.0])
-    assert row["area_mm2_mean"] == pytest.approx(areas.mean())
+    assert row["area_mm2"] == pytest.approx(areas.mean())
     assert row["area_mm2_std"] == pytest.approx(np.sqrt(((areas - areas.mean()) ** 2).mean()))
     assert row["area_mm2_median"] == 80.0
     assert row["area_mm2_weighted"] == pytest.approx((70 + 2 * 80 + 3 * 100) / 6)
@@ -302,9 +302,9 @@ def test_rows_per_level_and_chosen_slices():
     table = slices_of([60.0, 70.0, 80.0, 100.0], [4, 3, 2, 2])
     per_level = aggregate(table, per_level=True)
     assert per_level["level"].tolist() == [2, 3, 4]
-    assert per_level["area_mm2_mean"].tolist() == [90.0, 70.0, 60.0]
-    assert aggregate(table, slices=(1, 2))["area_mm2_mean"].tolist() == [75.0]
-    assert aggregate(table, vertebrae=(3, 4))["area_mm2_mean"].tolist() == [65.0]
+    assert per_level["area_mm2"].tolist() == [90.0, 70.0, 60.0]
+    assert aggregate(table, slices=(1, 2))["area_mm2"].tolist() == [75.0]
+    assert aggregate(table, vertebrae=(3, 4))["area_mm2"].tolist() == [65.0]
     assert select(table, vertebrae=(2, 2))["slice"].tolist() == [2, 3]
     assert len(select(table)) == 4
 
@@ -314,7 +314,7 @@ def test_outliers_are_left_out_of_means_unless_wanted_and_counted():
     counts = {}
     for options in ({}, {"outliers": True}, {"partial": True}, {"partial": True, "outliers": True}):
         row = aggregate(table, **options).iloc[0]
-        counts[row["area_mm2_mean"]] = int(row["n_slices"]), int(row["n_left_out"])
+        counts[row["area_mm2"]] = int(row["n_slices"]), int(row["n_left_out"])
         assert row["flag"] == "cut;outlier;partial"
     assert list(counts.values()) == [(2, 2), (3, 1), (3, 1), (4, 0)]
     assert min(counts) == 59.0
@@ -336,7 +336,7 @@ def test_without_outliers_a_mean_is_nearer_to_the_truth(fault):
                     data[x : x + 6 * wide, y - wide : y + wide + 1, k] = 1
             table = measure(mask.like(data))
             error = [
-                abs(aggregate(table, outliers=kept)["area_mm2_mean"][0] / 70.0 - 1)
+                abs(aggregate(table, outliers=kept)["area_mm2"][0] / 70.0 - 1)
                 for kept in (True, False)
             ]
             assert table["flag"].str.contains("outlier").any()
@@ -346,7 +346,7 @@ def test_without_outliers_a_mean_is_nearer_to_the_truth(fault):
 def test_partly_covered_slices_are_left_out_of_means_unless_wanted():
     table = slices_of([35.0, 70.0, np.nan, 72.0], [3, 3, 3, 2], flags=["partial", "", "gap", ""])
     row = aggregate(table).iloc[0]
-    assert (row["area_mm2_mean"], row["n_slices"], row["flag"]) == (71.0, 2, "gap;partial")
+    assert (row["area_mm2"], row["n_slices"], row["flag"]) == (71.0, 2, "gap;partial")
     assert aggregate(table, partial=True)["n_slices"][0] == 3
 
 
@@ -367,7 +367,7 @@ def test_choices_that_leave_nothing_are_refused(options, message):
 def test_several_files_are_averaged_each_for_itself():
     one, two = slices_of([60.0, 70.0], [3, 2]), slices_of([80.0, 90.0], [3, 2])
     result = aggregate(pd.concat([one, two.assign(file="b")]))
-    assert result[["file", "area_mm2_mean"]].to_numpy().tolist() == [["a", 65.0], ["b", 85.0]]
+    assert result[["file", "area_mm2"]].to_numpy().tolist() == [["a", 65.0], ["b", 85.0]]
 
 
 @pytest.mark.real
@@ -378,6 +378,6 @@ def test_landmarks_put_c2_and_c3_where_people_have_them(real_data):
     for mask in masks:
         points = mask.with_name(mask.name.replace("SC_seg", "landmarks_dlabel"))
         if points.exists():
-            assert 55 < aggregate(measure(mask, discs=points))["area_mm2_mean"][0] < 90
+            assert 55 < aggregate(measure(mask, discs=points))["area_mm2"][0] < 90
             measured += 1
     assert measured == 3

@@ -90,7 +90,7 @@ def test_a_visit_is_a_new_scan_in_a_new_position_with_a_new_rater(one):
         Volume.load(one / "derivatives/labels" / f"{stem.format(v)}_label-SC_seg.nii.gz")
         for v in (1, 2)
     ]
-    areas = [float(aggregate(measure(m, shape=False))["area_mm2_mean"].iloc[0]) for m in masks]
+    areas = [float(aggregate(measure(m, shape=False))["area_mm2"].iloc[0]) for m in masks]
     assert areas[0] != areas[1]
 
 

@@ -86,7 +86,7 @@ def csa(
 
     Example: `softseg csa sub-01_softseg.nii.gz -o csa.csv --disc 3:0,-12,40 --per-level`
     """
-    from softseg.csa.batch import CsaOptions, measure_many, with_adjusted_area
+    from softseg.csa.batch import CsaOptions, measure_many, with_adjusted_area, without_levels
     from softseg.csa.norm import check_sex_and_height
     from softseg.csa.numbering import check_level_names
     from softseg.events import tell
@@ -128,6 +128,8 @@ def csa(
     sources += filter(None, (levels, discs, centreline))
     about = {"step": "csa", "parameters": recorded_options(context), "sources": sources}
     _write(rows, every, output, profile, plot, sex or "all", about)
+    if said := without_levels(every, wanted):
+        tell(f"softseg: {said}")
     if failures:
         raise typer.Exit(1)
 
@@ -220,21 +222,21 @@ def _write(
     about: dict,
 ) -> None:
     from softseg.csa.norm import against_norm, length_profile
+    from softseg.csa.table import arranged, data_dictionary, save
     from softseg.provenance.records import signed
 
     # Everything is computed before anything is written.
     along = length_profile(every) if profile or plot else None
     tables = {output: rows} | ({profile: against_norm(along, sex=sex)} if profile else {})
+    tables = {path: arranged(table) for path, table in tables.items()}
+    notes = {path: data_dictionary(table) for path, table in tables.items()}
     figure = None
     if plot:
         from softseg.csa.plot import plot_profile
 
         figure = plot_profile(along, sex=sex)
-    with signed(*tables, *([plot] if plot else []), **about) as temporary:
+    with signed(*tables, *([plot] if plot else []), notes=notes, **about) as temporary:
         for path, table in tables.items():
-            # A file's name may hold bytes that are no text.
-            table.to_csv(
-                temporary[path], index=False, float_format="%.6g", errors="surrogateescape"
-            )
+            save(table, temporary[path])
         if figure is not None:
             figure.savefig(temporary[plot], dpi=150)

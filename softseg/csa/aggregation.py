@@ -38,9 +38,9 @@ def aggregate(
             cord's; by default they do not, since that is where a mask leaks or misses a part.
 
     Returns:
-        `file, level, slice, n_slices, n_left_out` (of those two kinds), `area_mm2_mean,
-        area_mm2_std, area_mm2_median, area_mm2_weighted` (by length of cord), mean and
-        population SD of the other measures, `length_mm` and `flag`.
+        `file, level, slice, n_slices, n_left_out` (of those two kinds), each measure under the name
+        that it has in a row per slice, here the mean over slices, and its population SD as `…_std`,
+        `area_mm2_median`, `area_mm2_weighted` (by length of cord), `length_mm` and `flag`.
 
     Raises:
         InputError: If a choice leaves no slice, or both choices are given.
@@ -48,9 +48,9 @@ def aggregate(
     Example:
         >>> table = pd.DataFrame({"file": "a", "slice": [0, 1], "level": [3, 2],
         ...     "area_mm2": [70.0, 72.0], "length_mm": 5.0, "flag": ""})
-        >>> aggregate(table)[["level", "slice", "n_slices", "area_mm2_mean", "area_mm2_std"]]
-          level slice  n_slices  area_mm2_mean  area_mm2_std
-        0   2:3   0:1         2           71.0           1.0
+        >>> aggregate(table)[["level", "slice", "n_slices", "area_mm2", "area_mm2_std"]]
+          level slice  n_slices  area_mm2  area_mm2_std
+        0   2:3   0:1         2      71.0           1.0
     """
     rows = []
     for file, one in table.groupby("file", sort=False):
@@ -103,7 +103,9 @@ def _choose(one, file, vertebrae, slices, per_level) -> tuple[pd.DataFrame, str]
         found = f"levels {known.min()} to {known.max()}" if not known.empty else "no level known"
     elif slices is not None:
         first, last = slices
-        chosen, label = one[one["slice"].between(first, last)], ""
+        chosen = one[one["slice"].between(first, last)]
+        inside = chosen["level"].dropna()
+        label = "" if inside.empty else f"{inside.min()}:{inside.max()}"
         found = f"slices {one['slice'].min()} to {one['slice'].max()}"
     else:
         chosen, label = (one.dropna(subset=["level"]), "") if per_level else (one, "")
@@ -134,7 +136,7 @@ def _row(file: str, level: object, group: pd.DataFrame, chosen: pd.DataFrame) ->
     }
     for name in (m for m in MEASURES if m in group):
         values = group[name].to_numpy(dtype=float)
-        row[f"{name}_mean"] = values.mean()
+        row[name] = values.mean()
         row[f"{name}_std"] = values.std()
         if name == "area_mm2":
             row["area_mm2_median"] = float(np.median(values))

@@ -99,6 +99,17 @@ def measure_many(
     )
 
 
+def without_levels(slices: pd.DataFrame, wanted: CsaOptions) -> str | None:
+    """Why the column `level` is empty and what a mean is over instead, in one line; else None."""
+    empty = slices["level"].isna().groupby(slices["file"]).all()
+    if not empty.any():
+        return None
+    averaged = wanted.slices is None and not wanted.per_slice
+    told = "the mean is over the whole cord" if averaged else "the column level is empty"
+    which = f" in {empty.sum()} of {len(empty)} masks" if len(empty) > 1 else ""
+    return f"no levels{which}: {told}; --levels, --discs or --disc give them"
+
+
 def with_adjusted_area(
     rows: pd.DataFrame, *, sex: str | None, height_cm: float | None
 ) -> pd.DataFrame:
@@ -110,8 +121,7 @@ def with_adjusted_area(
         return rows
     means = norm_levels().set_index("level")["area_mm2_mean"]
     level = pd.to_numeric(rows["level"], errors="coerce").map(means)
-    name = "area_mm2" if "area_mm2" in rows else "area_mm2_mean"
-    area = rows[name].to_numpy(dtype=float)
+    area = rows["area_mm2"].to_numpy(dtype=float)
     share = level.fillna(REFERENCE.area_mm2).to_numpy(dtype=float)
     adjusted = adjust_area(area, sex=sex, height_cm=height_cm, level_area_mm2=share)
     return rows.assign(area_mm2_adjusted=adjusted)

@@ -182,7 +182,8 @@ def against_norm(profile: pd.DataFrame, *, sex: str = "all") -> pd.DataFrame:
         sex: Compare with `all`, women `F` or men `M`.
 
     Returns:
-        The profile with `area_mm2_mean`, `area_mm2_std` and `z`; missing where there is no norm.
+        The profile with `area_mm2_norm`, `area_mm2_norm_std` and `z`; missing where there is no
+        norm.
     """
     norm = norm_profile(sex)
     at = norm["level"].to_numpy() + norm["position"].to_numpy()
@@ -190,9 +191,9 @@ def against_norm(profile: pd.DataFrame, *, sex: str = "all") -> pd.DataFrame:
     half = 0.5 / POINTS_PER_LEVEL
     known = (here >= at[0] - half - 1e-9) & (here <= at[-1] + half + 1e-9)
     result = profile.copy()
-    for name in ("area_mm2_mean", "area_mm2_std"):
-        result[name] = np.where(known, np.interp(here, at, norm[name]), np.nan)
-    result["z"] = (result["area_mm2"] - result["area_mm2_mean"]) / result["area_mm2_std"]
+    for name, own in (("mean", "area_mm2_norm"), ("std", "area_mm2_norm_std")):
+        result[own] = np.where(known, np.interp(here, at, norm[f"area_mm2_{name}"]), np.nan)
+    result["z"] = (result["area_mm2"] - result["area_mm2_norm"]) / result["area_mm2_norm_std"]
     return result
 
 

@@ -1,6 +1,7 @@
 """File names: which contrast an image is, and how derivatives were called over the years."""
 
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from pathlib import Path
 
 from softseg.contrasts import CONTRASTS, UNSEEN_CONTRASTS, Contrast
@@ -15,6 +16,9 @@ OLDER_ENDINGS = {
     "label-discs_dlabel": ("label-discs_desc-warp_dlabel", "labels-disc-manual", "discs"),
 }
 """What today's derivative endings were called in earlier releases of Spine Generic."""
+
+PROBABILITY = "probseg"
+"""The standard's suffix of a soft mask."""
 
 SEED = "_seed-"
 """What stands between a method and the seed of its training in the name of a folder."""
@@ -112,6 +116,30 @@ def _entities(path: str) -> dict[str, str]:
     pairs = dict(word.split("-", maxsplit=1) for word in words if "-" in word)
     suffix = {} if "-" in words[-1] else {"suffix": words[-1]}
     return {key: value for key, value in pairs.items() if key not in _WHO_AND_WHEN} | suffix
+
+
+def entities_of(path: Path | str) -> dict[str, str | None]:
+    """Who, when, which run and which contrast an image or one of its masks shows, by its name.
+
+    Example:
+        >>> entities_of("sub-1_ses-2_run-3_T2w_label-SC_softseg.nii.gz")
+        {'participant_id': 'sub-1', 'session_id': 'ses-2', 'run': '3', 'contrast': 'T2w'}
+        >>> entities_of("sub-1_label-SC_desc-T1w_probseg.nii.gz")["contrast"]
+        'T1w'
+    """
+    words = Path(path).name.partition(".")[0].split("_")
+    pairs = dict(word.split("-", maxsplit=1) for word in words if "-" in word)
+    image = list(takewhile(lambda word: not word.startswith(("label-", "seg", "softseg")), words))
+    if words[-1] == PROBABILITY:
+        image.append(pairs.get("desc", ""))
+    name = "_".join(image)
+    known = match_contrast(name, (CONTRASTS | UNSEEN_CONTRASTS).values())
+    who = {
+        f"{long}_id": f"{key}-{pairs[key]}" if key in pairs else None
+        for long, key in (("participant", "sub"), ("session", "ses"))
+    }
+    contrast = (known[0] if known else suffix_of(name)) if "sub" in pairs else None
+    return who | {"run": pairs.get("run"), "contrast": contrast}
 
 
 def suffix_of(path: str) -> str:

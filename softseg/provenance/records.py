@@ -123,10 +123,15 @@ def write_record(
 
 
 @contextmanager
-def signed(*products: Path | str, **about: Any) -> Iterator[dict[Path, Path]]:
+def signed(
+    *products: Path | str, notes: Mapping[Path, Mapping[str, Any]] | None = None, **about: Any
+) -> Iterator[dict[Path, Path]]:
     """`softseg.batch.commit` with a record beside each file, all of them or none.
 
-    `about` is `step`, `parameters` and `sources` of `record_content`.
+    Args:
+        products: The files.
+        notes: Further entries of a file's record, such as the data dictionary of a table.
+        **about: `step`, `parameters` and `sources` of `record_content`.
 
     Example:
         >>> import tempfile
@@ -141,7 +146,8 @@ def signed(*products: Path | str, **about: Any) -> Iterator[dict[Path, Path]]:
         yield temporary
         for product, record in records.items():
             made = {product.name: sha256(temporary[product])}
-            write_json(temporary[record], record_content(record, made, **about))
+            content = record_content(record, made, **about) | dict((notes or {}).get(product, {}))
+            write_json(temporary[record], content)
 
 
 def record_content(

@@ -226,7 +226,7 @@ def _mean_area(mask: Volume, entry: ImageMasks, vertebrae: tuple[int, int] | Non
     table = _measure(mask, entry)
     row = aggregate(table, vertebrae=vertebrae).iloc[0]
     return {
-        "area_mm2": float(row["area_mm2_mean"]),
+        "area_mm2": float(row["area_mm2"]),
         "n_slices": int(row["n_slices"]),
         "n_level_slices": _level_slices(entry, vertebrae),
         "other_components": int(table["other_components"].iloc[0]),

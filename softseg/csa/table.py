@@ -1,0 +1,61 @@
+"""Tables as they are written: who was measured, one order of columns, and what each column says."""
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from softseg.dataset.names import entities_of
+
+SPREAD = "_std"
+"""What follows a measure's name in the column of its standard deviation over the slices."""
+
+
+@cache
+def _dictionary() -> dict[str, dict[str, Any]]:
+    return json.loads(files("softseg").joinpath("data/csa_columns.json").read_text("utf-8"))
+
+
+def data_dictionary(columns: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """What each column says and in which unit, as BIDS describes tables.
+
+    Example:
+        >>> data_dictionary(["length_mm", "solidity_std"])["length_mm"]["Units"]
+        'mm'
+    """
+    return {name: dict(_described(name)) for name in columns}
+
+
+def _described(column: str) -> Mapping[str, Any]:
+    known = _dictionary()
+    if column in known:
+        return known[column]
+    measure = known[column.removesuffix(SPREAD)]
+    said = f"Population standard deviation of {column.removesuffix(SPREAD)} over the slices"
+    return {"Description": said} | {key: measure[key] for key in ("Units",) if key in measure}
+
+
+def with_names(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with `participant_id, session_id, run, contrast` where a mask's name tells them."""
+    named = pd.DataFrame([entities_of(str(file)) for file in table["file"]], index=table.index)
+    if named.empty or named["participant_id"].isna().all():
+        return table
+    return table.assign(**named)
+
+
+def arranged(table: pd.DataFrame) -> pd.DataFrame:
+    """The table `with_names`, its columns in the order of the data dictionary."""
+    table, order = with_names(table), list(_dictionary())
+    places = {name: order.index(name.removesuffix(SPREAD)) for name in set(table) - set(order)}
+    places |= {name: order.index(name) for name in set(table) & set(order)}
+    return table[sorted(table, key=lambda name: (places[name], name))]
+
+
+def save(table: pd.DataFrame, path: Path) -> None:
+    """Write with six significant digits; tabs for `.tsv`. A file's name may be no text."""
+    separator = "\t" if path.suffix == ".tsv" else ","
+    table.to_csv(path, sep=separator, index=False, float_format="%.6g", errors="surrogateescape")
