@@ -189,6 +189,27 @@ def check_writable(path: Path | str) -> None:
         remove_empty(made)
 
 
+def check_inside(root: Path, paths: Iterable[Path]) -> None:
+    """Refuse links that leave the data set, which may have come from anywhere.
+
+    What a link leads to would be shown in pictures and derivatives that are shared with the rest.
+
+    Raises:
+        InputError: At the first file whose content lies outside `root`.
+    """
+    inside = root.resolve()
+    for path in paths:
+        try:
+            place = path.resolve()
+        except (OSError, RuntimeError) as error:
+            raise InputError(f"{path}: a link that leads nowhere; remove it") from error
+        if not place.is_relative_to(inside):
+            raise InputError(
+                f"{path}: a link that leaves the data set; copy the file, or allow it with "
+                "--follow-links"
+            )
+
+
 def remove_empty(folders: Iterable[Path]) -> None:
     """Remove those folders that hold nothing, the innermost first."""
     for folder in folders:

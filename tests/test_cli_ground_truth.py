@@ -230,3 +230,30 @@ def test_a_contrast_that_remains_alone_is_a_line_of_its_own_for_each_participant
     everything = [word for name in NAMES for word in ("--trim", f"{name}=500")]
     code, stderr = run_here(root, capsys, "--no-page", *everything)
     assert (code, stderr.count("no mask enters the average")) == (2, 3)
+
+
+def test_a_link_out_of_the_data_set_fails_its_participant_alone(root, tmp_path_factory, capsys):
+    """Of a mask or of the image that it was drawn on; the others are made."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    stem = CONTRASTS["T1w"].stem
+    for path in (
+        root / f"derivatives/labels/{stem('sub-1')}_label-SC_seg.nii.gz",
+        root / f"{stem('sub-2')}.nii.gz",
+    ):
+        path.rename(elsewhere / path.name)
+        path.symlink_to(elsewhere / path.name)
+    code, said = run_here(root, capsys, "--no-page")
+    assert code == 1
+    assert said.count("a link that leaves the data set") == 2
+    assert {name[:5] for name in made(root)} == {"sub-3"}
+    assert run_here(root, capsys, "--no-page", "--follow-links")[0] == 0
+    assert len(made(root)) == 9
+
+
+def test_a_mask_whose_name_ends_in_upper_case_is_said(root, capsys):
+    path = root / f"derivatives/labels/{CONTRASTS['T1w'].stem('sub-2')}_label-SC_seg.nii.gz"
+    path.rename(path.with_name(path.name.replace(".nii.gz", ".NII.GZ")))
+    code, said = run_here(root, capsys, "--no-page")
+    assert code == 1
+    assert "label-SC_seg.NII.GZ: an image's name must end in .nii or .nii.gz" in said
+    assert len(made(root)) == 8

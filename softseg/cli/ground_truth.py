@@ -13,7 +13,6 @@ from softseg.cli.options import (
     Jobs,
     QcCrop,
     Subjects,
-    check_inside,
     check_name,
     recorded_options,
 )
@@ -87,6 +86,7 @@ def ground_truth(
     Example: `softseg ground-truth data/phantom --reference T2w --jobs 2`
     """
     from softseg.dataset.index import Dataset
+    from softseg.files import check_inside
     from softseg.ground_truth.batch import make_ground_truth
     from softseg.ground_truth.soft import GroundTruthOptions
     from softseg.provenance.records import MANIFEST, write_record
@@ -103,9 +103,9 @@ def ground_truth(
         labels=labels,
     )
     folders = [dataset.root / "derivatives" / name for name in (output, f"{output}_bin")]
-    hard = dataset.root / "derivatives" / labels
-    read = [*dataset.images["path"], *hard.rglob("*.nii*"), *folders]
-    check_inside(dataset.root, map(Path, read), follow_links=follow_links)
+    if not follow_links:
+        check_inside(dataset.root, folders)
+    unread = _wrong_endings(dataset, labels)
     new = [folder for folder in folders if not folder.exists()]
     since = time.time()
     options = GroundTruthOptions(
@@ -127,12 +127,13 @@ def ground_truth(
             labels=labels,
             pipeline=output,
             force=force,
+            follow_links=follow_links,
             progress=advance,
         )
     if (table["status"] == "failed").all():
         for folder in new:  # a description of nothing
             shutil.rmtree(folder, ignore_errors=True)
-        _tell(table, dataset)
+        _tell(table, unread)
     for folder in folders:
         write_record(
             folder / MANIFEST,
@@ -146,10 +147,22 @@ def ground_truth(
 
         written = write_ground_truth_page(dataset, pipeline=output, labels=labels, crop_mm=qc_crop)
         typer.echo(f"page: {written}")
-    _tell(table, dataset)
+    _tell(table, unread)
 
 
-def _tell(table, dataset) -> None:
+def _wrong_endings(dataset, labels: str) -> list[Path]:
+    """Images and masks whose names end in upper case, which are not found as what they are."""
+    from softseg.dataset.names import EXTENSIONS
+
+    drawn = dataset.root / "derivatives" / labels
+    folders = [place / subject for subject in dataset.everybody for place in (dataset.root, drawn)]
+    found = (path for folder in folders for path in sorted(folder.glob("**/*.[nN][iI][iI]*")))
+    return [path for path in found if not path.name.endswith((*EXTENSIONS, ".json"))]
+
+
+def _tell(table, unread: list[Path]) -> None:
+    for path in unread:
+        tell(f"{path}: an image's name must end in .nii or .nii.gz, in lower case; rename it")
     for path in table.attrs.get("set_aside", []):
         typer.echo(f"masks that were there already are now in {path}")
     participants = table.drop_duplicates(["subject", "session"])
@@ -162,7 +175,7 @@ def _tell(table, dataset) -> None:
     for row in flagged.itertuples():
         tell(f"{row.subject} {row.contrast}: out of bounds: {row.flags}")
     failed = participants["status"] == "failed"
-    if failed.any():
+    if failed.any() or unread:
         raise typer.Exit(2 if failed.all() else 1)
 
 

@@ -1,7 +1,6 @@
 """Options that several commands have, what is checked of them, and how records name them."""
 
-from collections.abc import Iterable
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Annotated, Any
 
 import typer
@@ -68,29 +67,6 @@ def recorded_options(context: typer.Context) -> dict[str, Any]:
         for name, value in sorted(context.params.items())
         if name not in NOT_RECORDED and value not in (None, [], ())
     }
-
-
-def check_inside(root: Path, paths: Iterable[Path], *, follow_links: bool) -> None:
-    """Refuse links that leave the data set, which may have come from anywhere.
-
-    What a link leads to would be shown in pictures and derivatives that are shared with the rest.
-
-    Raises:
-        InputError: At the first file whose content lies outside `root`.
-    """
-    if follow_links:
-        return
-    inside = root.resolve()
-    for path in paths:
-        try:
-            place = path.resolve()
-        except (OSError, RuntimeError) as error:
-            raise InputError(f"{path}: a link that leads nowhere; remove it") from error
-        if not place.is_relative_to(inside):
-            raise InputError(
-                f"{path}: a link that leaves the data set; copy the file, or allow it with "
-                "--follow-links"
-            )
 
 
 def check_name(option: str, name: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperCommand
 
-from softseg.cli.options import Device, FollowLinks, QcCrop, check_inside, recorded_options
+from softseg.cli.options import Device, FollowLinks, QcCrop, recorded_options
 from softseg.cli.progress import progress
 from softseg.errors import InputError
 
@@ -167,6 +167,7 @@ def _check_table(csa: Path | None, after: Path | None, images: list[Path], out: 
 def _within(jobs: list, left_out: list, roots: Iterable[Path]) -> list:
     """Jobs whose image is no link out of its data set; the others are left out."""
     from softseg.dataset.raw_images import LeftOut
+    from softseg.files import check_inside
     from softseg.segmentation.batch import check_some
 
     for root in (path.expanduser().absolute() for path in roots):
@@ -174,7 +175,7 @@ def _within(jobs: list, left_out: list, roots: Iterable[Path]) -> list:
         for job in jobs:
             try:
                 read = [job.image] if job.image.is_relative_to(root) else []
-                check_inside(root, read, follow_links=False)
+                check_inside(root, read)
                 kept.append(job)
             except InputError as error:
                 reason = str(error).removeprefix(f"{job.image}: ")

@@ -14,7 +14,14 @@ from softseg.dataset.description import describe_pipeline, described_by
 from softseg.dataset.index import Dataset
 from softseg.dataset.names import sidecar_path
 from softseg.errors import InputError
-from softseg.files import check_writable, one_at_a_time, remove_leftovers, sha256, write_json
+from softseg.files import (
+    check_inside,
+    check_writable,
+    one_at_a_time,
+    remove_leftovers,
+    sha256,
+    write_json,
+)
 from softseg.ground_truth.hard_masks import load_mask
 from softseg.ground_truth.report import PIPELINE, Bounds, summarise, write_report
 from softseg.ground_truth.soft import GroundTruthOptions, SoftTruth, soft_ground_truth
@@ -37,6 +44,7 @@ class SubjectJob:
     pipeline: str
     options: GroundTruthOptions
     force: bool
+    follow_links: bool
 
     @property
     def name(self) -> str:
@@ -74,6 +82,7 @@ def make_ground_truth(
     pipeline: str = PIPELINE,
     bounds: Bounds | None = None,
     force: bool = False,
+    follow_links: bool = True,
     progress: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
     """Write every participant's soft truth as derivatives of the data set.
@@ -94,6 +103,7 @@ def make_ground_truth(
         pipeline: Pipeline to write.
         bounds: What to flag in the report.
         force: Make again what is up to date.
+        follow_links: Whether files may be links out of the data set; else that participant fails.
         progress: Told the name of each participant that is through.
 
     Returns:
@@ -112,7 +122,9 @@ def make_ground_truth(
     folders = [root / pipeline, root / f"{pipeline}_bin"]
     _check_output(folders, root / labels, release=pipeline == PIPELINE)
     pending = [
-        SubjectJob(dataset.only(subject), subject, session, labels, pipeline, options, force)
+        SubjectJob(
+            dataset.only(subject), subject, session, labels, pipeline, options, force, follow_links
+        )
         for subject in _choose(dataset, subjects)
         for session in dataset.sessions(subject)
     ]
@@ -222,6 +234,9 @@ def make_one(job: SubjectJob) -> Made:
     masks = _find_masks(job)
     if not masks:
         return Made("no masks", "no mask of any of the contrasts")
+    if not job.follow_links:
+        images = (job.dataset.image(job.subject, contrast, job.session) for contrast in masks)
+        check_inside(job.dataset.root, [*masks.values(), *filter(None, images)])
     places = [job.path(p, c, e) for c in masks for p, e in _endings(job)]
     for folder in {place.parent for place in [*places, job.report_path]}:
         remove_leftovers(folder)
