@@ -348,8 +348,12 @@ def test_a_tipped_stack_is_measured_up_to_sixty_degrees(spacing, length_mm, axis
 
 
 @pytest.mark.parametrize("angle", [66, -75, 90])
-def test_a_stack_tipped_by_more_is_refused_with_the_reason(angle):
-    soft = sample(Tube(), (1.0, 1.0, 5.0), length_mm=60).soft
+@pytest.mark.parametrize(
+    ("spacing", "length_mm"),
+    [((1.0, 1.0, 5.0), 60), ((0.5, 0.5, 5.0), 20), ((1.0, 1.0, 1.0), 20), ((0.5, 0.5, 2.5), 22.5)],
+)
+def test_a_stack_tipped_by_more_is_refused_with_the_reason(angle, spacing, length_mm):
+    soft = sample(Tube(), spacing, length_mm=length_mm).soft
     with pytest.raises(InputError, match=rf"within 60° of the body's axis, found {abs(angle)}°"):
         measure(replace(soft, affine=tipped(angle, 0) @ soft.affine))
 

@@ -27,8 +27,8 @@ STEEPEST_DEG = 60.0
 """A cord further from the body's axis than this has a header that is wrong."""
 _LEAST_ALONG = np.cos(np.radians(STEEPEST_DEG + 1))
 _CLEAR = np.cos(np.radians(29.0))
-_LONG_MM, _SHORT_MM = 25.0, 18.0
-"""A cord is 10 to 15 mm wide; from this length on it shows where it runs, if that is in doubt."""
+_LONG_MM = 18.0
+"""A cord is 10 to 15 mm wide; from this length on it shows where it runs."""
 _ELONGATED = 1.5
 _BACKGROUND = 0.02
 _SPARSE = 64
@@ -199,7 +199,7 @@ def _across_the_cord(volume: Volume, name: str) -> tuple[Volume, CordComponent |
     if cord is None:
         return turned, None
     clear = upright[axis] > _CLEAR
-    course = _course(cord, turned.affine, _LONG_MM if clear else _SHORT_MM)
+    course = _course(cord, turned.affine)
     if course is not None and abs(course[2]) < _LEAST_ALONG:
         tilt = np.degrees(np.arccos(abs(course[2])))
         raise InputError(
@@ -245,7 +245,7 @@ def _oriented(volume: Volume, directions: np.ndarray, axis: int) -> Volume:
     return replace(volume, data=data, affine=affine)
 
 
-def _course(cord: CordComponent, affine: np.ndarray, length_mm: float) -> np.ndarray | None:
+def _course(cord: CordComponent, affine: np.ndarray) -> np.ndarray | None:
     """The direction in which a cord of some length runs; None for a shorter one.
 
     Slices of more than twice the usual size, as of a brain on top, do not say where it does.
@@ -256,7 +256,7 @@ def _course(cord: CordComponent, affine: np.ndarray, length_mm: float) -> np.nda
     if len(world) < 2:
         return None
     size, direction = np.linalg.eigh(np.cov(world, rowvar=False))
-    if size[2] < length_mm**2 / 12 or size[2] < _ELONGATED**2 * size[1]:
+    if size[2] < _LONG_MM**2 / 12 or size[2] < _ELONGATED**2 * size[1]:
         return None
     return direction[:, 2]
 
