@@ -9,14 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from segmentation_network import tube
 
 from softseg.network.config import PRESETS
 from softseg.network.unet import build_network
 from softseg.network.weights import available_weights
+from softseg.phantom.acquisition import acquire
+from softseg.phantom.anatomy import random_anatomy
 from softseg.segmentation.engine import Model, segment
 from softseg.segmentation.prepare import prepare
-from softseg.volume import Volume
+from softseg.volume import Grid, Volume
 
 SHAPE, SPACING_MM = (64, 320, 320), (0.8, 0.8, 0.8)
 """A cervical T2-weighted image of the Spine Generic protocol."""
@@ -24,7 +25,13 @@ SHAPE, SPACING_MM = (64, 320, 320), (0.8, 0.8, 0.8)
 
 @pytest.fixture(scope="module")
 def image():
-    return tube(shape=SHAPE, spacing_mm=SPACING_MM, slope=0.1)[0]
+    """A digital cord with its surroundings in the middle of a field of that size."""
+    rng = np.random.default_rng(0)
+    scan = acquire(random_anatomy(rng), "T2w", rng=rng).image.oriented()
+    middle = (np.array(scan.data.shape) - 1) / 2
+    affine = scan.affine @ np.diag([*np.divide(SPACING_MM, scan.spacing_mm), 1.0])
+    affine[:3, 3] += scan.affine[:3, :3] @ middle - affine[:3, :3] @ ((np.array(SHAPE) - 1) / 2)
+    return scan.resampled(Grid(SHAPE, affine))
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +49,7 @@ def test_preparing_a_volume(benchmark, image):
 def test_segmenting_a_volume(benchmark, image, model):
     mask = benchmark.pedantic(lambda: segment(image, weights=model).soft, rounds=3)
     assert mask.data.shape == SHAPE
+    assert mask.data.any()
 
 
 @dataclass(frozen=True)
