@@ -673,7 +673,10 @@ def test_participants_without_an_image_lend_their_outlines(config, masks_without
     mixed = config.replaced(
         dataset=str(masks_without_images), truth="labels:label-SC_seg", batch_size=4,
         anatomy_subjects=("sub-drawn",), anatomy_share=0.5, synthetic_samples=40,
-        synthetic_options={"centred": 1.0, "absent": 0.0},
+        synthetic_options={
+            "centred": 1.0, "absent": 0.0, "resized": 0.0, "tight": 0.0, "above": 0.0, "below": 0.0,
+            "narrow": 0.0, "void": 0.0, "padded": 0.0, "echo_planar": 0.0, "tilted": 0.0,
+        },
     )  # fmt: skip
     _, network = make_network(mixed)
     (pool,) = find_pools(mixed, network)
@@ -683,6 +686,28 @@ def test_participants_without_an_image_lend_their_outlines(config, masks_without
     assert np.median(areas[areas > 15]) == pytest.approx(np.pi * 24, rel=0.25)
     with pytest.raises(InputError, match="none of 1 anatomy_subjects"):
         find_pools(mixed.replaced(anatomy_subjects=("sub-nobody",)), network)
+
+
+def test_slices_that_hold_no_cord_are_shown_beside_pictures_without_one(config):
+    path = next(iter(sorted(Path(config.dataset).glob("sub-*/anat/*_T2w.nii*"))))
+    name = path.name.split(".")[0]
+    mixed = config.replaced(
+        batch_size=8, negative_share=0.5, synthetic_samples=8, empty_slices={name: [0, 3]}
+    )
+    (pool,) = find_pools(mixed, make_network(mixed)[1])
+    assert [pair.contrast for pair in pool.pairs] == ["random", "real"]
+    assert len(pool.pairs[1].image) == 3
+    assert pool.pairs[1].soft.max() == 0 < pool.pairs[1].image.std()
+    wrong = mixed.replaced(empty_slices={"sub-nobody_T2w": [0, 3]})
+    with pytest.raises(InputError, match="no image there"):
+        find_pools(wrong, make_network(wrong)[1])
+
+
+def test_pools_are_made_in_parts(config, monkeypatch):
+    monkeypatch.setattr("softseg.training.synthetic.SLICES", 5)
+    mixed = config.replaced(batch_size=4, synthetic_share=0.5, synthetic_samples=12)
+    (pool,) = find_pools(mixed, make_network(mixed)[1])
+    assert [len(pair.image) for pair in pool.pairs] == [5, 5, 2]
 
 
 def test_outlines_need_slices_and_participants_who_are_not_scored(config):

@@ -1,7 +1,7 @@
 """What a training run depends on, in one value that is also a line in its model card."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ TRUTHS: dict[str, tuple[str, str]] = {
 """Name of a truth → derivative folder and file ending."""
 
 _RUNTIME = (
-    "output", "dataset", "cache", "threads", "workers", "devices", "nodes", "strategy",
-    "checkpoint_minutes", "progress",
+    "output", "dataset", "anatomy_dataset", "cache", "threads", "workers", "devices", "nodes",
+    "strategy", "checkpoint_minutes", "progress",
 )  # fmt: skip
 """What may change between a run and its continuation: none of it changes the result."""
 
@@ -55,10 +55,14 @@ class TrainingConfig:
         synthetic_options: Fields of `softseg.phantom.stream.StreamOptions`: how they vary.
         synthetic_share: Share of every batch that comes from that pool beside the data set;
             `synthseg` takes all of it there.
-        anatomy_subjects: Participants whose manual masks, named by `truth`, lend their outlines to
+        anatomy_subjects: Participants whose manual masks (`labels`) lend their outlines to
             phantoms of random contrast; their images are neither needed nor looked at.
+        anatomy_dataset: Where these are, if not in `dataset`.
         anatomy_share: Share of every batch that shows those.
-        negative_share: Share of every batch that shows no spinal cord: noise, textures, limbs.
+        negative_share: Share of every batch that shows no spinal cord: noise, textures, limbs and
+            `empty_slices`, as much of these as of all others.
+        empty_slices: Slices of images of `dataset` that hold no cord, as below its tip: name of the
+            file without ending, and the first slice and the one after the last, from below.
         crop: `cord` draws patches about the cord, `centre` takes one at the image's centre.
         cord_share: Share of the patches that hold the cord; the others lie anywhere.
         seed: Of weights, order, patches and augmentation.
@@ -109,8 +113,10 @@ class TrainingConfig:
     synthetic_options: Mapping[str, Any] = field(default_factory=dict)
     synthetic_share: float = 0.0
     anatomy_subjects: tuple[str, ...] = ()
+    anatomy_dataset: str | None = None
     anatomy_share: float = 0.0
     negative_share: float = 0.0
+    empty_slices: Mapping[str, Sequence[int]] = field(default_factory=dict)
     crop: str = "cord"
     cord_share: float = 0.8
     seed: int = 0
@@ -133,12 +139,12 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for name in ("contrasts", "training_subjects", "validation_subjects", "anatomy_subjects"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        for name in ("output", "dataset", "cache", "init_weights"):
+        for name in ("output", "dataset", "anatomy_dataset", "cache", "init_weights"):
             value = getattr(self, name)
             object.__setattr__(self, name, str(value) if isinstance(value, Path) else value)
         if isinstance(self.network, str) and self.network.startswith("{"):
             object.__setattr__(self, "network", _parse(self.network))
-        for name in ("network", "loss_options", "synthetic_options", "entities"):
+        for name in ("network", "loss_options", "synthetic_options", "entities", "empty_slices"):
             if not isinstance(getattr(self, name), str):
                 plain = json.loads(json.dumps(dict(getattr(self, name))))
                 object.__setattr__(self, name, plain)

@@ -65,7 +65,31 @@ def find_pools(config: TrainingConfig, network: NetworkConfig) -> list[PatchPool
         shares[synthetic_pairs] = config.synthetic_share
     counts = {make: round(share * config.batch_size) for make, share in shares.items()}
     folder = cache_folder(config)
-    return [PatchPool(make(config, network, folder), n) for make, n in counts.items() if n]
+    pools = {make: make(config, network, folder) for make, n in counts.items() if n}
+    if negative_pairs in pools:
+        pools[negative_pairs] += empty_pairs(config, network, folder)
+    return [PatchPool(pairs, counts[make]) for make, pairs in pools.items()]
+
+
+def empty_pairs(config: TrainingConfig, network: NetworkConfig, folder: Path) -> list[PreparedPair]:
+    """The slices of real images that are known to hold no cord.
+
+    Raises:
+        InputError: If an image of `config.empty_slices` is not in the data set.
+    """
+    pairs = []
+    for name, (first, last) in config.empty_slices.items():
+        root = Path(config.dataset or ".")
+        path = next(iter(sorted(root.glob(f"sub-*/**/{name}.nii*"))), None)
+        if path is None:
+            raise InputError(f"{root}: empty_slices names {name}, which is no image there")
+        key = _hash(_digest(path), _preparation(network), f"{first}:{last}")
+        pair = PreparedPair.of_keys(name, "real", folder, key, key)
+        if not pair.complete:
+            data = prepare(Volume.load(path, average="mean"), network).data[:, :, first:last]
+            pair.write(_slices_first(data), np.zeros((data.shape[2], *data.shape[:2]), np.float16))
+        pairs.append(pair)
+    return pairs
 
 
 def cache_folder(config: TrainingConfig) -> Path:

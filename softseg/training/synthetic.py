@@ -14,9 +14,12 @@ import numpy as np
 from softseg.errors import InputError
 from softseg.network.config import NetworkConfig
 from softseg.segmentation.prepare import normalise
-from softseg.training.config import TrainingConfig
+from softseg.training.config import TRUTHS, TrainingConfig
 from softseg.training.patches import PreparedPair
 from softseg.volume import Volume
+
+SLICES = 2000
+"""Two-dimensional samples in one pair: little enough to be made again after an interruption."""
 
 
 def synthetic_pairs(
@@ -24,7 +27,7 @@ def synthetic_pairs(
 ) -> list[PreparedPair]:
     """Pairs that hold `config.synthetic_samples` samples of the phantom stream.
 
-    Two-dimensional samples are the slices of one pair, three-dimensional ones are a pair each.
+    Two-dimensional samples are the slices of few pairs, three-dimensional ones are a pair each.
 
     Raises:
         InputError: If `synthetic_options` are none of the stream's.
@@ -62,8 +65,8 @@ def anatomy_pairs(
 
 
 def _manual_masks(config: TrainingConfig) -> list[Path]:
-    folder, ending = config.truth_files
-    root = Path(config.dataset or ".") / "derivatives" / folder
+    folder, ending = TRUTHS["hard"]
+    root = Path(config.anatomy_dataset or config.dataset or ".") / "derivatives" / folder
     found = [
         path
         for subject in config.anatomy_subjects
@@ -134,7 +137,7 @@ def _pairs(
     share: int = 1,
 ) -> list[PreparedPair]:
     count = max(1, config.synthetic_samples // share)
-    each = count if network.dimension == 2 else 1
+    each = min(count, SLICES) if network.dimension == 2 else 1
     what = [name, config.seed, network.patch_size, network.spacing_mm, _phantom_code(), *what]
     pairs = []
     for start in range(0, count, each):
@@ -143,7 +146,7 @@ def _pairs(
         pair = PreparedPair.of_keys(f"{name}-{start:05d}", "random", folder, key, key)
         pairs.append(pair)
         if not pair.complete:
-            samples = [sample(index) for index in range(start, start + each)]
+            samples = [sample(index) for index in range(start, min(start + each, count))]
             images = np.stack([normalise(image) for image, _ in samples])
             softs = np.stack([soft for _, soft in samples])
             if network.dimension == 3:
