@@ -31,7 +31,15 @@ from softseg.phantom.artefacts import (
 )
 from softseg.phantom.partial_volume import blend
 from softseg.phantom.placement import ECHO_PLANAR, Movement, Placement, place, refined
-from softseg.phantom.protocols import Protocol, Series, Shots, repeated, single, unsteady
+from softseg.phantom.protocols import (
+    TEXTURE_MM,
+    Protocol,
+    Series,
+    Shots,
+    repeated,
+    single,
+    unsteady,
+)
 from softseg.phantom.signal import combine, phase_modulation, tissue_channels
 from softseg.phantom.tissues import TISSUES, tissue_properties
 from softseg.phantom.true_areas import slice_levels, true_areas
@@ -198,7 +206,10 @@ def _object_channels(
     plain, fluid, rough, fat = np.split(blend(placement.anatomy, grid, rows), 4)
     axis = placement.readout_axis
     shift = placement.protocol.fat_shift_mm * field_t / 3 / grid.spacing_mm[axis]
-    return [plain + rough * uneven + rolled(fat * uneven, shift, axis - 3), fluid * void]
+    solid = plain + rough * uneven + rolled(fat * uneven, shift, axis - 3)
+    strength = placement.protocol.texture * min(1.0, level.noise)
+    spots = texture(grid.shape, grid.spacing_mm, strength, rng, TEXTURE_MM)
+    return [solid * spots, fluid * void]
 
 
 _UNEVEN = ("marrow", "muscle", "fat", "disc", "soft_tissue")

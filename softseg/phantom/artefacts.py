@@ -44,11 +44,11 @@ class ArtefactOptions:
 
 SEVERITIES = {
     "mild": ArtefactOptions(
-        noise=0.8, bias=0.25, texture=0.10, flow_depth=0.25, distortion_mm=0.5, jitter_mm=0.1,
+        noise=1.0, bias=0.6, texture=0.10, flow_depth=0.25, distortion_mm=0.5, jitter_mm=0.1,
         dropout=0.15, ghost=0.0, rotation_deg=0.0, spread=0.03, refine=1,
     ),
     "realistic": ArtefactOptions(
-        noise=1.3, bias=0.8, texture=0.18, flow_depth=0.65, distortion_mm=1.8, jitter_mm=0.35,
+        noise=1.3, bias=0.75, texture=0.18, flow_depth=0.65, distortion_mm=1.8, jitter_mm=0.35,
         dropout=0.45, ghost=0.06, rotation_deg=1.5, spread=0.06, refine=2,
     ),
 }  # fmt: skip
@@ -214,13 +214,17 @@ def coil_profile(
     strength: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """`(X, Y, Z)` smooth positive brightness: the neck coil lies behind, and fades up and down."""
+    """`(X, Y, Z)` smooth positive brightness: the neck coil lies behind, and fades up and down.
+
+    With a strength of 0.5 muscle behind the cord is twice as bright as muscle 6 cm further in
+    front, as on real gradient echoes, and the cord varies by a tenth from C1 to T2 as on real T2w.
+    """
     x, y, z = (
         ((np.arange(n) - (n - 1) / 2) * s / 100).reshape([-1 if i == a else 1 for i in range(3)])
         for a, (n, s) in enumerate(zip(shape, spacing_mm, strict=True))
     )
     a, b, c, d = rng.normal(0, 0.5, 4)
-    exponent = -(1.0 + 0.3 * a) * y + 0.5 * b * x + c * z - (1.0 + 0.5 * d) * z**2
+    exponent = -(2.3 + 0.5 * a) * y + 0.5 * b * x + 0.7 * c * z - (0.7 + 0.4 * d) * z**2
     return np.exp(strength * exponent).astype(np.float32)
 
 
@@ -306,7 +310,8 @@ def texture(
     spacing_mm: tuple[float, float, float],
     strength: float,
     rng: np.random.Generator,
+    scale_mm: float = 5.0,
 ) -> np.ndarray:
-    """`(X, Y, Z)` factor on tissue around the canal: muscle and marrow are never even."""
-    coarse = smooth_field(shape, spacing_mm, 5.0, rng)
+    """`(X, Y, Z)` factor on tissue, uneven over some millimetres: muscle more than cord."""
+    coarse = smooth_field(shape, spacing_mm, scale_mm, rng)
     return np.exp(np.float32(strength) * ndimage.uniform_filter(coarse, 2))

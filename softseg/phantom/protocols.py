@@ -21,6 +21,9 @@ import numpy as np
 from softseg.errors import InputError
 from softseg.volume import Grid
 
+TEXTURE_MM = 1.6
+"""Size of the spots that make tissue uneven beyond noise: small vessels, motion, reconstruction."""
+
 VENDORS = ("Siemens", "Philips", "GE")
 """Makers of scanners, as `participants.tsv` writes them."""
 
@@ -43,6 +46,7 @@ class Protocol:
         inflow: Fraction of CSF that is fresh at each excitation because it flows.
         dephasing: Fraction of the CSF's signal that flow takes from echo trains.
         noise: Standard deviation of noise in each channel, as a fraction of the cord's signal.
+        texture: Standard deviation of tissue's brightness over `TEXTURE_MM`, relative.
         acquired: Fraction of the reconstructed matrix that was acquired, the rest zero-filled.
         train_s: Time of T2 decay from one end of k-space to the other in an echo train, along the
             phase axis.
@@ -67,6 +71,7 @@ class Protocol:
     inflow: float = 0.0
     dephasing: float = 0.0
     noise: float = 0.03
+    texture: float = 0.04
     acquired: float = 1.0
     train_s: float = 0.0
     readout_s: float = 0.0
@@ -78,21 +83,24 @@ class Protocol:
 def _t1w(te_s: float, echo_spacing_s: float, pulses: int, fat: float, noise: float) -> Protocol:
     return Protocol(
         "inversion_gradient_echo", 2.0, (te_s,), (9.0,), ti_s=(1.0,),
-        echo_spacing_s=echo_spacing_s, pulses=pulses, inflow=0.06, noise=noise, fat_shift_mm=fat,
+        echo_spacing_s=echo_spacing_s, pulses=pulses, inflow=0.06, noise=noise, texture=0.025,
+        fat_shift_mm=fat,
     )  # fmt: skip
 
 
 def _t2w(tr_s: float, te_s: float, fat: float, noise: float) -> Protocol:
     return Protocol(
-        "turbo_spin_echo", tr_s, (te_s,), (90.0,), dephasing=0.07, noise=noise, train_s=0.108,
+        "turbo_spin_echo", tr_s, (te_s,), (90.0,), dephasing=0.07, noise=noise, texture=0.08,
+        train_s=0.108,
         fat_shift_mm=fat,
     )  # fmt: skip
 
 
 def _t2star(tr_s: float, te_s: tuple[float, ...], fat: float, noise: float) -> Protocol:
     return Protocol(
-        "gradient_echo", tr_s, te_s, (30.0,), inflow=0.35, noise=noise, fat_shift_mm=fat, slices=15
-    )
+        "gradient_echo", tr_s, te_s, (30.0,), inflow=0.35, noise=noise, texture=0.10,
+        fat_shift_mm=fat, slices=15,
+    )  # fmt: skip
 
 
 def _mt_on(tr_s: float, te_s: float, fat: float, noise: float) -> Protocol:
@@ -146,9 +154,9 @@ PROTOCOLS: dict[str, dict[str, Protocol]] = {
         "GE": _dwi("GE", 0.087, 800, 0.050),
     },
     "MT-on": {
-        "Siemens": _mt_on(0.035, 0.0035, 1.5, 0.035),
-        "Philips": _mt_on(0.057, 0.0020, 1.5, 0.035),
-        "GE": _mt_on(0.035, 0.0040, 1.1, 0.045),
+        "Siemens": _mt_on(0.035, 0.0035, 1.5, 0.050),
+        "Philips": _mt_on(0.057, 0.0020, 1.5, 0.050),
+        "GE": _mt_on(0.035, 0.0040, 1.1, 0.055),
     },
     "GRE-T1w": {
         "Siemens": _gre_t1w(0.0035, 1.5, 0.030),
@@ -156,19 +164,19 @@ PROTOCOLS: dict[str, dict[str, Protocol]] = {
         "GE": _gre_t1w(0.0040, 1.1, 0.040),
     },
     "T1w": {
-        "Siemens": _t1w(0.0037, 0.0085, 130, 2.3, 0.020),
-        "Philips": _t1w(0.0036, 0.0077, 140, 1.8, 0.020),
+        "Siemens": _t1w(0.0037, 0.0085, 130, 2.3, 0.021),
+        "Philips": _t1w(0.0036, 0.0077, 140, 1.8, 0.021),
         "GE": _t1w(0.0019, 0.0048, 200, 0.4, 0.035),
     },
     "T2star": {
-        "Siemens": _t2star(0.600, (0.0065, 0.0103, 0.0141, 0.0180, 0.0218), 0.8, 0.030),
-        "Philips": _t2star(0.625, (0.0069, 0.0139, 0.0208), 1.3, 0.025),
-        "GE": _t2star(0.660, (0.0069, 0.0139, 0.0209), 0.8, 0.035),
+        "Siemens": _t2star(0.600, (0.0065, 0.0103, 0.0141, 0.0180, 0.0218), 0.8, 0.075),
+        "Philips": _t2star(0.625, (0.0069, 0.0139, 0.0208), 1.3, 0.065),
+        "GE": _t2star(0.660, (0.0069, 0.0139, 0.0209), 0.8, 0.075),
     },
     "T2w": {
-        "Siemens": _t2w(2.00, 0.120, 0.6, 0.060),
-        "Philips": _t2w(3.50, 0.120, 0.9, 0.050),
-        "GE": _t2w(2.52, 0.128, 0.7, 0.070),
+        "Siemens": _t2w(2.00, 0.120, 0.6, 0.110),
+        "Philips": _t2w(3.50, 0.120, 0.9, 0.100),
+        "GE": _t2w(2.52, 0.128, 0.7, 0.120),
     },
     "b0": {vendor: _dwi(vendor, te_s, 0, 0.030) for vendor, te_s in zip(
         VENDORS, (0.060, 0.070, 0.087), strict=True)},

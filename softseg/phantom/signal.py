@@ -16,6 +16,8 @@ _DIRECTIONS = np.linspace(0, 1, 101)
 """Cosines between gradient and fibre, uniform for directions spread over a sphere."""
 
 
+_FLOW_DEPHASING_S = 0.03
+"""In which pulsating blood of the neck's arteries loses its phase (estimated)."""
 _FAT_SHIFT_HZ_PER_T = 3.4 * 42.577
 """Fat's protons turn 3.4 ppm slower than water's."""
 
@@ -208,8 +210,8 @@ def tissue_channels(
             signal = _flowing(signal, varied[material], protocol, protocol.inflow)
             signal = signal * (1 - protocol.dephasing)
         elif name == "vessel":
-            signal = _flowing(signal, varied[material], protocol, 4 * protocol.inflow)
-            signal = signal * (0.1 if "spin_echo" in protocol.sequence else 1.0)
+            signal = _flowing(signal, varied[material], protocol, min(1.0, 4 * protocol.inflow))
+            signal = signal * _dephased(protocol)
         columns.append(signal)
     return np.stack(columns, axis=1)
 
@@ -220,6 +222,13 @@ def _flowing(signal: np.ndarray, tissue: Tissue, protocol: Protocol, inflow: flo
         return signal
     fresh = np.sin(np.deg2rad(protocol.flip_deg[0])) * _decay(protocol, tissue.t2star_s)
     return np.abs((1 - inflow) * signal) + inflow * tissue.proton_density * fresh
+
+
+def _dephased(protocol: Protocol) -> np.ndarray | float:
+    """What flow leaves of blood: little in spin echoes, the less the later in gradient echoes."""
+    if "spin_echo" in protocol.sequence:
+        return 0.1
+    return np.exp(-np.array(protocol.te_s) / _FLOW_DEPHASING_S)
 
 
 def _out_of_phase(fat: float, te_s: tuple[float, ...], field_t: float) -> np.ndarray:

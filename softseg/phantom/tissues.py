@@ -108,7 +108,6 @@ LIKE: dict[str, str] = {
     "brain": "grey_matter",
     "roots": "nerve",
     "dura": "fibrous",
-    "epidural_fat": "fat",
     "cortical_bone": "bone",
     "cavity": "csf",
     "vessel": "blood",
