@@ -11,6 +11,7 @@ from tubes import AREA_MM2, fraction, grid_of, moved_masks, rater_mask
 
 from softseg.contrasts import CONTRASTS
 from softseg.errors import InputError
+from softseg.ground_truth import transfer
 from softseg.ground_truth.report import Bounds, summarise
 from softseg.ground_truth.soft import soft_ground_truth
 from softseg.volume import Grid, Volume
@@ -509,6 +510,27 @@ def test_masks_that_lie_apart_are_refused(away_mm):
     masks["DWI"] = Volume(masks["T2w"].data, affine)
     with pytest.raises(InputError, match=f"DWI: .* must lie together, found one end {away_mm:.0f}"):
         soft_ground_truth(masks)
+
+
+def test_six_contrasts_take_no_more_memory_than_the_bound_on_points_promises(monkeypatch):
+    masks = {name: round_cord((60, 60, 120), (0.4, 0.4, 0.4)) for name in CONTRASTS}
+    found = []
+    check = transfer._check_size
+    monkeypatch.setattr(
+        transfer,
+        "_check_size",
+        lambda centre, heights, reach: (
+            found.append(np.pi * reach[0] * reach[1] * len(heights)),
+            check(centre, heights, reach),
+        ),
+    )
+    tracemalloc.start()
+    soft_ground_truth(masks)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    held = sum(mask.data.nbytes for mask in masks.values())
+    assert (peak - 10 * held) / found[0] < 400
+    assert transfer.MAX_POINTS * 400 < 2.5e9
 
 
 def test_a_reference_too_fine_for_memory_is_refused(monkeypatch):

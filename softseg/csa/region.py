@@ -5,6 +5,7 @@ its slices across the cord, and cropped.
 """
 
 import math
+import warnings
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from softseg.errors import InputError
 from softseg.masks import (
     FAINT,
     OVERSHOOT,
+    RIM_MM,
     CordComponent,
+    MaskWarning,
     as_fractions,
     bounding_box,
     cord_component,
@@ -30,7 +33,7 @@ _CLEAR = np.cos(np.radians(29.0))
 _LONG_MM = 18.0
 """A cord is 10 to 15 mm wide; from this length on it shows where it runs."""
 _ELONGATED = 1.5
-_BACKGROUND = 0.02
+_BACKGROUND, _TRACE = 0.02, 0.002
 _SPARSE = 64
 """About so many voxels along each axis tell what most of a field holds."""
 _FEW_NUMBERS = 29
@@ -163,10 +166,17 @@ def _advice(scaled: np.ndarray, full_value: float) -> str:
 
 
 def _check_background(data: np.ndarray, name: str) -> None:
-    """Refuse a mask that is not 0 over most of its field and most of the sides of it."""
+    """Refuse, or say of a faint one, a background over most of the field and most of its sides."""
     sides = [np.take(data, end, axis=axis).ravel() for axis in (0, 1) for end in (0, -1)]
     sparse = data[tuple(slice(None, None, 1 + n // _SPARSE) for n in data.shape)]
     usual = min(float(np.median(np.concatenate(sides))), float(np.median(sparse)))
+    if _TRACE < usual <= _BACKGROUND:
+        warnings.warn(
+            f"{name}: a mask must be 0 outside the cord, found a background of {usual:.2g} over "
+            f"its field; what lies within {RIM_MM:g} mm of the cord counts",
+            MaskWarning,
+            stacklevel=3,
+        )
     if usual > _BACKGROUND:
         raise InputError(
             f"{name}: a mask must be 0 outside the cord, found a background of {usual:.2g} over "

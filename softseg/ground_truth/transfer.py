@@ -18,8 +18,9 @@ CHUNK = 100_000
 """Points read at once: bounds the memory."""
 REACH_MM = 30.0
 """No cord reaches further from its centreline; what a mask holds beyond is not averaged."""
-MAX_POINTS = 30_000_000
-"""Reference voxels near the cord; 1 m of a cord in voxels of 0.3 mm has a sixth of them."""
+MAX_POINTS = 6_000_000
+"""Reference voxels near the cord, about 400 bytes each with six contrasts: 2.5 GB and a minute or
+two. 1 m of a cord in voxels of 0.3 mm has fewer."""
 
 
 @dataclass(frozen=True, eq=False)
