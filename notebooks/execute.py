@@ -33,6 +33,7 @@ from softseg.errors import InputError
 from softseg.events import FILE_VARIABLE
 from softseg.files import replacing, write_json
 from softseg.provenance.records import MANIFEST, record_of, write_record
+from softseg_study.run import WORKFLOW_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[1]
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -94,6 +95,7 @@ def scrub(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 def execute(source: Path, parameters: dict[str, Any], *, folder: Path) -> nbformat.NotebookNode:
     """Run `source` in `folder` and return it executed; a failed cell ends the program."""
     os.environ |= dict.fromkeys(THREADS, os.environ.get("SOFTSEG_THREADS", "1"))
+    os.environ[WORKFLOW_VARIABLE] = "1"
     os.environ |= {"PYTHONHASHSEED": "0", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
     try:
         return papermill.execute_notebook(

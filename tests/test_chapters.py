@@ -107,9 +107,6 @@ def test_a_cell_with_a_caption_shows_its_figure_alone(path):
         assert not name or len(shown) == 1, f"{name}: a table would take the figure's caption"
 
 
-FEW_LINES = 10
-
-
 def glued(path: Path) -> dict[str, str]:
     """What a chapter's sentences are made of: key → text."""
     key = "application/papermill.record/text/plain"
@@ -119,19 +116,6 @@ def glued(path: Path) -> dict[str, str]:
         for output in cell.get("outputs", [])
         if key in output.get("data", {})
     }
-
-
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
-def test_no_code_wall_stands_above_the_first_result(path):
-    shown = 0
-    for cell in nbformat.read(path, as_version=4).cells:
-        if cell.cell_type != "code":
-            continue
-        if "hide-input" not in cell.metadata.get("tags", []):
-            shown += len(cell.source.splitlines())
-        if any({"image/png", "text/html"} & set(o.get("data", {})) for o in cell.outputs):
-            break
-    assert shown <= FEW_LINES
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)

@@ -12,8 +12,7 @@ from matplotlib.text import Text
 
 from softseg.contrasts import CONTRASTS
 from softseg.volume import Volume
-from softseg_study.figures.agreement import bland_altman_plot, contrast_pairs
-from softseg_study.figures.atrophy import atrophy_detected, sample_size_curves
+from softseg_study.figures.agreement import bland_altman_plot
 from softseg_study.figures.calibration import (
     area_against_resolution,
     area_against_threshold,
@@ -25,12 +24,10 @@ from softseg_study.figures.generalisation import condition_heat_map
 from softseg_study.figures.ground_truth import registration_shifts, soft_truth_explained
 from softseg_study.figures.profile import along_the_cord, area_profile
 from softseg_study.figures.style import contrast_color, contrast_order, method_colors, use_style
-from softseg_study.figures.training import augmentation_effects, learning_curves, training_cost
-from softseg_study.figures.variability import csa_by_contrast, intervals_by_group, spread_by_method
+from softseg_study.figures.training import augmentation_effects, learning_curves
+from softseg_study.figures.variability import csa_by_contrast
 from softseg_study.statistics import calibration
 from softseg_study.statistics.calibration import pool_calibration
-from softseg_study.statistics.comparison import compare_methods
-from softseg_study.statistics.variability import contrast_variability
 
 METHODS = ["labels", "labels_softseg", "unet"]
 
@@ -46,10 +43,6 @@ def csa_table(n=5, contrasts=tuple(CONTRASTS), methods=METHODS):
             for m, method in enumerate(methods)
         ]
     return pd.DataFrame(rows, columns=["subject", "contrast", "method", "area_mm2"])
-
-
-def spread_table(**options):
-    return contrast_variability(csa_table(**options))
 
 
 def profile_table(with_position=True):
@@ -168,29 +161,6 @@ def condition_table():
     )
 
 
-def power_table():
-    rows = [
-        (design, method, a, 100 / a**2, 80 / a**2, 130 / a**2)
-        for design in ("one contrast", "mixed contrasts", "longitudinal")
-        for method in ("labels", "unet")
-        for a in (1, 2, 3)
-    ]
-    columns = ["design", "method", "atrophy_percent", "n_per_arm", "ci_low", "ci_high"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def atrophy_table():
-    rows = [(m, a, 0.9 * a, 0.9 * a - 1, 0.9 * a + 1, 24) for m in METHODS for a in (0, 1, 2)]
-    columns = ["method", "atrophy_percent", "mean", "ci_low", "ci_high", "n"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def cost_table():
-    return pd.DataFrame(
-        {"model": ["small", "paper"], "parameters": [319_027, 30_785_000], "minutes": [3.0, 9.0]}
-    )
-
-
 def changed_patches():
     patch = np.add.outer(np.arange(16.0), np.arange(12.0))
     soft = np.zeros((16, 12))
@@ -200,8 +170,6 @@ def changed_patches():
 
 FIGURES = {
     "csa_by_contrast": lambda: csa_by_contrast(csa_table()),
-    "spread_by_method": lambda: spread_by_method(spread_table()),
-    "contrast_pairs": lambda: contrast_pairs(csa_table(), methods=METHODS[:2]),
     "bland_altman_plot": lambda: bland_altman_plot(csa_table()),
     "area_profile": lambda: area_profile(profile_table()),
     "reliability_curve": lambda: reliability_curve(calibration_table()),
@@ -217,16 +185,10 @@ FIGURES = {
     "condition_heat_map": lambda: condition_heat_map(
         condition_table(), "error_mm2", label="absolute area error (mm²)"
     ),
-    "sample_size_curves": lambda: sample_size_curves(power_table()),
-    "atrophy_detected": lambda: atrophy_detected(atrophy_table()),
-    "intervals_by_group": lambda: intervals_by_group(
-        csa_table(), "area_mm2", group="contrast", label="area (mm²)"
-    ),
     "case_gallery": cases,
     "augmentation_effects": lambda: augmentation_effects(
         changed_patches()[0], original=changed_patches()[1]
     ),
-    "training_cost": lambda: training_cost(cost_table()),
 }
 PICTURES_OR_SHARES = {
     "contrast_gallery",
@@ -234,7 +196,6 @@ PICTURES_OR_SHARES = {
     "reliability_curve",
     "prediction_by_probability",
     "augmentation_effects",
-    "training_cost",
 }
 
 
@@ -290,37 +251,6 @@ def test_figures_do_not_pile_up_in_pyplot(drawn):
     assert not plt.get_fignums()
 
 
-def test_the_number_of_participants_is_in_the_figure():
-    for name in ("csa_by_contrast", "spread_by_method", "contrast_pairs",
-                 "bland_altman_plot", "area_profile", "area_against_threshold",
-                 "area_against_resolution", "registration_shifts", "atrophy_detected"):  # fmt: skip
-        said = " ".join(t.get_text() for t in texts(FIGURES[name]()))
-        assert re.search(r"n = \d+", said), name
-
-
-def test_missing_contrasts_people_and_a_single_method_are_drawn():
-    table = csa_table(n=4, methods=["unet"])
-    gaps = table.drop(table[(table["subject"] == "sub-1") & (table["contrast"] == "DWI")].index)
-    gaps.loc[gaps.index[0], "area_mm2"] = np.nan
-    for draw in (csa_by_contrast, contrast_pairs, bland_altman_plot):
-        assert png(draw(gaps))
-    assert png(spread_by_method(contrast_variability(gaps)))
-    assert png(area_profile(profile_table(with_position=False)))
-    assert png(explanation(("T1w", "T2star", "T2w")))
-    assert png(learning_curves(history()))
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("n", [1, 2])
-def test_one_or_two_people_and_a_method_without_masks_are_drawn_without_a_warning(n):
-    table = csa_table(n=n)
-    table.loc[table["method"] == "labels", "area_mm2"] = np.nan
-    for draw in (csa_by_contrast, contrast_pairs, bland_altman_plot):
-        assert png(draw(table, methods=METHODS))
-    spread = contrast_variability(table)
-    assert png(spread_by_method(spread, methods=METHODS))
-
-
 def test_a_contrast_that_the_package_does_not_know_is_drawn_last_and_grey():
     assert contrast_order(["FLAIR", "T2w", "DWI"]) == ["DWI", "T2w", "FLAIR"]
     assert contrast_color("FLAIR") == "#777777"
@@ -350,13 +280,6 @@ def test_methods_of_the_main_comparison_look_the_same_whoever_stands_beside_them
         assert give(["soft_all_seed-1"])["soft_all_seed-1"] == give(few)["soft_all"]
         seeds = [f"soft_all_seed-{i}" for i in range(3)]
         assert len(set(give(seeds).values())) == 3
-
-
-def test_a_star_marks_a_method_that_differs_from_the_first():
-    spread = contrast_variability(csa_table(n=10, methods=["labels", "unet"]))
-    spread.loc[spread["method"] == "unet", "sd_mm2"] += 20
-    found = spread_by_method(spread, comparisons=compare_methods(spread, "sd_mm2"))
-    assert sum(t.get_text().endswith("*") for t in texts(found)) == 1
 
 
 @pytest.mark.parametrize("n_slices", [3, 5, 40])
@@ -424,15 +347,6 @@ def test_a_volume_with_a_channel_is_drawn_at_the_slice_with_most_cord():
 def test_a_figure_of_nothing_says_so():
     with pytest.raises(ValueError, match="no change to draw"):
         augmentation_effects({})
-    with pytest.raises(ValueError, match="no column of costs"):
-        training_cost(pd.DataFrame({"model": ["small"]}))
-
-
-def test_costs_far_apart_are_drawn_on_a_logarithmic_scale_and_close_ones_are_not():
-    first, second = training_cost(cost_table()).axes
-    assert (first.get_xscale(), second.get_xscale()) == ("log", "linear")
-    gaps = cost_table().assign(minutes=[np.nan, 0.0])
-    assert png(training_cost(gaps))
 
 
 def test_a_training_without_validation_shows_its_loss_alone():

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from softseg_study.figures.atrophy import HANDLINGS, contrast_cost_plot, sample_size_curves
+from softseg_study.figures.atrophy import HANDLINGS, contrast_cost_plot
 from softseg_study.statistics.studies import DESIGNS
 
 METHODS = ("labels", "soft_all", "blind")
@@ -39,18 +39,3 @@ def test_every_handling_of_contrasts_is_drawn_at_its_number_of_people():
         low, high = ax.get_xlim()
         assert low < min(expected) <= max(expected) < high < 1e5
     figure.canvas.draw()
-
-
-def test_a_method_that_sees_nothing_has_no_curve_and_no_axis_without_end():
-    figure = sample_size_curves(sizes())
-    figure.canvas.draw()
-    for ax in figure.axes:
-        assert np.isfinite(ax.get_ylim()).all()
-        assert ax.get_ylim()[1] < 1e5
-        blind = next(line for line in ax.get_lines() if line.get_label() == "blind")
-        assert np.isnan(np.asarray(blind.get_ydata(), float)).all()
-
-
-def test_an_axis_names_the_losses_that_were_asked_for():
-    figure = sample_size_curves(sizes())
-    assert list(figure.axes[0].get_xticks()) == [1, 2]

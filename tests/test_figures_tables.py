@@ -106,7 +106,11 @@ def test_text_stands_left_and_numbers_right_in_headings_and_cells():
 def test_an_index_without_name_is_dropped_and_a_named_one_becomes_columns():
     assert "index" not in cells(show_table(summary().iloc[::2]))["th"]
     named = show_table(summary().set_index("method"), columns=["method", "n"])
-    assert named.shown["method"].tolist() == ["hard truth", "soft_all", "hard_all"]
+    assert named.shown["method"].tolist() == [
+        "drawn masks",
+        "one network, soft masks",
+        "one network, drawn masks",
+    ]
 
 
 def test_a_pivoted_table_of_contrasts_is_shown_with_their_titles():
@@ -154,6 +158,6 @@ def test_a_table_without_rows_is_a_sentence():
 
 
 def test_a_long_name_may_break_and_still_reads_the_same():
-    table = show_table(pd.DataFrame({"method": ["soft_all_dice"], "n": [3]}))
-    assert "soft_<wbr>all_<wbr>dice" in table.html
-    assert cells(table)["td"][0] == "soft_all_dice"
+    table = show_table(pd.DataFrame({"method": ["their_own_tool"], "n": [3]}))
+    assert "their_<wbr>own_<wbr>tool" in table.html
+    assert cells(table)["td"][0] == "their_own_tool"

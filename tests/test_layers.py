@@ -21,7 +21,8 @@ ORDER = (
 """Each may import only what stands before it."""
 
 STUDY_ORDER = (
-    "run", "phantom", "statistics", "competitors", "evaluation", "sentences", "figures",
+    "run", "names", "filled", "phantom", "statistics", "competitors", "evaluation", "sentences",
+    "figures",
 )  # fmt: skip
 """The same for the analysis, which stands on all of the package."""
 

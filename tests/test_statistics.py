@@ -11,7 +11,6 @@ from statsmodels.stats.multitest import multipletests
 from softseg_study.statistics.comparison import (
     adjust,
     compare_methods,
-    compare_units,
     paired_test,
     signed_rank_p,
 )
@@ -193,12 +192,6 @@ def test_pooling_contrasts_multiplies_n_by_the_number_of_contrasts():
     by_participant = compare_methods(errors, "absolute_error_mm2")
     pooled = compare_methods(errors, "absolute_error_mm2", unit=("subject", "contrast"))
     assert (by_participant.loc[0, "n"], pooled.loc[0, "n"]) == (12, 72)
-
-
-def test_both_units_are_shown_side_by_side():
-    errors = csa_error(cohort())
-    found = compare_units(errors, "absolute_error_mm2").set_index("unit")["n"]
-    assert found.to_dict() == {"participant": 12, "image (pooled)": 72}
 
 
 @pytest.mark.parametrize("correction", ["holm", "bonferroni"])

@@ -5,25 +5,24 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from softseg_study.sentences.atrophy import say_cost, say_response
-from softseg_study.statistics.atrophy import atrophy_response, measured_atrophy, visit_fits
-from softseg_study.statistics.studies import components_of, power, simulated_power
-from softseg_study.statistics.study_table import contrast_cost, sample_size_table
+from softseg_study.statistics.atrophy import atrophy_response, repeats, visit_fits
+from softseg_study.statistics.studies import components_of, power, sample_size, simulated_power
+from softseg_study.statistics.study_table import sample_size_table
 
 LOSSES = (0, 0, 1, 3, 5)
 BIAS = {"T1w": -4.0, "T2w": 3.0, "DWI": 1.0}
 
 
-def visits(response=1.0, noise=0.0, people=6, seed=0, losses=LOSSES, method="m"):
+def visits(response=1.0, noise=0.0, day=0.0, people=6, seed=0, losses=LOSSES, method="m"):
     """Areas of people scanned again and again, of a method that shows part of their losses."""
     rng = np.random.default_rng(seed)
     rows = []
     for person in range(people):
-        own = rng.normal(72, 6)
+        own, days = rng.normal(72, 6), rng.normal(0, day, len(losses))
         for contrast, bias in BIAS.items():
             for number, loss in enumerate(losses):
                 area = (own + bias) * (1 - loss / 100) ** response
-                area *= np.exp(rng.normal(0, noise))
+                area *= np.exp(rng.normal(0, noise) + days[number])
                 rows.append((f"s{person}", contrast, f"ses-{number + 1}", method, loss, area))
     columns = ["subject", "contrast", "session", "method", "atrophy_percent", "area_mm2"]
     return pd.DataFrame(rows, columns=columns)
@@ -37,30 +36,6 @@ def crossed(method="m", people=30, noise=1.0, seed=1, bias=(-4.0, 3.0, 1.0)):
     return pd.DataFrame(
         {"subject": subject, "contrast": contrast, "method": method, "area_mm2": x.ravel()}
     )
-
-
-def test_measured_atrophy_is_the_loss_against_the_same_persons_baseline():
-    rows = [
-        ("s1", c, "m", a, base * (1 - a / 100))
-        for c, base in (("T1w", 70.0), ("T2w", 75.0))
-        for a in (0, 2, 5)
-    ]
-    columns = ["subject", "contrast", "method", "atrophy_percent", "area_mm2"]
-    table = pd.DataFrame(rows, columns=columns)
-    same = measured_atrophy(table)
-    np.testing.assert_allclose(same["measured_percent"], same["atrophy_percent"])
-    other = measured_atrophy(table, other_contrast=True)
-    first = other[(other["contrast"] == "T1w") & (other["atrophy_percent"] == 2)].iloc[0]
-    assert first["measured_percent"] == pytest.approx(100 * (1 - 70 * 0.98 / 75))
-
-
-def test_a_repeat_without_atrophy_is_compared_with_the_first_session():
-    table = visits(losses=(0, 0, 5), people=1)
-    table.loc[table["session"] == "ses-2", "area_mm2"] *= 1.01
-    found = measured_atrophy(table)
-    assert sorted(found["atrophy_percent"].unique()) == [0, 5]
-    repeat = found[found["atrophy_percent"] == 0]["measured_percent"]
-    np.testing.assert_allclose(repeat, -1)
 
 
 @pytest.mark.parametrize("response", [1.0, 0.4, 0.0, -0.3])
@@ -81,6 +56,54 @@ def test_the_rescan_deviation_is_the_one_that_made_the_scans():
     assert np.mean(np.abs(change) < found["detectable_percent"] * found["response"]) == (
         pytest.approx(0.95, abs=0.01)
     )
+
+
+@pytest.mark.parametrize(("day", "noise"), [(0.015, 0.004), (0.004, 0.015), (0.0, 0.01)])
+def test_the_error_of_a_day_is_told_from_that_of_a_scan(day, noise):
+    found = repeats(visit_fits(visits(0.9, noise=noise, day=day, people=300)))
+    assert found.visit == pytest.approx(day, rel=0.1, abs=0.001)
+    assert found.scan == pytest.approx(noise, rel=0.05)
+    assert found.rescan == pytest.approx(np.hypot(day, noise), rel=0.05)
+
+
+def test_scans_that_are_missing_do_not_mix_the_two_errors_up():
+    table = visits(noise=0.01, day=0.01, people=300)
+    table.loc[np.random.default_rng(2).random(len(table)) < 0.2, "area_mm2"] = np.nan
+    found = repeats(visit_fits(table))
+    assert found.visit == pytest.approx(0.01, rel=0.1)
+    assert found.scan == pytest.approx(0.01, rel=0.1)
+
+
+def test_one_contrast_a_visit_gives_the_total_and_no_split():
+    table = visits(noise=0.01, day=0.01, people=300)
+    found = repeats(visit_fits(table[table["contrast"] == "T2w"]))
+    assert np.isnan(found.visit)
+    assert found.scan == pytest.approx(np.hypot(0.01, 0.01), rel=0.05)
+
+
+def test_two_visits_that_differ_in_their_loss_tell_nothing_of_days():
+    found = repeats(visit_fits(visits(noise=0.01, losses=(0, 5))))
+    assert np.isnan(found.rescan)
+    sizes = sample_size_table(crossed(), fits=visit_fits(visits(noise=0.01, losses=(0, 5))))
+    longitudinal = sizes["design"].str.startswith("longitudinal")
+    assert sizes.loc[longitudinal, "n_per_arm"].isna().all()
+    assert sizes.loc[~longitudinal, "n_per_arm"].notna().all()
+
+
+@pytest.mark.parametrize(("day", "between"), [(0.0155, 0.2), (0.003, 3.0)])
+def test_the_table_of_responses_and_that_of_people_hold_each_other(day, between):
+    """A day's error that all contrasts share must count where contrasts agree almost exactly."""
+    fits = visit_fits(visits(0.95, noise=0.001, day=day, people=40))
+    response = atrophy_response(fits).iloc[0]
+    sizes = sample_size_table(crossed(noise=between), fits=fits, n_resamples=0)
+    one = sizes[sizes["atrophy_percent"] == 1].set_index("design")
+    same = one.loc["longitudinal, same contrast"]
+    assert same["detectable_percent"] == pytest.approx(response["detectable_percent"])
+    sd = np.sqrt(2) * response["rescan_percent"] / response["response"]
+    assert same["n_per_arm"] == sample_size(1 / sd)
+    for design in ("longitudinal, different contrasts", "longitudinal, different, adjusted"):
+        assert one.loc[design, "n_per_arm"] >= same["n_per_arm"]
+        assert one.loc[design, "detectable_percent"] >= response["detectable_percent"]
 
 
 def test_the_interval_of_the_response_covers_as_often_as_it_says():
@@ -165,7 +188,7 @@ def test_variances_of_networks_are_averaged_and_not_their_areas():
     first, second = crossed(noise=3.0, seed=1), crossed(noise=3.0, seed=1)
     second["area_mm2"] = first["area_mm2"] + np.random.default_rng(9).normal(0, 3.0, len(first))
     both = pd.concat([first.assign(seed=1), second.assign(seed=2)])
-    options = {"designs": ["longitudinal, different, adjusted"], "n_resamples": 0}
+    options = {"designs": ["cross-sectional, mixed, adjusted"], "n_resamples": 0}
     apart = sample_size_table(both, by=("seed",), **options).loc[0, "sd_mm2"]
     each = [sample_size_table(t, **options).loc[0, "sd_mm2"] for t in (first, second)]
     assert apart == pytest.approx(np.sqrt(np.mean(np.square(each))))
@@ -191,46 +214,8 @@ def test_power_with_covariates_is_that_of_simulated_regressions(n):
 
 
 def test_adjusted_studies_without_atrophy_find_one_in_twenty():
-    made = components_of(
-        crossed().pivot_table(index="subject", columns="contrast", values="area_mm2").to_numpy()
-    )
+    wide = crossed().pivot_table(index="subject", columns="contrast", values="area_mm2")
+    made = components_of(wide.to_numpy(), repeats(visit_fits(visits(noise=0.01))))
     for design in ("cross-sectional, mixed, adjusted", "longitudinal, different, adjusted"):
         share, _, _ = simulated_power(made, 0, design, 12, n_studies=3000)
         assert share == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 3000))
-
-
-def test_the_cost_of_contrasts_is_the_difference_in_people_and_hours():
-    table = pd.concat([crossed("hard"), crossed("soft", bias=(0.0, 0.0, 0.0))])
-    sizes = sample_size_table(table, n_resamples=0, minutes_per_scan=6)
-    cost = contrast_cost(sizes).set_index(["method", "study", "atrophy_percent"])
-    row = cost.loc[("hard", "longitudinal", 1)]
-    assert row["extra_people"] == 2 * (row["n_mixed"] - row["n_one"])
-    assert row["extra_hours"] == pytest.approx(row["extra_people"] * 2 * 6 / 60)
-    assert row["times"] > 5
-    assert cost.loc[("soft", "longitudinal", 1), "times"] < 1.3
-    assert row["n_adjusted"] < 1.2 * row["n_one"]
-
-
-def test_sentences_say_what_was_measured_and_what_was_not():
-    response = atrophy_response(visit_fits(visits(0.5, noise=1e-4)))
-    assert "shows 0.50 (" in say_response(response, "m")
-    assert "not known" in say_response(response, "other")
-    sizes = sample_size_table(crossed(), n_resamples=20)
-    said = say_cost(sizes, "m", atrophy_percent=1)
-    n = sizes.set_index(["design", "atrophy_percent"])["n_per_arm"]
-    assert f"{n['longitudinal, same contrast', 1]:,.0f}" in said
-    assert f"{n['longitudinal, different contrasts', 1]:,.0f}" in said
-    cost = contrast_cost(sizes).set_index(["study", "atrophy_percent"])
-    for study in ("longitudinal", "cross-sectional"):
-        said = say_cost(sizes, "m", atrophy_percent=1, study=study)
-        assert f"{cost.loc[(study, 1), 'extra_people']:,.0f} more people" in said
-        assert f"{cost.loc[(study, 1), 'extra_hours']:,.0f} more scanner hours" in said
-    assert "too few" in say_cost(sizes, "other", atrophy_percent=1)
-
-
-@pytest.mark.filterwarnings("error")
-def test_a_method_that_shows_no_loss_is_called_so_without_a_warning():
-    sizes = sample_size_table(crossed(), n_resamples=0)
-    sizes["n_per_arm"] = sizes["scanner_hours"] = np.inf
-    assert contrast_cost(sizes)["extra_people"].isna().all()
-    assert "no number of people" in say_cost(sizes, "m", atrophy_percent=1)

@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 from scipy import integrate, stats
 from statsmodels.stats.power import TTestIndPower
+from test_statistics_atrophy import visits
 
 from softseg_study.statistics import loss_bias, studies
+from softseg_study.statistics.atrophy import Repeats, visit_fits
 from softseg_study.statistics.loss_bias import area_bias_percent
 from softseg_study.statistics.studies import (
     DESIGNS,
@@ -14,7 +16,6 @@ from softseg_study.statistics.studies import (
     components_of,
     sample_size,
     simulated_power,
-    size_of_effect,
 )
 from softseg_study.statistics.study_table import sample_size_table
 
@@ -40,7 +41,7 @@ def simulated_csa(**options):
 def components(**options):
     defaults = {
         "mean_mm2": 72.0, "subject_sd": 6.0, "contrast_means_mm2": (-4.0, 0.0, 1.0, 3.0),
-        "residual_sd": 1.5, "rescan_sd": 0.7,
+        "residual_sd": 1.5, "visit_sd": 0.5, "scan_sd": 0.5,
     }  # fmt: skip
     return Components(**(defaults | options))
 
@@ -65,7 +66,7 @@ def test_power_of_no_effect_is_the_level_of_the_test():
 
 
 def test_sample_size_grows_with_the_square_of_one_over_the_atrophy():
-    one, two = (size_of_effect(0.72 * a, 6.2) for a in (1, 2))
+    one, two = (sample_size(0.72 * a / 6.2) for a in (1, 2))
     assert one == pytest.approx(4 * two, rel=0.01)
 
 
@@ -75,11 +76,11 @@ def test_variance_components_are_those_that_made_the_data():
     assert found.subject_sd == pytest.approx(6, rel=0.1)
     assert found.residual_sd == pytest.approx(1, rel=0.1)
     assert found.contrast_means_mm2 == pytest.approx((-4, 0, 1, 3), abs=0.2)
-    assert found.rescan_sd == found.residual_sd
+    assert np.isnan(found.measurement_sd("longitudinal, same contrast")), "nobody came twice"
 
 
 def test_different_contrasts_cost_nothing_where_the_area_does_not_depend_on_them():
-    same = components(contrast_means_mm2=(0.0, 0.0, 0.0), rescan_sd=1.5)
+    same = components(contrast_means_mm2=(0.0, 0.0, 0.0), scan_sd=1.5)
     for kind in ("cross-sectional", "longitudinal"):
         sds = [same.measurement_sd(d) for d in DESIGNS if d.startswith(kind)]
         assert sds == pytest.approx([sds[0]] * 3)
@@ -87,7 +88,7 @@ def test_different_contrasts_cost_nothing_where_the_area_does_not_depend_on_them
 
 def test_adjusting_for_contrasts_removes_what_all_people_share_and_no_more():
     adjusted = components().measurement_sd("longitudinal, different, adjusted")
-    assert adjusted == pytest.approx(np.sqrt(2) * 1.5)
+    assert adjusted == pytest.approx(np.sqrt(2 * (0.5**2 + 1.5**2)))
     one = components().measurement_sd("cross-sectional, one contrast")
     assert components().measurement_sd("cross-sectional, mixed, adjusted") == one
 
@@ -96,14 +97,31 @@ def test_measured_sd_of_different_contrasts_is_the_sd_over_all_ordered_pairs():
     bias = np.array([-4.0, 0.0, 1.0, 3.0])
     pairs = np.array([b - a for i, a in enumerate(bias) for j, b in enumerate(bias) if i != j])
     found = components().measurement_sd("longitudinal, different contrasts")
-    assert found == pytest.approx(np.sqrt((pairs**2).mean() + 2 * 1.5**2))
+    assert found == pytest.approx(np.sqrt((pairs**2).mean() + 2 * (0.5**2 + 1.5**2)))
+
+
+@pytest.mark.parametrize("visit", [0.02, 0.005])
+def test_a_measured_deviation_between_visits_is_used_whole_whatever_contrasts_agree_on(visit):
+    x = simulated_areas(residual=0.1)
+    found = components_of(x, Repeats(visit, 0.001))
+    for design in DESIGNS:
+        if design.startswith("longitudinal"):
+            assert found.measurement_sd(design) >= np.sqrt(2) * visit * x.mean() * 0.999, design
+
+
+def test_a_total_that_cannot_be_split_stays_the_total():
+    x = simulated_areas(residual=0.5)
+    found = components_of(x, Repeats(np.nan, 0.02))
+    total = np.sqrt(2) * 0.02 * x.mean()
+    assert found.measurement_sd("longitudinal, same contrast") == pytest.approx(total)
+    assert found.measurement_sd("longitudinal, different, adjusted") == pytest.approx(total)
 
 
 @pytest.mark.parametrize("design", list(DESIGNS))
 def test_simulated_studies_have_the_power_that_the_formula_promises(design):
     made = components()
     sd = made.measurement_sd(design)
-    n = size_of_effect(72 * 0.03, sd, covariates=made.covariates(design))
+    n = sample_size(72 * 0.03 / sd, covariates=made.covariates(design))
     _, low, high = simulated_power(components(), 3, design, int(n), n_studies=1500)
     # Wilson's interval at the 95 % level, widened to a level at which four designs all pass.
     middle, half = (low + high) / 2, (high - low) / 2
@@ -113,7 +131,7 @@ def test_simulated_studies_have_the_power_that_the_formula_promises(design):
 
 @pytest.mark.filterwarnings("error")
 def test_a_method_without_any_spread_shows_every_atrophy():
-    exact = components(subject_sd=0.0, residual_sd=0.0, rescan_sd=0.0)
+    exact = components(subject_sd=0.0, residual_sd=0.0, visit_sd=0.0, scan_sd=0.0)
     found = simulated_power(exact, 1, "longitudinal, same contrast", 2, n_studies=50)
     assert found[0] == 1
 
@@ -128,7 +146,9 @@ def test_simulated_studies_of_no_atrophy_find_one_in_twenty():
 def test_the_table_shows_what_dependence_on_the_contrast_costs():
     steady = simulated_csa(n=30, bias=(0.0, 0.0, 0.0, 0.0))
     table = pd.concat([simulated_csa(n=30).assign(method="hard"), steady.assign(method="soft")])
-    found = sample_size_table(table, atrophies_percent=[2], n_resamples=50)
+    fits = visit_fits(visits(noise=0.01))
+    fits = pd.concat([fits.assign(method=name) for name in ("hard", "soft")])
+    found = sample_size_table(table, atrophies_percent=[2], n_resamples=50, fits=fits)
     n = found.set_index(["method", "design"])["n_per_arm"]
     assert (
         n["hard", "longitudinal, different contrasts"]
@@ -141,15 +161,16 @@ def test_the_table_shows_what_dependence_on_the_contrast_costs():
         < 1.3 * n["soft", "longitudinal, different contrasts"]
     )
     longitudinal = found["design"].str.startswith("longitudinal")
-    visits = np.where(longitudinal, 2, 1)
-    np.testing.assert_allclose(found["scanner_hours"], 2 * found["n_per_arm"] * visits * 5 / 60)
+    scans = np.where(longitudinal, 2, 1)
+    np.testing.assert_allclose(found["scanner_hours"], 2 * found["n_per_arm"] * scans * 5 / 60)
     assert set(found["n"]) == {30}
 
 
 def test_three_people_give_a_wide_interval_and_one_gives_a_note():
     table = simulated_csa(n=3)
     one = simulated_csa(n=1).assign(method="one")
-    found = sample_size_table(pd.concat([table, one]), n_resamples=50)
+    designs = [design for design in DESIGNS if design.startswith("cross")]
+    found = sample_size_table(pd.concat([table, one]), n_resamples=50, designs=designs)
     assert (found.loc[found["method"] == "m", "ci_low"] >= 2).all()
     assert found.loc[found["method"] == "one", "note"].tolist() == [
         "n too small: 1 participants with all contrasts"

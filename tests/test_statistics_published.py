@@ -5,11 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from softseg_study.statistics.agreement import bland_altman, contrast_agreement, icc
+from softseg_study.statistics.agreement import bland_altman
 from softseg_study.statistics.comparison import adjust, compare_methods, paired_test
-from softseg_study.statistics.mixed_model import mixed_model
 from softseg_study.statistics.studies import power, sample_size
-from softseg_study.statistics.study_table import sample_size_table
 
 GIRLS = [
     [21, 20, 21.5, 23], [21, 21.5, 24, 25.5], [20.5, 24, 24.5, 26], [23.5, 24.5, 25, 26.5],
@@ -37,22 +35,6 @@ def orthodont():
         for visit, value in enumerate(values)
     ]
     return pd.DataFrame(rows, columns=["subject", "sex", "age", "area_mm2"])
-
-
-def test_the_mixed_model_of_the_growing_jaws_is_the_one_that_pinheiro_and_bates_print():
-    """Mixed-Effects Models in S and S-PLUS: lme(distance ~ age + Sex, ~ 1 | Subject)."""
-    found = mixed_model(orthodont(), fixed="age + C(sex, Treatment('boy'))")
-    printed = {"Intercept": (17.70671, 0.83392), "age": (0.66019, 0.06161)}
-    rows = found.fixed.set_index("term")
-    for term, (estimate, error) in printed.items():
-        assert rows.loc[term, "estimate"] == pytest.approx(estimate, abs=2e-4)
-        assert rows.loc[term, "se"] == pytest.approx(error, rel=0.002)
-    girls = rows.loc["C(sex, Treatment('boy'))[T.girl]"]
-    assert girls["estimate"] == pytest.approx(-2.32102, abs=2e-4)
-    assert girls["se"] == pytest.approx(0.76142, rel=0.002)
-    deviations = found.random.set_index("source")["sd"]
-    assert deviations["subject"] == pytest.approx(1.80743, rel=0.002)
-    assert deviations["residual"] == pytest.approx(1.43159, rel=0.001)
 
 
 def test_the_signed_rank_test_of_the_depressed_patients_is_the_one_that_r_prints():
@@ -84,17 +66,6 @@ def tidy(x):
     return pd.DataFrame({"subject": subject, "contrast": contrast, "area_mm2": x.ravel()})
 
 
-@pytest.mark.stress
-def test_the_mixed_models_wald_test_of_contrasts_keeps_its_error_rate():
-    rng = np.random.default_rng(1)
-    alarms = 0
-    for _ in range(300):
-        x = rng.normal(70, 7, (30, 1)) + rng.normal(size=(30, 4))
-        alarms += mixed_model(tidy(x)).effect["p"] < 0.05
-    # Wald's test knows no degrees of freedom, so that a little more than 5 % is its own.
-    assert alarms / 300 < 0.06 + 3 * np.sqrt(0.05 * 0.95 / 300)
-
-
 def equal_methods(rng, n=14, methods=4):
     """Spread over contrasts of equally good methods on the same people, skewed as SDs are."""
     values = rng.chisquare(5, (n, methods)) * rng.lognormal(0, 0.3, (n, 1))
@@ -120,22 +91,6 @@ def test_holm_finds_whatever_bonferroni_finds():
     holm, bonferroni = (np.array([adjust(row, c) for row in p]) for c in ("holm", "bonferroni"))
     assert (holm <= bonferroni + 1e-12).all()
     assert (holm < 0.05).sum() > (bonferroni < 0.05).sum()
-
-
-@pytest.mark.parametrize("contrast", [0, 3])
-def test_people_who_lack_a_contrast_are_left_out_where_they_must_be_and_n_says_so(contrast):
-    rng = np.random.default_rng(4)
-    table = tidy(rng.normal(70, 6, (12, 1)) + rng.normal(size=(12, 4))).assign(method="m")
-    lacking = (table["subject"] < 3) & (table["contrast"] == contrast)
-    table.loc[lacking, "area_mm2"] = np.nan
-    assert set(icc(table)["n"]) == {9}
-    assert set(sample_size_table(table, n_resamples=0)["n"]) == {9}
-    model = mixed_model(table)
-    assert (model.n_subjects, model.n_rows) == (12, 45)
-    pairs = contrast_agreement(table)
-    of_it = (pairs["contrast_a"] == contrast) | (pairs["contrast_b"] == contrast)
-    assert set(pairs.loc[of_it, "n"]) == {9}
-    assert set(pairs.loc[~of_it, "n"]) == {12}
 
 
 def test_bland_and_altmans_limits_hold_the_share_that_they_promise():

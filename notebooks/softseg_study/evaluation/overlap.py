@@ -13,34 +13,6 @@ DICE_FLOOR = 0.5
 """Below this overlap a mask is somewhere else."""
 
 
-def count_failures(overlap: pd.DataFrame) -> pd.DataFrame:
-    """Images of each group without a usable mask: missing, empty, unreadable or beside the cord.
-
-    Args:
-        overlap: From `evaluate_overlap`; images without a reference are not counted.
-
-    Returns:
-        The columns of `by`, `images`, `failures`, `missing` (of them without any mask), `share`.
-
-    Example:
-        >>> table = pd.DataFrame({"method": "m", "dice": [0.9, 0.2, None],
-        ...     "status": ["ok", "ok", "no mask"]})
-        >>> count_failures(table)
-          method  images  failures  missing     share
-        0      m       3         2        1  0.666667
-    """
-    known = overlap[overlap["status"] != "no reference"]
-    missing = known["status"] == "no mask"
-    failed = (known["status"] != "ok") | ~(known["dice"] >= DICE_FLOOR)
-    groups = known.assign(failures=failed, missing=missing).groupby(
-        "method", sort=False, observed=True, dropna=False
-    )
-    counts = groups.agg(
-        images=("status", "size"), failures=("failures", "sum"), missing=("missing", "sum")
-    ).reset_index()
-    return counts.assign(share=counts["failures"] / counts["images"])
-
-
 def evaluate_overlap(
     dataset: Dataset,
     methods: Mapping[str, Method],

@@ -5,7 +5,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from softseg_study.figures.style import DARK, GREY, LIGHT, method_title, new_figure
+from softseg_study.figures.style import DARK, GREY, LIGHT, new_figure
+from softseg_study.names import method_title
 
 ABLATION_MEASURES = {
     "sd_mm2": "SD over contrasts\n(mm²)",

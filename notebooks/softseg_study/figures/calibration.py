@@ -16,9 +16,9 @@ from softseg_study.figures.style import (
     contrast_title,
     method_colors,
     method_markers,
-    method_title,
     new_figure,
 )
+from softseg_study.names import method_title
 from softseg_study.statistics.calibration import calibration_error
 from softseg_study.statistics.summary import summarise
 

@@ -16,9 +16,9 @@ from softseg_study.figures.style import (
     contrast_title,
     hide_spare,
     method_colors,
-    method_title,
     new_figure,
 )
+from softseg_study.names import method_title
 
 Extent = tuple[float, float, float, float]
 
@@ -62,7 +62,7 @@ def contrast_gallery(
             if i == 0:
                 ax.set_title(contrast_title(contrast), loc="center", fontsize=10)
             if j == 0:
-                ax.set_ylabel(method_title(method), fontsize=10)
+                ax.set_ylabel(method_title(method).replace(", ", ",\n"), fontsize=9)
     return figure
 
 

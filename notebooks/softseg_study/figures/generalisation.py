@@ -12,11 +12,11 @@ from softseg_study.figures.style import (
     GREY,
     method_colors,
     method_markers,
-    method_title,
     new_figure,
     slanted,
 )
 from softseg_study.figures.variability import readable_limits
+from softseg_study.names import method_title
 
 
 def condition_heat_map(

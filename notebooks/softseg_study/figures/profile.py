@@ -14,9 +14,9 @@ from softseg_study.figures.style import (
     contrast_order,
     contrast_title,
     hide_spare,
-    method_title,
     new_figure,
 )
+from softseg_study.names import method_title
 
 LEVEL_NAMES = {**{i: f"C{i}" for i in range(1, 8)}, **{7 + i: f"T{i}" for i in range(1, 13)}}
 """Names of the levels that tables number from 1 = C1."""

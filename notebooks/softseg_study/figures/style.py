@@ -51,23 +51,6 @@ _METHOD_MARKERS = {
     "contour": "v",
 }
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
-METHOD_TITLES = {
-    "truth": "true area",
-    "labels": "hard truth",
-    "labels_softseg": "soft truth",
-    "labels_softseg_bin": "soft truth > 0.5",
-    "contour_following": "contour following",
-    "contour": "contour following",
-    "adaptive_wing": "Adaptive Wing",
-    "mean_squared_error": "mean squared error",
-    "soft_cross_entropy": "cross-entropy",
-    "soft_dice": "soft Dice",
-    "dice_cross_entropy": "Dice and cross-entropy",
-    "propseg-auto": "PropSeg, by itself",
-    "propseg-centreline": "PropSeg, centreline given",
-}
-"""How figures write the methods that every data set has, and losses; others as they are named."""
-
 _SETTINGS = {
     "figure.dpi": 100,
     "figure.facecolor": "white",
@@ -157,11 +140,6 @@ def contrast_order(names: Iterable[str]) -> list[str]:
     present = list(dict.fromkeys(names))
     known = [c for c in (*CONTRASTS, *UNSEEN_CONTRASTS) if c in present]
     return known + sorted(c for c in present if c not in known)
-
-
-def method_title(name: str) -> str:
-    """How figures write a method."""
-    return METHOD_TITLES.get(name, str(name))
 
 
 def method_colors(methods: Sequence[str]) -> dict[str, str]:

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from softseg_study.figures.style import contrast_title, method_title
+from softseg_study.figures.style import contrast_title
+from softseg_study.names import method_title
 
 UNITS = {
     "_mm2_per_year": "mm² per year",

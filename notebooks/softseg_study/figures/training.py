@@ -9,14 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from softseg_study.figures.style import (
-    DARK,
-    GREY,
     hide_spare,
     method_colors,
     method_markers,
-    method_title,
     new_figure,
 )
+from softseg_study.names import method_title
 
 Pair = tuple[Any, Any]
 ORIGINAL = "as it is"
@@ -99,15 +97,6 @@ SCORES = {
     "soft_dice": "validation\nsoft Dice",
     "csa_error_mm2": "validation\narea error (mm²)",
 }
-COSTS = {
-    "parameters": "parameters",
-    "multiply_adds": "multiply-adds\nper step",
-    "steps": "optimiser steps",
-    "samples": "patches seen",
-    "seconds_per_step": "seconds per step",
-    "minutes": "minutes",
-    "memory_mb": "memory (MB)",
-}
 """Columns of a table of costs that `training_cost` knows, with their axis labels."""
 
 
@@ -151,53 +140,6 @@ def learning_curves(
             ncols=min(4, len(curves)),
         )  # fmt: skip
     return figure
-
-
-def training_cost(table: pd.DataFrame, *, costs: Mapping[str, str] | None = None) -> Figure:
-    """What each model or network costs: a row each, a panel for each kind of cost.
-
-    A scale is logarithmic where the dearest costs more than twenty times the cheapest.
-
-    Args:
-        table: One row a model: `by` and any of `costs`; missing values are left out.
-        costs: Column → label of its axis; those of `COSTS` that the table has by default.
-
-    Raises:
-        ValueError: If the table has none of the columns.
-    """
-    costs = {k: v for k, v in (COSTS if costs is None else costs).items() if k in table}
-    if not costs:
-        raise ValueError(f"table: no column of costs; expected one of {', '.join(COSTS)}")
-    names = [method_title(name) for name in table["model"]]
-    rows = max(1.9, 0.9 + 0.32 * len(names))
-    figure, axes = new_figure(1, len(costs), height_in=rows, sharey=True)
-    for ax, (column, label) in zip(axes[0], costs.items(), strict=True):
-        _cost_panel(ax, table[column].astype(float).tolist())
-        ax.set_title(label, fontsize=9.5)
-    axes[0, 0].set_yticks(range(len(names)), names)
-    axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
-    return figure
-
-
-def _cost_panel(ax: Axes, values: list[float]) -> None:
-    known = [(y, value) for y, value in enumerate(values) if value == value]
-    positive = [value for _, value in known if value > 0]
-    wide = len(positive) == len(known) > 1 and max(positive) > 20 * min(positive)
-    largest = max((value for _, value in known), default=1.0) or 1.0
-    start = min(positive) / 3 if wide else 0.0
-    for y, value in known:
-        ax.plot([start, value], [y, y], color=GREY, linewidth=2, zorder=1)
-        ax.plot(value, y, "o", color=DARK, markersize=6, zorder=2)
-        ax.annotate(say_amount(value), (value, y), xytext=(7, 0), textcoords="offset points",
-                    va="center", fontsize=9)  # fmt: skip
-    ax.set_xscale("log" if wide else "linear")
-    ax.set_xlabel("logarithmic scale" if wide else "", fontsize=8, color=GREY)
-    # Room for the number beside the dearest.
-    ax.set_xlim(start or 0.0, largest * (largest / start) ** 0.75 if wide else largest * 1.75)
-    ax.tick_params(axis="x", which="both", bottom=False, labelbottom=False)
-    ax.tick_params(axis="y", length=0)
-    for side in ("bottom", "left"):
-        ax.spines[side].set_visible(side == "left" and not wide)
 
 
 def say_amount(value: float) -> str:

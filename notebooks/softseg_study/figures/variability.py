@@ -11,17 +11,14 @@ from softseg_study.figures.ablation import empty_figure
 from softseg_study.figures.style import (
     DARK,
     GREY,
-    LIGHT,
     contrast_color,
     contrast_order,
     contrast_title,
     hide_spare,
-    method_colors,
-    method_markers,
-    method_title,
     new_figure,
     spread_points,
 )
+from softseg_study.names import method_title
 from softseg_study.statistics.summary import summarise
 
 
@@ -123,56 +120,6 @@ def _violins(
         ax.axhline(np.nanmean(means), color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0.5)
 
 
-def spread_by_method(
-    table: pd.DataFrame,
-    *,
-    label: str = "SD of area across contrasts (mm²)",
-    methods: Sequence[str] | None = None,
-    comparisons: pd.DataFrame | None = None,
-) -> Figure:
-    """One point a participant and method, with the mean and its 95 % interval.
-
-    Args:
-        table: `subject`, `method` and `value`, as `contrast_variability` gives it.
-        label: Axis label with unit.
-        methods: Which rows, from the top.
-        comparisons: From `compare_methods`; differences to the first method with an adjusted
-            p < 0.05 are marked with a star.
-    """
-    known = table.dropna(subset=["sd_mm2"])
-    found = list(pd.unique(known["method"]))
-    methods = found if methods is None else [m for m in methods if m in found]
-    colors = method_colors(methods)
-    summary = summarise(known, "sd_mm2").set_index("method")
-    figure, axes = new_figure(height_in=0.9 + 0.48 * len(methods))
-    ax = axes[0, 0]
-    for i, method in enumerate(methods):
-        values = known.loc[known["method"] == method, "sd_mm2"].to_numpy()
-        ax.plot(
-            values, i + spread_points(values.size, 0.22), "o", color=colors[method], alpha=0.45,
-            markersize=4, markeredgewidth=0,
-        )  # fmt: skip
-        row = summary.loc[method]
-        ax.plot([row["ci_low"], row["ci_high"]], [i, i], color=DARK, linewidth=3)
-        ax.plot(row["mean"], i, "o", color="white", markeredgecolor=DARK, markersize=8)
-        star = " *" if _differs(comparisons, methods[0], method) else ""
-        ax.annotate(
-            f"{row['mean']:.2f}{star}", (1.01, i), xycoords=("axes fraction", "data"),
-            va="center", fontsize=9.5,
-        )  # fmt: skip
-    ax.set_yticks(range(len(methods)), [f"{method_title(m)}" for m in methods], fontsize=9.5)
-    ax.set_ylim(len(methods) - 0.5, -0.5)
-    ax.set_xlim(left=min(0, ax.get_xlim()[0]))
-    ax.grid(axis="x")
-    ax.spines["left"].set_visible(False)
-    ax.tick_params(axis="y", length=0)
-    ax.axvline(0, color=LIGHT, zorder=0)
-    people = sorted({int(summary.loc[m, "n"]) for m in methods})
-    n = f"n = {people[0]}" if len(people) == 1 else f"n = {people[0]}–{people[-1]}"
-    ax.set_xlabel(f"{label}; {n} participants, mean and 95 % interval")
-    return figure
-
-
 PARTS = {"all": (DARK, "o", "all"), "learnt": ("#117733", "s", "learnt"),
          "not learnt": ("#CC6677", "^", "never seen")}  # fmt: skip
 """Colour, marker and name of the contrasts that `contrasts_learnt_curve` tells apart."""
@@ -223,66 +170,4 @@ def contrasts_learnt_curve(
         *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3,
         title=f"measured in contrasts (n = {n} people)",
     )  # fmt: skip
-    return figure
-
-
-def _differs(comparisons: pd.DataFrame | None, a: str, b: str, alpha: float = 0.05) -> bool:
-    if comparisons is None:
-        return False
-    pair = comparisons[["method_a", "method_b"]].isin([a, b]).all(axis=1)
-    return bool((comparisons.loc[pair, "p_adjusted"] < alpha).any()) and a != b
-
-
-def intervals_by_group(
-    table: pd.DataFrame,
-    value: str,
-    *,
-    group: str,
-    label: str,
-    groups: Sequence[str] | None = None,
-    methods: Sequence[str] | None = None,
-) -> Figure:
-    """Mean over participants and its 95 % interval, a row a group and a mark a method.
-
-    Args:
-        table: `method`, `group`, `unit` and `value`; rows of one participant are averaged first.
-        value: Column drawn.
-        group: Column of the rows, for example `vendor` or `contrast`.
-        label: What `value` is, with unit.
-        groups: Which rows, from the top; contrasts in the book's order, others as they appear.
-        methods: Which methods.
-    """
-    known = table.dropna(subset=[value])
-    methods = list(pd.unique(known["method"])) if methods is None else list(methods)
-    if groups is None:
-        names = pd.unique(known[group])
-        groups = contrast_order(names) if group == "contrast" else list(names)
-    summary = summarise(known, value, by=("method", group), unit="subject")
-    summary = summary.set_index(["method", group])
-    colors, markers = method_colors(methods), method_markers(methods)
-    figure, axes = new_figure(
-        height_in=1.2 + 0.16 * max(2, len(methods)) * len(groups), layout="constrained"
-    )
-    ax = axes[0, 0]
-    for i, method in enumerate(methods):
-        rows = summary.reindex([(method, g) for g in groups])
-        y = np.arange(len(groups)) + 0.7 * ((i + 0.5) / len(methods) - 0.5)
-        error = np.abs(rows[["ci_low", "ci_high"]].sub(rows["mean"], axis=0)).fillna(0).to_numpy().T
-        ax.errorbar(
-            rows["mean"], y, xerr=error, fmt=markers[method], color=colors[method], capsize=2,
-            label=method_title(method),
-        )  # fmt: skip
-    n = summary["n"].groupby(level=1).max()
-    names = [contrast_title(g) if group == "contrast" else str(g) for g in groups]
-    ax.set_yticks(
-        range(len(groups)),
-        [f"{name} (n = {n[g]:.0f})" for name, g in zip(names, groups, strict=True)],
-    )
-    ax.set_ylim(len(groups) - 0.4, -0.6)
-    for i in range(len(groups) - 1):
-        ax.axhline(i + 0.5, color="#E6E6E6", linewidth=0.8)
-    ax.set_xlabel(f"{label}, mean and 95 % interval")
-    ax.grid(axis="x")
-    ax.tick_params(axis="y", length=0)
-    figure.legend(loc="outside upper center", ncols=min(4, len(methods)))
     return figure

@@ -79,3 +79,30 @@ def say_p(p: float) -> str:
     if p < 0.001:
         return "p < 0.001"
     return f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def verdict(tests: pd.DataFrame, other: str, *, alpha: float = 0.05) -> str:
+    """Which way a comparison came out: the one place where a sentence's direction is decided.
+
+    Args:
+        tests: `median_difference` of a measure that is better small, `p_adjusted` and `n`, indexed
+            by whom the first method was compared with.
+        other: Which row.
+        alpha: Level.
+
+    Returns:
+        `smaller`, `larger` or `same` (not told apart); `unknown` where they were not compared, or
+        so few people could not have reached the level.
+
+    Example:
+        >>> rows = {"median_difference": [-2.0, 0.1], "p_adjusted": [0.001, 0.7], "n": [24, 24]}
+        >>> tests = pd.DataFrame(rows, index=["hard_all", "labels"])
+        >>> [verdict(tests, name) for name in ("hard_all", "labels", "nobody")]
+        ['smaller', 'same', 'unknown']
+    """
+    if other not in tests.index or 2.0 ** (1 - tests.loc[other, "n"]) >= alpha:
+        return "unknown"
+    row = tests.loc[other]
+    if not row["p_adjusted"] < alpha:
+        return "same"
+    return "smaller" if row["median_difference"] < 0 else "larger"

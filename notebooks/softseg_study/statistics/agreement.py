@@ -1,7 +1,6 @@
 """Do two contrasts, or two methods, measure the same?"""
 
 from collections.abc import Sequence
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -47,57 +46,6 @@ def bland_altman(a: Sequence[float], b: Sequence[float]) -> dict:
     varies = n > 2 and np.ptp(mean) > 0
     found["slope"] = float(np.polyfit(mean, difference, 1)[0]) if varies else np.nan
     return {k: v if k == "n" else float(v) for k, v in found.items()}
-
-
-def concordance(a: Sequence[float], b: Sequence[float]) -> float:
-    """Lin's concordance correlation: correlation with the line of identity (doi:10.2307/2532051).
-
-    `2 cov / (var_a + var_b + (mean_a - mean_b)²)` with population moments.
-
-    Example:
-        >>> concordance([1, 2, 3], [1, 2, 3])
-        1.0
-    """
-    a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    known = ~(np.isnan(a) | np.isnan(b))
-    a, b = a[known], b[known]
-    if a.size < 2:
-        return float("nan")
-    shared = np.mean((a - a.mean()) * (b - b.mean()))
-    return float(2 * shared / (a.var() + b.var() + (a.mean() - b.mean()) ** 2))
-
-
-def contrast_agreement(
-    csa_table: pd.DataFrame, *, pairs: Sequence[tuple[str, str]] | None = None
-) -> pd.DataFrame:
-    """Agreement of every pair of contrasts, for every method.
-
-    Args:
-        csa_table: `subject`, `contrast`, `method` and `value`, one row an image and method.
-        pairs: Which pairs; all by default.
-
-    Returns:
-        One row per method and pair: `method`, `contrast_a`, `contrast_b`, `n`, `bias` (a - b),
-        `sd`, `low`, `high`, `r`, `slope` (of b on a), `concordance`.
-    """
-    rows = []
-    for method, part in csa_table.groupby("method", sort=False, observed=True):
-        wide = part.pivot_table(index="subject", columns="contrast", values="area_mm2", sort=False)
-        for a, b in pairs or combinations(wide.columns, 2):
-            both = wide.reindex(columns=[a, b]).dropna()
-            found = bland_altman(both[a], both[b])
-            varies = len(both) > 2 and both.std().min() > 0
-            line = stats.linregress(both[a], both[b]) if varies else None
-            rows.append(
-                {"method": method, "contrast_a": a, "contrast_b": b}
-                | {k: found[k] for k in ("n", "bias", "sd", "low", "high")}
-                | {
-                    "r": line.rvalue if line else np.nan,
-                    "slope": line.slope if line else np.nan,
-                    "concordance": concordance(both[a], both[b]),
-                }
-            )
-    return pd.DataFrame(rows)
 
 
 def icc(

@@ -1,80 +1,104 @@
-"""What a method shows of a true loss of cord, and how well it repeats itself."""
+"""What a method shows of a true loss of cord, and how well it repeats itself from day to day."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-VISIT = "session"
+_SUMS = ("visit_squares", "visit_df", "visit_weight", "scan_squares", "scan_df")
 
 
-def measured_atrophy(
-    table: pd.DataFrame,
-    *,
-    other_contrast: bool = False,
-    by: Sequence[str] = (),
-) -> pd.DataFrame:
-    """Loss of area of each person and method against the same person without atrophy.
+class Repeats(NamedTuple):
+    """SD of repeated measurements of one person, as shares of the area."""
 
-    Args:
-        table: `subject`, `contrast`, `method`, `atrophy_percent` (true; 0 is the baseline) and
-            `value`. With a column `session` the first of them is the baseline, and later ones
-            without atrophy are repeats, whose loss should be 0.
-        other_contrast: Compare with the baseline in every other contrast instead of the same one.
-        by: Columns that tell repeated rows of an image apart, for example `("seed",)`.
+    visit: float
+    """What all contrasts of one visit share: position, rater's day, tide of water; `nan` where one
+    contrast a visit, or too few visits, cannot tell it from the rest."""
+    scan: float
+    """What is each scan's own; without a visit component known, all of it."""
 
-    Returns:
-        `subject`, `method`, the columns of `by`, `contrast`, `baseline_contrast`,
-        `atrophy_percent`, `measured_percent`.
-    """
-    keys = ["subject", "method", *by]
-    first = table["atrophy_percent"] == 0
-    if VISIT in table:
-        first &= table[VISIT] == table[VISIT].min()
-    baseline = table.loc[first, [*keys, "contrast", "area_mm2"]]
-    baseline = baseline.rename(columns={"contrast": "baseline_contrast", "area_mm2": "baseline"})
-    columns = [*keys, "contrast", "atrophy_percent", "area_mm2"]
-    both = table.loc[~first, columns].merge(baseline, on=keys)
-    same = both["contrast"] == both["baseline_contrast"]
-    both = both[~same if other_contrast else same].reset_index(drop=True)
-    both["measured_percent"] = 100 * (1 - both["area_mm2"] / both["baseline"])
-    both = both.drop(columns=["area_mm2", "baseline"])
-    return both[[*keys, "contrast", "baseline_contrast", "atrophy_percent", "measured_percent"]]
+    @property
+    def rescan(self) -> float:
+        """Of two visits in one contrast: both together."""
+        return float(np.hypot(0.0 if np.isnan(self.visit) else self.visit, self.scan))
 
 
 def visit_fits(table: pd.DataFrame, *, by: Sequence[str] = ()) -> pd.DataFrame:
     """For each person, the share of their true losses that a method shows, and what is left over.
 
     An area `A (1 - k / 100)^b`, with an A for every contrast and one b, is fitted by least squares
-    to the logarithms: b is the measured loss per true loss (1 is all of it), and what is left over
-    is how scans of one person in one contrast differ.
+    to the logarithms: b is the measured loss per true loss (1 is all of it). What is left over is
+    split into what all contrasts of a visit share and what each scan has for itself, by the sums of
+    squares that a term for every visit explains and leaves.
 
     Args:
-        table: `subject`, `contrast`, `method`, `atrophy_percent` (true, at least two values a
-            person) and `value`; rows without a positive value are left out.
+        table: `subject`, `contrast`, `method`, `area_mm2`, `atrophy_percent` (true) and, where a
+            loss was imaged more than once, `session`; rows without a positive area are left out.
         by: Columns that tell repeated rows of an image apart, for example `("seed",)`: each gets a
             fit of its own.
 
     Returns:
         `subject`, `method`, the columns of `by`, `n_scans`, `response` (`nan` without two true
-        values in one contrast), `squares` (sum, of relative deviations) and `df`.
+        values in one contrast), `visit_squares` with `visit_df` and the `visit_weight` of the
+        visits' variance in its expectation, `scan_squares` and `scan_df`.
     """
     keys = ["subject", "method", *by]
-    rows = []
-    for key, person in table[table["area_mm2"] > 0].groupby(keys, sort=False, observed=True):
-        contrasts = person["contrast"]
-        x = np.log1p(-person["atrophy_percent"] / 100)
-        y = np.log(person["area_mm2"])
-        x, y = (v - v.groupby(contrasts).transform("mean") for v in (x, y))
-        true = float((x**2).sum())
-        response = float((x * y).sum() / true) if true > 1e-12 else np.nan
-        left = y - (0 if np.isnan(response) else response) * x
-        df = len(person) - contrasts.nunique() - (not np.isnan(response))
-        found = {"n_scans": len(person), "response": response}
-        found |= {"squares": float((left**2).sum()), "df": int(max(df, 0))}
-        rows.append(dict(zip(keys, key, strict=True)) | found)
-    return pd.DataFrame(rows, columns=[*keys, "n_scans", "response", "squares", "df"])
+    groups = table[table["area_mm2"] > 0].groupby(keys, sort=False, observed=True)
+    rows = [dict(zip(keys, key, strict=True)) | _fit(person) for key, person in groups]
+    return pd.DataFrame(rows, columns=[*keys, "n_scans", "response", *_SUMS])
+
+
+def _fit(person: pd.DataFrame) -> dict[str, float]:
+    visit = person["session" if "session" in person else "atrophy_percent"]
+    contrasts, visits = (
+        pd.get_dummies(names).to_numpy(float) for names in (person["contrast"], visit)
+    )
+    loss = np.log1p(-person["atrophy_percent"].to_numpy(float) / 100)
+    area = np.log(person["area_mm2"].to_numpy(float))
+    loss_left = loss - _projected(contrasts, loss)
+    true = float(loss_left @ loss_left)
+    known = true > 1e-12
+    small = np.column_stack([contrasts, loss]) if known else contrasts
+    large = np.column_stack([contrasts, visits])
+    ranks = [np.linalg.matrix_rank(x) for x in (small, large)]
+    squares = [float(((area - _projected(x, area)) ** 2).sum()) for x in (small, large)]
+    hidden = visits - _projected(small, visits)  # what the loss does not explain of the visits
+    return {
+        "n_scans": len(person),
+        "response": float(loss_left @ area / true) if known else np.nan,
+        "visit_squares": max(0.0, squares[0] - squares[1]),
+        "visit_df": int(ranks[1] - ranks[0]),
+        "visit_weight": float((hidden**2).sum()),
+        "scan_squares": squares[1],
+        "scan_df": int(len(person) - ranks[1]),
+    }
+
+
+def _projected(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return x @ np.linalg.lstsq(x, y, rcond=None)[0]
+
+
+def repeats(fits: pd.DataFrame) -> Repeats:
+    """SD between visits and between scans of one visit, pooled over people.
+
+    Moments: the scans' variance is `Σ scan_squares / Σ scan_df`; that between visits is what
+    `visit_squares` exceeds its share of it by, over `visit_weight`, and 0 where it does not.
+
+    Args:
+        fits: From `visit_fits`, one method.
+    """
+    squares, df, weight, own, own_df = (float(fits[name].sum()) for name in _SUMS)
+    if not own_df or not df:
+        # One contrast a visit, or no visit without its own loss: only a total can be known.
+        total = float(np.sqrt(squares / df)) if df else np.nan
+        return Repeats(np.nan, total)
+    scan = own / own_df
+    visit = (squares - df * scan) / weight
+    if visit <= 0:
+        return Repeats(0.0, float(np.sqrt((squares + own) / (df + own_df))))
+    return Repeats(float(np.sqrt(visit)), float(np.sqrt(scan)))
 
 
 def atrophy_response(fits: pd.DataFrame) -> pd.DataFrame:
@@ -85,10 +109,10 @@ def atrophy_response(fits: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         `method`, `n` (people), `response` (1 is all of a loss) with its 95 % Student interval
-        `ci_low`, `ci_high` (`nan` for one person), `rescan_percent` (SD of scans of one person in
-        one contrast), `detectable_percent` (true loss of one person, scanned twice in one
-        contrast, that exceeds the change which 95 % of people without any show; infinite where
-        the method shows no loss).
+        `ci_low`, `ci_high` (`nan` for one person), `visit_percent` and `scan_percent` (see
+        `Repeats`), `rescan_percent` (SD of one person at two visits in one contrast),
+        `detectable_percent` (true loss of one person, scanned twice in one contrast, that exceeds
+        the change which 95 % of people without any show; infinite where the method shows no loss).
 
     Example:
         >>> rows = [("a", "T2w", "m", k, 70 * (1 - k / 200)) for k in (0, 2, 5)]
@@ -99,25 +123,14 @@ def atrophy_response(fits: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for method, part in fits.groupby("method", sort=False, observed=True):
-        people = part.groupby("subject", sort=False)["response"].mean().dropna().to_numpy(float)
-        n = people.size
-        mean = float(people.mean()) if n else np.nan
-        half = np.nan
-        if n > 1:
-            half = stats.t.ppf(0.975, n - 1) * people.std(ddof=1) / np.sqrt(n)
-        rescan = rescan_share(part)
-        row = {"method": method, "n": n, "response": mean}
-        row |= {"ci_low": mean - half, "ci_high": mean + half, "rescan_percent": 100 * rescan}
-        row["detectable_percent"] = _shown(100 * 1.96 * np.sqrt(2) * rescan, mean)
-        rows.append(row)
+        people = part.groupby("subject", sort=False)["response"].mean().dropna()
+        mean, found = people.mean(), repeats(part)
+        half = stats.t.ppf(0.975, max(len(people) - 1, 1)) * people.sem()
+        change = 100 * 1.96 * np.sqrt(2) * found.rescan
+        rows.append(
+            {"method": method, "n": len(people), "response": mean, "ci_low": mean - half}
+            | {"ci_high": mean + half, "visit_percent": 100 * found.visit}
+            | {"scan_percent": 100 * found.scan, "rescan_percent": 100 * found.rescan}
+            | {"detectable_percent": change / mean if mean > 0 else np.inf}
+        )
     return pd.DataFrame(rows)
-
-
-def rescan_share(fits: pd.DataFrame) -> float:
-    """SD of one scan about the person's fit, as a share of the area; `nan` without repeats."""
-    df = fits["df"].sum()
-    return float(np.sqrt(fits["squares"].sum() / df)) if df else np.nan
-
-
-def _shown(change_percent: float, response: float) -> float:
-    return change_percent / response if response > 0 else np.inf

@@ -81,26 +81,6 @@ def compare_methods(
     return result
 
 
-def compare_units(table: pd.DataFrame, value: str, **options) -> pd.DataFrame:
-    """The same tests with people as units and, as the paper pools them, with images as units.
-
-    Six errors of one person go together; pooled, they count as six people, and p is too small. The
-    column `unit` says which is which: `participant` is the one to read.
-
-    Args:
-        table: Columns `method`, `value` and those of `pooled`.
-        value: Column compared.
-        options: Of `compare_methods`.
-    """
-    both = {"participant": "subject", "image (pooled)": ["subject", "contrast"]}
-    found = [
-        compare_methods(table, value, unit=unit, **options).assign(unit=name)
-        for name, unit in both.items()
-    ]
-    joined = pd.concat(found, ignore_index=True)
-    return joined[["unit", *(c for c in joined.columns if c != "unit")]]
-
-
 _PAIRED = (
     "n", "median_a", "median_b", "median_difference", "ci_low", "ci_high", "p", "rank_biserial",
     "smallest_p",

@@ -1,12 +1,12 @@
 """How many people a study needs to see an atrophy, by formula and by simulation."""
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import optimize, stats
 
 from softseg_study.statistics.agreement import mean_squares
+from softseg_study.statistics.atrophy import Repeats
 
 ONE, MIXED, ADJUSTED = "one", "mixed", "adjusted"
 DESIGNS = {
@@ -27,30 +27,39 @@ contrast (`adjusted`), which removes what all people share and leaves what is ea
 
 @dataclass(frozen=True)
 class Components:
-    """Where the spread of measured areas comes from.
+    """Where the spread of measured areas comes from, in mm².
 
     Attributes:
         mean_mm2: Mean area.
-        subject_sd: SD between people.
+        subject_sd: SD between people at one visit.
         contrast_means_mm2: Mean area of each contrast minus the mean.
-        residual_sd: SD of what is left within a person and contrast between people's pattern:
-            noise and each person's own dependence on the contrast.
-        rescan_sd: SD of repeated scans of one person in one contrast; at most `residual_sd`.
+        residual_sd: SD within a person and contrast at one visit: each scan's own error and each
+            person's own dependence on the contrast.
+        visit_sd: SD between visits that all contrasts of a visit share; `nan` where not known.
+        scan_sd: SD of each scan's own error, within `residual_sd`; `nan` where not known.
     """
 
     mean_mm2: float
     subject_sd: float
     contrast_means_mm2: tuple[float, ...] = field(repr=False)
     residual_sd: float
-    rescan_sd: float
+    visit_sd: float
+    scan_sd: float
 
     @property
     def contrast_sd(self) -> float:
         """Sample SD of the contrasts' means."""
         return float(np.std(self.contrast_means_mm2, ddof=1))
 
+    @property
+    def own_sd(self) -> float:
+        """Of one person's dependence on the contrast and a scan's error, which it holds."""
+        return float(np.fmax(self.residual_sd, self.scan_sd))
+
     def measurement_sd(self, design: str) -> float:
         """SD of what a design compares: an area per person, or a change per person.
+
+        Every change between two visits holds the visits' own error, whatever the contrasts.
 
         Raises:
             ValueError: If the design is none of `DESIGNS`.
@@ -62,15 +71,15 @@ class Components:
             bias = np.var(self.contrast_means_mm2) if shared else 0.0
             return float(np.sqrt(self.subject_sd**2 + self.residual_sd**2 + bias))
         if contrasts == ONE:
-            return float(np.sqrt(2) * self.rescan_sd)
+            return float(np.sqrt(2 * (self.visit_sd**2 + self.scan_sd**2)))
         # Two different contrasts, drawn without replacement: E(difference²) = 2 S².
         bias = self.contrast_sd**2 if shared else 0.0
-        return float(np.sqrt(2 * (self.residual_sd**2 + bias)))
+        return float(np.sqrt(2 * (self.visit_sd**2 + self.own_sd**2 + bias)))
 
     def covariates(self, design: str) -> int:
         """How many terms the analysis of a design has for contrasts."""
-        _, contrasts = visits_and_contrasts(design)
-        return len(self.contrast_means_mm2) - 1 if contrasts == ADJUSTED else 0
+        adjusted = visits_and_contrasts(design)[1] == ADJUSTED
+        return len(self.contrast_means_mm2) - 1 if adjusted else 0
 
 
 def visits_and_contrasts(name: str) -> tuple[bool, str]:
@@ -80,21 +89,31 @@ def visits_and_contrasts(name: str) -> tuple[bool, str]:
     return DESIGNS[name]
 
 
-def components_of(x: np.ndarray, rescan_sd: float | None = None) -> Components:
-    """Components of a complete table `(n, k)` of participants by contrasts."""
+def components_of(x: np.ndarray, repeated: Repeats | None = None) -> Components:
+    """Components of people measured in all contrasts at one visit, and of their repeats.
+
+    Args:
+        x: `(n, k)` areas of participants by contrasts.
+        repeated: Of visits, as shares of the area; without them longitudinal designs have no SD.
+            What is measured is used as it is. Where visits and scans could not be told apart, what
+            the total exceeds `residual_sd` by is the visits'.
+    """
     between, _, error, _ = mean_squares(x)
     residual = float(np.sqrt(error))
+    visit, scan = np.array(repeated or (np.nan, np.nan)) * x.mean()
+    if np.isnan(visit) and not np.isnan(scan):
+        visit = np.sqrt(max(0.0, scan**2 - error))
+        scan = np.sqrt(scan**2 - visit**2)
     return Components(
         mean_mm2=float(x.mean()),
         subject_sd=float(np.sqrt(max(0.0, (between - error) / x.shape[1]))),
         contrast_means_mm2=tuple(float(m) for m in x.mean(axis=0) - x.mean()),
         residual_sd=residual,
-        rescan_sd=residual if rescan_sd is None else min(float(rescan_sd), residual),
+        visit_sd=float(visit),
+        scan_sd=float(scan),
     )
 
 
-MOST_SIMULATED = 5_000
-"""People per arm up to which studies are simulated."""
 CHUNK_VALUES = 200_000
 """People simulated at a time, so that memory stays small."""
 
@@ -119,43 +138,35 @@ def power(n_per_arm: float, effect: float, *, alpha: float = 0.05, covariates: i
     limit = stats.t.ppf(1 - alpha / 2, df)
     if shift > 30:  # the noncentral t loses its digits where power is 1 anyway
         return 1.0
-    other_side = stats.nct.cdf(-limit, df, shift)
-    if np.isnan(other_side):  # SciPy's value where it is below 1e-20
-        other_side = 0.0
+    other_side = np.nan_to_num(stats.nct.cdf(-limit, df, shift))  # `nan` below 1e-20
     return float(stats.nct.sf(limit, df, shift) + other_side)
 
 
 def sample_size(
     effect: float, *, target_power: float = 0.8, alpha: float = 0.05, covariates: int = 0
-) -> int:
-    """Smallest number of people per arm that reaches a power.
+) -> float:
+    """Smallest number of people per arm that reaches a power; infinite without an effect above 0.
 
     `2 (z_{1-α/2} + z_{power})² / effect²` is where the search for the t-test's own number starts.
 
     Example:
-        >>> sample_size(0.5)
-        64
+        >>> sample_size(0.5), sample_size(0.0), sample_size(float("nan"))
+        (64.0, inf, nan)
     """
-    if not effect:
-        raise ValueError("no number of people shows an effect of zero")
+    if np.isnan(effect):
+        return np.nan
+    if effect <= 0:
+        return np.inf
+    effect = min(effect, 1e6)  # measurements that do not vary at all show any atrophy
     z = stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(target_power)
-    guess = 2 * (z / effect) ** 2
-    low, high = 2.0, max(4.0, 2 * guess + 10 + 2 * covariates)
+    low, high = 2.0, max(4.0, 4 * (z / effect) ** 2 + 10 + 2 * covariates)
 
     def missing(n: float) -> float:
         return power(n, effect, alpha=alpha, covariates=covariates) - target_power
 
     if missing(low) >= 0:
-        return 2
-    return int(np.ceil(optimize.brentq(missing, low, high) - 1e-9))
-
-
-def size_of_effect(change: float, sd: float, **options: float) -> float:
-    """`sample_size` of a change and its SD; infinity where nothing changes for the smaller."""
-    if not change > 0:
-        return math.inf
-    # Measurements that do not vary at all, as in a resample of one person, show any atrophy.
-    return float(sample_size(change / max(sd, 1e-9), **options))
+        return 2.0
+    return float(np.ceil(optimize.brentq(missing, low, high) - 1e-9))
 
 
 def simulated_power(
@@ -170,9 +181,9 @@ def simulated_power(
 ) -> tuple[float, float, float]:
     """Share of simulated studies that find the atrophy, with its 95 % interval.
 
-    Every person gets an own size, every measurement an own contrast where contrasts are mixed, so
-    that the mixture is not assumed normal; the arms are compared with Student's t-test, or by
-    least squares with a term for every contrast where the design adjusts for them.
+    Every person gets an own size, every visit an own error and every measurement an own contrast
+    where contrasts are mixed, so that the mixture is not assumed normal; the arms are compared by
+    least squares, with a term for every contrast where the design adjusts for them.
 
     Args:
         components: Where the spread comes from.
@@ -193,10 +204,7 @@ def simulated_power(
         rng = np.random.default_rng([seed, n_per_arm, int(1000 * atrophy_percent), start])
         shape = (min(step, n_studies - start), n_per_arm)
         arms = [_arm(components, rng, shape, loss * patients, design) for patients in (0, 1)]
-        if visits_and_contrasts(design)[1] == ADJUSTED:
-            found += _found_with_terms(arms, 0.05)
-        else:
-            found += _found(arms[0][0], arms[1][0], 0.05)
+        found += _found(arms, 0.05)
     interval = stats.binomtest(found, n_studies).proportion_ci(method="wilson")
     return found / n_studies, float(interval.low), float(interval.high)
 
@@ -208,38 +216,26 @@ def _arm(
     loss_mm2: float,
     design: str,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Values of one arm `(studies, people)`, and contrasts' terms `(studies, people, k)`."""
+    """Values of one arm `(studies, people)`, and contrasts' terms `(studies, people, k or 0)`."""
     longitudinal, contrasts = visits_and_contrasts(design)
     bias = np.asarray(components.contrast_means_mm2)
     first = rng.integers(bias.size, size=shape)
-    terms = np.zeros((*shape, 0))
+    each = np.eye(bias.size)
     if not longitudinal:
         spread = np.hypot(components.subject_sd, components.residual_sd)
-        values = rng.normal(-loss_mm2, spread, shape)
-        added = bias[first]
+        values, added, terms = rng.normal(-loss_mm2, spread, shape), bias[first], each[first]
     else:
-        sd = components.rescan_sd if contrasts == ONE else components.residual_sd
-        values = rng.normal(0, sd, shape) - rng.normal(0, sd, shape) - loss_mm2
+        own = components.scan_sd if contrasts == ONE else components.own_sd
+        sds = (components.visit_sd, components.visit_sd, own, own)
+        values = sum(rng.normal(0, sd, shape) for sd in sds) - loss_mm2
         second = (first + rng.integers(1, bias.size, size=shape)) % bias.size
-        added = bias[second] - bias[first]
-    if contrasts == ADJUSTED:
-        each = np.eye(bias.size)
-        terms = each[second] - each[first] if longitudinal else each[first]
+        added, terms = bias[second] - bias[first], each[second] - each[first]
+    terms = terms if contrasts == ADJUSTED else terms[..., :0]
     return values + (0.0 if contrasts == ONE else added), terms
 
 
-def _found(controls: np.ndarray, patients: np.ndarray, alpha: float) -> int:
-    """Studies in which Student's test, written out, tells the arms apart."""
-    # Arms that do not vary (a method that is exact) are no error.
-    n = controls.shape[1]
-    limit = stats.t.ppf(1 - alpha / 2, 2 * n - 2)
-    error = np.sqrt((controls.var(axis=1, ddof=1) + patients.var(axis=1, ddof=1)) / n)
-    apart = np.abs(controls.mean(axis=1) - patients.mean(axis=1))
-    return int((apart > limit * error).sum())
-
-
-def _found_with_terms(arms: list[tuple[np.ndarray, np.ndarray]], alpha: float) -> int:
-    """Studies in which least squares with a term for every contrast tells the arms apart."""
+def _found(arms: list[tuple[np.ndarray, np.ndarray]], alpha: float) -> int:
+    """Studies in which least squares with the arms' terms tells the arms apart."""
     y = np.concatenate([values for values, _ in arms], axis=1)  # (S, 2n)
     studies, people = y.shape
     arm = np.broadcast_to(np.repeat([0.0, 1.0], people // 2), y.shape)[..., None]
@@ -250,8 +246,6 @@ def _found_with_terms(arms: list[tuple[np.ndarray, np.ndarray]], alpha: float) -
     inverse = np.linalg.pinv(normal, hermitian=True)
     estimate = (inverse @ (x.transpose(0, 2, 1) @ y[..., None]))[..., 0]
     left = y - (x @ estimate[..., None])[..., 0]
-    df = people - np.linalg.matrix_rank(normal, hermitian=True)
-    known = df > 0
-    error = np.sqrt((left**2).sum(axis=1) / np.maximum(df, 1) * inverse[:, 0, 0])
-    limit = stats.t.ppf(1 - alpha / 2, np.maximum(df, 1))
-    return int((known & (np.abs(estimate[:, 0]) > limit * error)).sum())
+    df = np.maximum(people - np.linalg.matrix_rank(normal, hermitian=True), 1)
+    error = np.sqrt((left**2).sum(axis=1) / df * inverse[:, 0, 0])
+    return int((np.abs(estimate[:, 0]) > stats.t.ppf(1 - alpha / 2, df) * error + 1e-12).sum())

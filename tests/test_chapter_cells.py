@@ -1,0 +1,145 @@
+"""Cells of chapters that compute what they claim, run on areas whose answer is known."""
+
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+
+from softseg.contrasts import CONTRASTS
+from softseg_study.names import CONSTANTS
+from softseg_study.statistics.harmonising import with_constants
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+PATTERN = np.array([-4.0, 2.0, -1.0, -3.0, 4.0, 2.0])
+PEOPLE = [f"sub-{i:02d}" for i in range(24)]
+
+
+class Saved:
+    """Takes the place of a run: tables stay in memory."""
+
+    def save(self, **tables):
+        self.__dict__ |= tables
+
+
+def run(number: str, *labels: str, **given: object) -> dict:
+    """The names after the imports of a notebook and its cells of these labels."""
+    path = next(NOTEBOOKS.glob(f"{number}_*.ipynb"))
+    cells = [c for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
+    named = {c.metadata["label"]: c for c in cells if "label" in c.metadata}
+    names: dict = {"display": lambda shown: None}
+    for cell in [cells[0], cells[1]]:
+        exec(compile(cell.source, path.name, "exec"), names)
+    names |= {"results": Saved()} | given
+    for label in labels:
+        exec(compile(named[label].source, f"{path.name}:{label}", "exec"), names)
+    return names
+
+
+def areas(methods: dict[str, float], *, noise=0.3, sizes=6.0, added=None, seed=1) -> pd.DataFrame:
+    """Methods that show a share of the contrasts' pattern, on people of known size."""
+    rng = np.random.default_rng(seed)
+    own = rng.normal(72, sizes, len(PEOPLE))
+    rows = [
+        (person, contrast, method, "1",
+         own[i] + share * offset + rng.normal(0, noise) + (0 if added is None else added[i]))
+        for method, share in methods.items()
+        for i, person in enumerate(PEOPLE)
+        for contrast, offset in zip(CONTRASTS, PATTERN, strict=True)
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["subject", "contrast", "method", "seed", "area_mm2"])
+    return table.assign(true=np.tile(np.repeat(own, len(CONTRASTS)), len(methods)))
+
+
+def truth(table: pd.DataFrame) -> pd.DataFrame:
+    one = table.drop_duplicates(["subject", "contrast"])
+    return one[["subject", "contrast"]].assign(method="truth", area_mm2=one["true"])
+
+
+MAIN = ["labels", "hard_all", "soft_all"]
+
+
+def chapter_4(*labels: str, shares=(1.0, 1.0, 0.2), added=None, participants=None) -> dict:
+    table = areas(dict(zip(MAIN, shares, strict=True)), added=added)
+
+    class Data:
+        contrasts = CONTRASTS
+
+    Data.participants = pd.DataFrame() if participants is None else participants
+    return run(
+        "04", *labels, csa=table, areas=with_constants(table.drop(columns="true"), MAIN),
+        truth=truth(table), main=MAIN, compared=MAIN + [m + CONSTANTS for m in MAIN],
+        first="soft_all", people=PEOPLE, levels=(2, 3), data=Data,
+        true_csa=lambda *a, **k: truth(table),
+    )  # fmt: skip
+
+
+def test_the_table_of_means_begins_with_the_true_area_and_ends_with_the_published_ones():
+    means = chapter_4("means")["means"].set_index("method")
+    assert means.index[0] == "truth"
+    assert means.loc["truth", "sd_mm2"] == pytest.approx(0, abs=1e-9)
+    assert means.loc["labels", "range_mm2"] == pytest.approx(np.ptp(PATTERN), abs=0.3)
+    assert means.loc["labels", "sd_mm2"] == pytest.approx(PATTERN.std(ddof=1), abs=0.2)
+    published = means.loc["published, contrast-agnostic"]
+    assert published["range_mm2"] == pytest.approx(3.73)
+    assert published["sd_mm2"] == pytest.approx(1.48, abs=0.005)
+    assert means.loc["published, contrast-specific", "range_mm2"] == pytest.approx(15.57)
+
+
+def test_spreads_are_those_that_were_made_and_constants_leave_the_noise():
+    mean = chapter_4("spread")["summary"].set_index("method")["mean"]
+    assert mean["labels"] == pytest.approx(PATTERN.std(ddof=1), rel=0.05)
+    assert mean["hard_all" + CONSTANTS] == pytest.approx(0.3, rel=0.15)
+
+
+def test_a_method_that_ties_with_the_proposal_is_not_told_apart_and_one_that_does_not_is():
+    names = chapter_4("spread", "tests", shares=(1.0, 1.0, 0.0))
+    tests = names["tests"].set_index("method_b")
+    assert names["verdict"](tests, "hard_all") == "smaller"
+    assert names["verdict"](tests, "hard_all" + CONSTANTS) == "same"
+    assert (tests["p_adjusted"] >= tests["p"]).all()
+
+
+def test_bias_and_error_after_one_constant_are_told_apart():
+    names = chapter_4("errors", added=np.full(24, 5.0))
+    table = names["error_table"]
+    assert table.loc["labels", "error_mm2"] == pytest.approx(5, abs=0.1)
+    assert table.loc["labels", "absolute_error_mm2"] > 4.5
+    assert table.loc["labels" + CONSTANTS, "after_constant_mm2"] < 0.4
+    assert table.loc["soft_all", "slope"] == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("site_sd", [0.0, 1.1])
+def test_sites_whose_masks_differ_are_found_in_the_errors(site_sd):
+    """Sites differ by about one mm², which a model of areas cannot tell from people's sizes."""
+    found = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        site = rng.integers(12, size=24)
+        added = rng.normal(0, site_sd, 12)[site] + rng.normal(0, 0.4, 24)
+        participants = pd.DataFrame({"institution_id": [f"s{k}" for k in site]}, index=PEOPLE)
+        names = chapter_4("errors", "sites", added=added, participants=participants)
+        found.append(names["effects"].set_index("method").loc["labels", "site_sd_mm2"])
+    assert np.median(found) == pytest.approx(site_sd, abs=0.35)
+
+
+def test_the_contrast_matters_where_it_was_made_to():
+    names = chapter_4("errors", "sites", shares=(1.0, 1.0, 0.0))
+    p = names["effects"].set_index("method")["p_contrast"]
+    assert p["labels"] < 1e-6
+    assert p["soft_all"] > 0.001
+
+
+def test_agreement_of_a_pair_is_the_difference_that_was_made():
+    table = chapter_4("agreement")["agreement"]
+    t1w, t2w = (PATTERN[list(CONTRASTS).index(name)] for name in ("T1w", "T2w"))
+    assert table.loc["labels", "bias_mm2"] == pytest.approx(t1w - t2w, abs=0.2)
+    assert table.loc["soft_all", "icc"] > table.loc["labels", "icc"]
+
+
+def test_the_experiment_takes_interaction_and_shifts_from_the_areas():
+    names = chapter_4("means", "interaction")
+    assert names["sd"][0] == pytest.approx(0.3, rel=0.15)
+    assert set(names["simulated"]["strength_mm2"]) == {0, 0.5, 1, 2, 4}
+    assert names["simulated"]["seed"].nunique() == 3
