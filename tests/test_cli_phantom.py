@@ -1,5 +1,6 @@
 """`softseg phantom` as a user meets it."""
 
+import inspect
 import subprocess
 import sys
 
@@ -7,6 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from softseg.cli import app, main
+from softseg.cli.phantom import phantom
+from softseg.phantom.cohort import write_cohort
 
 
 def test_the_help_shows_an_example_and_every_option():
@@ -15,7 +18,7 @@ def test_the_help_shows_an_example_and_every_option():
     assert "softseg phantom data/phantom" in result.output
     for option in (
         "--subjects", "--seed", "--contrasts", "--pathology", "--vendor", "--field-of-view",
-        "--severity", "--jobs",
+        "--severity", "--mean-area-mm2", "--rule-mm", "--edges", "--jobs",
     ):  # fmt: skip
         assert option in result.output
 
@@ -38,6 +41,13 @@ def test_bad_settings_exit_with_2_and_one_line(tmp_path, capsys, options):
     assert stop.value.code == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
     assert not (tmp_path / "new").exists()
+
+
+def test_the_command_s_defaults_are_those_of_write_cohort():
+    ours = inspect.signature(phantom).parameters
+    theirs = inspect.signature(write_cohort).parameters
+    for name in ("mean_area_mm2", "rule_mm", "edges", "severity", "field_of_view"):
+        assert ours[name].default.default == theirs[name].default
 
 
 def test_the_command_s_module_loads_nothing_that_makes_images():

@@ -5,6 +5,7 @@ import time
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -247,6 +248,27 @@ def test_a_split_holds_everyone_once_whatever_the_order(n, seed, random):
     assert parts == split(subjects, seed=seed)
     assert sorted(s for part in parts.values() for s in part) == subjects
     assert abs(len(parts["test"]) - 0.2 * n) <= 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_each_part_of_a_stratified_split_has_its_share_of_women_men_and_vendors(seed):
+    rng = np.random.default_rng(seed)
+    who = {
+        f"sub-{k:03d}": f"{rng.choice(['F', 'M'])} "
+        f"{rng.choice(['Siemens', 'Philips', 'GE'], p=[0.66, 0.2, 0.14])}"
+        for k in range(54)
+    }
+    fractions = (0.45, 0.11, 0.44)
+    plain, parts = (split(who, seed=seed, fractions=fractions, strata=s) for s in (None, who))
+    assert {p: len(m) for p, m in parts.items()} == {p: len(m) for p, m in plain.items()}
+    assert sorted(s for part in parts.values() for s in part) == sorted(who)
+    for value in ("F", "M", "Siemens", "Philips", "GE"):
+        everybody = sum(value in w.split() for w in who.values())
+        for part, share in zip(parts, fractions, strict=True):
+            count = sum(value in who[s].split() for s in parts[part])
+            assert abs(count - share * everybody) < 2
+    with pytest.raises(InputError, match="sub-900 has no stratum"):
+        split([*who, "sub-900"], seed=seed, strata=who)
 
 
 def test_splits_of_different_seeds_differ_and_bad_fractions_are_refused():

@@ -6,7 +6,7 @@ import pytest
 
 from softseg.contrasts import CONTRASTS
 from softseg.phantom.subjects import CohortOptions, draw_subject, write_subject
-from softseg_study.phantom.calibration import rated_areas
+from softseg_study.phantom.cervical_areas import cervical_areas
 
 SECONDS_A_PERSON = 3 * 60 * 2 / 54
 """Processor time that the demo cohort allows for each participant."""
@@ -27,7 +27,7 @@ def test_a_participant_of_the_demo_cohort(benchmark, tmp_path):
 
 
 @pytest.mark.parametrize("participants", [3])
-def test_rating_participants_without_images(benchmark, participants):
+def test_areas_of_participants_imaged_at_c2_and_c3(benchmark, participants):
     benchmark.pedantic(
-        rated_areas, args=(participants,), kwargs={"seed": 1}, rounds=1, warmup_rounds=1
+        cervical_areas, args=(participants,), kwargs={"seed": 1}, rounds=1, warmup_rounds=1
     )

@@ -71,6 +71,41 @@ def test_the_same_people_lose_exactly_the_area_that_atrophy_takes(written):
     np.testing.assert_allclose(areas(thin), 0.85 * areas(written()), rtol=2e-3)
 
 
+def test_a_population_s_mean_area_scales_every_cord_and_leaves_the_canals(written):
+    large = written(mean_area_mm2=78.0)
+    np.testing.assert_allclose(areas(large), 78 / 72 * areas(written()), rtol=2e-3)
+    plain, other = (
+        draw_subject(CohortOptions(6, ("DWI",), mean_area_mm2=mean), 0).anatomy
+        for mean in (72.0, 78.0)
+    )
+    assert other.participant.diameters_mm["canal_AP"] == plain.participant.diameters_mm["canal_AP"]
+
+
+def mask_mm2(cohort):
+    mask = Volume.load(cohort / "derivatives" / "labels" / f"{STEM}_label-SC_seg.nii.gz")
+    return mask.data.sum(axis=(0, 1), dtype=float) * np.prod(mask.spacing_mm[:2])
+
+
+def test_a_shifted_rule_changes_masks_alone(written):
+    plain, wide = written(), written(rule_mm=0.1)
+    np.testing.assert_array_equal(image(plain).data, image(wide).data)
+    inner = slice(5, -5)
+    change = (mask_mm2(wide) - mask_mm2(plain))[inner].mean()
+    assert change == pytest.approx(0.23 * 31, rel=0.25)
+
+
+def test_without_edges_by_contrast_no_pia_covers_the_cord_and_one_rule_draws(written):
+    plain, same = (
+        draw_subject(CohortOptions(6, ("DWI",), edges=edges), 0)
+        for edges in ("by-contrast", "same")
+    )
+    assert plain.anatomy.profiles.column("pia").min() > 0.1
+    assert not same.anatomy.profiles.column("pia").any()
+    assert same.row == plain.row
+    np.testing.assert_allclose(areas(written(edges="same")), areas(written()), rtol=1e-6)
+    assert not np.array_equal(mask_mm2(written(edges="same")), mask_mm2(written()))
+
+
 def test_without_the_option_pathology_makes_other_participants(written):
     alone = {"same_people": False}
     thin = written(pathology="atrophy=15", **alone)
@@ -137,7 +172,9 @@ def test_slice_thickness_in_the_sidecar_is_that_of_the_voxels(written):
 
 
 def test_options_that_are_not_used_leave_no_trace_in_a_cohorts_description(written):
-    later = {"field_t", "voxel_scale", "same_people"}
+    later = {
+        "field_t", "voxel_scale", "same_people", "mean_area_mm2", "rule_mm", "edges",
+    }  # fmt: skip
     assert later < {field.name for field in fields(CohortOptions)}
     assert not later & set(CohortOptions(1, ("T2w",)).content)
     found = json.loads((written(field_t=7.0) / OPTIONS_FILE).read_text())
@@ -161,6 +198,9 @@ def test_a_cohort_of_other_options_is_not_gone_on_with(written):
         ({"voxel_scale": 0.0}, "voxel_scale"),
         ({"voxel_scale": 9.0}, "voxel_scale"),
         ({"voxel_scale": float("nan")}, "voxel_scale"),
+        ({"mean_area_mm2": 20.0}, "mean_area_mm2"),
+        ({"rule_mm": float("nan")}, "rule_mm"),
+        ({"edges": "none"}, "edges"),
     ],
     ids=str,
 )

@@ -25,6 +25,15 @@ def phantom(
     vendor: str = typer.Option(None, help="Siemens, Philips or GE; by default a mixture."),
     field_of_view: str = typer.Option("cord", help="`cord`, or `full` as scanned."),
     severity: str = typer.Option("mild", help="`mild` or `realistic` artefacts."),
+    mean_area_mm2: float = typer.Option(
+        72.0, help="Mean true area at C2-C3 in mm², by the cords' size."
+    ),
+    rule_mm: float = typer.Option(
+        -0.13, help="Where raters draw, from the edge in the image, outward positive, in mm."
+    ),
+    edges: str = typer.Option(
+        "by-contrast", help="`by-contrast`, or `same`: no contrast moves the edge."
+    ),
     series: bool = typer.Option(
         False, "--series", help="Keep echoes and repeated volumes below sourcedata/."
     ),
@@ -53,6 +62,9 @@ def phantom(
             vendor=vendor,
             field_of_view=field_of_view,
             severity=severity,
+            mean_area_mm2=mean_area_mm2,
+            rule_mm=rule_mm,
+            edges=edges,
             series=series,
             jobs=jobs,
             progress=advance,

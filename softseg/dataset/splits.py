@@ -1,6 +1,6 @@
 """Training, validation and test: seeded splits and the two published ones."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import resources
 
@@ -51,6 +51,7 @@ def split(
     *,
     seed: int,
     fractions: Sequence[float] = (0.6, 0.2, 0.2),
+    strata: Mapping[str, str] | None = None,
 ) -> dict[str, list[str]]:
     """Divide participants at random, the same way for the same seed whatever their order.
 
@@ -58,22 +59,39 @@ def split(
         subjects: Participants; all contrasts of one stay together.
         seed: Of the shuffling.
         fractions: Shares of training, validation and test; they sum to 1.
+        strata: What each part should have its share of, by participant: `F Siemens`. Neighbours in
+            the order of these names make up for a stratum of few.
 
     Raises:
-        InputError: If the fractions do not sum to 1, or a participant appears twice.
+        InputError: If the fractions do not sum to 1, or a participant appears twice or has no
+            stratum.
 
     Example:
         >>> split([f"sub-{i}" for i in range(5)], seed=1)["test"]
         ['sub-...']
+        >>> sexes = {"sub-1": "F", "sub-2": "F", "sub-3": "M", "sub-4": "M"}
+        >>> train = split(sexes, seed=1, fractions=(0.5, 0, 0.5), strata=sexes)["train"]
+        >>> [sexes[subject] for subject in train]
+        ['F', 'M']
     """
     subjects = sorted(subjects)
     if len(set(subjects)) < len(subjects):
         raise InputError("split: a participant is listed twice; list each once")
     if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
         raise InputError(f"split: three shares that sum to 1 are needed, found {tuple(fractions)}")
+    lost = [subject for subject in subjects if strata is not None and subject not in strata]
+    if lost:
+        raise InputError(f"split: {lost[0]} has no stratum; name one for each participant")
     order = np.random.default_rng([seed, 0]).permutation(len(subjects))
     bounds = np.round(np.cumsum([0.0, *fractions]) * len(subjects)).astype(int)
+    places = np.arange(len(subjects))
+    if strata is not None:
+        order = sorted(order, key=lambda index: strata[subjects[index]])
+        # Every stretch of the order gives each part its share: its members lie evenly along it.
+        counts = np.diff(bounds)
+        evenly = np.concatenate([(np.arange(n) + 0.5) / max(n, 1) for n in counts])
+        places = np.argsort(np.argsort(evenly, kind="stable"), kind="stable")
     return {
-        part: sorted(subjects[index] for index in order[low:high])
+        part: sorted(subjects[order[place]] for place in places[low:high])
         for part, low, high in zip(PARTS, bounds, bounds[1:], strict=False)
     }

@@ -27,7 +27,15 @@ from softseg.phantom.artefacts import ArtefactOptions, get_severity
 from softseg.phantom.pathology import parse_pathology
 from softseg.phantom.placement import FIELDS_OF_VIEW, check_voxel_scale
 from softseg.phantom.protocols import PROTOCOLS, VENDORS
-from softseg.phantom.subjects import CohortOptions, draw_subject, subject_label, write_subject
+from softseg.phantom.raters import RATER
+from softseg.phantom.subjects import (
+    EDGES,
+    POPULATION_MEAN_MM2,
+    CohortOptions,
+    draw_subject,
+    subject_label,
+    write_subject,
+)
 from softseg.phantom.tissues import FIELDS_T
 from softseg.provenance.records import generated_by
 
@@ -67,6 +75,9 @@ def write_cohort(
     field_t: float = 3.0,
     voxel_scale: float = 1.0,
     same_people: bool = False,
+    mean_area_mm2: float = POPULATION_MEAN_MM2,
+    rule_mm: float = RATER.rule_mm,
+    edges: str = "by-contrast",
     series: bool = False,
     jobs: int | None = None,
     progress: Callable[[str], None] | None = None,
@@ -88,6 +99,9 @@ def write_cohort(
         voxel_scale: Factor on every side of each contrast's nominal voxel.
         same_people: Draw pathology apart from the participant: cohorts of one seed then hold the
             same participants with and without it.
+        mean_area_mm2: Mean true area at C2-C3 that the population is scaled to, 40 to 110.
+        rule_mm: Where raters draw, seen from the edge in the image, outward positive; -1 to 1.
+        edges: `by-contrast`, or `same` for images and masks whose edge no contrast moves.
         series: Keep echoes, diffusion directions and functional volumes below `sourcedata`.
         jobs: Processes; None for one a core.
         progress: Told the label of each participant whose files are in place.
@@ -100,7 +114,8 @@ def write_cohort(
     """
     options = CohortOptions(
         seed, _names(contrasts), pathology, vendor, field_of_view, severity, series,
-        float(field_t), float(voxel_scale), same_people,
+        float(field_t), float(voxel_scale), same_people, float(mean_area_mm2), float(rule_mm),
+        edges,
     )  # fmt: skip
     check_options(options, subjects)
     if jobs is not None and jobs < 1:
@@ -146,6 +161,12 @@ def check_options(options: CohortOptions, subjects: int) -> None:
     if options.field_t not in FIELDS_T:
         known = ", ".join(f"{t:g}" for t in FIELDS_T)
         raise InputError(f"unknown field strength {options.field_t:g} T; known are {known}")
+    if not 40 <= options.mean_area_mm2 <= 110:
+        raise InputError(f"mean_area_mm2 must be 40 to 110, found {options.mean_area_mm2:g}")
+    if not -1 <= options.rule_mm <= 1:
+        raise InputError(f"rule_mm must be -1 to 1, found {options.rule_mm:g}")
+    if options.edges not in EDGES:
+        raise InputError(f"unknown edges {options.edges!r}; known are {', '.join(EDGES)}")
     check_voxel_scale(options.voxel_scale)
     get_severity(options.severity)
     for name in (options.pathology or "healthy").split(","):

@@ -1,7 +1,7 @@
 """One participant of a cohort: who they are, where they are scanned, and the files of the scans."""
 
 import zlib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import nibabel as nib
@@ -10,11 +10,16 @@ import pandas as pd
 
 from softseg.files import replacing, write_json
 from softseg.phantom.acquisition import Acquired, acquire
-from softseg.phantom.anatomy import Anatomy, random_anatomy
+from softseg.phantom.anatomy import Anatomy, Participant, random_anatomy, random_participant
 from softseg.phantom.artefacts import ArtefactOptions
-from softseg.phantom.pathology import Pathology, parse_pathology
-from softseg.phantom.raters import SITES, VENDOR_SHARES, rate
+from softseg.phantom.pathology import parse_pathology
+from softseg.phantom.profiles import NAMES
+from softseg.phantom.raters import RATER, SITES, VENDOR_SHARES, rate
 from softseg.volume import Volume
+
+POPULATION_MEAN_MM2 = 72.0
+"""Mean true area at C2-C3 of the drawn population."""
+EDGES = ("by-contrast", "same")
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,10 @@ class CohortOptions:
         voxel_scale: Factor on every side of each contrast's nominal voxel.
         same_people: Whether pathology is drawn apart from the participant, so that two cohorts of
             one seed hold the same participants with and without it.
+        mean_area_mm2: Mean true area at C2-C3 that the population is scaled to; canals stay.
+        rule_mm: Where raters draw, seen from the edge in the image, outward positive.
+        edges: `by-contrast`, or `same`: no layer on the cord and no convention of a contrast moves
+            the edge in images and masks.
     """
 
     seed: int
@@ -46,6 +55,9 @@ class CohortOptions:
     field_t: float = 3.0
     voxel_scale: float = 1.0
     same_people: bool = False
+    mean_area_mm2: float = POPULATION_MEAN_MM2
+    rule_mm: float = RATER.rule_mm
+    edges: str = "by-contrast"
 
     @property
     def content(self) -> dict[str, object]:
@@ -60,7 +72,11 @@ class CohortOptions:
         }
 
 
-_LATER = {"field_t": 3.0, "voxel_scale": 1.0, "same_people": False}
+_LATER = {
+    f.name: f.default
+    for f in fields(CohortOptions)
+    if f.name in ("field_t", "voxel_scale", "same_people", "mean_area_mm2", "rule_mm", "edges")
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,12 +122,26 @@ def draw_subject(options: CohortOptions, index: int) -> Subject:
     drawn = vendors[rng.choice(len(vendors), p=list(VENDOR_SHARES.values()))]
     vendor = options.vendor or drawn
     site = SITES[vendor][rng.integers(len(SITES[vendor]))]
-    pathology: str | Pathology = names[index % len(names)]
-    if options.same_people:
-        apart = np.random.default_rng([options.seed, index, zlib.crc32(b"pathology")])
-        pathology = parse_pathology(pathology, apart)
-    anatomy = random_anatomy(rng, pathology=pathology)
+    apart = np.random.default_rng([options.seed, index, zlib.crc32(b"pathology")])
+    pathology = parse_pathology(names[index % len(names)], apart if options.same_people else rng)
+    participant = _scaled(random_participant(rng), options.mean_area_mm2 / POPULATION_MEAN_MM2)
+    anatomy = random_anatomy(rng, pathology=pathology, participant=participant)
+    if options.edges == "same":
+        table = anatomy.profiles.table.copy()
+        table[:, NAMES.index("pia")] = 0
+        anatomy = replace(anatomy, profiles=replace(anatomy.profiles, table=table))
     return Subject(subject_label(index), index, anatomy, vendor, site)
+
+
+def _scaled(participant: Participant, area: float) -> Participant:
+    """The same participant with a cord of so many times the area."""
+    sizes = {
+        name: {
+            level: mm * (np.sqrt(area) if name in ("AP", "RL") else 1) for level, mm in row.items()
+        }
+        for name, row in participant.diameters_mm.items()
+    }
+    return replace(participant, diameters_mm=sizes)
 
 
 def contrast_rng(
@@ -119,12 +149,6 @@ def contrast_rng(
 ) -> np.random.Generator:
     """A stream of randomness that does not depend on which other contrasts are made."""
     return np.random.default_rng([options.seed, index, zlib.crc32(contrast.encode()), purpose])
-
-
-def size_at_c2_c3(areas: pd.DataFrame) -> float | None:
-    """Mean true area at C2 and C3, or None where a scan does not reach them."""
-    here = areas[areas["level"].isin([2, 3])]
-    return float(here["area_mm2"].mean()) if len(here) else None
 
 
 def scan_and_rate(
@@ -149,16 +173,24 @@ def scan_and_rate(
         voxel_scale=options.voxel_scale,
         series=options.series,
     )
-    mask = rate(
-        scan.truth,
+    return scan, rate_scan(scan, subject, options, visit=visit)
+
+
+def rate_scan(
+    scan: Acquired, subject: Subject, options: CohortOptions, *, visit: int = 0, **changes: bool
+) -> Volume:
+    """The mask that a rater draws on a scan; `changes` are options of `rate`."""
+    contrast = scan.placement.contrast.name
+    return rate(
+        scan.image,
+        scan.placement.outlines(),
         contrast,
         rng=contrast_rng(options, subject.index, contrast, 2 * visit + 1),
         vendor=subject.vendor,
         site=subject.site,
-        size_mm2=size_at_c2_c3(scan.areas),
-        outlines=scan.placement.outlines(),
+        rater=replace(RATER, rule_mm=options.rule_mm),
+        **{"constants": options.edges != "same"} | changes,
     )
-    return scan, mask
 
 
 def session_label(visit: int) -> str:

@@ -14,11 +14,16 @@ from softseg.phantom.outline import ANGLES, SliceOutlines
 from softseg.volume import Volume
 
 _STEP_MM = 0.1
-_REACH_MM = 2.0
+_REACH_MM = (-2.0, 1.5)
+"""Inward and outward: further out another tissue than the neighbour decides."""
 _PLATEAU_MM = 1.2
 """Inside the cord, from the window's end to so far from the edge, no edge is blurred so widely."""
-_NEAREST_PEAK_MM = 0.3
-_OFFSETS_MM = np.arange(-_REACH_MM, _REACH_MM + _STEP_MM / 2, _STEP_MM)
+_BESIDE_MM = (0.3, 1.4)
+"""Where the neighbouring tissue is looked for that says whether edges rise or fall."""
+_BEFORE_PEAK_MM = 0.6
+_BEYOND_PEAK = (0.1, 0.3)
+"""Fall from a peak, and height of a peak, as shares of the usual one, that end the neighbour."""
+_OFFSETS_MM = np.arange(_REACH_MM[0], _REACH_MM[1] + _STEP_MM / 2, _STEP_MM)
 _LEVEL_WIDTHS = (15.0, 4.0)
 _EDGE_WIDTHS = (4.0, 2.0)
 """Standard deviations, around in degrees and along in millimetres, over which the levels and the
@@ -30,9 +35,10 @@ _LEAST_CONTRAST = (0.3, 0.6)
 def visible_outlines(image: Volume, outlines: SliceOutlines) -> SliceOutlines:
     """Find the edge that an image shows near a known one.
 
-    Brightness is read along the known edge's normals, 2 mm to either side. The level inside is the
-    cord's beside the edge, the level outside that of the neighbouring tissue at its brightest (or
-    darkest, where the image is darker around the cord), so that a coil's unevenness does not count.
+    Brightness is read along the known edge's normals, 2 mm inward to 1.5 mm outward. The level
+    inside is the cord's beside the edge, the level outside that of the neighbouring tissue at its
+    brightest (or darkest, where the image is darker around the cord), so that a coil's unevenness
+    does not count. What lies behind the neighbour does not count either.
     Places that show no contrast take what their neighbours show, and an image without any leaves
     the outlines as they are.
 
@@ -109,11 +115,19 @@ def _averaged(values: np.ndarray, step_mm: float, widths: tuple[float, float]) -
 
 
 def _levels(profiles: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Brightness inside and outside, `(S, A)` each, and the sample of the peak outside."""
-    inside, outside = _OFFSETS_MM <= -_PLATEAU_MM, _OFFSETS_MM >= _NEAREST_PEAK_MM
-    inner = profiles[..., inside].mean(axis=-1)
-    sign = np.sign((profiles[..., outside].mean(axis=-1) - inner).mean()) or 1.0
-    peak = np.argmax(sign * profiles[..., outside], axis=-1) + int(np.argmax(outside))
+    """Brightness inside and outside, `(S, A)` each, and the sample of the first peak outside."""
+    inner = profiles[..., _OFFSETS_MM <= -_PLATEAU_MM].mean(axis=-1)
+    near, far = _BESIDE_MM
+    beside = (near <= _OFFSETS_MM) & (far >= _OFFSETS_MM)
+    sign = np.sign((profiles[..., beside].mean(axis=-1) - inner).mean()) or 1.0
+    rise = sign * (profiles - inner[..., None])
+    rise[..., _OFFSETS_MM < -_BEFORE_PEAK_MM] = 0
+    highest = np.maximum.accumulate(rise, axis=-1)
+    usual = np.median(highest[..., -1])
+    low, high = _BEYOND_PEAK
+    beyond = (highest > high * usual) & (highest - rise > low * usual)  # another tissue begins
+    beyond = np.logical_or.accumulate(beyond, axis=-1)
+    peak = np.argmax(np.where(beyond, -np.inf, rise), axis=-1)
     outer = np.take_along_axis(profiles, peak[..., None], axis=-1)[..., 0]
     inner = np.where(sign * (outer - inner) > 0, inner, outer)  # the other way round: no contrast
     return inner, outer, peak

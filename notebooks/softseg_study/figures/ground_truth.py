@@ -25,12 +25,12 @@ def raters_against_published(areas: pd.DataFrame, compared: pd.DataFrame) -> Fig
     """Areas of the phantom's hard masks by contrast, beside mean ± SD of published ones.
 
     Args:
-        areas: From `softseg_study.phantom.calibration.rated_areas`.
+        areas: From `softseg_study.phantom.cervical_areas.cervical_areas`.
         compared: From `softseg_study.phantom.calibration.compare_with_published`.
     """
     figure, axes = new_figure(height_in=3.4)
     ax = axes[0, 0]
-    first = areas[areas["scan"] == 0]
+    first = areas[(areas["scan"] == 0) & (areas["lost_percent"] == 0)]
     names = contrast_order(first["contrast"])
     for x, name in enumerate(names):
         values = first.loc[first["contrast"] == name, "area_mm2"].dropna().to_numpy()
@@ -40,6 +40,10 @@ def raters_against_published(areas: pd.DataFrame, compared: pd.DataFrame) -> Fig
         )  # fmt: skip
         ours, theirs = compared.loc[name, ["mean_mm2", "sd_mm2"]], compared.loc[name]
         ax.errorbar(x - 0.15, ours["mean_mm2"], ours["sd_mm2"], fmt="_", color=DARK, capsize=3)
+        ax.plot(
+            x - 0.15, theirs["one_rule_mean_mm2"], "o", markersize=6, color=DARK, fillstyle="none",
+            label="mean by one rule" if x == 0 else None,
+        )  # fmt: skip
         ax.errorbar(
             x + 0.2, theirs["published_mean_mm2"], theirs["published_sd_mm2"], fmt="D",
             markersize=5, color=GREY, capsize=3, label="published mean ± SD" if x == 0 else None,
@@ -49,7 +53,7 @@ def raters_against_published(areas: pd.DataFrame, compared: pd.DataFrame) -> Fig
     ax.set_xticks(np.arange(len(names)), [contrast_title(name) for name in names])
     count = first["subject"].nunique()
     ax.set_ylabel(f"area of hard masks, C2–C3 (mm²), n = {count}")
-    ax.legend(loc="upper center", ncols=2, bbox_to_anchor=(0.5, 1.16))
+    ax.legend(loc="upper center", ncols=3, bbox_to_anchor=(0.5, 1.16))
     ax.grid(axis="y")
     return figure
 

@@ -1,156 +1,184 @@
-"""Do the raters err as published masks do? Areas at C2-C3 of many participants, without images."""
+"""Do the raters err as published masks do, by what their images show and by which constants?
 
-from collections.abc import Sequence
-from functools import partial
+Images of participants at C2 and C3 are drawn by one rule, and with the constants of their contrast.
+The constants are what remains between the first and the published areas, and are kept in
+`softseg/data/rater_constants.csv`. They are fitted on 200 participants; 200 others give
+`book/tables/raters.csv` and, with the first, `book/tables/floor.csv`. All three are made by
 
-import nibabel as nib
+    python -m softseg_study.phantom.calibration
+"""
+
+import sys
+import zlib
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
-from softseg.batch import map_batch
-from softseg.contrasts import CONTRASTS
-from softseg.phantom.placement import Placement, place
-from softseg.phantom.raters import PUBLISHED_MM2, rate
-from softseg.phantom.subjects import (
-    CohortOptions,
-    contrast_rng,
-    draw_subject,
-    size_at_c2_c3,
-    subject_label,
+from softseg.files import replacing
+from softseg.paths import ROOT, RUNS
+from softseg.phantom import raters
+from softseg.phantom.protocols import VENDORS
+from softseg.phantom.raters import (
+    PUBLISHED_BY_VENDOR_MM2,
+    PUBLISHED_MM2,
+    PUBLISHED_RESCAN_MM2,
+    RATER,
 )
-from softseg.phantom.true_areas import true_areas
-from softseg.volume import Volume
+from softseg.phantom.subjects import POPULATION_MEAN_MM2
+from softseg_study.phantom import floor
+from softseg_study.phantom.cervical_areas import cervical_areas
 
-_MARGIN_MM = 13.0
+PACKAGE = Path(raters.__file__).parents[1]
+CONSTANTS = PACKAGE / "data" / "rater_constants.csv"
+TABLE = ROOT / "book" / "tables" / "raters.csv"
+_SEED, _OTHERS = 11, 1000  # of one cohort, others than are fitted on
+PAIRED = ROOT / "book" / "tables" / "raters_t1w_t2w.csv"
 
 
-def rated_areas(
-    subjects: int,
-    *,
-    seed: int,
-    contrasts: Sequence[str] = tuple(CONTRASTS),
-    scans: int = 1,
-    jobs: int = 1,
-) -> pd.DataFrame:
-    """Mean area at C2-C3 of raters' masks and of the truth, for the participants of a cohort.
+def fit_constants(areas: pd.DataFrame) -> pd.DataFrame:
+    """The displacement in mm that brings masks by one rule to the published mean areas.
 
-    The participants, their position in the scanner and, for the first scan, the raters' habits are
-    those that `write_cohort` gives the same seed. Only the levels C1 to C4 are drawn, which leaves
-    the mask's lower end out.
+    Participants differ by chance between vendors: what counts is how far masks are from the truth,
+    on top of the population's mean.
 
     Args:
-        subjects: How many participants.
-        seed: Which participants.
-        contrasts: Keys of `softseg.contrasts`.
-        scans: How often each participant is drawn anew in each contrast.
-        jobs: Processes.
+        areas: As `cervical_areas` returns.
 
     Returns:
-        Columns `subject`, `vendor`, `site`, `contrast`, `scan`, `true_mm2`, `area_mm2`.
+        `contrast`, `vendor`, `one_rule_mm2` and `published_mm2` (means), `constant_mm`,
+        `scan_factor` (not a number without participants who were scanned twice), `participants`.
     """
-    options = CohortOptions(seed, tuple(contrasts))
-    rows = map_batch(partial(_rate_participant, options, scans=scans), range(subjects), jobs=jobs)
-    return pd.DataFrame([row for participant in rows for row in participant])
+    first = _healthy(areas)
+    scans = areas[areas["lost_percent"] == 0].groupby(["contrast", "subject"])["one_rule_mm2"]
+    rescan = scans.var().groupby("contrast").mean()
+    rows = []
+    for contrast in first["contrast"].unique():
+        by_vendor = PUBLISHED_BY_VENDOR_MM2.get(contrast, {})
+        for vendor in VENDORS:
+            here = first[first["contrast"] == contrast]
+            here = here[here["vendor"] == vendor] if by_vendor else here
+            error = (here["one_rule_mm2"] - here["true_mm2"]).mean()
+            drawn = POPULATION_MEAN_MM2 + error
+            wanted = by_vendor.get(vendor, PUBLISHED_MM2[contrast][0])
+            perimeter = PERIMETER_PER_ROOT * np.sqrt(drawn)  # ΔA = P δ + π δ²
+            own = (RATER.scan_sd_mm * perimeter) ** 2
+            left = PUBLISHED_RESCAN_MM2**2 - rescan[contrast] + own
+            push = np.sqrt(perimeter**2 + 4 * np.pi * (wanted - drawn)) - perimeter
+            rows.append(
+                {
+                    "contrast": contrast,
+                    "vendor": vendor,
+                    "one_rule_mm2": round(drawn, 2),
+                    "published_mm2": wanted,
+                    "constant_mm": round(push / (2 * np.pi), 4),
+                    "scan_factor": round(np.sqrt(max(left, 0) / own), 2),
+                    "participants": len(here),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+PERIMETER_PER_ROOT = 3.72
+"""Perimeter of an ellipse with the population's diameters at C2-C3 (7.7 x 11.9 mm) by the root of
+its area."""
 
 
 def compare_with_published(areas: pd.DataFrame) -> pd.DataFrame:
-    """Mean and SD by contrast beside the published ones.
+    """Mean and SD by contrast of masks by one rule and with constants, beside the published ones.
 
     Args:
-        areas: As `rated_areas` returns.
+        areas: As `cervical_areas` returns.
 
     Returns:
-        Indexed by contrast: `mean_mm2`, `sd_mm2`, `published_mean_mm2`, `published_sd_mm2`,
+        Indexed by contrast: `published_mean_mm2`, `published_sd_mm2`, `one_rule_mean_mm2`,
+        `one_rule_sd_mm2`, `constant_mm2` (what the constants add), `mean_mm2`, `sd_mm2`,
         `rescan_sd_mm2` (not a number with one scan a participant).
     """
     rows = []
     for contrast in areas["contrast"].unique():
-        here = areas[areas["contrast"] == contrast]
-        first = here[here["scan"] == 0]["area_mm2"]
-        between = here.groupby("subject")["area_mm2"].var()
+        first = _healthy(areas[areas["contrast"] == contrast])
+        scans = areas[(areas["contrast"] == contrast) & (areas["lost_percent"] == 0)]
         mean, deviation = PUBLISHED_MM2[contrast]
         rows.append(
             {
                 "contrast": contrast,
-                "mean_mm2": float(first.mean()),
-                "sd_mm2": float(first.std()),
                 "published_mean_mm2": mean,
                 "published_sd_mm2": deviation,
-                "rescan_sd_mm2": float(np.sqrt(between.mean())),
+                "one_rule_mean_mm2": first["one_rule_mm2"].mean(),
+                "one_rule_sd_mm2": first["one_rule_mm2"].std(),
+                "constant_mm2": (first["area_mm2"] - first["one_rule_mm2"]).mean(),
+                "mean_mm2": first["area_mm2"].mean(),
+                "sd_mm2": first["area_mm2"].std(),
+                "rescan_sd_mm2": np.sqrt(scans.groupby("subject")["area_mm2"].var().mean()),
             }
         )
-    return pd.DataFrame(rows).set_index("contrast")
+    return pd.DataFrame(rows).set_index("contrast").astype(float)
 
 
-def paired_difference(areas: pd.DataFrame, contrast: str = "T1w", other: str = "T2w") -> dict:
+def _healthy(areas: pd.DataFrame) -> pd.DataFrame:
+    """The first scan of each participant."""
+    return areas[(areas["scan"] == 0) & (areas["lost_percent"] == 0)]
+
+
+def paired_difference(
+    areas: pd.DataFrame, contrast: str = "T1w", other: str = "T2w", *, column: str = "area_mm2"
+) -> dict[str, float]:
     """The difference between two contrasts of the same participants.
 
     Returns:
-        `mean_mm2`, `sd_mm2`, `slope` (of the difference on the other contrast) and `correlation`.
+        `mean_mm2`, `sd_mm2`, `slope` (of the contrast on the other) and `correlation`.
     """
-    first = areas[areas["scan"] == 0]
-    wide = first.pivot_table(index="subject", columns="contrast", values="area_mm2").dropna()
+    wide = _healthy(areas).pivot_table(index="subject", columns="contrast", values=column).dropna()
     difference = wide[contrast] - wide[other]
     return {
         "mean_mm2": float(difference.mean()),
         "sd_mm2": float(difference.std()),
-        "slope": float(np.polyfit(wide[other], difference, 1)[0]),
+        "slope": float(np.polyfit(wide[other], wide[contrast], 1)[0]),
         "correlation": float(np.corrcoef(wide[contrast], wide[other])[0, 1]),
     }
 
 
-def _rate_participant(options: CohortOptions, index: int, *, scans: int) -> list[dict]:
-    subject = draw_subject(options, index)
-    rows = []
-    for name in options.contrasts:
-        placement = place(
-            subject.anatomy, name, rng=contrast_rng(options, index, name, 0), vendor=subject.vendor
-        )
-        size = size_at_c2_c3(true_areas(subject.anatomy, placement.body_grid))
-        placement = placement.cropped(_box(placement))
-        areas = true_areas(subject.anatomy, placement.body_grid)
-        here = areas[areas["level"].isin([2, 3])]
-        truth = Volume(np.zeros(placement.grid.shape, np.uint8), placement.grid.affine)
-        outlines = placement.outlines()
-        for scan in range(scans):
-            mask = rate(
-                truth,
-                name,
-                rng=contrast_rng(options, index, name, 1 + scan),
-                vendor=subject.vendor,
-                site=subject.site,
-                size_mm2=size,
-                outlines=outlines,
-            )
-            rows.append(
-                {
-                    "subject": subject_label(index),
-                    "vendor": subject.vendor,
-                    "site": subject.site,
-                    "contrast": name,
-                    "scan": scan,
-                    "true_mm2": float(here["area_mm2"].mean()),
-                    "area_mm2": _mean_area(mask, here),
-                }
-            )
-    return rows
+def main(fitted: int = 200, tried: int = 200, jobs: int | None = None, again: int = 60) -> None:
+    """Make the committed tables.
+
+    Participants that are done are kept below `runs/phantom`, by the sources that made them.
+
+    Args:
+        fitted: How many the constants and the ideal observer are fitted on.
+        tried: On how many others they are tried.
+        jobs: Processes.
+        again: How many of either are scanned twice; half of the others after losing cord, too.
+    """
+    first = cervical_areas(
+        fitted, seed=_SEED, rescanned=again, folder=_kept_at("fitted", CONSTANTS), jobs=jobs
+    )
+    _write(fit_constants(first), CONSTANTS)
+    raters.rater_constants.cache_clear()
+    others = cervical_areas(
+        tried, seed=_SEED, first=_OTHERS, rescanned=again, atrophied=again // 2,
+        folder=_kept_at("tried"), jobs=jobs,
+    )  # fmt: skip
+    _write(compare_with_published(others).round(2).reset_index(), TABLE)
+    columns = {"one rule": "one_rule_mm2", "with constants": "area_mm2"}
+    pairs = [{"masks": k} | paired_difference(others, column=v) for k, v in columns.items()]
+    _write(pd.DataFrame(pairs).round(3), PAIRED)
+    seen = floor.observe(pd.concat([first, others]), fitted=fitted)
+    _write(seen.round(4).reset_index(), floor.TABLE)
 
 
-def _mean_area(mask: Volume, slices: pd.DataFrame) -> float:
-    """Volume of each slice over the length of centreline in it, over the slices that were drawn."""
-    volume = mask.data.sum(axis=(0, 1), dtype=float) * np.prod(mask.spacing_mm)
-    area = volume[slices["slice"].to_numpy()] / slices["length_mm"].to_numpy()
-    return float(area[area > 0].mean()) if (area > 0).any() else float("nan")
+def _kept_at(name: str, *but: Path) -> Path:
+    """A folder for results of the phantom as it is."""
+    sources = sorted([*PACKAGE.glob("phantom/*.py"), *PACKAGE.glob("data/*")])
+    content = b"".join(path.read_bytes() for path in sources if path not in but)
+    return RUNS / "phantom" / f"{name}-{zlib.crc32(content):08x}"
 
 
-def _box(placement: Placement) -> tuple[slice, slice, slice]:
-    """The voxels around the cord from C1 to C4."""
-    anatomy = placement.anatomy
-    s_mm = anatomy.centreline.s_mm
-    low, high = anatomy.profiles.disc_mm[5], anatomy.profiles.top_mm
-    cord = anatomy.centreline.position[(s_mm >= low) & (s_mm <= high + 6)]
-    voxels = nib.affines.apply_affine(np.linalg.inv(placement.body_grid.affine), cord)
-    margin = np.array([_MARGIN_MM, _MARGIN_MM, 0]) / placement.grid.spacing_mm
-    first = np.maximum(np.floor(voxels.min(axis=0) - margin), 0).astype(int)
-    last = np.minimum(np.ceil(voxels.max(axis=0) + margin) + 1, placement.grid.shape).astype(int)
-    return tuple(slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
+def _write(table: pd.DataFrame, path: Path) -> None:
+    print(path.name, table.to_string(index=False), sep="\n")
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
