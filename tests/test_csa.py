@@ -651,3 +651,23 @@ def test_real_masks_have_areas_of_cervical_cords(real_data):
     assert len(masks) >= 6
     means = [aggregate(measure(mask))["area_mm2"][0] for mask in masks]
     assert 55 < min(means) < max(means) < 90
+
+
+def test_masks_that_are_no_whole_cord_are_said(tilted):
+    """A mask scaled to 0.4, an outline, and one full of holes: areas that no level rules out."""
+    scaled = tilted.soft.like(0.4 * tilted.soft.data)
+    with pytest.warns(MeasurementWarning, match=r"highest value is 0\.4; give --full-value 0\.4"):
+        measure(scaled)
+    assert np.allclose(
+        measure(scaled, full_value=0.4)["area_mm2"], measure(tilted.soft)["area_mm2"]
+    )
+    binary = tilted.binary.data
+    inside = ndimage.binary_erosion(binary > 0, np.ones((3, 3, 1)))
+    random = np.random.default_rng(0).random(binary.shape) > 0.3
+    for spoilt in (np.where(inside, 0, binary), np.where(inside & random, 0, binary)):
+        with pytest.warns(MeasurementWarning, match="holes within slices, or an outline"):
+            measure(tilted.soft.like(spoilt))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        measure(tilted.soft)
+        measure(tilted.binary)

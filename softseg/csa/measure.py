@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 
 from softseg.csa.centreline import Centreline, fit_centreline
 from softseg.csa.given_centreline import given_centreline
@@ -27,7 +28,7 @@ from softseg.csa.oversized import LARGEST_RATIO, cord_sections
 from softseg.csa.region import Region, cord_region
 from softseg.csa.sections import Sections
 from softseg.csa.shape import shape_of
-from softseg.masks import BRIDGE_MM, MaskWarning
+from softseg.masks import BRIDGE_MM, FAINT, MaskWarning
 from softseg.volume import Volume
 
 COLUMNS = (
@@ -40,6 +41,10 @@ COLUMNS = (
 Points = Mapping[int, Sequence[float]]
 LARGEST_FAINT_SHARE = 0.03
 """Values below 0.1 make less of an edge's area; more is a background around the cord."""
+WHOLE = 0.75
+"""A mask in which no value reaches this has other units, or voxels wider than a cord."""
+LARGEST_HOLES = 0.05
+"""Voxels missed here and there make less of a cord; a cavity that is left out makes more."""
 _LARGEST_SHARE = 0.1
 """A cord's bend changes the ratio by a hundredth at most; beyond this the line is not a cord's."""
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(3)
@@ -234,6 +239,15 @@ def _levels(region: Region, line: Centreline, levels, discs, level_names: str) -
     return Levels.unknown(line.n_slices)
 
 
+def _holes_share(region: Region) -> float:
+    """Share of the filled cord that is empty voxels enclosed within its slices."""
+    inside = region.soft >= FAINT
+    within = np.zeros((3, 3, 3), dtype=bool)
+    within[[0, 1, 1, 1, 2], [1, 0, 1, 2, 1], 1] = True
+    filled = ndimage.binary_fill_holes(inside, structure=within)
+    return 1 - float(inside.sum() / filled.sum())
+
+
 def _warn(region: Region, sections: Sections, line: Centreline) -> None:
     notes = []
     drawn = np.flatnonzero(sections.area_mm2 > 0)
@@ -255,6 +269,18 @@ def _warn(region: Region, sections: Sections, line: Centreline) -> None:
         notes.append(
             f"{region.name}: values below 0.1 around the cord make {sections.faint_share:.1%} of "
             "its area, more than an edge does; give --threshold 0.5 to leave them out"
+        )
+    highest = float(region.soft.max())
+    if highest < WHOLE:
+        notes.append(
+            f"{region.name}: no voxel is wholly cord, the highest value is {highest:.2g}; give "
+            f"--full-value {highest:.2g} if that is one"
+        )
+    holes = _holes_share(region)
+    if holes > LARGEST_HOLES:
+        notes.append(
+            f"{region.name}: holes within slices, or an outline without its inside, make "
+            f"{holes:.0%} of the cord and do not count; fill them if they are cord"
         )
     if region.other_components:
         notes.append(

@@ -23,14 +23,13 @@ from softseg.files import (
     write_json,
 )
 from softseg.ground_truth.hard_masks import load_mask
+from softseg.ground_truth.output import check_output, set_aside
 from softseg.ground_truth.report import PIPELINE, Bounds, summarise, write_report
 from softseg.ground_truth.soft import GroundTruthOptions, SoftTruth, soft_ground_truth
 from softseg.provenance.records import generated_by
 from softseg.volume import Volume
 
 HARD, SOFT, BINARY = "label-SC_seg", "label-SC_softseg", "desc-softseg_label-SC_seg"
-PUBLISHED = "_published"
-"""Ending of the folder to which a release's soft masks are moved."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +119,7 @@ def make_ground_truth(
     options.check(dataset.contrasts)
     root = dataset.root / "derivatives"
     folders = [root / pipeline, root / f"{pipeline}_bin"]
-    _check_output(folders, root / labels, release=pipeline == PIPELINE)
+    check_output(folders, root / labels, release=pipeline == PIPELINE)
     pending = [
         SubjectJob(
             dataset.only(subject), subject, session, labels, pipeline, options, force, follow_links
@@ -133,7 +132,7 @@ def make_ground_truth(
             f"{root / labels}: no masks …_label-SC_seg of the contrasts "
             f"{', '.join(dataset.contrasts)}; draw them or name their folder"
         )
-    aside = _set_aside(folders)
+    aside = set_aside(folders)
     details = {key: value for key, value in asdict(options).items() if value not in (None, {})}
     titles = ((pipeline, "Soft ground truth"), (f"{pipeline}_bin", "Binarised soft ground truth"))
     for name, title in titles:
@@ -165,55 +164,6 @@ def _tabulate(outcomes: Iterable[Outcome], bounds: Bounds | None) -> pd.DataFram
     columns = ["subject", "session", "status", "message", "contrast"]
     table = table.reindex(columns=[*columns, *table.columns.difference(columns, sort=False)])
     return table.sort_values(["subject", "session", "contrast"], ignore_index=True)
-
-
-def _check_output(folders: list[Path], labels: Path, *, release: bool) -> None:
-    """Refuse to write where hard masks or another pipeline's files lie."""
-    for folder in folders:
-        if labels.resolve().is_relative_to(folder.resolve()):
-            raise InputError(f"{folder}: holds the hard masks; write to another folder (--output)")
-        if not release and _is_foreign(folder):
-            raise InputError(
-                f"{folder}: holds files that `softseg ground-truth` did not make; write to another "
-                "folder (--output)"
-            )
-
-
-def _set_aside(folders: list[Path]) -> list[Path]:
-    """Rename the folders of masks that this step did not make, all or none; their new places."""
-    foreign = [folder for folder in folders if _is_foreign(folder)]
-    for folder in foreign:
-        if _published(folder).exists():
-            _refuse(folder)
-    moved = []
-    for folder in foreign:
-        try:
-            folder.rename(_published(folder))
-            moved.append(_published(folder))
-        except OSError as error:
-            _refuse(folder, error)
-    return moved
-
-
-def _refuse(folder: Path, error: OSError | None = None) -> None:
-    """Raise, unless another process of ours (a shard of the same step) was faster."""
-    if not _is_foreign(folder):
-        return
-    if error is not None and not _published(folder).exists():
-        raise InputError(f"{folder}: cannot be set aside ({error.strerror})") from error
-    raise InputError(
-        f"{folder}: holds masks that softseg did not make, and {_published(folder).name} is "
-        "taken; rename one or write to another folder"
-    )
-
-
-def _published(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}{PUBLISHED}")
-
-
-def _is_foreign(folder: Path) -> bool:
-    described = described_by(folder, "ground-truth")
-    return described is False or (described is None and any(folder.glob("sub-*")))
 
 
 def _choose(dataset: Dataset, subjects: Iterable[str] | None) -> list[str]:
