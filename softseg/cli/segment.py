@@ -1,5 +1,7 @@
 """`softseg segment`."""
 
+import shlex
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
@@ -113,6 +115,7 @@ def segment(
 
     softseg segment my_bids_dataset -o my_bids_dataset/derivatives/softseg
     """
+    from softseg.dataset.raw_images import data_set_of
     from softseg.events import event, tell
     from softseg.files import check_writable
     from softseg.network.config import ACTIVATIONS
@@ -138,7 +141,9 @@ def segment(
     if csa == BESIDE:
         csa = out / "csa.csv" if len(found) > 1 else _beside(found[0].mask)
     found = _not_excluded(found, left_out)
-    found = _within(found, left_out, [] if follow_links else filter(Path.is_dir, images))
+    found = _within(
+        found, left_out, [] if follow_links else map(data_set_of, filter(Path.is_dir, images))
+    )
     source = {"weights": weights, "device": device, "precision": precision}
     model = Model.load(**source)
     if model.precision != precision and _asked_for(context, "precision"):
@@ -166,10 +171,63 @@ def segment(
     failed = _report(signed, total, csa, used, left_out=left_out, qc=qc, qc_crop=qc_crop)
     if failed and total == 1:
         raise InputError(failed[0].message) from failed[0].error
+    if total == 1 and sys.stderr.isatty():
+        tell(how_to_look(found[0].image, found[0].mask))
     unmade = len(failed) + sum(not each.deliberate for each in left_out)
     if unmade:
         tell(f"{unmade} of {total} images failed")
         raise typer.Exit(2 if len(failed) == len(found) else 1)
+
+
+def segment_data_set(
+    root: Path,
+    out: Path,
+    used: dict,
+    *,
+    takes: Callable[[Path], bool],
+    ending: str,
+    average: str | None,
+    weights: str,
+    jobs: int | None,
+    follow_links: bool,
+) -> tuple[list[Path], int]:
+    """Segment those images of a data set that `takes` is true of, as the command does.
+
+    Args:
+        root: The data set.
+        out: The derivative.
+        used: Options that records name.
+        takes: Of an image's path.
+        ending: Of the masks, as `find_jobs` takes it.
+        average: Of `SegmentationOptions`.
+        weights: Of `Model.load`.
+        jobs: Processes.
+        follow_links: Whether links that leave the data set are read.
+
+    Returns:
+        Masks that are there now, and how many images should have one and have none.
+    """
+    from softseg.segmentation import batch
+    from softseg.segmentation.engine import Model
+
+    found, left_out = batch.find_jobs([root], out, ending=ending, series=average is not None)
+    found = [job for job in found if takes(job.image)]
+    left_out = [each for each in left_out if takes(each.path)]
+    if not (found or left_out):
+        raise InputError(f"{root}: none of its images is chosen; see --bids-filter-file and labels")
+    found = _within(_not_excluded(found, left_out), left_out, [] if follow_links else [root])
+    source = {"weights": weights, "device": "cpu"}
+    model = Model.load(**source)
+    used = used | {"weights": Path(weights).name, "weights_checksum": model.card.get("checksum")}
+    options = batch.SegmentationOptions(average=average)
+    count = processes(jobs, len(found), model)
+    outcomes = batch.segment_images(found, model, options, processes=count, source=source)
+    signed = _signed(outcomes, used, lambda: batch.describe(out, [root], model))
+    total = len(found) + len(left_out)
+    failed = _report(signed, total, None, used, left_out=left_out, qc=None, qc_crop=None)
+    unmade = len(failed) + sum(not each.deliberate for each in left_out)
+    failures = {id(outcome.item) for outcome in failed}
+    return [job.mask for job in found if id(job) not in failures], unmade
 
 
 def mask_ending(binary: bool, probseg: bool) -> str:
@@ -193,6 +251,20 @@ def processes(jobs: int | None, images: int, model) -> int:
 
     exported = isinstance(model.network, OnnxNetwork)
     return jobs or (max(1, min(images // 4, cores(), MOST_THREADS)) if exported else 1)
+
+
+def how_to_look(image: Path, mask: Path) -> str:
+    """How three viewers show a mask on its image, in one line.
+
+    Example:
+        >>> how_to_look(Path("a.nii.gz"), Path("b.nii.gz")).partition(";")[0]
+        'look: fsleyes a.nii.gz b.nii.gz -cm hot -dr 0.05 1 -a 50'
+    """
+    one, other = shlex.quote(str(image)), shlex.quote(str(mask))
+    return (
+        f"look: fsleyes {one} {other} -cm hot -dr 0.05 1 -a 50; itksnap -g {one} -o {other}; "
+        f"Slicer {one} {other}"
+    )
 
 
 def _asked_for(context: typer.Context, option: str) -> bool:

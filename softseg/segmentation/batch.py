@@ -329,7 +329,7 @@ def _write(
     with commit(_products(job, options), records=records) as temporary:
         if options.uncertainty:
             found.uncertainty.save(temporary[job.uncertainty])
-        mask.save(temporary[job.mask], dtype=kind)
+        mask.save(temporary[job.mask], dtype=kind, fractions=True)
         if job.recorded:
             made = {path.name: sha256(temporary[path]) for path in _products(job, options)}
             write_json(temporary[job.record], _record(job, found, parameters, made))
@@ -379,7 +379,7 @@ def _made_before(job: Job, model: Model, options: SegmentationOptions) -> tuple[
 
 def describe(out: Path, inputs: Sequence[Path], model: Model) -> None:
     """Make the output of a BIDS data set a BIDS derivative."""
-    if any(Path(path).is_dir() for path in inputs):
+    if any(Path(path).is_dir() and _opened(Path(path)) == [path] for path in inputs):
         describe_pipeline(
             out,
             "Spinal cord segmentation",
