@@ -244,7 +244,7 @@ def _object_channels(
     axis = placement.readout_axis
     shift = placement.protocol.fat_shift_mm * field_t / 3 / grid.spacing_mm[axis]
     solid = plain + rough * uneven + rolled(fat * uneven, shift, axis - 3)
-    strength = placement.protocol.texture * min(1.0, level.noise)
+    strength = placement.protocol.texture if level.noise else 0.0
     spots = texture(grid.shape, grid.spacing_mm, strength, rng, TEXTURE_MM)
     return [solid * spots, fluid * void]
 

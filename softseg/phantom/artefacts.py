@@ -17,7 +17,7 @@ class ArtefactOptions:
     """How hard the scanner makes it.
 
     Attributes:
-        noise: Factor on the protocol's noise.
+        noise: Factor on the protocol's noise; 0 leaves out tissue's texture, too.
         bias: Strength of the coil's uneven brightness.
         texture: Unevenness of muscle and marrow.
         flow_depth: Signal that pulsation takes from the CSF at most.
