@@ -4,6 +4,9 @@ Takes the model `axial` of a run of `scales/weights.yml` and writes four files: 
 their card, the same exported for ONNX Runtime, the card alone, and the scores of every real image
 from the fold whose network has never seen that participant. Without ../shared/data/real nothing
 can be scored, and nothing is written.
+
+`python notebooks/release.py --presence-of softseg/weights` fits presence and quality again, for
+weights that are there, and writes them into their card.
 """
 
 import argparse
@@ -26,12 +29,22 @@ from softseg_study.evaluation.areas import measure_areas, true_csa
 from softseg_study.evaluation.calibration import evaluate_calibration
 from softseg_study.evaluation.image_masks import find_masks, read_mask
 from softseg_study.evaluation.manual import evaluate_manual, evaluate_pairs
+from softseg_study.evaluation.presence_fit import (
+    Case,
+    calibration_cases,
+    fit_presence,
+    record,
+    worsened,
+)
 from softseg_study.evaluation.temperature_fit import fit_temperature
 from softseg_study.statistics.calibration import calibration_error, pool_calibration
 from softseg_study.statistics.variability import area_tracking, contrast_variability, csa_error
 
 NAME = "axial"
 PROPSEG = "PropSeg"
+PRESENCE_SEED, PRESENCE_CASES = 1907, 240
+"""Of the phantoms and the pictures without a cord that presence and quality are fitted to: no
+training and no test set has this seed."""
 FAILURES = [
     "The edge follows the manual masks it was tuned on: those on T2star are drawn wider than those "
     "on T2w, and areas inherit some of it.",
@@ -40,9 +53,9 @@ FAILURES = [
     "Below the cone of the cord, and in the brainstem, a mask may go on or stop too early.",
     "Trained on adults of three hospitals and on phantoms; severe deformity, hardware and tumours "
     "are untested.",
-    "A picture without any cord is recognised by what was learnt from noise, textures and drawn "
-    "limbs, and by size, length and drift of what is found; something round that was in none of "
-    "them may pass for a cord. Look at the quality-control page.",
+    "A picture without any cord is recognised by what was learnt from phantoms below and above "
+    "the cord, noise, textures and drawn limbs; something round that was in none of them may pass "
+    "for a cord. Look at presence, quality and the quality-control page.",
 ]
 
 
@@ -75,6 +88,36 @@ def find_temperature(run: Path, people: list[str]) -> float:
         values.append(soft[near])
         truths.append(true[near])
     return fit_temperature(np.concatenate(values), np.concatenate(truths))
+
+
+def presence_entries(model: Model, folds: dict[str, Model]) -> dict:
+    """The card's entries `presence` and `quality`.
+
+    Args:
+        model: What ships, at its temperature.
+        folds: For participants with a manual mask, a model that has not seen them.
+    """
+    records = [record(case, model) for case in calibration_cases(PRESENCE_SEED, PRESENCE_CASES)]
+    if folds:
+        real = Dataset.index(SHARED / "real", contrasts="all", subjects=folds)
+        for number, entry in enumerate(
+            find_masks(real, {}, extra={"drawn": "labels:label-SC_seg"})
+        ):
+            subject = next(part for part in entry.image.parts if part.startswith("sub-"))
+            if entry.extra["drawn"] is None:
+                continue
+            truth = read_mask(entry.extra["drawn"], entry.image)
+            case = Case(entry.image.name, Volume.load(entry.image).oriented(), truth)
+            rng = np.random.default_rng([PRESENCE_SEED, number])
+            records += [record(each, folds[subject]) for each in (case, worsened(case, rng))]
+    return fit_presence(records)
+
+
+def write(out: Path, network, config, card: dict) -> None:
+    """The weights with their card, the same exported, and the card alone."""
+    card = save_weights(out / f"{NAME}.safetensors", network, config, card)
+    export_network(out / f"{NAME}.onnx", network, config, card)
+    write_json(out / f"{NAME}.json", card)
 
 
 def crossvalidate(run: Path, temperature: float) -> pd.DataFrame:
@@ -158,9 +201,17 @@ def sources(training: dict) -> list[dict[str, str | int]]:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path)
-    parser.add_argument("out", type=Path)
+    parser.add_argument("run", type=Path, nargs="?")
+    parser.add_argument("out", type=Path, nargs="?")
+    parser.add_argument("--presence-of", type=Path, help="folder of weights whose card is renewed")
     options = parser.parse_args()
+    if options.presence_of:
+        network, config, card = load_weights(options.presence_of / f"{NAME}.safetensors")
+        model = Model(network, config, card, "float32")
+        write(options.presence_of, network, config, card | presence_entries(model, {}))
+        return
+    if not options.out:
+        parser.error("RUN and OUT, or --presence-of FOLDER")
 
     network, config, card = load_weights(options.run / "models" / f"{NAME}_seed-1")
     split = json.loads((options.run / "splits.json").read_text(encoding="utf-8"))
@@ -176,10 +227,10 @@ def main() -> None:
         "scores_phantom": phantom_scores(options.run, split["test"], model),
         "known_failures": FAILURES,
     }
+    folds = {who: load_at(place, temperature) for who, place in left_out(options.run).items()}
+    card |= presence_entries(model, folds)
     options.out.mkdir(parents=True, exist_ok=True)
-    card = save_weights(options.out / f"{NAME}.safetensors", network, config, card)
-    export_network(options.out / f"{NAME}.onnx", network, config, card)
-    write_json(options.out / f"{NAME}.json", card)
+    write(options.out, network, config, card)
     with replacing(options.out / f"{NAME}_crossvalidation.csv") as temporary:
         scores.to_csv(temporary, index=False, float_format="%.5g")
 

@@ -13,6 +13,7 @@ import pytest
 from segmentation_network import CONFIG, trained, tube
 
 from softseg import cli
+from softseg.network.onnx_export import export_network
 from softseg.network.weights import save_weights
 from softseg.segmentation.engine import segment
 from softseg.volume import Volume
@@ -26,6 +27,21 @@ def weights(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
+def model_of_presence(tmp_path):
+    """Weights of the same network whose card finds one presence in every image."""
+
+    def save(presence: float) -> Path:
+        path = tmp_path / f"weights_{presence}.safetensors"
+        slices = {"features": ["contrast"], "weights": [0.0], "bias": 3.0}
+        whole = slices | {"bias": np.log(presence / (1 - presence))}
+        card = {"presence": {"slice": slices, "image": whole, "threshold": 0.5}, "quality": whole}
+        save_weights(path, trained(), CONFIG, card)
+        return path
+
+    return save
+
+
+@pytest.fixture
 def image(tmp_path) -> Path:
     return tube(shape=(40, 36, 8))[0].save(tmp_path / "in" / "sub-01_T2w.nii.gz")
 
@@ -36,7 +52,7 @@ def softseg(weights, capsys):
 
     def run(*arguments) -> tuple[int, str]:
         with pytest.raises(SystemExit) as left:
-            cli.main(["segment", *map(str, arguments), "--weights", str(weights)])
+            cli.main(["segment", "--weights", str(weights), *map(str, arguments)])
         captured = capsys.readouterr()
         return left.value.code or 0, captured.out + captured.err
 
@@ -131,8 +147,8 @@ def test_a_batch_resumes_and_makes_again_what_changed(softseg, image, tmp_path):
     record = first.with_name(first.name.replace(".nii.gz", ".json"))
     record.write_text("{")
     assert "1 made, 1 already done" in softseg(image, other, "-o", out)[1]
-    # As version 0.1 wrote it.
-    record.write_text(record.read_text().replace("UncertainSlices", "DoubtfulSlices"))
+    # As an earlier version wrote it.
+    record.write_text(record.read_text().replace("UncertainReasons", "Doubts"))
     assert "1 made, 1 already done" in softseg(image, other, "-o", out)[1]
     assert json.loads(record.read_text())["UncertainSlices"] == []
 
@@ -285,7 +301,44 @@ def test_an_image_without_a_cord_says_so_and_the_mask_is_empty(softseg, tmp_path
     assert code == 0
     assert "limb.nii.gz: no spinal cord found" in said
     assert not nib.load(tmp_path / "cord.nii.gz").get_fdata().any()
-    assert len(pd.read_csv(tmp_path / "a.csv")) == 0
+    (row,) = pd.read_csv(tmp_path / "a.csv").to_dict("records")
+    assert row["file"].endswith("cord.nii.gz")
+    assert np.isnan(row["area_mm2"])
+    assert row["presence"] == 0
+
+
+def test_an_empty_mask_counts_as_empty_and_has_its_row_among_others(softseg, image, tmp_path):
+    flat = Volume(np.ones((40, 40, 8), np.float32), np.diag([-1.0, 1.0, 3.0, 1.0]))
+    flat.save(tmp_path / "in" / "flat.nii.gz")
+    words = (image, tmp_path / "in" / "flat.nii.gz", "-o", tmp_path / "out", "--csa")
+    tables = []
+    for expected in ("1 made, 1 empty", "1 already done, 1 empty"):
+        code, said = softseg(*words)
+        assert code == 0
+        assert expected in said
+        tables.append(pd.read_csv(tmp_path / "out" / "csa.csv"))
+    empty = tables[0]["file"].str.contains("flat")
+    assert empty.sum() == 1
+    assert tables[0].loc[empty, ["area_mm2", "slice", "uncertain"]].isna().all(axis=None)
+    assert tables[0].loc[~empty, ["area_mm2", "slice", "presence"]].notna().all(axis=None)
+    pd.testing.assert_frame_equal(*tables)
+
+
+def test_what_no_cord_is_likely_in_is_written_if_it_is_asked_for(
+    softseg, image, tmp_path, model_of_presence
+):
+    out = tmp_path / "cord.nii.gz"
+    weights = ("--weights", model_of_presence(0.2))
+    code, said = softseg(image, "-o", out, *weights)
+    assert code == 0
+    assert "no spinal cord found (presence 0.20), the mask is empty" in said
+    assert not nib.load(out).get_fdata().any()
+    code, said = softseg(image, "-o", out, *weights, "--keep", "--overwrite")
+    assert code == 0
+    assert "perhaps no spinal cord (presence 0.20)" in said
+    assert nib.load(out).get_fdata().sum() > 0
+    softseg(image, "-o", out, "--weights", model_of_presence(0.8), "--overwrite")
+    assert nib.load(out).get_fdata().sum() > 0
 
 
 def test_areas_are_measured_in_the_same_run(softseg, image, tmp_path):
@@ -564,7 +617,10 @@ def test_a_full_disk_leaves_nothing_half_written(softseg, image, tmp_path, monke
     assert contents(tmp_path / "out") == set()
 
 
-def test_it_starts_without_training_libraries(image, tmp_path, weights):
+def test_it_starts_without_training_libraries(image, tmp_path):
+    weights = tmp_path / "tubes.onnx"
+    card = save_weights(tmp_path / "other" / "tubes.safetensors", trained(), CONFIG)
+    export_network(weights, trained(), CONFIG, card)
     code = (
         "import sys\n"
         "from softseg import cli\n"
@@ -573,7 +629,7 @@ def test_it_starts_without_training_libraries(image, tmp_path, weights):
         f"'--weights', {str(weights)!r}])\n"
         "except SystemExit as left:\n"
         "    assert not left.code\n"
-        "print(*({'monai', 'lightning', 'matplotlib', 'PIL'} & set(sys.modules)))"
+        "print(*({'monai', 'lightning', 'matplotlib', 'PIL', 'torch'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

@@ -13,8 +13,7 @@ from softseg.dataset.exclusions import read_exclusions
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.ground_truth.batch import make_ground_truth
-from softseg.quality_control.drawing import COLORS, HALF_MM, PIXELS_PER_MM, draw
-from softseg.quality_control.lettering import png
+from softseg.quality_control.drawing import COLORS, HALF_MM, PIXELS_PER_MM, draw, png
 from softseg.quality_control.page import Item, write_ground_truth_page, write_page
 from softseg.volume import Volume
 
@@ -80,7 +79,10 @@ def test_front_is_up_and_the_right_side_left():
 
 def test_a_mask_without_image_and_an_empty_mask_do_not_fail(mask):
     assert has(draw(None, {"hard": mask}), RED).any()
-    assert draw(mask, {"hard": mask.like(0 * mask.data)}).any() == False  # noqa: E712
+    empty = {"hard": mask.like(0 * mask.data)}
+    assert np.ptp(draw(mask, empty)) > 100, "the image is shown, in which no cord was found"
+    for image, crop_mm in ((mask, 5.0), (None, None)):
+        assert not draw(image, empty, crop_mm=crop_mm).any()
     with pytest.raises(InputError, match="at least one mask"):
         draw(mask, {})
 

@@ -1,4 +1,6 @@
 import importlib.util
+import re
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -47,3 +49,20 @@ def test_scores_of_a_contrast_count_participants_not_images(release):
 def test_the_network_that_ships_is_small_enough_for_the_package():
     size = sum(parameter.numel() for parameter in build_network(PRESETS["axial"]).parameters())
     assert size * torch.finfo(torch.float32).bits / 8 < 10e6
+
+
+MACHINE = re.compile(rb"(?<![\w.:/~-])/(work|home|root|Users|scratch|mnt)/[\w.-]+")
+"""Absolute paths of somebody's machine."""
+
+
+def test_no_weights_card_or_table_names_a_place_on_a_machine():
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False
+    ).stdout
+    kinds = (".json", ".csv", ".tsv", ".onnx", ".safetensors", ".yml", ".parquet", ".png")
+    files = [ROOT / name for name in listed.decode().split("\0") if name.endswith(kinds)]
+    files += [ROOT / "softseg" / "weights" / "axial.json"]
+    found = {
+        path.name: match.group() for path in files if (match := MACHINE.search(path.read_bytes()))
+    }
+    assert found == {}

@@ -19,12 +19,7 @@ from softseg.network.onnx_session import OnnxNetwork
 from softseg.network.torch_inference import inference
 from softseg.network.unet import activate, build_network
 from softseg.network.weights import save_weights
-from softseg.segmentation.components import (
-    fill_gaps,
-    is_cord,
-    largest_component,
-    uncertain_slices,
-)
+from softseg.segmentation.components import fill_gaps, largest_component
 from softseg.segmentation.engine import Model, segment
 from softseg.segmentation.predict import predict_volume, soft_values
 from softseg.volume import Volume
@@ -374,65 +369,15 @@ def test_thick_slices_of_a_steep_cord_stay_together():
     np.testing.assert_array_equal(largest_component(soft, (1, 1, 16.5)), soft)
 
 
-def test_dropped_slices_are_filled_between_their_neighbours_and_flagged():
+def test_dropped_slices_are_filled_between_their_neighbours():
     whole, soft = cord(), cord((12, 13))
     filled = fill_gaps(soft, (1, 1, 1))
     np.testing.assert_allclose(filled, whole, atol=1e-6)
-    assert uncertain_slices(soft, (1, 1, 1)) == (12, 13)
 
 
 def test_long_gaps_and_open_ends_are_not_invented():
     soft = cord((0, 1, *range(10, 17), 29))
     np.testing.assert_array_equal(fill_gaps(soft, (1, 1, 1)), soft)
-
-
-def test_a_slice_unlike_its_neighbours_is_uncertain():
-    soft = cord()
-    soft[20:, :, 15] = 0
-    assert uncertain_slices(soft, (1, 1, 1)) == (15,)
-
-
-@pytest.mark.parametrize(
-    ("soft", "spacing"),
-    [
-        (cord() * 0.4, (1, 1, 1)),
-        (cord(), (0.3, 0.3, 1)),
-        (cord(range(3, 30)), (1, 1, 1)),
-    ],
-    ids=["faint", "thin", "short"],
-)
-def test_what_is_too_faint_thin_or_short_is_no_cord(soft, spacing):
-    assert not is_cord(soft, spacing)
-
-
-@pytest.mark.parametrize("spacing_mm", [0.2, 1.0, 5.0])
-def test_what_jumps_about_is_no_cord_and_what_bends_is(spacing_mm):
-    z = np.arange(60 if spacing_mm < 1 else 20)
-    spacing, rng = (1.0, 1.0, spacing_mm), np.random.default_rng(0)
-    bent = np.stack([0 * z, 0.6 * spacing_mm * (z - z.mean())], axis=1).clip(-25, 25)
-    assert is_cord(discs(bent, (70, 70), (1.0, 1.0)), spacing)
-    unsteady = np.repeat(rng.uniform(-25, 25, (len(z), 2)), round(max(1, 4 / spacing_mm)), axis=0)
-    assert not is_cord(discs(unsteady[: len(z)], (70, 70), (1.0, 1.0)), spacing)
-
-
-def round_sections(radii_mm) -> np.ndarray:
-    one = [discs([(0, 0)], (40, 40), (1.0, 1.0), radius) for radius in radii_mm]
-    return np.concatenate(one, axis=2)
-
-
-@pytest.mark.parametrize("spacing_mm", [1.0, 3.0, 5.0])
-def test_what_swells_and_shrinks_from_slice_to_slice_is_no_cord(spacing_mm):
-    rng = np.random.default_rng(0)
-    spacing = (1.0, 1.0, spacing_mm)
-    assert not is_cord(round_sections(rng.uniform(3, 8, 20)), spacing)
-    steady = round_sections(5 * rng.normal(1, 0.02, 20))
-    assert is_cord(steady, spacing)
-    compressed = round_sections([5.0] * 8 + [3.0, 2.5, 3.2] + [5.5] * 9)
-    assert is_cord(compressed, spacing)
-
-
-def test_a_few_slices_are_too_few_to_be_called_unsteady():
-    assert is_cord(round_sections([3.0, 6.0, 6.5, 4.0]), (1.0, 1.0, 5.0))
 
 
 def test_an_oblique_image_keeps_its_affine_to_the_last_bit(model):

@@ -36,11 +36,11 @@ def test_all_48_orientations_look_the_same_to_the_network(codes):
     expected = prepare(image, CONFIG).data
     turned = prepare(image.oriented(codes), CONFIG)
     np.testing.assert_array_equal(turned.data, expected)
-    restored = turned.restore(np.clip(expected, 0, 1))
+    soft = prepare(image, CONFIG).restore(np.clip(expected, 0, 1))
+    np.testing.assert_array_equal(turned.restore(np.clip(expected, 0, 1)), soft)
+    restored = turned.pasted(soft)
     assert restored.orientation == codes
-    np.testing.assert_array_equal(
-        restored.oriented().data, prepare(image, CONFIG).restore(np.clip(expected, 0, 1)).data
-    )
+    np.testing.assert_array_equal(restored.oriented().data, soft)
 
 
 @pytest.mark.parametrize("spacing", [(0.2, 0.2, 3.0), (0.8, 0.8, 0.8), (2.0, 1.0, 1.0), (5, 5, 5)])
@@ -48,7 +48,8 @@ def test_all_48_orientations_look_the_same_to_the_network(codes):
 def test_matrices_interpolate_as_volumes_do(spacing, preset):
     image = tube(shape=(24, 20, 9), spacing=spacing)
     prepared = prepare(image, PRESETS[preset])
-    resampled = prepared.image.resampled(prepared.grid, mode="nearest")
+    normal = prepared.image.like(prepared.scale.apply(prepared.image.data))
+    resampled = normal.resampled(prepared.grid, mode="nearest")
     np.testing.assert_allclose(prepared.data, resampled.data, atol=2e-3)
 
 
@@ -97,6 +98,44 @@ def test_one_outlier_does_not_darken_the_rest():
     np.testing.assert_allclose(normalise(spoilt)[keep], normalise(data)[keep], atol=0.02)
 
 
+@pytest.mark.parametrize("air", ["none", "zeros", "noise"])
+@pytest.mark.parametrize(
+    ("share", "how_bright"), [(0.001, (20, 20)), (0.003, (20, 20)), (0.003, (2, 40))]
+)
+def test_outliers_far_above_the_tissue_do_not_move_it(air, share, how_bright):
+    data = tube(shape=(80, 72, 12)).data
+    if air == "none":
+        data = np.abs(data) + 100
+    elif air == "zeros":
+        data[data < 20] = 0
+    spoilt, rng = data.copy(), np.random.default_rng(5)
+    count = round(share * (data > 0).sum())
+    places = rng.choice(data.size, count, replace=False)
+    spoilt.ravel()[places] = np.percentile(data, 99) * rng.uniform(*how_bright, count)
+    kept = np.ones(data.shape, bool)
+    kept.ravel()[places] = False
+    np.testing.assert_allclose(normalise(spoilt)[kept], normalise(data)[kept], atol=0.05)
+
+
+def test_a_block_of_text_that_was_burned_in_does_not_move_the_tissue():
+    data = tube(shape=(80, 72, 12)).data
+    spoilt = data.copy()
+    spoilt[:6, :6, :5] = 20 * np.percentile(data, 99)
+    np.testing.assert_allclose(normalise(spoilt)[6:], normalise(data)[6:], atol=0.05)
+
+
+@pytest.mark.parametrize("value", [-2000, -1e6])
+@pytest.mark.parametrize("width", [1, 30])
+def test_padding_below_everything_is_as_dark_as_the_darkest_voxel(value, width):
+    data = tube().data
+    padded = np.pad(data, ((width, width), (width, width), (0, 0)), constant_values=value)
+    normal = normalise(padded)
+    inside = normal[width:-width, width:-width]
+    np.testing.assert_allclose(inside, normalise(data), atol=0.02)
+    assert np.unique(normal[:width]).tolist() == [normal.min()]
+    assert normal.min() == pytest.approx(normalise(data).min(), abs=0.02)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_counts_as_dark(value):
     data = tube().data
@@ -138,11 +177,9 @@ def test_windows_come_back_to_where_they_were_cut():
     windows = np.stack(
         [padded[50 + x : 82 + x, 50 + y : 82 + y, z] for z, (x, y) in enumerate(starts)]
     )
-    np.testing.assert_allclose(
-        prepared.restore_windows(windows, slices, starts).data,
-        prepared.restore(soft).data,
-        atol=1e-6,
-    )
+    box = prepared.box(starts, (32, 32))
+    back = prepared.pasted(prepared.restore_windows(windows, slices, starts, box), box)
+    np.testing.assert_allclose(back.oriented().data, prepared.restore(soft), atol=1e-6)
 
 
 @pytest.mark.parametrize("side", [0.35, 0.5, 0.586, 0.703, 0.9, 1.0, 1.7])
@@ -154,7 +191,7 @@ def test_a_mask_goes_to_the_working_grid_and_keeps_its_area(side):
     area = mask.data.sum(axis=(0, 1)) * side**2
     np.testing.assert_allclose(working.sum(axis=(0, 1)) * 0.64, area, rtol=1e-3)
     back = prepared.restore(working)
-    np.testing.assert_allclose(back.data.sum(axis=(0, 1)) * side**2, area, rtol=0.02)
+    np.testing.assert_allclose(back.sum(axis=(0, 1)) * side**2, area, rtol=0.02)
 
 
 def test_a_mask_of_another_grid_is_refused():

@@ -2,23 +2,22 @@
 
 import json
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from softseg.batch import Outcome, commit, run_batch, threads_each
+from softseg.batch import Outcome, commit, run_batch
 from softseg.dataset.description import describe_pipeline, described_by
-from softseg.dataset.foreign import plain_images, unreadable
-from softseg.dataset.names import EXTENSIONS, PROBABILITY, sidecar_path, strip_extension
+from softseg.dataset.names import EXTENSIONS, sidecar_path, strip_extension
 from softseg.dataset.raw_images import (
     NOT_FETCHED,
+    WRONG_ENDING,
     LeftOut,
     choose_images,
-    data_set_of,
     is_fetched,
     phase_image,
     without_twins,
@@ -31,8 +30,7 @@ from softseg.volume import Volume
 
 NO_FOLDER = (".gz", ".img", ".hdr", ".mgz", ".mha", ".nrrd", ".csv", ".txt", ".json", ".png")
 """Endings of files, by which no folder is meant."""
-SOFT, BINARY = "label-SC_softseg", "label-SC_seg"
-"""What is added to an image's name; `PROBABILITY` stands for the standard's name of a soft mask."""
+ENDINGS = {False: "label-SC_softseg", True: "label-SC_seg"}
 
 
 @dataclass(frozen=True)
@@ -43,6 +41,7 @@ class SegmentationOptions:
         binary: Write 0 and 1 instead of fractions.
         threshold: From which fraction on a voxel is 1.
         largest_component: Keep one cord.
+        keep: Keep all that the network saw, also where no cord is likely.
         tta: Average over mirrored and shifted variants.
         uncertainty: Also write the standard deviation over them.
         activation: Instead of the network's own.
@@ -52,6 +51,7 @@ class SegmentationOptions:
     binary: bool = False
     threshold: float = 0.5
     largest_component: bool = True
+    keep: bool = False
     tta: bool = False
     uncertainty: bool = False
     activation: str | None = None
@@ -89,19 +89,29 @@ class Job:
         return self.mask.with_name(strip_extension(self.mask.name) + "_uncertainty.nii.gz")
 
 
+@dataclass(frozen=True, eq=False)
+class Made:
+    """A mask, as written or found, and what is said about it: as of `Segmentation`."""
+
+    mask: Volume
+    note: str
+    presence: float
+    quality: float
+    reasons: dict[int, str]
+
+
 def find_jobs(
-    inputs: Sequence[Path], out: Path, *, ending: str = SOFT, series: bool = False
+    inputs: Sequence[Path], out: Path, *, binary: bool = False, series: bool = False
 ) -> tuple[list[Job], list[LeftOut]]:
     """Which image goes where, and what is left out.
 
     One image may go to a file (`-o mask.nii.gz`), several go into a folder, and a BIDS data set
-    becomes a BIDS derivative: every image in it, whatever its contrast. Of a participant's or a
-    session's folder only the images there; of a folder that is no data set its NIfTI files.
+    becomes a BIDS derivative: every image in it, whatever its contrast.
 
     Args:
-        inputs: Images, or folders.
+        inputs: Images, or roots of BIDS data sets.
         out: A file or a folder.
-        ending: Of the masks' names: `SOFT`, `BINARY` or `PROBABILITY`.
+        binary: Whether masks are binary, by which they are called.
         series: Whether series of volumes in a data set are to be segmented.
 
     Raises:
@@ -109,7 +119,8 @@ def find_jobs(
             overwritten by its own mask, a data set's masks would lie among its raw images or in a
             folder that somebody else described, or there is nothing to segment.
     """
-    inputs = [image for path in inputs for image in _opened(Path(path))]
+    inputs = [Path(path) for path in inputs]
+    ending = ENDINGS[binary]
     to_file = out.name.endswith(EXTENSIONS) and not out.is_dir()
     if not to_file and out.suffix in NO_FOLDER and not out.is_dir():
         raise InputError(f"{out}: a mask's name must end in .nii or .nii.gz")
@@ -118,12 +129,10 @@ def find_jobs(
     named, unusable = _named([path for path in inputs if not path.is_dir()])
     jobs = [Job(path, out / _mask_name(path, ending)) for path in named]
     left_out = []
-    for folder in (path.expanduser().absolute() for path in inputs if path.is_dir()):
-        root = data_set_of(folder)
+    for root in (path.expanduser().absolute() for path in inputs if path.is_dir()):
         _check_derivative(out, root)
         images, others = choose_images(root, series=series)
-        images = [image for image in images if image.is_relative_to(folder)]
-        left_out += [each for each in others if each.path.is_relative_to(folder)]
+        left_out += others
         places = [
             out / image.relative_to(root).with_name(_mask_name(image, ending)) for image in images
         ]
@@ -137,12 +146,6 @@ def find_jobs(
     check_some(jobs, left_out)
     _check(jobs)
     return jobs, left_out
-
-
-def _opened(path: Path) -> list[Path]:
-    """A folder that is no data set stands for the images in it."""
-    data_set = path.is_dir() and (any(path.glob("sub-*/")) or data_set_of(path.absolute()) != path)
-    return (plain_images(path) or [path]) if path.is_dir() and not data_set else [path]
 
 
 def check_some(jobs: Sequence[Job], left_out: Sequence[LeftOut]) -> None:
@@ -192,19 +195,14 @@ def _named(images: Sequence[Path]) -> tuple[list[Path], list[LeftOut]]:
 def _unusable(path: Path) -> str | None:
     if (path.is_symlink() or path.is_file()) and not is_fetched(path):
         return NOT_FETCHED
-    if path.is_file() and (why := unreadable(path)):
-        return why
+    if path.is_file() and not path.name.endswith(EXTENSIONS):
+        return WRONG_ENDING
     phase = phase_image(path)
     return phase and f"{phase}; segment its magnitudes"
 
 
 def _mask_name(image: Path, ending: str) -> str:
-    stem = strip_extension(image.name)
-    if ending == PROBABILITY:
-        words, _, suffix = stem.rpartition("_")
-        ending = f"label-SC_desc-{suffix}_{PROBABILITY}"
-        return f"{words}_{ending}.nii.gz" if words else f"{ending}.nii.gz"
-    return f"{stem}_{ending}.nii.gz"
+    return f"{strip_extension(image.name)}_{ending}.nii.gz"
 
 
 def _check(jobs: Sequence[Job]) -> None:
@@ -224,23 +222,13 @@ def _check(jobs: Sequence[Job]) -> None:
 
 
 def segment_images(
-    jobs: Sequence[Job],
-    model: Model,
-    options: SegmentationOptions,
-    *,
-    overwrite: bool = False,
-    processes: int = 1,
-    source: Mapping[str, Any] | None = None,
+    jobs: Sequence[Job], model: Model, options: SegmentationOptions, *, overwrite: bool = False
 ) -> Iterator[Outcome]:
     """Segment one image after the other; a failing image does not stop the batch.
 
-    Several processes load the model once each, from `source` (what `Model.load` takes), and share
-    out the processor's cores.
-
     Returns:
-        For each job its outcome; the result is the mask, as written or found, and one line of what
-        is to be said about it. A file that softseg did not make, such as a mask that was corrected
-        by hand, is not replaced without `overwrite`: its image fails.
+        For each job its outcome; the result is `Made`. A file that softseg did not make, such as a
+        mask that was corrected by hand, is not replaced without `overwrite`: its image fails.
 
     Raises:
         InputError: If the masks cannot be written where they should go.
@@ -251,33 +239,17 @@ def segment_images(
     for folder in folders:
         remove_leftovers(folder)
     known = {"model": model, "options": options}
-    work = partial(_made, **known, ours=None if overwrite else ours)
-    if source is not None and processes > 1:
-        work = partial(_made_in_process, source=dict(source), **work.keywords | {"model": None})
-    with threads_each(processes if source is not None else 1):
-        yield from run_batch(
-            work,
-            jobs,
-            jobs=processes if source is not None else 1,
-            finished=None if overwrite else partial(_made_before, **known),
-            name=lambda job: str(job.image),
-        )
-
-
-_LOADED: dict[str, Model] = {}
-"""The model of a process that segments for another one."""
-
-
-def _made_in_process(job: Job, *, source: dict[str, Any], model: None, **known: Any) -> Any:
-    if "model" not in _LOADED:
-        _LOADED["model"] = Model.load(**source)
-    return _made(job, model=_LOADED["model"], **known)
-
-
-def _made(
-    job: Job, *, model: Model, options: SegmentationOptions, ours: Collection[Path] | None
-) -> Any:
-    return _write(job, *_segment(job, model, options, ours=ours), options)
+    outcomes = run_batch(
+        partial(_segment, **known, ours=None if overwrite else ours),
+        jobs,
+        finished=None if overwrite else partial(_made_before, **known),
+        name=lambda job: str(job.image),
+    )
+    for outcome in outcomes:
+        if outcome.status == "done":
+            result = _write(outcome.item, *outcome.result, options)
+            outcome = replace(outcome, result=result)
+        yield outcome
 
 
 def _segment(
@@ -291,6 +263,7 @@ def _segment(
         weights=model,
         activation=options.activation,
         largest_component=options.largest_component,
+        keep=options.keep,
         tta=options.tta,
         uncertainty=options.uncertainty,
     )
@@ -319,9 +292,7 @@ def _foreign(job: Job, options: SegmentationOptions) -> str | None:
     return None
 
 
-def _write(
-    job: Job, found: Segmentation, parameters: dict, options: SegmentationOptions
-) -> tuple[Volume, str]:
+def _write(job: Job, found: Segmentation, parameters: dict, options: SegmentationOptions) -> Made:
     mask, kind = found.soft, np.float32
     if options.binary:
         mask, kind = mask.like((mask.data >= options.threshold).astype(np.uint8)), np.uint8
@@ -329,11 +300,11 @@ def _write(
     with commit(_products(job, options), records=records) as temporary:
         if options.uncertainty:
             found.uncertainty.save(temporary[job.uncertainty])
-        mask.save(temporary[job.mask], dtype=kind, fractions=True)
+        mask.save(temporary[job.mask], dtype=kind)
         if job.recorded:
             made = {path.name: sha256(temporary[path]) for path in _products(job, options)}
             write_json(temporary[job.record], _record(job, found, parameters, made))
-    return mask, found.note
+    return Made(mask, found.note, found.presence, found.quality, found.reasons)
 
 
 def _products(job: Job, options: SegmentationOptions) -> list[Path]:
@@ -344,7 +315,10 @@ def _record(job: Job, result: Segmentation, parameters: dict, made: dict) -> dic
     about = {"step": "segment", "parameters": parameters, "sources": [job.image]}
     return record_content(job.record, made, **about) | {
         "CordFound": result.cord_found,
+        "Presence": round(result.presence, 4),
+        "Quality": None if np.isnan(result.quality) else round(result.quality, 4),
         "UncertainSlices": list(result.uncertain_slices),
+        "UncertainReasons": {str(z): result.reasons[z] for z in result.uncertain_slices},
         "Note": result.note,
     }
 
@@ -359,27 +333,33 @@ def _parameters(job: Job, model: Model, options: SegmentationOptions) -> dict[st
     }
 
 
-def _made_before(job: Job, model: Model, options: SegmentationOptions) -> tuple[Volume, str] | None:
-    """Mask and note, if files and record are those of the same options and image.
+def _made_before(job: Job, model: Model, options: SegmentationOptions) -> Made | None:
+    """What was made, if files and record are those of the same options and image.
 
-    A record of version 0.1 names no `UncertainSlices`: its mask is made again.
+    A record of an earlier version names no `UncertainReasons`: its mask is made again.
     """
     if not (job.recorded and all(path.is_file() for path in _products(job, options))):
         return None
     try:
         record = json.loads(job.record.read_text(encoding="utf-8"))
-        made = record["GeneratedBy"][0]["Parameters"]
-        note = str(record["Note"])
-    except (OSError, ValueError, LookupError, TypeError):
+        parameters = record["GeneratedBy"][0]["Parameters"]
+        quality = record["Quality"]
+        said = (
+            str(record["Note"]),
+            float(record["Presence"]),
+            np.nan if quality is None else float(quality),
+            {int(z): str(reason) for z, reason in record["UncertainReasons"].items()},
+        )
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
-    if made != _parameters(job, model, options) or "UncertainSlices" not in record:
+    if parameters != _parameters(job, model, options):
         return None
-    return Volume.load(job.mask), note
+    return Made(Volume.load(job.mask), *said)
 
 
 def describe(out: Path, inputs: Sequence[Path], model: Model) -> None:
     """Make the output of a BIDS data set a BIDS derivative."""
-    if any(Path(path).is_dir() and _opened(Path(path)) == [path] for path in inputs):
+    if any(Path(path).is_dir() for path in inputs):
         describe_pipeline(
             out,
             "Spinal cord segmentation",

@@ -12,23 +12,19 @@ from softseg.errors import InputError
 from softseg.network.config import NetworkConfig
 from softseg.network.onnx_session import OnnxNetwork
 from softseg.network.weights import EXPORTED, TRAINABLE, load_weights, read_card, resolve_weights
-from softseg.segmentation.components import (
-    fill_gaps,
-    is_cord,
-    largest_component,
-    shortest_mm,
-    uncertain_slices,
-)
-from softseg.segmentation.locate import candidate_windows, confirmed, interpolate, track
+from softseg.segmentation.components import fill_gaps, largest_component
+from softseg.segmentation.locate import find_cord, window_starts
 from softseg.segmentation.predict import Network, predict_slices, predict_volume, soft_values
 from softseg.segmentation.prepare import Prepared, prepare
+from softseg.segmentation.presence import (
+    Findings,
+    cord_slices,
+    examine,
+    slice_features,
+)
 from softseg.segmentation.temperature import at_temperature
 from softseg.volume import Volume
 
-LOCATE_MM = 5.0
-"""Whole slices are looked at this far apart to find the cord."""
-LOCATE_VOXELS = 1_500_000
-"""In large fields further apart, so that finding costs less than segmenting."""
 NEGLIGIBLE = 1e-4
 """Smaller values are the low-probability background that a sigmoid never lacks, and set to 0."""
 
@@ -136,31 +132,47 @@ class Segmentation:
     """A soft mask and what can be said about it without knowing the truth.
 
     Attributes:
-        soft: On the image's own grid, values in [0, 1]; zeros if no cord was found.
-        cord_found: Whether there is a cord at all.
-        uncertain_slices: Where not to trust the mask: slices along Z in working orientation, 0
-            the most inferior.
+        soft: On the image's own grid, values in [0, 1]; zeros if it was withheld.
+        cord_found: Whether there is a mask.
+        likely: Whether presence reaches the threshold; what is below it is kept only if asked for.
+        presence: Probability that the image shows a cord; 0 where nothing was predicted.
+        quality: Dice to be expected, in [0, 1]; nan where the weights' card has no model of it.
+        reasons: Why not to trust the mask on a slice, by its index along Z in working orientation,
+            0 the most inferior.
         uncertainty: Standard deviation between variants of the image, if asked for.
     """
 
     soft: Volume
     cord_found: bool
-    uncertain_slices: tuple[int, ...] = ()
+    likely: bool = True
+    presence: float = 0.0
+    quality: float = np.nan
+    reasons: dict[int, str] = field(default_factory=dict)
     uncertainty: Volume | None = None
+
+    @property
+    def uncertain_slices(self) -> tuple[int, ...]:
+        """The slices of `reasons`, ascending."""
+        return tuple(sorted(self.reasons))
 
     @property
     def note(self) -> str:
         """One line to read, empty if there is nothing to say.
 
         Example:
-            >>> volume = Volume(np.zeros((2, 2, 2)), np.eye(4))
-            >>> Segmentation(volume, True, (3, 4, 5, 9)).note
-            'uncertain slices 3-5, 9'
+            >>> volume, reasons = Volume(np.zeros((2, 2, 2)), np.eye(4)), {3: "empty", 4: "empty"}
+            >>> Segmentation(volume, True, reasons=reasons | {9: "no signal"}).note
+            'uncertain slices 3-4 (empty), 9 (no signal)'
         """
         if not self.cord_found:
-            return "no spinal cord found, the mask is empty"
-        slices = self.uncertain_slices
-        return f"uncertain slices {_ranges(slices)}" if slices else ""
+            seen = f"presence {self.presence:.2f}" if self.presence else "nothing was predicted"
+            return f"no spinal cord found ({seen}), the mask is empty"
+        said = ", ".join(
+            f"{_ranges(tuple(z for z in self.uncertain_slices if self.reasons[z] == why))} ({why})"
+            for why in dict.fromkeys(self.reasons[z] for z in self.uncertain_slices)
+        )
+        doubt = [] if self.likely else [f"perhaps no spinal cord (presence {self.presence:.2f})"]
+        return "; ".join(doubt + ([f"uncertain slices {said}"] if said else []))
 
 
 def segment(
@@ -170,6 +182,7 @@ def segment(
     device: str | None = None,
     activation: str | None = None,
     largest_component: bool = True,
+    keep: bool = False,
     tta: bool = False,
     uncertainty: bool = False,
 ) -> Segmentation:
@@ -180,7 +193,9 @@ def segment(
         weights: A file, a model's folder, a shipped name, `(network, config)` or a `Model`.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`; None as in `Model.load`.
         activation: Instead of the network's own: `clamp`, `normalised_relu` or `sigmoid`.
-        largest_component: Keep one cord and fill its gaps of up to 5 mm.
+        largest_component: Keep one cord, end it where slices no longer show it, and fill its gaps
+            of up to 5 mm.
+        keep: Keep all that the network saw, also where no cord is likely.
         tta: Average over mirrored and shifted variants.
         uncertainty: Also the standard deviation over these variants.
 
@@ -188,7 +203,7 @@ def segment(
         The mask, its values linear in the part of each voxel that is cord, with what is uncertain.
 
     Raises:
-        InputError: If the weights or the device cannot be had.
+        InputError: If the weights or the device cannot be had, or their card cannot be read.
     """
     model = Model.load(weights, device=device)
     prepared = prepare(image, model.config)
@@ -196,17 +211,38 @@ def segment(
     variants = VARIANTS if tta or uncertainty else VARIANTS[:1]
     predict = _predict_2d if model.config.dimension == 2 else _predict_3d
     with model.running() as network:
-        predictions = predict(network, model.config, prepared, kind, variants)
-    soft = np.mean([each.data for each in predictions], axis=0) if tta else predictions[0].data
-    result = _clean(image.like(model.calibrated(soft)), keep_one=largest_component)
+        box, predictions = predict(network, model.config, prepared, kind, variants)
+    soft = np.mean(predictions, axis=0) if tta else predictions[0]
+    result = _clean(prepared, box, model.calibrated(soft), model, largest_component, keep)
     if not uncertainty:
         return result
-    spread = np.std([model.calibrated(each.data) for each in predictions], axis=0)
-    return replace(result, uncertainty=image.like(spread))
+    spread = np.std([model.calibrated(each) for each in predictions], axis=0)
+    return replace(result, uncertainty=prepared.pasted(spread, box))
+
+
+def seen_features(image: Volume, model: Model) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """What presence and quality are fitted to: a mask with nothing withheld, and its features.
+
+    Returns:
+        Soft values `(X, Y, Z)` of the cord's component in working orientation, and the features of
+        each slice (`softseg.segmentation.presence.slice_features`).
+    """
+    prepared = prepare(image, model.config)
+    predict = _predict_2d if model.config.dimension == 2 else _predict_3d
+    with model.running() as network:
+        box, (soft,) = predict(
+            network, model.config, prepared, model.config.activation, VARIANTS[:1]
+        )
+    one = largest_component(_positive(model.calibrated(soft)), prepared.image.spacing_mm)
+    normal = prepared.scale.apply(prepared.image.data[box])
+    features = slice_features(one, normal, prepared.image.spacing_mm, air=prepared.scale.normal_air)
+    return prepared.pasted(one, box).oriented().data, features
 
 
 VARIANTS: tuple[tuple[bool, int], ...] = ((False, 0), (True, 0), (False, 3), (True, -3))
 """Mirrored left to right or not, and by how many working voxels the windows are moved."""
+Box = tuple[slice, slice]
+"""The part of an image along X and Y, in working orientation, outside of which there is no mask."""
 
 
 def _predict_2d(
@@ -215,62 +251,30 @@ def _predict_2d(
     prepared: Prepared,
     kind: str,
     variants: tuple[tuple[bool, int], ...],
-) -> list[Volume]:
+) -> tuple[Box, list[np.ndarray]]:
     """Find the cord on some whole slices, then segment windows around it on all slices."""
-    shape = np.array(prepared.grid.shape)
+
+    def predict(windows: np.ndarray) -> np.ndarray:
+        return soft_values(predict_slices(network, windows), kind)
+
+    shape, size = np.array(prepared.grid.shape), np.array(config.patch_size)
     slices = np.arange(shape[2])
-    size = np.array(config.patch_size)
-    middle = np.tile((shape[:2] - 1) / 2.0, (len(slices), 1))
-    centres = middle if (shape[:2] <= size).all() else _find_cord(network, config, prepared, kind)
+    if (shape[:2] <= size).all():
+        centres = np.tile((shape[:2] - 1) / 2.0, (len(slices), 1))
+    else:
+        centres = find_cord(predict, config, prepared)
     if np.isnan(centres).any():
-        return [prepared.source.like(np.zeros(prepared.source.data.shape, np.float32))]
+        nothing = np.zeros((1, 1, shape[2]), np.float32)
+        return (slice(0, 1), slice(0, 1)), [nothing] * len(variants)
+    moved = [window_starts(centres + shift, shape[:2], size) for _, shift in variants]
+    box = prepared.box(np.concatenate(moved), size)
     predictions = []
-    for mirrored, shift in variants:
-        starts = _window_starts(centres + shift, shape[:2], size)
+    for (mirrored, _), starts in zip(variants, moved, strict=True):
         windows = prepared.windows(slices, starts, size)
-        soft = _soft(network, windows[:, ::-1] if mirrored else windows, kind)
-        predictions.append(
-            prepared.restore_windows(soft[:, ::-1] if mirrored else soft, slices, starts)
-        )
-    return predictions
-
-
-def _find_cord(
-    network: Network, config: NetworkConfig, prepared: Prepared, kind: str
-) -> np.ndarray:
-    """`(Z, 2)` centres in working voxels, nan if nowhere is any cord.
-
-    Coarse to fine: whole slices some millimetres apart, then windows of the training's size where
-    they find something, then the path that joins most of what both say, if it is as long as a cord.
-    """
-    shape, spacing = np.array(prepared.grid.shape), prepared.grid.spacing_mm
-    multiple = np.array(config.multiple)
-    size = np.maximum(-(-shape[:2] // multiple) * multiple, config.patch_size)
-    step = max(1, round(LOCATE_MM / spacing[2]))
-    step = max(step, -(-int(size.prod() * shape[2]) // LOCATE_VOXELS))
-    slices = np.arange((shape[2] - 1) % step // 2, shape[2], step)
-    starts = np.tile((shape[:2] - size) // 2, (len(slices), 1))
-    probability = _soft(network, prepared.windows(slices, starts, size), kind)
-    window = np.array(config.patch_size)
-    again, places = candidate_windows(probability, spacing[:2], window)
-    places = _window_starts(places + starts[again], shape[:2], window)
-    predictions = _soft(network, prepared.windows(slices[again], places, window), kind)
-    trusted = confirmed(probability, again, places - starts[again], predictions)
-    found = track(probability, spacing[:2], step * spacing[2], trusted=trusted) + starts
-    seen_mm = np.isfinite(found[:, 0]).sum() * step * spacing[2]
-    if seen_mm < shortest_mm(shape[2] * spacing[2]) - 1e-6:
-        found[:] = np.nan
-    return interpolate(found, slices, np.arange(shape[2]))
-
-
-def _soft(network: Network, windows: np.ndarray, kind: str) -> np.ndarray:
-    return soft_values(predict_slices(network, windows), kind)
-
-
-def _window_starts(centres: np.ndarray, shape: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Windows about the centres, inside the image where it is large enough, as in training."""
-    starts = np.round(centres - (size - 1) / 2).astype(int)
-    return np.clip(starts, np.minimum(0, (shape - size) // 2), np.maximum(0, shape - size))
+        soft = predict(windows[:, ::-1] if mirrored else windows)
+        soft = soft[:, ::-1] if mirrored else soft
+        predictions.append(prepared.restore_windows(soft, slices, starts, box))
+    return box, predictions
 
 
 def _predict_3d(
@@ -279,28 +283,51 @@ def _predict_3d(
     prepared: Prepared,
     kind: str,
     variants: tuple[tuple[bool, int], ...],
-) -> list[Volume]:
+) -> tuple[Box, list[np.ndarray]]:
     predictions = []
     for mirrored, shift in variants:
         image = np.pad(prepared.data, [(abs(shift), 0), (abs(shift), 0), (0, 0)], mode="edge")
         raw = predict_volume(network, image[::-1] if mirrored else image, config.patch_size)
         raw = (raw[::-1] if mirrored else raw)[abs(shift) :, abs(shift) :]
         predictions.append(prepared.restore(soft_values(raw, kind)))
-    return predictions
+    return (slice(None), slice(None)), predictions
 
 
-def _clean(soft: Volume, *, keep_one: bool) -> Segmentation:
-    soft = soft.like(np.where(soft.data < NEGLIGIBLE, 0, soft.data).astype(np.float32, copy=False))
-    working = soft.oriented()
-    one = largest_component(working.data, working.spacing_mm)
-    if not is_cord(one, working.spacing_mm):
-        return Segmentation(soft.like(np.zeros(soft.data.shape, np.float32)), False)
-    uncertain = uncertain_slices(one, working.spacing_mm)
-    if keep_one:
-        filled = fill_gaps(one, working.spacing_mm)
-        back = working.like(filled).oriented(soft.orientation)
-        soft = soft.like(np.ascontiguousarray(back.data))
-    return Segmentation(soft, True, uncertain)
+def _clean(
+    prepared: Prepared, box: Box, soft: np.ndarray, model: Model, keep_one: bool, keep: bool
+) -> Segmentation:
+    soft = _positive(soft)
+    spacing = prepared.image.spacing_mm
+    one = largest_component(soft, spacing)
+    found = _examined(prepared, box, one, model)
+    likely = found.presence >= found.threshold
+    if not (likely or keep):
+        soft = np.zeros_like(soft)
+    elif keep_one:
+        kept = True if keep else cord_slices(found.slice_presence)
+        soft = fill_gaps(np.where(kept, one, np.float32(0)), spacing)
+    there = bool(soft.any())
+    return Segmentation(
+        prepared.pasted(soft, box),
+        there,
+        likely,
+        found.presence,
+        found.quality,
+        found.reasons if there else {},
+    )
+
+
+def _positive(soft: np.ndarray) -> np.ndarray:
+    return np.where(soft < NEGLIGIBLE, 0, soft).astype(np.float32, copy=False)
+
+
+def _examined(prepared: Prepared, box: Box, one: np.ndarray, model: Model) -> Findings:
+    image = prepared.scale.apply(prepared.image.data[box])
+    ends = zip(box, prepared.image.data.shape, strict=False)
+    cut = [end for side, n in ends for end in (not side.start, side.stop in (None, n))]
+    spacing = prepared.image.spacing_mm
+    air = prepared.scale.normal_air
+    return examine(one, image, spacing, air=air, card=model.card, cut=tuple(cut))
 
 
 def _ranges(numbers: tuple[int, ...]) -> str:

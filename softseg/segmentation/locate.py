@@ -1,9 +1,30 @@
-"""Where the cord runs, from a network's predictions on some whole slices and on windows of them."""
+"""Where the cord runs, from a network's predictions on some whole slices and on windows of them.
 
-from collections.abc import Iterator
+Coarse to fine: whole slices some millimetres apart, in voxels somewhat larger than the network's,
+then windows of the training's size where they find something, then the path that joins most of
+what both say. Predictions are kept as means over cells of about 2 mm, so that memory and time are
+bounded in fields of any size.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
+
+from softseg.network.config import NetworkConfig
+from softseg.segmentation.prepare import Prepared
+
+LOCATE_MM = 5.0
+"""Whole slices are looked at this far apart to find the cord."""
+FURTHEST_MM = 20.0
+"""In fields of more than `LOCATE_VOXELS` further apart, up to this."""
+LOCATE_VOXELS = 1_000_000
+SEARCH_MM = 0.8
+"""Voxels in which such fields are looked at, where the network's own are smaller."""
+MOST_VOXELS = 40_000_000
+"""Beyond, slices are further apart than `FURTHEST_MM`: a metre of body in every direction."""
+BATCH_VOXELS = 2_000_000
 
 CELL_MM = 2.0
 CORD_MM = 10.0
@@ -12,6 +33,8 @@ SIDE = round(CORD_MM / CELL_MM)
 """The same in cells."""
 STEEPEST = 1.2
 """Millimetres that a cord may move in the slice per millimetre along the body."""
+FURTHEST_MOVE = 10
+"""Cells that it may move from one slice to the next, however far they are apart."""
 BEND_COST = 0.02
 """What a move of one cell costs, where a slice full of cord gains about 0.5."""
 SEEN = 0.15
@@ -19,20 +42,137 @@ SEEN = 0.15
 it."""
 SURROUNDINGS = 3
 """Times as wide as the square is what a prediction has to stand out from."""
-LOOKS = 6
+LOOKS = 4
 """At most so many windows of a slice are predicted again."""
 CORE = 1 / 3
 """Part of a window, to each side of its centre, whose prediction counts: there a cord is seen
 whole."""
 
 
-def track(
-    probability: np.ndarray,
-    spacing_mm: tuple[float, float],
-    step_mm: float,
-    *,
-    trusted: np.ndarray | None = None,
+@dataclass(frozen=True, eq=False)
+class CellMap:
+    """Soft values of some slices, averaged over the cells of a square net.
+
+    Attributes:
+        values: `(N, X, Y)` in [0, 1].
+        start_mm: `(2,)` where the first cell begins.
+        cell_mm: `(2,)` size of a cell.
+    """
+
+    values: np.ndarray
+    start_mm: np.ndarray
+    cell_mm: np.ndarray
+
+    def like(self, values: np.ndarray) -> "CellMap":
+        """Other values on the same net."""
+        return CellMap(values, self.start_mm, self.cell_mm)
+
+    def centre_mm(self, cell: np.ndarray) -> np.ndarray:
+        """Where the middle of a cell lies; fractions of a cell count."""
+        return self.start_mm + (np.asarray(cell) + 0.5) * self.cell_mm
+
+
+def find_cord(
+    predict: Callable[[np.ndarray], np.ndarray], config: NetworkConfig, prepared: Prepared
 ) -> np.ndarray:
+    """The cord's centre on every slice.
+
+    Args:
+        predict: Soft values `(N, X, Y)` for windows of that shape.
+        config: Of the network behind it.
+        prepared: The image.
+
+    Returns:
+        `(Z, 2)` working voxels, nan if nowhere is any cord.
+    """
+    shape, spacing = prepared.grid.shape, np.array(prepared.grid.spacing_mm[:2])
+    middle = (np.array(shape[:2]) - 1) / 2
+    window = np.array(config.patch_size)
+    every = np.arange(shape[2])
+    found = np.full((shape[2], 2), np.nan)
+    for searched in _search_grids(config, prepared):
+        slices = _spread_slices(config, searched)
+        seen = look(predict, config, searched, slices)
+        again, places_mm = candidate_windows(seen, window * spacing)
+        starts = window_starts(places_mm / spacing + middle, np.array(shape[:2]), window)
+        windows = predict(prepared.windows(slices[again], starts, window))
+        low_mm = (starts - 0.5 - middle) * spacing
+        trusted = confirmed(seen, again, low_mm, spacing, windows)
+        step_mm = np.diff(slices[:2]).sum() * searched.grid.spacing_mm[2]
+        path_mm = track(seen, step_mm, trusted=trusted)
+        found = interpolate(path_mm / spacing + middle, slices, every)
+        if np.isfinite(found).all():
+            break
+    return found
+
+
+def window_starts(centres: np.ndarray, shape: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Windows about the centres, inside the image where it is large enough, as in training."""
+    starts = np.round(centres - (size - 1) / 2).astype(int)
+    return np.clip(starts, np.minimum(0, (shape - size) // 2), np.maximum(0, shape - size))
+
+
+def _search_grids(config: NetworkConfig, prepared: Prepared) -> Iterator[Prepared]:
+    """The image in larger voxels if it is a large one; then, if need be, in the network's own."""
+    coarse = tuple(max(SEARCH_MM, mm) for mm in config.spacing_mm)
+    size = float(_slice_size(config, prepared).prod())
+    height_mm = prepared.grid.shape[2] * prepared.grid.spacing_mm[2]
+    if coarse == tuple(config.spacing_mm) or size * height_mm / LOCATE_MM <= LOCATE_VOXELS:
+        yield prepared
+        return
+    yield prepared.respaced(coarse)
+    if size * height_mm / FURTHEST_MM <= MOST_VOXELS:
+        yield prepared
+
+
+def _slice_size(config: NetworkConfig, searched: Prepared) -> np.ndarray:
+    """A whole slice as the network takes it: at least a window, and a multiple of its strides."""
+    multiple, shape = np.array(config.multiple), np.array(searched.grid.shape[:2])
+    return np.maximum(-(-shape // multiple) * multiple, config.patch_size)
+
+
+def _spread_slices(config: NetworkConfig, searched: Prepared) -> np.ndarray:
+    """Slices that are looked at, equally far apart."""
+    count, step_mm = searched.grid.shape[2], searched.grid.spacing_mm[2]
+    volume_mm = float(_slice_size(config, searched).prod()) * count * step_mm
+    apart_mm = min(max(LOCATE_MM, volume_mm / LOCATE_VOXELS), FURTHEST_MM)
+    step = max(1, round(max(apart_mm, volume_mm / MOST_VOXELS) / step_mm))
+    return np.arange((count - 1) % step // 2, count, step)
+
+
+def look(
+    predict: Callable[[np.ndarray], np.ndarray],
+    config: NetworkConfig,
+    searched: Prepared,
+    slices: np.ndarray,
+) -> CellMap:
+    """What a network predicts on whole slices; a few at a time are in memory."""
+    shape, spacing = np.array(searched.grid.shape[:2]), np.array(searched.grid.spacing_mm[:2])
+    size = _slice_size(config, searched)
+    start = (shape - size) // 2
+    batch = max(1, BATCH_VOXELS // int(size.prod()))
+    cells = []
+    for first in range(0, len(slices), batch):
+        some = slices[first : first + batch]
+        windows = searched.windows(some, np.tile(start, (len(some), 1)), size)
+        cells.append(cell_means(predict(windows), spacing)[0])
+    cell_mm = cell_means(np.zeros((1, 1, 1)), spacing)[1] * spacing
+    return CellMap(np.concatenate(cells), (start - 0.5 - (shape - 1) / 2) * spacing, cell_mm)
+
+
+def cell_means(
+    probability: np.ndarray, spacing_mm: tuple[float, float] | np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """`(N, X, Y)` means over cells of about `CELL_MM`, and `(2,)` voxels per cell."""
+    size = np.maximum(1, np.round(CELL_MM / np.array(spacing_mm))).astype(int)
+    count = -(-np.array(probability.shape[1:]) // size)
+    missing = count * size - probability.shape[1:]
+    padded = np.pad(probability, [(0, 0), (0, missing[0]), (0, missing[1])])
+    blocks = padded.reshape(len(probability), count[0], size[0], count[1], size[1])
+    return blocks.mean(axis=(2, 4)), size
+
+
+def track(seen: CellMap, step_mm: float, *, trusted: CellMap | None = None) -> np.ndarray:
     """The smooth path through the slices that meets most of the predicted cord.
 
     False positives far from the cord are brighter on a slice here and there, but no path joins
@@ -41,89 +181,115 @@ def track(
     curve of minimal cost).
 
     Args:
-        probability: `(N, X, Y)`, the map of equally spaced slices.
-        spacing_mm: Voxel size in the slices.
+        seen: The map of equally spaced slices.
         step_mm: Distance between the slices.
-        trusted: The part of `probability` that the path may follow, as `confirmed` gives it; all
-            of it by default. Centres are always those of `probability`.
+        trusted: The part of `seen` that the path may follow, as `confirmed` gives it; all of it by
+            default. Centres are always those of `seen`.
 
     Returns:
-        `(N, 2)` voxel coordinates of the cord's centre, nan where the slice has no prediction near
-        the path.
+        `(N, 2)` millimetres of the cord's centre, nan where the slice has no prediction near the
+        path.
 
     Example:
         >>> probability = np.zeros((5, 40, 40))
         >>> probability[:, 8:16, 20:28] = 1.0
         >>> probability[2, 30:38, 2:10] = 1.0
-        >>> track(probability, (1.0, 1.0), 5.0).round().tolist()[2]
-        [12.0, 24.0]
+        >>> seen = CellMap(probability, np.zeros(2), np.full(2, 2.0))
+        >>> track(seen, 5.0).round().tolist()[2]
+        [24.0, 48.0]
     """
-    cells, size = _cells(probability if trusted is None else trusted, spacing_mm)
-    gain = _means(cells, SIDE)
-    path = _best_path(gain, max(1, round(STEEPEST * step_mm / CELL_MM)))
-    centres = np.full((len(probability), 2), np.nan)
-    for index, (x, y) in enumerate(path):
-        if gain[index, x, y] < SEEN:
+    centres = np.full((len(seen.values), 2), np.nan)
+    gain = _means((trusted or seen).values, SIDE)
+    filled = [np.flatnonzero(gain.any(axis=axes)) for axes in ((0, 2), (0, 1))]
+    if not filled[0].size:
+        return centres
+    low = np.array([places[0] for places in filled])
+    part = tuple(slice(places[0], places[-1] + 1) for places in filled)
+    reach = min(max(1, round(STEEPEST * step_mm / CELL_MM)), FURTHEST_MOVE)
+    path = _best_path(gain[:, *part], reach) + low
+    for index, cell in enumerate(path):
+        if gain[index, *cell] < SEEN:
             continue
-        low = np.maximum(0, np.array([x - SIDE, y - SIDE])) * size
-        high = np.array([x + SIDE + 1, y + SIDE + 1]) * size
-        near = probability[index, low[0] : high[0], low[1] : high[1]]
-        centres[index] = low + ndimage.center_of_mass(near**2)
+        corner = np.maximum(0, cell - SIDE)
+        near = tuple(slice(a, b) for a, b in zip(corner, cell + SIDE + 1, strict=True))
+        inside = ndimage.center_of_mass(seen.values[index, *near] ** 2)
+        centres[index] = seen.centre_mm(corner + inside)
     return centres
 
 
-def candidate_windows(
-    probability: np.ndarray, spacing_mm: tuple[float, float], window: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def candidate_windows(seen: CellMap, window_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Windows to predict again: those about the strongest predictions of every slice.
 
     A network that has been trained on windows around the cord finds more in a whole slice of a
     large field than in a window, while the cord it finds in both.
 
     Args:
-        probability: `(N, X, Y)`, the map of slices.
-        spacing_mm: Voxel size in the slices.
-        window: `(2,)` its voxels.
+        seen: The map of slices.
+        window_mm: `(2,)` sides of a window.
 
     Returns:
-        `(M,)` slices, ascending, and `(M, 2)` voxels at the windows' centres, the strongest
+        `(M,)` slices, ascending, and `(M, 2)` millimetres of the windows' centres, the strongest
         of a slice first and `LOOKS` at most; none where nothing is predicted.
     """
-    found = list(_strongest(probability, spacing_mm, np.asarray(window) * CORE))
-    slices = np.repeat(np.arange(len(probability)), [len(places) for places in found])
+    found = list(_strongest(seen, np.asarray(window_mm) * CORE))
+    slices = np.repeat(np.arange(len(seen.values)), [len(places) for places in found])
     return slices, np.array([place for places in found for place in places]).reshape(-1, 2)
 
 
 def confirmed(
-    probability: np.ndarray, slices: np.ndarray, starts: np.ndarray, predictions: np.ndarray
-) -> np.ndarray:
+    seen: CellMap,
+    slices: np.ndarray,
+    low_mm: np.ndarray,
+    spacing_mm: np.ndarray,
+    predictions: np.ndarray,
+) -> CellMap:
     """What is predicted in whole slices and in windows.
 
     Args:
-        probability: `(N, X, Y)`, the map of slices.
+        seen: The map of slices.
         slices: `(M,)` of the windows.
-        starts: `(M, 2)` first voxel of each window in `probability`, may be negative.
+        low_mm: `(M, 2)` where each window begins.
+        spacing_mm: `(2,)` its voxel size.
         predictions: `(M, W, H)` soft values of the windows.
 
     Returns:
-        `(N, X, Y)`, the smaller of the two in the cores of windows, 0 elsewhere.
+        The smaller of the two in the cores of windows, 0 elsewhere.
 
     Example:
-        >>> probability, predictions = np.full((1, 9, 9), 0.8), np.full((1, 6, 6), 0.5)
-        >>> both = confirmed(probability, np.array([0]), np.array([[-1, 4]]), predictions)
-        >>> both[0, :, 6].tolist()
+        >>> seen = CellMap(np.full((1, 9, 9), 0.8), np.zeros(2), np.ones(2))
+        >>> low_mm = np.array([[-1.0, 4.0]])
+        >>> both = confirmed(seen, np.array([0]), low_mm, np.ones(2), np.full((1, 6, 6), 0.5))
+        >>> both.values[0, :, 6].tolist()
         [0.5, 0.5, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0]
     """
-    size = np.array(predictions.shape[1:])
-    margin = np.round(size * (0.5 - CORE)).astype(int)
-    both = np.zeros_like(probability)
-    for index, start, prediction in zip(slices, starts, predictions, strict=True):
-        low = np.clip(start + margin, 0, probability.shape[1:])
-        high = np.clip(start + size - margin, 0, probability.shape[1:])
-        place = (index, *map(slice, low, high))
-        there = prediction[tuple(map(slice, low - start, high - start))]
-        both[place] = np.maximum(both[place], np.minimum(probability[place], there))
-    return both
+    both = np.zeros_like(seen.values)
+    for index, low, prediction in zip(slices, low_mm, predictions, strict=True):
+        sides = [
+            _shares(start + cell * np.arange(count + 1), first + mm * np.arange(size + 1))
+            for start, cell, count, first, mm, size in zip(
+                seen.start_mm, seen.cell_mm, both.shape[1:], low, spacing_mm, prediction.shape,
+                strict=True,
+            )
+        ]  # fmt: skip
+        (x, rows_x), (y, rows_y) = sides
+        there = rows_x @ prediction @ rows_y.T
+        place = both[index, x, y]
+        np.maximum(place, np.minimum(seen.values[index, x, y], there), out=place)
+    return seen.like(both)
+
+
+def _shares(cell_edges: np.ndarray, voxel_edges: np.ndarray) -> tuple[slice, np.ndarray]:
+    """Cells in a window's core along an axis, and how each of them averages its voxels."""
+    first, last = voxel_edges[[0, -1]]
+    margin = (last - first) * (0.5 - CORE) - 1e-6
+    inside = (cell_edges[:-1] >= first + margin) & (cell_edges[1:] <= last - margin)
+    if not inside.any():
+        return slice(0, 0), np.zeros((0, len(voxel_edges) - 1))
+    places = np.flatnonzero(inside)
+    cells = slice(int(places[0]), int(places[-1]) + 1)
+    low, high = cell_edges[:-1][cells, None], cell_edges[1:][cells, None]
+    shared = np.minimum(high, voxel_edges[1:]) - np.maximum(low, voxel_edges[:-1])
+    return cells, np.maximum(shared, 0) / (high - low)
 
 
 def interpolate(centres: np.ndarray, slices: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -145,38 +311,23 @@ def interpolate(centres: np.ndarray, slices: np.ndarray, wanted: np.ndarray) -> 
     )
 
 
-def _cells(
-    probability: np.ndarray, spacing_mm: tuple[float, float]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Means over cells of about `CELL_MM`, and voxels per cell."""
-    size = np.maximum(1, np.round(CELL_MM / np.array(spacing_mm))).astype(int)
-    count = -(-np.array(probability.shape[1:]) // size)
-    missing = count * size - probability.shape[1:]
-    padded = np.pad(probability, [(0, 0), (0, missing[0]), (0, missing[1])])
-    blocks = padded.reshape(len(probability), count[0], size[0], count[1], size[1])
-    return blocks.mean(axis=(2, 4)), size
-
-
 def _means(cells: np.ndarray, side: int) -> np.ndarray:
     """Means over a square of so many cells about each; beyond the image there is nothing."""
     return ndimage.uniform_filter(cells, size=(0, side, side), mode="constant")
 
 
-def _strongest(
-    probability: np.ndarray, spacing_mm: tuple[float, float], reach: np.ndarray
-) -> Iterator[list[np.ndarray]]:
-    """For each slice the voxels of its strongest predictions, no two within `reach` voxels.
+def _strongest(seen: CellMap, reach_mm: np.ndarray) -> Iterator[list[np.ndarray]]:
+    """For each slice the places of its strongest predictions, no two within `reach_mm`.
 
     Strong is what exceeds its surroundings: a cord, and less the inside of a large area.
     """
-    cells, size = _cells(probability, spacing_mm)
-    reach = np.ceil(reach / size).astype(int)
-    gain = _means(cells, SIDE)
-    for strength in np.where(gain < SEEN, 0, gain - _means(cells, SURROUNDINGS * SIDE)):
+    reach = np.ceil(reach_mm / seen.cell_mm).astype(int)
+    gain = _means(seen.values, SIDE)
+    for strength in np.where(gain < SEEN, 0, gain - _means(seen.values, SURROUNDINGS * SIDE)):
         found: list[np.ndarray] = []
         while len(found) < LOOKS and strength.max() > 0:
             place = np.array(np.unravel_index(strength.argmax(), strength.shape))
-            found.append(np.round((place + 0.5) * size - 0.5).astype(int))
+            found.append(seen.centre_mm(place))
             low, high = np.maximum(0, place - reach), place + reach + 1
             strength[low[0] : high[0], low[1] : high[1]] = 0
         yield found
@@ -186,22 +337,17 @@ def _best_path(gain: np.ndarray, reach: int) -> np.ndarray:
     """`(N, 2)` cells that maximise the summed gain less the cost of moving; moves up to `reach`."""
     moves = np.stack(np.mgrid[-reach : reach + 1, -reach : reach + 1], axis=-1).reshape(-1, 2)
     moves = moves[np.hypot(*moves.T) <= reach]
-    cost = BEND_COST * np.hypot(*moves.T)
-    best, choices = gain[0], []
-    for later in gain[1:]:
-        padded = np.pad(best, reach, constant_values=-np.inf)
-        arrivals = np.stack(
-            [
-                padded[
-                    reach + dx : reach + dx + best.shape[0], reach + dy : reach + dy + best.shape[1]
-                ]
-                - price
-                for (dx, dy), price in zip(moves, cost, strict=True)
-            ]
-        )
-        choices.append(arrivals.argmax(axis=0))
-        best = later + arrivals.max(axis=0)
-    path = [np.array(np.unravel_index(best.argmax(), best.shape))]
-    for choice in reversed(choices):
-        path.append(path[-1] + moves[choice[tuple(path[-1])]])
+    cost = (BEND_COST * np.hypot(*moves.T)).astype(np.float32)
+    width, height = gain.shape[1:]
+    best = np.pad(gain.astype(np.float32), [(0, 0)] + [(reach, reach)] * 2, constant_values=-np.inf)
+    inner = best[:, reach : reach + width, reach : reach + height]
+    for before, here, later in zip(best[:-1], inner[1:], gain[1:], strict=True):
+        arrived = np.full((width, height), -np.inf, np.float32)
+        for (dx, dy), price in zip(moves + reach, cost, strict=True):
+            np.maximum(arrived, before[dx : dx + width, dy : dy + height] - price, out=arrived)
+        here[:] = later + arrived
+    path = [np.array(np.unravel_index(inner[-1].argmax(), (width, height)))]
+    for before in best[-2::-1]:
+        x, y = (path[-1] + reach + moves).T
+        path.append(path[-1] + moves[(before[x, y] - cost).argmax()])
     return np.array(path[::-1])

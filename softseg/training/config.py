@@ -210,8 +210,13 @@ class TrainingConfig:
         return json.loads(json.dumps(asdict(self)))
 
     def identity(self) -> dict[str, Any]:
-        """What decides the weights: all settings but places and those of the machine."""
-        return {key: value for key, value in self.to_dict().items() if key not in _RUNTIME}
+        """What decides the weights: all settings but places and those of the machine.
+
+        Weights to start from are called by the name of their file or folder.
+        """
+        kept = {key: value for key, value in self.to_dict().items() if key not in _RUNTIME}
+        start = self.init_weights and Path(self.init_weights).name
+        return kept | {"init_weights": start}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "TrainingConfig":

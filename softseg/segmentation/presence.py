@@ -1,0 +1,346 @@
+"""Is there a cord, how good is its mask, and where not to trust it: learnt, and read off the image.
+
+What a network saw is described by a few numbers a slice, of its probability map and of the image
+under it (`slice_features`). Three logistic models, whose coefficients stand in the card of the
+weights because they depend on the network, turn them into the probability that a slice shows the
+cord, that the image does, and the Dice to be expected (`softseg_study.evaluation.presence_fit` fits
+them where the truth is known). No other rule withholds a mask.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+from scipy.special import expit
+
+from softseg.errors import InputError
+from softseg.masks import FAINT
+from softseg.segmentation.components import SMALLEST_MM2
+from softseg.volume import Spacing
+
+THRESHOLD = 0.5
+"""A mask is withheld where presence is lower, unless the card says another `threshold`."""
+KEPT, CORE = 0.05, 0.5
+"""The mask ends where a slice's presence falls below the first; it reaches a slice above the second
+without a slice below the first between, so that no end hinges on the smallest change."""
+NEAR_MM = 10.0
+"""Neighbours along the cord, to either side."""
+RING_MM = 2.5
+"""How wide a ring about the mask the image is compared with."""
+BORDER_MM = 3.0
+"""Nearer to the image's border a network sees too little of the surroundings."""
+NO_SIGNAL, NO_EDGE, UNLIKE = 0.5, 0.25, 0.35
+"""Share of voxels as dark as air, correlation of mask and image at the edge, and relative change of
+area against the neighbours from which on a slice is uncertain."""
+
+FEATURES = (
+    "log_area", "contrast", "void", "compact", "round", "steady", "jump", "sure_near",
+    "follows_near",
+)  # fmt: skip
+IMAGE_FEATURES = (
+    "log_length", "slice_presence", "low_presence", "sure", "follows", "contrast", "void",
+    "compact", "steady", "jump",
+)  # fmt: skip
+"""What a card's models may take: of a slice, and of the whole image."""
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """A logistic model in a card: `{"features": …, "weights": …, "bias": …}`.
+
+    Attributes:
+        features: Names of what it takes.
+        weights: One for each.
+        bias: What is added.
+    """
+
+    features: tuple[str, ...]
+    weights: tuple[float, ...]
+    bias: float
+
+    @classmethod
+    def from_card(cls, entry: Mapping[str, Any], known: tuple[str, ...]) -> "Logistic":
+        """The model that a card describes.
+
+        Raises:
+            InputError: If it does not describe one of features that are known.
+        """
+        try:
+            model = cls(tuple(entry["features"]), tuple(entry["weights"]), float(entry["bias"]))
+            values = np.array([*model.weights, model.bias], dtype=float)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"weights' card: presence or quality cannot be read ({error})"
+            ) from error
+        unknown = set(model.features) - set(known)
+        if unknown or len(values) != len(model.features) + 1 or not np.isfinite(values).all():
+            raise InputError(
+                f"weights' card: presence and quality need finite weights for features among "
+                f"{', '.join(known)}; found {dict(entry)}"
+            )
+        return model
+
+    def __call__(self, values: Mapping[str, np.ndarray | float]) -> np.ndarray:
+        """Probabilities, nan where a feature is."""
+        terms = [
+            w * np.asarray(values[name])
+            for name, w in zip(self.features, self.weights, strict=True)
+        ]
+        return expit(self.bias + sum(terms))
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What is said of a mask without knowing the truth.
+
+    Attributes:
+        presence: Probability that the image shows a cord.
+        quality: Dice to be expected; nan where the card has no model of it.
+        slice_presence: `(Z,)` the same a slice, 0 where nothing was predicted.
+        reasons: Why not to trust a slice, by its index along Z.
+        threshold: Of `presence`, below which a mask is withheld.
+    """
+
+    presence: float
+    quality: float
+    slice_presence: np.ndarray
+    reasons: dict[int, str]
+    threshold: float = THRESHOLD
+
+
+def examine(
+    soft: np.ndarray,
+    image: np.ndarray,
+    spacing_mm: Spacing,
+    *,
+    air: float,
+    card: Mapping[str, Any],
+    cut: tuple[bool, bool, bool, bool] = (True,) * 4,
+) -> Findings:
+    """Presence, quality and uncertain slices of what a network saw.
+
+    A card without `presence` and `quality`, of weights that nobody fitted them for, falls back on
+    size alone: a slice is present, and with it the image, from `SMALLEST_MM2` of values above one
+    half on.
+
+    Args:
+        soft: `(X, Y, Z)` in working orientation, one component, values in [0, 1].
+        image: The same shape, normalised intensities.
+        spacing_mm: Voxel size.
+        air: Normalised intensity below which there is no signal.
+        card: Of the weights.
+        cut: Whether the image ends where the arrays do, at the first and the last along X and Y.
+
+    Raises:
+        InputError: If the card's models cannot be read.
+    """
+    features = slice_features(soft, image, spacing_mm, air=air)
+    seen = np.isfinite(features["sure"])
+    models = card.get("presence") or {}
+    if models:
+        one = Logistic.from_card(models["slice"], FEATURES)(features)
+    else:
+        one = np.where(features["log_area"] >= np.log(SMALLEST_MM2), 1.0, 0.0)
+    one = np.where(seen, one, 0.0)
+    whole = image_features(features, one, spacing_mm[2])
+    presence, quality = float(one.max(initial=0.0)), np.nan
+    if seen.any() and models:
+        presence = float(Logistic.from_card(models["image"], IMAGE_FEATURES)(whole))
+    if seen.any() and card.get("quality"):
+        quality = float(Logistic.from_card(card["quality"], IMAGE_FEATURES)(whole))
+    elif card.get("quality"):
+        quality = 0.0
+    reasons = _reasons(features, one, soft, spacing_mm, cut)
+    return Findings(presence, quality, one, reasons, float(models.get("threshold", THRESHOLD)))
+
+
+def slice_features(
+    soft: np.ndarray, image: np.ndarray, spacing_mm: Spacing, *, air: float
+) -> dict[str, np.ndarray]:
+    """Numbers that describe each slice of a soft mask, `(Z,)` each, nan where it is empty.
+
+    Args:
+        soft: `(X, Y, Z)` in working orientation, one component, values in [0, 1].
+        image: The same shape, normalised intensities.
+        spacing_mm: Voxel size.
+        air: Normalised intensity below which there is no signal.
+
+    Returns:
+        `log_area` of mm² above one half (0 for none); `sure`, the mean value weighted by itself;
+        `follows`, how closely values and image agree within `RING_MM` of the mask (absolute
+        correlation); `contrast` of inside and ring in their SDs; `void`, the share of the inside
+        that is as dark as air; `compact`, the area of the ellipse of the same moments over the
+        mask's; `round`, its short over its long axis; `steady`, how far the area's logarithm is
+        from the median within `NEAR_MM`; `jump`, how far the centre is from between its
+        neighbours' in mm per mm along the body, at most 3; `sure_near` and `follows_near`, means
+        within `NEAR_MM`.
+    """
+    rows = np.full((soft.shape[2], 10), np.nan)
+    for z in np.flatnonzero((soft > FAINT).any(axis=(0, 1))):
+        rows[z] = _describe(soft[:, :, z], image[:, :, z], spacing_mm, air)
+    names = ("log_area", "sure", "follows", "contrast", "void", "compact", "round", "log_total")
+    found = dict(zip(names, rows.T, strict=False))
+    reach = max(1, round(NEAR_MM / spacing_mm[2]))
+    total = found.pop("log_total")
+    found["steady"] = np.minimum(np.abs(total - _near(np.nanmedian, total, reach)), 3.0)
+    found["jump"] = _jump(rows[:, 8:], spacing_mm[2])
+    for name in ("sure", "follows"):
+        found[f"{name}_near"] = _near(np.nanmean, found[name], reach)
+    return found
+
+
+def _describe(
+    soft: np.ndarray, image: np.ndarray, spacing_mm: Spacing, air: float
+) -> tuple[float, ...]:
+    """The numbers of one slice that need no neighbour, and its centre in mm."""
+    mm = np.array(spacing_mm[:2])
+    low, high = (f(np.argwhere(soft > FAINT), axis=0) for f in (np.min, np.max))
+    margin = np.ceil(RING_MM / mm).astype(int) + 1
+    low = np.maximum(low - margin, 0)
+    crop = tuple(slice(a, b + m + 1) for a, b, m in zip(low, high, margin, strict=True))
+    soft, image = soft[crop].astype(np.float64), image[crop].astype(np.float64)
+    total = soft.sum()
+    x, y = ((start + np.arange(n)) * h for start, n, h in zip(low, soft.shape, mm, strict=True))
+    centre = np.array([soft.sum(axis=1) @ x, soft.sum(axis=0) @ y]) / total
+    u, v = x[:, None] - centre[0], y - centre[1]
+    own = mm**2 / 12  # of a voxel's own extent
+    xx, yy, xy = ((soft * part).sum() / total for part in (u * u, v * v, u * v))
+    spread = np.array([[xx + own[0], xy], [xy, yy + own[1]]])
+    short, long = np.sqrt(np.maximum(np.linalg.eigvalsh(spread), 1e-6))
+    inside = soft > 0.5
+    if not inside.any():
+        inside = soft == soft.max()
+    ring = ndimage.distance_transform_edt(~inside, sampling=tuple(mm)) <= RING_MM
+    outside = ring & (soft < 0.25)
+    values = image[inside], image[outside] if outside.any() else image[ring]
+    noise = np.sqrt((values[0].var() + values[1].var()) / 2)
+    area_mm2 = float((soft > 0.5).sum() * mm.prod())
+    return (
+        np.log(max(area_mm2, 1.0)),
+        float((soft**2).sum() / total),
+        _agreement(soft[ring], image[ring]),
+        float(min(abs(values[0].mean() - values[1].mean()) / max(noise, 1e-3), 5.0)),
+        float((values[0] < air).mean()),
+        float(4 * np.pi * short * long / (total * mm.prod())),
+        float(short / long),
+        float(np.log(total * mm.prod())),
+        *centre,
+    )
+
+
+def _agreement(first: np.ndarray, second: np.ndarray) -> float:
+    """Absolute correlation; 0 where either is constant."""
+    a, b = first - first.mean(), second - second.mean()
+    scale = np.sqrt((a * a).sum() * (b * b).sum())
+    return float(abs((a * b).sum()) / scale) if scale > 1e-9 * len(a) else 0.0
+
+
+def _near(statistic, values: np.ndarray, reach: int) -> np.ndarray:
+    """A statistic of the known values within `reach` of each known one."""
+    result = np.full(len(values), np.nan)
+    for z in np.flatnonzero(np.isfinite(values)):
+        result[z] = statistic(values[max(0, z - reach) : z + reach + 1])
+    return result
+
+
+def _jump(centres: np.ndarray, step_mm: float) -> np.ndarray:
+    result = np.where(np.isfinite(centres[:, 0]), 0.0, np.nan)
+    if len(centres) > 2:
+        off = centres[1:-1] - (centres[:-2] + centres[2:]) / 2
+        apart = np.minimum(np.hypot(*off.T) / step_mm, 3.0)
+        result[1:-1] = np.where(np.isfinite(apart), apart, result[1:-1])
+    return result
+
+
+def image_features(
+    features: Mapping[str, np.ndarray], slice_presence: np.ndarray, step_mm: float
+) -> dict[str, float]:
+    """Numbers that describe a whole mask, from those of its slices.
+
+    Returns:
+        `log_length` of the mm in which slices are present; `slice_presence`, its mean over slices
+        with a mask, and `low_presence`, its 10th percentile; of the slices that are present (all,
+        if none is) the medians of the others.
+    """
+    seen = np.isfinite(features["sure"])
+    present = seen & (slice_presence >= 0.5)
+    chosen = present if present.any() else seen
+    found = {"log_length": float(np.log(max(present.sum() * step_mm, 1.0)))}
+    shown = slice_presence[seen] if seen.any() else np.zeros(1)
+    found |= {
+        "slice_presence": float(shown.mean()),
+        "low_presence": float(np.percentile(shown, 10)),
+    }
+    return found | {
+        name: float(np.median(features[name][chosen])) if chosen.any() else 0.0
+        for name in IMAGE_FEATURES[3:]
+    }
+
+
+def cord_slices(slice_presence: np.ndarray) -> np.ndarray:
+    """Which slices the mask is kept on: from end to end, with hysteresis.
+
+    Args:
+        slice_presence: `(Z,)` in [0, 1].
+
+    Returns:
+        `(Z,)` true between the outermost slices that are at least `KEPT` present and joined to one
+        of at least `CORE`; all where none is.
+
+    Example:
+        >>> cord_slices(np.array([0.0, 0.3, 0.9, 0.0, 0.7, 0.0, 0.3])).astype(int).tolist()
+        [0, 1, 1, 1, 1, 0, 0]
+    """
+    core = np.flatnonzero(slice_presence >= CORE)
+    if not core.size:
+        return np.ones(len(slice_presence), dtype=bool)
+    below, above = core[0], core[-1]
+    while below > 0 and slice_presence[below - 1] >= KEPT:
+        below -= 1
+    while above < len(slice_presence) - 1 and slice_presence[above + 1] >= KEPT:
+        above += 1
+    every = np.arange(len(slice_presence))
+    return (every >= below) & (every <= above)
+
+
+def _reasons(
+    features: Mapping[str, np.ndarray],
+    slice_presence: np.ndarray,
+    soft: np.ndarray,
+    spacing_mm: Spacing,
+    cut: tuple[bool, bool, bool, bool],
+) -> dict[int, str]:
+    """Why slices between the mask's ends are uncertain; the first reason that holds."""
+    kept = cord_slices(slice_presence) & np.isfinite(features["sure"])
+    if not kept.any():
+        return {}
+    ends = np.flatnonzero(kept)[[0, -1]]
+    empty = ~np.isfinite(features["sure"]) | (features["log_area"] < np.log(SMALLEST_MM2))
+    tests = {
+        "empty": empty,
+        "no signal": features["void"] >= NO_SIGNAL,
+        "no edge in the image": features["follows"] < NO_EDGE,
+        "unlike its neighbours": features["steady"] > np.log(1 + UNLIKE),
+        "at the image's border": _at_border(soft, spacing_mm, cut),
+        "perhaps no cord": slice_presence < 0.5,
+    }
+    return {
+        z: next(reason for reason, holds in tests.items() if holds[z])
+        for z in range(int(ends[0]), int(ends[1]) + 1)
+        if any(holds[z] for holds in tests.values())
+    }
+
+
+def _at_border(
+    soft: np.ndarray, spacing_mm: Spacing, cut: tuple[bool, bool, bool, bool]
+) -> np.ndarray:
+    near = np.zeros(soft.shape[2], dtype=bool)
+    for axis in (0, 1):
+        width = max(1, round(BORDER_MM / spacing_mm[axis]))
+        sides = np.moveaxis(soft, axis, 0)
+        for side, there in ((sides[:width], cut[2 * axis]), (sides[-width:], cut[2 * axis + 1])):
+            if there:
+                near |= (side > 0.5).any(axis=(0, 1))
+    return near
