@@ -7,6 +7,7 @@ RENAMED = {
     "softseg.evaluation": f"softseg_study.evaluation; {STUDY}",
     "softseg.figures": f"softseg_study.figures; {STUDY}",
     "softseg.metrics.calibration": f"softseg_study.statistics.calibration; {STUDY}",
+    "softseg.metrics.surfaces": f"softseg_study.statistics.surfaces; {STUDY}",
     "softseg.phantom.calibration": f"softseg_study.phantom.calibration; {STUDY}",
     "softseg.phantom.drawn": "softseg.phantom.section_stream",
     "softseg.phantom.followup": f"softseg_study.phantom.visits; {STUDY}",

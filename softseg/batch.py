@@ -79,7 +79,7 @@ def run_batch(
     """
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs must be at least 1, found {jobs}")
-    outcomes = _outcomes(work, items, jobs or os.cpu_count() or 1, finished, name)
+    outcomes = _outcomes(work, items, jobs or cores(), finished, name)
     return _told(outcomes, name, progress) if progress else outcomes
 
 
@@ -139,6 +139,32 @@ def commit(
         yield {path: stack.enter_context(replacing(path)) for path in paths}
         for path in records:
             path.unlink(missing_ok=True)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def threads_each(jobs: int) -> Iterator[None]:
+    """Let processes that are started meanwhile share out the cores, where nobody has said how.
+
+    Example:
+        >>> with threads_each(1000):
+        ...     print(os.environ.get("OMP_NUM_THREADS"))
+        1
+    """
+    asked = os.environ.get("OMP_NUM_THREADS")
+    if jobs > 1 and asked is None:
+        os.environ["OMP_NUM_THREADS"] = str(max(1, cores() // jobs))
+    try:
+        yield
+    finally:
+        if asked is None:
+            os.environ.pop("OMP_NUM_THREADS", None)
 
 
 def _end_with_parent() -> None:

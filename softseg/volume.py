@@ -226,8 +226,14 @@ class Volume:
         qform = where.qform if where.forms_apart_mm > SAME_FORM_MM else None
         return cls(found.data, where.affine, path, where.codes, qform)
 
-    def save(self, path: Path | str, dtype: type = np.float32) -> Path:
+    def save(self, path: Path | str, dtype: type = np.float32, *, fractions: bool = False) -> Path:
         """Write to `path` whole or not at all; only geometry goes into the header, in millimetres.
+
+        Args:
+            path: `….nii` or `….nii.gz`.
+            dtype: Of the numbers on disk.
+            fractions: Of a mask in [0, 1]: viewers are to show this range, and the description
+                says what it is.
 
         Raises:
             InputError: If the folder cannot be written to or the name is not a NIfTI name.
@@ -241,6 +247,9 @@ class Volume:
         image.set_qform(place, qform, strip_shears=True)
         image.set_sform(self.affine, sform)
         image.header.set_xyzt_units("mm")
+        if fractions:
+            image.header["cal_min"], image.header["cal_max"] = 0, 1
+            image.header["descrip"] = b"softseg: fraction of spinal cord in each voxel"
         with replacing(path) as temporary:
             nib.save(image, temporary)
         return path

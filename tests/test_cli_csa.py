@@ -105,6 +105,7 @@ def test_no_angle_correction_and_threshold_reach_the_measurement(folder, tmp_pat
 
 
 def test_a_profile_and_a_plot_stand_before_the_norm(folder, tmp_path):
+    pytest.importorskip("matplotlib", reason="drawn by the extra softseg[plot]")
     levels = ("--levels", folder / "levels.nii.gz")
     profile, plot = tmp_path / "p.csv", tmp_path / "p.png"
     out = ("-o", tmp_path / "a.csv", "--profile", profile, "--plot", plot)

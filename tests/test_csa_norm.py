@@ -151,6 +151,7 @@ def test_the_shipped_profile_is_the_summary_of_the_published_rows(real_data):
 
 
 def test_a_persons_curve_stands_in_front_of_the_population():
+    pytest.importorskip("matplotlib", reason="drawn by the extra softseg[plot]")
     table = person("sub-01.nii.gz", {2: 20, 3: 30, 4: 25}, lambda x: 80 - 2 * x)
     axes = plot_profile(length_profile(table), sex="F").axes[0]
     norm, own = axes.get_lines()

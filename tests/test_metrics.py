@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from softseg.metrics import surfaces
-from softseg.metrics.surfaces import surface_distances
 from softseg.metrics.volumes import dice, relative_volume_error, soft_dice
+from softseg_study.statistics import surfaces
 from softseg_study.statistics.calibration import (
     calibration_error,
     calibration_table,
     pool_calibration,
 )
+from softseg_study.statistics.surfaces import surface_distances
 
 SPACING = (0.5, 0.8, 5.0)
 

@@ -277,6 +277,37 @@ def test_blur_is_stronger_the_faster_signal_decays_and_leaves_flat_objects_alone
     assert width[0] < 1e-10 < width[1] < width[2]
 
 
+def test_an_echo_planar_slice_is_stretched_with_its_truth_and_its_outline(anatomy):
+    level = with_options(QUIET, stretch=0.15, distortion_mm=1.0)
+    scan = acquire(anatomy, "DWI", rng=np.random.default_rng(3), severity=level)
+    shift = scan.placement.slide_voxels
+    gain = np.diff(shift, axis=1).mean(axis=(0, 1))
+    assert np.ptp(gain) > 0.1
+    voxel_mm2 = np.prod(scan.truth.spacing_mm[:2])
+    z = scan.areas["slice"].to_numpy()
+    area = scan.truth.data.sum(axis=(0, 1))[z] * voxel_mm2
+    physical = scan.areas["volume_mm3"].to_numpy() / scan.truth.spacing_mm[2]
+    np.testing.assert_allclose(area, physical / (1 - gain[z]), rtol=0.01)
+    outlines = scan.placement.outlines()
+    rows = np.isin(outlines.slices, z)
+    drawn = np.pi * (outlines.radius_mm[rows] ** 2).mean(axis=1)
+    np.testing.assert_allclose(drawn, area[np.isin(z, outlines.slices)], rtol=0.03)
+
+
+def test_metal_leaves_a_void_and_fluid_can_be_as_bright_as_the_cord(anatomy):
+    metal, plain, equal = (
+        acquire(anatomy, "T2w", rng=np.random.default_rng(3), severity=with_options(QUIET, **kind))
+        for kind in ({"metal_mm": 9.0}, {}, {"fluid": 1.0})
+    )
+    np.testing.assert_array_equal(metal.truth.data, plain.truth.data)
+    bright = plain.image.data > 100
+    assert ((metal.image.data < 5) & bright).sum() * 0.512 > 300  # mm3
+    cord = equal.truth.data > 0.99
+    ring = _ring(equal.truth.data, equal.image.spacing_mm)
+    upper = np.percentile(equal.image.data[ring], 75)
+    assert upper == pytest.approx(equal.image.data[cord].mean(), rel=0.15)
+
+
 def test_fat_lies_beside_where_it_is_along_the_readout_and_water_does_not(anatomy):
     for name, axis in (("T1w", 2), ("T2star", 0), ("DWI", 1)):
         assert place(anatomy, name, rng=np.random.default_rng(0)).readout_axis == axis

@@ -13,7 +13,8 @@ from softseg.dataset.exclusions import read_exclusions
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.ground_truth.batch import make_ground_truth
-from softseg.quality_control.drawing import COLORS, HALF_MM, PIXELS_PER_MM, draw, png
+from softseg.quality_control.drawing import COLORS, HALF_MM, PIXELS_PER_MM, draw
+from softseg.quality_control.lettering import png
 from softseg.quality_control.page import Item, write_ground_truth_page, write_page
 from softseg.volume import Volume
 

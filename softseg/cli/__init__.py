@@ -25,7 +25,9 @@ app = typer.Typer(
     help="Contrast-agnostic soft segmentation of the spinal cord. For research, not for diagnosis.",
 )
 
-COMMANDS = ("segment", "csa", "compare_weights", "phantom", "ground_truth", "fetch", "verify")
+COMMANDS = (
+    "segment", "csa", "qc", "compare_weights", "phantom", "ground_truth", "fetch", "verify",
+)  # fmt: skip
 """Modules of this package, in the order that `softseg --help` shows."""
 
 EPILOG = (

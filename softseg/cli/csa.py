@@ -110,6 +110,7 @@ def csa(
     )
     for path in filter(None, (output, profile, plot)):
         check_writable(path)
+    masks = _not_excluded(masks)
     rows, every, failures = measure_many(
         masks,
         wanted,
@@ -132,6 +133,22 @@ def csa(
         tell(f"softseg: {said}")
     if failures:
         raise typer.Exit(1)
+
+
+def _not_excluded(masks: list[Path]) -> list[Path]:
+    """Masks that no `exclude.yml` beside them leaves out; each of the others is said."""
+    from softseg.dataset.exclusions import verdicts_on, why_excluded
+    from softseg.events import tell
+
+    bad = verdicts_on(masks)
+    reasons = {mask: why_excluded(mask, bad) for mask in masks}
+    kept = [mask for mask in masks if reasons[mask] is None]
+    said = [f"{mask}: {reason}" for mask, reason in reasons.items() if reason]
+    if not kept:
+        raise InputError(f"{said[0]}; edit exclude.yml to measure it")
+    for line in said:
+        tell(f"softseg: left out: {line}")
+    return kept
 
 
 def parse_range(text: str | None, option: str) -> tuple[int, int] | None:

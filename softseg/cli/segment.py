@@ -1,5 +1,7 @@
 """`softseg segment`."""
 
+import shlex
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +9,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperCommand
 
-from softseg.cli.options import Device, FollowLinks, QcCrop, recorded_options
+from softseg.cli.options import Device, FollowLinks, Jobs, QcCrop, recorded_options
 from softseg.cli.progress import progress
 from softseg.errors import InputError
 
@@ -36,7 +38,8 @@ class Command(TyperCommand):
 def segment(
     context: typer.Context,
     images: Annotated[
-        list[Path], typer.Argument(help="Images (.nii, .nii.gz) or the root of a BIDS data set.")
+        list[Path],
+        typer.Argument(help="Images (.nii, .nii.gz), or folders: a BIDS data set, sub-01 of one."),
     ],
     out: Annotated[
         Path, typer.Option("-o", "--output", help="A file for one image, a folder for several.")
@@ -48,6 +51,10 @@ def segment(
     threshold: Annotated[
         float, typer.Option(help="With --binary: fraction from which a voxel is cord.")
     ] = 0.5,
+    probseg: Annotated[
+        bool,
+        typer.Option("--probseg", help="Call soft masks …_label-SC_desc-T2w_probseg, as BIDS."),
+    ] = False,
     largest_component: Annotated[
         bool, typer.Option(help="Keep one cord and fill its gaps of up to 5 mm.")
     ] = True,
@@ -78,6 +85,7 @@ def segment(
     ] = None,
     qc_crop: QcCrop = None,
     follow_links: FollowLinks = False,
+    jobs: Jobs = None,
     device: Device = "auto",
     precision: Annotated[
         str,
@@ -110,6 +118,7 @@ def segment(
 
     softseg segment my_bids_dataset -o my_bids_dataset/derivatives/softseg
     """
+    from softseg.dataset.raw_images import data_set_of
     from softseg.events import event, tell
     from softseg.files import check_writable
     from softseg.network.config import ACTIVATIONS
@@ -131,12 +140,19 @@ def segment(
     )
     _check_table(csa, context.meta.get(AFTER_CSA), images, out)
     series = average is not None
-    jobs, left_out = batch.find_jobs(images, out, binary=binary, series=series)
+    ending = mask_ending(binary, probseg)
+    found, left_out = batch.find_jobs(images, out, ending=ending, series=series)
     if csa == BESIDE:
-        csa = out / "csa.csv" if len(jobs) > 1 else _beside(jobs[0].mask)
-    jobs = _within(jobs, left_out, [] if follow_links else filter(Path.is_dir, images))
-    model = Model.load(weights, device=device, precision=precision)
-    for path in (jobs[0].mask, csa, qc and qc / "index.html"):
+        csa = out / "csa.csv" if len(found) > 1 else _beside(found[0].mask)
+    found = _not_excluded(found, left_out)
+    found = _within(
+        found, left_out, [] if follow_links else map(data_set_of, filter(Path.is_dir, images))
+    )
+    source = {"weights": weights, "device": device, "precision": precision}
+    model = Model.load(**source)
+    if model.precision != precision and _asked_for(context, "precision"):
+        tell("softseg: --precision is of PyTorch; this network is exported and runs in 32 bits")
+    for path in (found[0].mask, csa, qc and qc / "index.html"):
         if path:
             check_writable(path)
     checksum = model.card.get("checksum")
@@ -146,16 +162,118 @@ def segment(
         "weights_checksum": checksum,
         "temperature": model.temperature,
     }
-    outcomes = batch.segment_images(jobs, model, options, overwrite=overwrite)
+    outcomes = batch.segment_images(
+        found,
+        model,
+        options,
+        overwrite=overwrite,
+        processes=processes(jobs, len(found), model),
+        source=source,
+    )
     signed = _signed(outcomes, used, lambda: batch.describe(out, images, model))
-    total = len(jobs) + len(left_out)
+    total = len(found) + len(left_out)
     failed = _report(signed, total, csa, used, left_out=left_out, qc=qc, qc_crop=qc_crop)
     if failed and total == 1:
         raise InputError(failed[0].message) from failed[0].error
+    if total == 1 and sys.stderr.isatty():
+        tell(how_to_look(found[0].image, found[0].mask))
     unmade = len(failed) + sum(not each.deliberate for each in left_out)
     if unmade:
         tell(f"{unmade} of {total} images failed")
-        raise typer.Exit(2 if len(failed) == len(jobs) else 1)
+        raise typer.Exit(2 if len(failed) == len(found) else 1)
+
+
+def segment_data_set(
+    root: Path,
+    out: Path,
+    used: dict,
+    *,
+    takes: Callable[[Path], bool],
+    ending: str,
+    average: str | None,
+    weights: str,
+    jobs: int | None,
+    follow_links: bool,
+) -> tuple[list[Path], int]:
+    """Segment those images of a data set that `takes` is true of, as the command does.
+
+    Args:
+        root: The data set.
+        out: The derivative.
+        used: Options that records name.
+        takes: Of an image's path.
+        ending: Of the masks, as `find_jobs` takes it.
+        average: Of `SegmentationOptions`.
+        weights: Of `Model.load`.
+        jobs: Processes.
+        follow_links: Whether links that leave the data set are read.
+
+    Returns:
+        Masks that are there now, and how many images should have one and have none.
+    """
+    from softseg.segmentation import batch
+    from softseg.segmentation.engine import Model
+
+    found, left_out = batch.find_jobs([root], out, ending=ending, series=average is not None)
+    found = [job for job in found if takes(job.image)]
+    left_out = [each for each in left_out if takes(each.path)]
+    if not (found or left_out):
+        raise InputError(f"{root}: none of its images is chosen; see --bids-filter-file and labels")
+    found = _within(_not_excluded(found, left_out), left_out, [] if follow_links else [root])
+    source = {"weights": weights, "device": "cpu"}
+    model = Model.load(**source)
+    used = used | {"weights": Path(weights).name, "weights_checksum": model.card.get("checksum")}
+    options = batch.SegmentationOptions(average=average)
+    count = processes(jobs, len(found), model)
+    outcomes = batch.segment_images(found, model, options, processes=count, source=source)
+    signed = _signed(outcomes, used, lambda: batch.describe(out, [root], model))
+    total = len(found) + len(left_out)
+    failed = _report(signed, total, None, used, left_out=left_out, qc=None, qc_crop=None)
+    unmade = len(failed) + sum(not each.deliberate for each in left_out)
+    failures = {id(outcome.item) for outcome in failed}
+    return [job.mask for job in found if id(job) not in failures], unmade
+
+
+def mask_ending(binary: bool, probseg: bool) -> str:
+    """What masks are called by.
+
+    Raises:
+        InputError: If both are wanted.
+    """
+    from softseg.dataset.names import PROBABILITY
+    from softseg.segmentation.batch import BINARY, SOFT
+
+    if binary and probseg:
+        raise InputError("--probseg is the name of soft masks; leave out --binary")
+    return BINARY if binary else PROBABILITY if probseg else SOFT
+
+
+def processes(jobs: int | None, images: int, model) -> int:
+    """As many as asked for; else, of an exported network, one a core for four images each."""
+    from softseg.batch import cores
+    from softseg.network.onnx_session import MOST_THREADS, OnnxNetwork
+
+    exported = isinstance(model.network, OnnxNetwork)
+    return jobs or (max(1, min(images // 4, cores(), MOST_THREADS)) if exported else 1)
+
+
+def how_to_look(image: Path, mask: Path) -> str:
+    """How three viewers show a mask on its image, in one line.
+
+    Example:
+        >>> how_to_look(Path("a.nii.gz"), Path("b.nii.gz")).partition(";")[0]
+        'look: fsleyes a.nii.gz b.nii.gz -cm hot -dr 0.05 1 -a 50'
+    """
+    one, other = shlex.quote(str(image)), shlex.quote(str(mask))
+    return (
+        f"look: fsleyes {one} {other} -cm hot -dr 0.05 1 -a 50; itksnap -g {one} -o {other}; "
+        f"Slicer {one} {other}"
+    )
+
+
+def _asked_for(context: typer.Context, option: str) -> bool:
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _check_table(csa: Path | None, after: Path | None, images: list[Path], out: Path) -> None:
@@ -166,6 +284,18 @@ def _check_table(csa: Path | None, after: Path | None, images: list[Path], out: 
         csa = after if len(images) > 1 and (one or not image) else None
     if csa and csa.suffix.lower() != ".csv":
         raise InputError(f"--csa: {csa} must end in .csv")
+
+
+def _not_excluded(jobs: list, left_out: list) -> list:
+    """Jobs that no `exclude.yml` in the folder of their masks leaves out."""
+    from softseg.dataset.exclusions import verdicts_on, why_excluded
+    from softseg.dataset.raw_images import LeftOut
+
+    bad = verdicts_on(job.mask for job in jobs)
+    reasons = [why_excluded(job.image, bad) for job in jobs]
+    pairs = list(zip(jobs, reasons, strict=True))
+    left_out += [LeftOut(job.image, reason) for job, reason in pairs if reason is not None]
+    return [job for job, reason in pairs if reason is None]
 
 
 def _within(jobs: list, left_out: list, roots: Iterable[Path]) -> list:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from softseg.dataset.names import entities_of
+from softseg.provenance.records import signed
 
 SPREAD = "_std"
 """What follows a measure's name in the column of its standard deviation over the slices."""
@@ -53,6 +54,20 @@ def arranged(table: pd.DataFrame) -> pd.DataFrame:
     places = {name: order.index(name.removesuffix(SPREAD)) for name in set(table) - set(order)}
     places |= {name: order.index(name) for name in set(table) & set(order)}
     return table[sorted(table, key=lambda name: (places[name], name))]
+
+
+def write_signed(tables: Mapping[Path, pd.DataFrame], **about: Any) -> None:
+    """Write tables with a record beside each that also describes its columns.
+
+    Args:
+        tables: By path, `.csv` or `.tsv`.
+        **about: `step`, `parameters` and `sources` of `softseg.provenance.records.signed`.
+    """
+    tables = {path: arranged(table) for path, table in tables.items()}
+    notes = {path: data_dictionary(table) for path, table in tables.items()}
+    with signed(*tables, notes=notes, **about) as temporary:
+        for path, table in tables.items():
+            save(table, temporary[path])
 
 
 def save(table: pd.DataFrame, path: Path) -> None:

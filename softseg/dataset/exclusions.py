@@ -6,11 +6,15 @@ from pathlib import Path
 
 import yaml
 
+from softseg.dataset.names import entities_of, image_stem
 from softseg.errors import InputError
 from softseg.files import read_text
 
 SPINE_GENERIC_EXCLUDED = "spine-generic"
 """Name of the list that the paper used on the Spine Generic database."""
+
+VERDICTS = "exclude.yml"
+"""The list that a page of pictures makes, in the folder of the masks."""
 
 Exclusions = dict[str, str]
 
@@ -46,6 +50,39 @@ def read_exclusions(source: str | Path | Iterable[str | Path]) -> Exclusions:
         else:
             found[_entry(text)] = "excluded by option"
     return found
+
+
+def verdicts_on(masks: Iterable[Path]) -> Exclusions:
+    """What is left out by an `exclude.yml` in the folder of masks, or around their participants.
+
+    Raises:
+        InputError: If such a file is no list of exclusions.
+    """
+    folders = {}
+    for mask in masks:
+        folder = mask.absolute().parent
+        subject = next((p for p in (folder, *folder.parents) if p.name.startswith("sub-")), None)
+        folders |= dict.fromkeys([folder, *([subject.parent] if subject else [])])
+    return read_exclusions([p for p in (f / VERDICTS for f in folders) if p.is_file()])
+
+
+def why_excluded(path: Path, exclusions: Exclusions) -> str | None:
+    """The reason for which an image, or a mask of it, is left out; None if it is not.
+
+    Example:
+        >>> bad = read_exclusions(["sub-1", "sub-2/T2w", "sub-3_ses-1_T1w_label-SC_softseg"])
+        >>> names = "sub-1_T1w.nii", "sub-3_ses-1_T1w.nii", "sub-2_T1w.nii"
+        >>> [why_excluded(Path(name), bad) is not None for name in names]
+        [True, True, False]
+    """
+    if not exclusions:
+        return None
+    who, own = entities_of(path), _entry(image_stem(path))
+    asked = {who["participant_id"], f"{who['participant_id']}/{who['contrast']}"}
+    for entry, reason in exclusions.items():
+        if entry in asked or ("/" not in entry and image_stem(entry) == own):
+            return f"excluded: {reason}"
+    return None
 
 
 def _read_file(path: Path) -> Exclusions:

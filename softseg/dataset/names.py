@@ -127,19 +127,29 @@ def entities_of(path: Path | str) -> dict[str, str | None]:
         >>> entities_of("sub-1_label-SC_desc-T1w_probseg.nii.gz")["contrast"]
         'T1w'
     """
+    stem = image_stem(path)
+    pairs = dict(word.split("-", maxsplit=1) for word in stem.split("_") if "-" in word)
+    known = match_contrast(stem, (CONTRASTS | UNSEEN_CONTRASTS).values())
+    return {
+        "participant_id": f"sub-{pairs['sub']}" if "sub" in pairs else None,
+        "session_id": f"ses-{pairs['ses']}" if "ses" in pairs else None,
+        "run": pairs.get("run"),
+        "contrast": (known[0] if known else suffix_of(stem)) if "sub" in pairs else None,
+    }
+
+
+def image_stem(path: Path | str) -> str:
+    """The name, without ending, of the image that a mask was made of; an image's own.
+
+    Example:
+        >>> image_stem("sub-1_run-2_label-SC_desc-T2w_probseg.nii.gz"), image_stem("b_T1w.nii")
+        ('sub-1_run-2_T2w', 'b_T1w')
+    """
     words = Path(path).name.partition(".")[0].split("_")
-    pairs = dict(word.split("-", maxsplit=1) for word in words if "-" in word)
     image = list(takewhile(lambda word: not word.startswith(("label-", "seg", "softseg")), words))
     if words[-1] == PROBABILITY:
-        image.append(pairs.get("desc", ""))
-    name = "_".join(image)
-    known = match_contrast(name, (CONTRASTS | UNSEEN_CONTRASTS).values())
-    who = {
-        f"{long}_id": f"{key}-{pairs[key]}" if key in pairs else None
-        for long, key in (("participant", "sub"), ("session", "ses"))
-    }
-    contrast = (known[0] if known else suffix_of(name)) if "sub" in pairs else None
-    return who | {"run": pairs.get("run"), "contrast": contrast}
+        image += [word.removeprefix("desc-") for word in words if word.startswith("desc-")]
+    return "_".join(image)
 
 
 def suffix_of(path: str) -> str:

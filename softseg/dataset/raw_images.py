@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from softseg.dataset.foreign import WRONG_ENDING, dicom_in
 from softseg.dataset.names import EXTENSIONS, sidecar_path, strip_extension
 from softseg.errors import InputError
 from softseg.files import read_text
@@ -28,7 +29,6 @@ _MASK = re.compile(r".*(mask|seg)|uncertainty|dlabel", re.IGNORECASE)
 _PHASE = re.compile(r"phase\d?|phasediff|ph", re.IGNORECASE)
 _PARTS = {"part-phase": "a phase image", "part-imag": "the imaginary part of an image"}
 _POINTERS = (b"/annex/objects/", b"../.git/annex/objects/", b"version https://git-lfs")
-WRONG_ENDING = "an image's name must end in .nii or .nii.gz, in lower case; rename it"
 NOT_FETCHED = "not fetched (datalad get, or git lfs pull)"
 
 
@@ -84,6 +84,17 @@ def choose_images(root: Path, *, series: bool) -> tuple[list[Path], list[LeftOut
     return chosen, sorted([*left_out, *twins], key=lambda each: each.path)
 
 
+def data_set_of(folder: Path) -> Path:
+    """The root of the data set that a participant's or a session's folder lies in; else itself.
+
+    Example:
+        >>> data_set_of(Path("/data/set/sub-01/ses-1")).as_posix()
+        '/data/set'
+    """
+    inside = [p for p in (folder, *folder.parents) if p.name.startswith("sub-")]
+    return inside[-1].parent if inside and not any(folder.glob("sub-*/")) else folder
+
+
 def raw_images(root: Path) -> Iterator[str]:
     """Every NIfTI file below the `sub-*` folders of `root`, links to nothing among them, sorted.
 
@@ -107,6 +118,8 @@ def raw_images(root: Path) -> Iterator[str]:
 
 def no_data_set(root: Path) -> InputError:
     """What is said of a folder without participants."""
+    if said := dicom_in(root):
+        return InputError(said)
     return InputError(f"{root}: no sub-* folders with images in them; is it a BIDS data set?")
 
 

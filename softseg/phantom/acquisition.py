@@ -24,6 +24,7 @@ from softseg.phantom.artefacts import (
     encode_phase,
     flow_void,
     get_severity,
+    metal_void,
     rolled,
     slice_profile,
     slide,
@@ -42,7 +43,7 @@ from softseg.phantom.protocols import (
     unsteady,
 )
 from softseg.phantom.signal import combine, phase_modulation, tissue_channels
-from softseg.phantom.tissues import TISSUES, tissue_properties
+from softseg.phantom.tissues import INDEX, TISSUES, tissue_properties
 from softseg.phantom.true_areas import slice_levels, true_areas
 from softseg.volume import Volume
 
@@ -232,6 +233,8 @@ def _object_channels(
     void = void if not placement.protocol.inflow else 0.5 + 0.5 * void
     uneven = texture(grid.shape, grid.spacing_mm, level.texture, rng)
     flows = np.array([name == "csf" for name in TISSUES])
+    if level.fluid:
+        signals[:, flows] = level.fluid * signals[:, [INDEX["white_matter"]]]
     textured = np.isin(TISSUES, _UNEVEN)
     greasy = np.array([tissue_properties(name, field_t).fat for name in TISSUES])
     watery = 1 - greasy
@@ -241,7 +244,7 @@ def _object_channels(
     axis = placement.readout_axis
     shift = placement.protocol.fat_shift_mm * field_t / 3 / grid.spacing_mm[axis]
     solid = plain + rough * uneven + rolled(fat * uneven, shift, axis - 3)
-    strength = placement.protocol.texture * min(1.0, level.noise)
+    strength = placement.protocol.texture if level.noise else 0.0
     spots = texture(grid.shape, grid.spacing_mm, strength, rng, TEXTURE_MM)
     return [solid * spots, fluid * void]
 
@@ -275,14 +278,31 @@ def _scan(
             for name in ("white_matter", "csf")
         ])  # fmt: skip
     if placement.slide_voxels is not None:
-        channels = slide(channels, placement.slide_voxels.astype(np.float32))
+        shift = placement.slide_voxels.astype(np.float32)
+        channels = slide(channels, shift)
+        if shift.shape[1] > 1:  # signal piles up where it is compressed
+            channels = channels * (1 - np.gradient(shift, axis=1))
     if placement.contrast.name in ECHO_PLANAR:
         depth = level.dropout * (1.0 if placement.contrast.name == "EPI" else 0.5)
         channels = channels * _beside_discs(placement, depth).astype(np.float32)
+    if level.metal_mm:
+        channels = channels * _metal(placement, level.metal_mm, rng).astype(np.float32)
     if level.ghost:
         strength = level.ghost * rng.uniform(0, 1)
         channels = add_ghost(channels, strength, rng.uniform(0.3, 0.7))
     return channels
+
+
+def _metal(placement: Placement, radius_mm: float, rng: np.random.Generator) -> np.ndarray:
+    """`(X, Y, Z)` factor of an implant in an arch between C3 and C7."""
+    anatomy, grid = placement.anatomy, placement.body_grid
+    at = np.array([anatomy.profiles.arc_length(rng.uniform(3.5, 7.5))])
+    line, sac = anatomy.centreline, anatomy.profiles_at(at)["sac_ap"]
+    point = line.point(at[0]) - line.look_up(line.front, at)[0] * (sac + 8.0)
+    voxels = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), axis=-1)
+    away = np.linalg.norm(voxels @ grid.affine[:3, :3].T + grid.affine[:3, 3] - point, axis=-1)
+    spin_echo = placement.protocol.sequence.endswith("turbo_spin_echo")
+    return metal_void(away, radius_mm * (1.0 if spin_echo else 1.5))
 
 
 def _beside_discs(placement: Placement, depth: float) -> np.ndarray:

@@ -17,7 +17,7 @@ class ArtefactOptions:
     """How hard the scanner makes it.
 
     Attributes:
-        noise: Factor on the protocol's noise.
+        noise: Factor on the protocol's noise; 0 leaves out tissue's texture, too.
         bias: Strength of the coil's uneven brightness.
         texture: Unevenness of muscle and marrow.
         flow_depth: Signal that pulsation takes from the CSF at most.
@@ -27,6 +27,12 @@ class ArtefactOptions:
         rotation_deg: Deviation of the participant's turn between contrasts.
         spread: Variation of relaxation from participant to participant.
         refine: Fine voxels per voxel within axial slices.
+        stretch: How much an uneven field stretches slices of echo-planar scans along the phase axis
+            or compresses them, as standard deviation. The truth follows the image, its table of
+            areas keeps the participant's.
+        metal_mm: Radius in which an implant behind the cord leaves no signal, 0 for none: in spin
+            echoes; 1.5 times as far in gradient echoes and echo-planar scans.
+        fluid: Brightness of the fluid over the cord's, 0 for that of the sequence.
     """
 
     noise: float
@@ -40,6 +46,9 @@ class ArtefactOptions:
     rotation_deg: float
     spread: float
     refine: int
+    stretch: float = 0.0
+    metal_mm: float = 0.0
+    fluid: float = 0.0
 
 
 SEVERITIES = {
@@ -295,6 +304,12 @@ def slide(array: np.ndarray, shift_voxels: np.ndarray) -> np.ndarray:
     left = np.take_along_axis(array, below, axis=-2)
     right = np.take_along_axis(array, above, axis=-2)
     return left * (1 - weight) + right * weight
+
+
+def metal_void(away_mm: np.ndarray, radius_mm: float) -> np.ndarray:
+    """Factor at distances from an implant: no signal within the radius, piled up at its edge."""
+    edge = (away_mm - radius_mm) / 2.0
+    return np.clip(0.5 + edge, 0, 1) * (1 + 0.6 * np.exp(-((edge - 1) ** 2)))
 
 
 def drop_out(

@@ -91,11 +91,10 @@ def _viscera(p: VoxelBatch, x, front, picture: Composite, index: np.ndarray) -> 
     thyroid = ellipse_distance(np.abs(x) - 15, front - gap, 6.5, 10.0)
     low = coverage((5.4 - level) * 16, p.height) * coverage((level - 8.2) * 16, p.height)
     picture.put("soft_tissue", coverage(thyroid, p.width) * low, index)
-    for sign in (1, -1):
-        carotid = np.hypot(x - sign * 24, front - 6) - p.choices["carotid"]
-        jugular = ellipse_distance(
-            x - sign * 31, front - 4, p.choices["jugular"], 0.7 * p.choices["jugular"]
-        )
+    for sign, wide, bent in ((1, 1.0, p.slow[0]), (-1, p.choices["jugular_left"], p.slow[1])):
+        carotid = np.hypot(x - sign * 24 - 2 * bent, front - 6 - bent) - p.choices["carotid"]
+        half = p.choices["jugular"] * wide
+        jugular = ellipse_distance(x - sign * 31 - 3 * bent, front - 4, half, 0.7 * half)
         for vessel in (carotid, jugular):
             picture.put("vessel", coverage(vessel, p.width) * neck, index)
     throat = ellipse_distance(x, front - gap - 10, 19.0, 17.0)
@@ -123,10 +122,9 @@ def _belly(p: VoxelBatch, x, front, picture: Composite, index: np.ndarray) -> No
     kidney = ellipse_distance(across - 62, front + 10, 25.0, 30.0)
     kidney_here = low * coverage((np.abs(level - 20.8) - 1.6) * 33, 10.0)
     picture.put("soft_tissue", coverage(kidney, p.width) * kidney_here, index)
-    loops = p.fast[0] + p.fast[1] + 0.6 * p.slow[0]
     within = low * coverage(8 - front, 8.0)
-    picture.put("air", coverage(1.15 - loops, 0.15) * within * 0.9, index)
-    picture.put("soft_tissue", coverage(0.1 - loops, 0.3) * within, index)
+    picture.put("air", coverage(0.95 - p.fast[0], 0.15) * within * 0.9, index)
+    picture.put("soft_tissue", (1 - p.sheets) * within * coverage(-0.3 - p.slow[0], 0.2), index)
     picture.put("fat", within, index)
 
 
@@ -139,8 +137,10 @@ def _front_muscles(p: VoxelBatch, x, y, front, picture: Composite, index: np.nda
     upper = coverage((p.here["level"] - 10) * 20, 40.0) * _lean(p)
     for shape in (longus, scalene, mastoid):
         picture.put("muscle", coverage(shape, p.width) * upper, index)
+    # Small muscles and glands in front, each in its own sheath of fat.
     ahead = coverage(2.0 - y, 4.0)
-    picture.put("fat", ahead * (0.55 + 0.45 * p.slow[1]).clip(0.1, 1) * 0.7, index)
+    picture.put("fat", ahead * np.clip(p.sheets + 0.5 * p.slow[1], 0, 0.9), index)
+    picture.put("soft_tissue", ahead * coverage(0.5 - p.fast[1], 0.1), index)
     picture.put("muscle", ahead * 0.9, index)
 
 
@@ -162,5 +162,4 @@ def _back_muscles(p: VoxelBatch, x, y, picture: Composite, index: np.ndarray) ->
 
 def _lean(p: VoxelBatch) -> np.ndarray:
     """Share of muscle in muscle: the rest is fat between its fibres."""
-    strands = np.clip(p.fast[0] * p.fast[1] * 2 + 0.3 * p.slow[1], 0, 1)
-    return 1 - p.choices["marbling"] * strands
+    return 1 - p.choices["marbling"] * p.sheets

@@ -80,19 +80,26 @@ class SliceOutlines:
         return replace(self, centre_mm=centre_mm)
 
     def slid(self, shift_mm: np.ndarray) -> "SliceOutlines":
-        """Move every edge along Y by what its place along X says.
+        """Move every edge along Y by what the place where it comes to lie says.
 
         Args:
-            shift_mm: `(X, Z)` displacement of each column of voxels.
+            shift_mm: Displacement of each column of voxels, `(X, 1, Z)`, or of each, `(X, Y, Z)`.
         """
-        x_mm = np.arange(shift_mm.shape[0]) * self.spacing_mm[0]
+
+        def moved(x: np.ndarray, y: np.ndarray, z: int) -> np.ndarray:
+            found = y
+            for _ in range(12 if shift_mm.shape[1] > 1 else 1):  # to the place that it comes from
+                at = np.stack([x / self.spacing_mm[0], found / self.spacing_mm[1]])
+                found = y + ndimage.map_coordinates(shift_mm[:, :, z], at, order=1, mode="nearest")
+            return found
+
         cosine, sine = np.cos(self.angles), np.sin(self.angles)
         centre, radius = self.centre_mm.copy(), self.radius_mm.copy()
         for row, z in enumerate(self.slices):
-            centre[row, 1] += np.interp(centre[row, 0], x_mm, shift_mm[:, z])
+            centre[row, 1] = moved(*centre[row][:, None], z)[0]
             x = self.radius_mm[row] * cosine
             y = self.radius_mm[row] * sine + self.centre_mm[row, 1]
-            y = y + np.interp(x + centre[row, 0], x_mm, shift_mm[:, z]) - centre[row, 1]
+            y = moved(x + centre[row, 0], y, z) - centre[row, 1]
             angle = np.arctan2(y, x)
             radius[row] = np.interp(self.angles, angle, np.hypot(x, y), period=2 * np.pi)
         return replace(self, centre_mm=centre, radius_mm=radius)

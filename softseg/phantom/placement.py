@@ -218,7 +218,8 @@ class Placement:
     Attributes:
         grid: The scanner's grid, as the header says.
         body_grid: The same voxels in the subject frame, after the movement.
-        slide_voxels: `(X, 1, Z)` displacement along the phase axis, or None.
+        slide_voxels: `(X, 1, Z)` displacement along the phase axis, `(X, Y, Z)` where slices are
+            stretched, or None.
     """
 
     anatomy: Anatomy
@@ -242,7 +243,9 @@ class Placement:
             data = cord_fraction(self.anatomy, self.body_grid)
         else:
             fine = refined(self.body_grid, (1, 3, 1), (0, 0, 0))
-            data = slide(cord_fraction(self.anatomy, fine), 3 * self.slide_voxels)
+            shift = self.slide_voxels
+            shift = shift if shift.shape[1] == 1 else np.repeat(shift, 3, axis=1)
+            data = slide(cord_fraction(self.anatomy, fine), 3 * shift)
             data = data.reshape(data.shape[0], -1, 3, data.shape[2]).mean(axis=2)
         return Volume(np.clip(data, 0, 1).astype(np.float32), self.grid.affine)
 
@@ -251,7 +254,7 @@ class Placement:
         found = cut_outlines(self.anatomy, self.body_grid)
         if self.slide_voxels is None:
             return found
-        return found.slid(self.slide_voxels[:, 0] * self.grid.spacing_mm[PHASE_AXIS])
+        return found.slid(self.slide_voxels * self.grid.spacing_mm[PHASE_AXIS])
 
     def cropped(self, box: tuple[slice, slice, slice]) -> "Placement":
         """The same scene with a smaller field of view, in voxels."""
@@ -263,7 +266,8 @@ class Placement:
             affine[:3, 3] += affine[:3, :3] @ low
             grids[name] = Grid(shape, affine)
         shift = self.slide_voxels
-        shift = None if shift is None else shift[box[0], :, box[2]]
+        if shift is not None:
+            shift = shift[box[0], box[1] if shift.shape[1] > 1 else slice(None), box[2]]
         return replace(self, slide_voxels=shift, **grids)
 
     def discs(self) -> dict[int, tuple[int, int, int]]:
@@ -317,6 +321,10 @@ def place(
             grid.shape, grid.spacing_mm, level.distortion_mm, level.jitter_mm, rng
         )
         shift = shift / grid.spacing_mm[PHASE_AXIS]
+        if level.stretch:
+            gain = level.stretch * rng.standard_normal(grid.shape[2])
+            middle = np.arange(grid.shape[1])[:, None] - (grid.shape[1] - 1) / 2
+            shift = shift + middle * np.clip(gain, -0.3, 0.3)
     elif kind.plane == "axial":
         jumps = rng.standard_normal((1, 1, grid.shape[2])) * level.jitter_mm
         shift = np.broadcast_to(jumps, (grid.shape[0], 1, grid.shape[2])) / grid.spacing_mm[1]

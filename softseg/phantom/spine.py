@@ -140,7 +140,7 @@ def _ligaments(p: VoxelBatch) -> np.ndarray:
 
 def paint_bones(batch: VoxelBatch, picture: Composite) -> None:
     """Put the spine around the canal."""
-    near = (batch.across < 34) & (np.abs(batch.y) < 62) & (batch.here["level"] > 0.2)
+    near = (batch.across < 44) & (np.abs(batch.y) < 62) & (batch.here["level"] > 0.2)
     index = np.flatnonzero(near)
     if not len(index):
         return
@@ -156,20 +156,27 @@ def _body(p: VoxelBatch, picture: Composite, index: np.ndarray) -> None:
     half_u, half_v = p.here["body_width"], p.here["body_depth"] + p.here["bulge"] / 2
     # A flat back wall: the ellipse's rear is squeezed.
     y = p.y - p.wall - half_v
-    waist = 1 - 0.08 * np.cos(2 * np.pi * p.below_disc_mm / p.here["vertebra"])
     y = np.where(y < 0, y * np.sqrt(1 + 0.35 * (p.x / half_u) ** 2), y)
     box = ellipse_distance(
         p.x + 0.4 * p.slow[0], y + 0.3 * p.slow[1], half_u, half_v, boxiness=p.choices["boxy"]
     )
-    box = box + (waist - 1) * 4
+    # Bodies are narrow in the middle, and discs thick in the middle and dark outside.
+    box = box - p.choices["concave"] * np.cos(2 * np.pi * p.phase_mm / p.here["vertebra"])
+    box = np.maximum(box, (1.05 - p.here["level"]) * 15)  # the tip of the dens
     outside = coverage(box, p.width)
-    half_disc = p.choices["disc_height"] / 2 * p.here["vertebra"]
+    within = np.clip(-box / half_v, 0, 1)
+    half_disc = p.choices["disc_height"] / 2 * p.here["vertebra"] * (0.8 + 0.6 * within)
     mobile = (p.here["level"] > 2.5) & (p.here["level"] < 25.4)
     in_disc = coverage(p.phase_mm - half_disc, p.height) * mobile
     plate = coverage(p.phase_mm - half_disc - 0.7, p.height) * mobile
     shell = p.choices["shell"] * 0.6
-    picture.put("disc", coverage(box - 0.4, p.width) * in_disc, index)
-    picture.put("cortical_bone", outside * (plate - in_disc), index)
+    in_disc = coverage(box - p.choices["disc_bulge"] * (p.y > p.wall), p.width) * in_disc
+    picture.put("cortical_bone", in_disc * p.choices["annulus"] * (1 - 2 * within).clip(0), index)
+    picture.put("disc", in_disc, index)
+    picture.put("cortical_bone", outside * np.maximum(plate - in_disc, 0), index)
+    vein = coverage(np.hypot(p.x, p.here["vertebra"] / 2 - p.phase_mm) - 1, max(p.width, p.height))
+    behind = coverage(y + half_v / 2, 4.0) * mobile
+    picture.put("vessel", 0.5 * vein * behind * outside, index)
     picture.put("marrow", coverage(box + shell, p.width) * (1 - plate), index)
     picture.put("cortical_bone", coverage(box - 0.5, p.width), index)
 
@@ -190,10 +197,14 @@ def _atlas(p: VoxelBatch, picture: Composite, index: np.ndarray) -> None:
 def _arteries_and_foramina(p: VoxelBatch, picture: Composite, index: np.ndarray) -> None:
     level = p.here["level"]
     cervical = coverage((level - 7.2) * 16, p.height)
-    for sign, name in ((1, "artery_right"), (-1, "artery_left")):
-        away = p.x - sign * (p.here["sac_rl"] + 5.5) - p.slow[1]
-        artery = np.hypot(away, p.y - p.wall + 1.5) - p.choices[name]
+    for sign, name, bent in ((1, "artery_right", p.slow[0]), (-1, "artery_left", p.slow[1])):
+        away = p.x - sign * (p.here["sac_rl"] + 5.5) - 1.2 * bent
+        artery = np.hypot(away, p.y - p.wall + 1.5 - bent) - p.choices[name]
         picture.put("vessel", coverage(artery, p.width) * cervical, index)
+        # Between discs it runs through a ring of bone.
+        ring = coverage(artery - 2.4, p.width) * coverage(6.5 - p.phase_mm, p.height) * cervical
+        picture.put("epidural_fat", coverage(artery - 1, p.width) * cervical, index)
+        picture.put("cortical_bone", ring * (level > 1.1), index)
     at_disc = coverage(p.phase_mm - 0.28 * p.here["vertebra"], p.height) * (level > 2.2)
     # The foramen runs forward and outward; the root lies in fat and veins.
     start, end = (p.here["sac_rl"] + 0.5, 0.0), (p.here["sac_rl"] + 9.0, 4.0)

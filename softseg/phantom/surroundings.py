@@ -88,9 +88,9 @@ def random_surroundings(
     stretch = {"skin_side": 0.12, "skin_back": 0.2, "skin_front": 0.1}
     for name, share in stretch.items():
         columns[name] = columns[name] * (1 + share * (weight - 1))
-    directions = rng.normal(size=(8, 3)) * np.array([1, 1, 0.5])
+    directions = rng.normal(size=(8, 3)) * ([[1, 1, 0.5]] * 4 + [[1, 1, 0.2]] * 4)
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    lengths = rng.uniform([[35]] * 4 + [[6]] * 4, [[90]] * 4 + [[22]] * 4)
+    lengths = rng.uniform([[35]] * 4 + [[9]] * 4, [[90]] * 4 + [[30]] * 4)
     phases = rng.uniform(0, 2 * np.pi, (8, 1))
     waves = np.concatenate([directions * 2 * np.pi / lengths, phases], axis=1)
     names = tuple(columns)
@@ -136,7 +136,7 @@ def _choices(rng: np.random.Generator, weight: float) -> dict[str, float]:
     return {
         "back_fat": float(rng.uniform(5, 20) * weight),
         "side_fat": float(rng.uniform(2, 6) * weight),
-        "marbling": float(rng.uniform(0.0, 0.35)),
+        "marbling": float(rng.uniform(0.0, 0.5)),
         "fascia": float(rng.uniform(0.3, 1.0)),
         "boxy": float(rng.uniform(0.0, 0.14)),
         "layers": float(rng.uniform(6, 14)),
@@ -150,6 +150,10 @@ def _choices(rng: np.random.Generator, weight: float) -> dict[str, float]:
         "cava": float(rng.uniform(6.0, 11.0)),
         "carotid": float(rng.uniform(2.8, 4.0)),
         "jugular": float(rng.uniform(3.0, 7.0)),
+        "concave": float(rng.uniform(0.2, 1.1)),
+        "disc_bulge": float(rng.uniform(0.2, 1.5)),
+        "annulus": float(rng.uniform(0.1, 0.7)),
+        "jugular_left": float(rng.uniform(0.6, 1.3)),
         "disc_height": float(rng.uniform(0.2, 0.32)),
         "shell": float(rng.uniform(0.5, 1.4)),
         "viscera_right": float(rng.normal(0, 2.5)),
@@ -223,12 +227,21 @@ class VoxelBatch:
 
     @cached_property
     def fast(self) -> tuple[np.ndarray, np.ndarray]:
-        """Two fields of one to two centimetres' wavelength, about -1 to 1."""
-        return self._wave(4) + self._wave(5), self._wave(6) + self._wave(7)
+        """Two fields of one to two centimetres' wavelength, long in the spine's direction."""
+        first, second = self.slow
+        return (
+            self._wave(4, 2 * first) + self._wave(5, 2 * second),
+            self._wave(6, 2 * second) + self._wave(7, 2 * first),
+        )
 
-    def _wave(self, row: int) -> np.ndarray:
+    @cached_property
+    def sheets(self) -> np.ndarray:
+        """1 on thin winding sheets along the spine, as of fat between muscles, 0 between them."""
+        return np.clip(1 - 5 * np.abs(self.fast[0]), 0, 1) * np.clip(0.7 + self.slow[1], 0, 1)
+
+    def _wave(self, row: int, bent: np.ndarray | float = 0.0) -> np.ndarray:
         ku, kv, ks, phase = self.surroundings.waves[row]
-        return 0.6 * np.sin(ku * self.u + kv * self.v + ks * self.s + phase)
+        return 0.6 * np.sin(ku * self.u + kv * self.v + ks * self.s + phase + bent)
 
     def at(self, index: np.ndarray) -> "VoxelBatch":
         """Some of the places."""

@@ -24,7 +24,8 @@ from softseg.files import one_at_a_time, sha256, write_json
 MANIFEST = "code/provenance.json"
 """The record of a data set, where BIDS lets programs leave what they like."""
 PACKAGE = Path(softseg.__file__).resolve().parent
-_IMAGES = (".nii.gz", ".nii")
+_STANDARD = (".nii.gz", ".nii", ".tsv")
+"""Files whose JSON file BIDS calls by their stem."""
 _CLOCK_NS = 2 * 10**9
 """Times of files lag behind the clock by a moment."""
 
@@ -73,7 +74,7 @@ def record_of(product: Path | str) -> Path:
         ('a/mask.json', 'areas.csv.json')
     """
     product = Path(product)
-    for suffix in _IMAGES:
+    for suffix in _STANDARD:
         if product.name.endswith(suffix):
             beside = product.with_name(product.name.removesuffix(suffix) + ".json")
             if not beside.exists() or is_ours(read_json(beside)):

@@ -1,15 +1,15 @@
 """One picture: axial slices along the cord with outlines, and a sagittal strip that follows it."""
 
-import struct
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy import ndimage
 
 from softseg.errors import InputError
 from softseg.masks import bounding_box, same_grid
+from softseg.quality_control.lettering import level_of_slices, write_level
 from softseg.volume import WORKING, Volume
 
 COLORS = ("#D55E00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442")
@@ -27,6 +27,7 @@ def draw(
     *,
     slices: int = 10,
     crop_mm: float | None = None,
+    levels: pd.DataFrame | None = None,
 ) -> np.ndarray:
     """The picture of one item.
 
@@ -36,6 +37,7 @@ def draw(
         slices: Axial slices.
         crop_mm: Black out what is farther than this from every mask, so that the picture shows
             nothing by which a participant could be known.
+        levels: A table of `softseg.csa.measure.measure`, whose levels are written beside slices.
 
     Returns:
         `(rows, columns, 3)` uint8.
@@ -64,17 +66,20 @@ def draw(
     chosen = heights[
         np.round(np.linspace(0, len(heights) - 1, min(slices, len(heights)))).astype(int)
     ]
+    level = level_of_slices(levels, back)
     rows = [
         np.concatenate(
             [_axial(gray, on_image if row else [], back, centre, z) for z in chosen], axis=1
         )
         for row in (0, 1)
     ]
+    for place, z in enumerate(chosen):
+        write_level(rows[0], level[z], (4, 4 + place * rows[0].shape[1] // len(chosen)))
     for values in on_image:
         if ((values > 0) & (values < 1)).any():
             rows.append(np.concatenate([_map(values, back, centre, z) for z in chosen], axis=1))
     mosaic = np.concatenate(rows, axis=0)
-    strip = _sagittal(gray, on_image, back, centre, heights)
+    strip = _sagittal(gray, on_image, back, centre, heights, level)
     height = max(len(mosaic), len(strip))
     padded = [np.pad(p, ((0, height - len(p)), (0, 4), (0, 0))) for p in (strip, mosaic)]
     return np.concatenate(padded, axis=1)
@@ -163,6 +168,7 @@ def _sagittal(
     image: Volume,
     centre: np.ndarray,
     heights: np.ndarray,
+    level: np.ndarray,
 ) -> np.ndarray:
     """A strip through the cord's middle on every slice, head up, front to the left."""
     scale = SAGITTAL_PIXELS_PER_MM
@@ -181,7 +187,13 @@ def _sagittal(
     )
     plane = ndimage.map_coordinates(gray, points, order=1, mode="nearest")
     planes = (ndimage.map_coordinates(mask, points, order=0, mode="nearest") for mask in masks)
-    return _outlined(plane, planes)
+    picture = _outlined(plane, planes)
+    of_row = level[np.clip(np.round(z).astype(int), 0, len(level) - 1)]
+    for number in np.unique(of_row[of_row > 0]):
+        own = np.flatnonzero(of_row == number)
+        picture[1 + own[0], 1:20] = 255  # the top of the level
+        write_level(picture, number, (int(own.mean()) - 5, 4))
+    return picture
 
 
 def _outlined(gray: np.ndarray, masks: Iterable[np.ndarray]) -> np.ndarray:
@@ -195,22 +207,3 @@ def _outlined(gray: np.ndarray, masks: Iterable[np.ndarray]) -> np.ndarray:
 
 def _bytes(picture: np.ndarray) -> np.ndarray:
     return np.round(255 * np.pad(picture, ((1, 1), (1, 1), (0, 0)))).astype(np.uint8)
-
-
-def png(picture: np.ndarray) -> bytes:
-    """A PNG file of `(rows, columns, 3)` uint8; a library for images of every kind is not needed.
-
-    Each row is stored as differences to the pixel on the left (filter 1 of ISO/IEC 15948).
-    """
-    rows, columns = picture.shape[:2]
-    differences = np.diff(picture, axis=1, prepend=np.zeros((rows, 1, 3), np.uint8))
-    filtered = np.pad(differences.reshape(rows, -1), ((0, 0), (1, 0)), constant_values=1)
-    chunks = (
-        (b"IHDR", struct.pack(">IIBBBBB", columns, rows, 8, 2, 0, 0, 0)),
-        (b"IDAT", zlib.compress(filtered.tobytes(), 9)),
-        (b"IEND", b""),
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    )

@@ -18,7 +18,8 @@ import pandas as pd
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.files import replacing
-from softseg.quality_control.drawing import COLORS, Source, draw, png
+from softseg.quality_control.drawing import COLORS, Source, draw
+from softseg.quality_control.lettering import png
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Item:
         masks: By name, drawn in this order; fractional ones get a row of their own.
         flags: What is out of bounds; flagged items come first.
         details: One line under the picture.
+        levels: What `draw` takes: a table with the level of each slice.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Item:
     masks: Mapping[str, Source]
     flags: Sequence[str] = ()
     details: str = ""
+    levels: pd.DataFrame | None = None
 
 
 def write_page(
@@ -74,7 +77,7 @@ def write_page(
     def write(item: Item) -> str:
         path = folder / "pictures" / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', item.name)}.png"
         try:
-            picture = draw(item.image, item.masks, crop_mm=crop_mm)
+            picture = draw(item.image, item.masks, crop_mm=crop_mm, levels=item.levels)
         except InputError as error:
             return f'<p class="error">{escape(_without_folders(error, item))}</p>'
         with replacing(path) as temporary:

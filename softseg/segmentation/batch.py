@@ -2,22 +2,23 @@
 
 import json
 import time
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from softseg.batch import Outcome, commit, run_batch
+from softseg.batch import Outcome, commit, run_batch, threads_each
 from softseg.dataset.description import describe_pipeline, described_by
-from softseg.dataset.names import EXTENSIONS, sidecar_path, strip_extension
+from softseg.dataset.foreign import plain_images, unreadable
+from softseg.dataset.names import EXTENSIONS, PROBABILITY, sidecar_path, strip_extension
 from softseg.dataset.raw_images import (
     NOT_FETCHED,
-    WRONG_ENDING,
     LeftOut,
     choose_images,
+    data_set_of,
     is_fetched,
     phase_image,
     without_twins,
@@ -30,7 +31,8 @@ from softseg.volume import Volume
 
 NO_FOLDER = (".gz", ".img", ".hdr", ".mgz", ".mha", ".nrrd", ".csv", ".txt", ".json", ".png")
 """Endings of files, by which no folder is meant."""
-ENDINGS = {False: "label-SC_softseg", True: "label-SC_seg"}
+SOFT, BINARY = "label-SC_softseg", "label-SC_seg"
+"""What is added to an image's name; `PROBABILITY` stands for the standard's name of a soft mask."""
 
 
 @dataclass(frozen=True)
@@ -101,17 +103,18 @@ class Made:
 
 
 def find_jobs(
-    inputs: Sequence[Path], out: Path, *, binary: bool = False, series: bool = False
+    inputs: Sequence[Path], out: Path, *, ending: str = SOFT, series: bool = False
 ) -> tuple[list[Job], list[LeftOut]]:
     """Which image goes where, and what is left out.
 
     One image may go to a file (`-o mask.nii.gz`), several go into a folder, and a BIDS data set
-    becomes a BIDS derivative: every image in it, whatever its contrast.
+    becomes a BIDS derivative: every image in it, whatever its contrast. Of a participant's or a
+    session's folder only the images there; of a folder that is no data set its NIfTI files.
 
     Args:
-        inputs: Images, or roots of BIDS data sets.
+        inputs: Images, or folders.
         out: A file or a folder.
-        binary: Whether masks are binary, by which they are called.
+        ending: Of the masks' names: `SOFT`, `BINARY` or `PROBABILITY`.
         series: Whether series of volumes in a data set are to be segmented.
 
     Raises:
@@ -119,8 +122,7 @@ def find_jobs(
             overwritten by its own mask, a data set's masks would lie among its raw images or in a
             folder that somebody else described, or there is nothing to segment.
     """
-    inputs = [Path(path) for path in inputs]
-    ending = ENDINGS[binary]
+    inputs = [image for path in inputs for image in _opened(Path(path))]
     to_file = out.name.endswith(EXTENSIONS) and not out.is_dir()
     if not to_file and out.suffix in NO_FOLDER and not out.is_dir():
         raise InputError(f"{out}: a mask's name must end in .nii or .nii.gz")
@@ -129,10 +131,12 @@ def find_jobs(
     named, unusable = _named([path for path in inputs if not path.is_dir()])
     jobs = [Job(path, out / _mask_name(path, ending)) for path in named]
     left_out = []
-    for root in (path.expanduser().absolute() for path in inputs if path.is_dir()):
+    for folder in (path.expanduser().absolute() for path in inputs if path.is_dir()):
+        root = data_set_of(folder)
         _check_derivative(out, root)
         images, others = choose_images(root, series=series)
-        left_out += others
+        images = [image for image in images if image.is_relative_to(folder)]
+        left_out += [each for each in others if each.path.is_relative_to(folder)]
         places = [
             out / image.relative_to(root).with_name(_mask_name(image, ending)) for image in images
         ]
@@ -146,6 +150,12 @@ def find_jobs(
     check_some(jobs, left_out)
     _check(jobs)
     return jobs, left_out
+
+
+def _opened(path: Path) -> list[Path]:
+    """A folder that is no data set stands for the images in it."""
+    data_set = path.is_dir() and (any(path.glob("sub-*/")) or data_set_of(path.absolute()) != path)
+    return (plain_images(path) or [path]) if path.is_dir() and not data_set else [path]
 
 
 def check_some(jobs: Sequence[Job], left_out: Sequence[LeftOut]) -> None:
@@ -195,14 +205,19 @@ def _named(images: Sequence[Path]) -> tuple[list[Path], list[LeftOut]]:
 def _unusable(path: Path) -> str | None:
     if (path.is_symlink() or path.is_file()) and not is_fetched(path):
         return NOT_FETCHED
-    if path.is_file() and not path.name.endswith(EXTENSIONS):
-        return WRONG_ENDING
+    if path.is_file() and (why := unreadable(path)):
+        return why
     phase = phase_image(path)
     return phase and f"{phase}; segment its magnitudes"
 
 
 def _mask_name(image: Path, ending: str) -> str:
-    return f"{strip_extension(image.name)}_{ending}.nii.gz"
+    stem = strip_extension(image.name)
+    if ending == PROBABILITY:
+        words, _, suffix = stem.rpartition("_")
+        ending = f"label-SC_desc-{suffix}_{PROBABILITY}"
+        return f"{words}_{ending}.nii.gz" if words else f"{ending}.nii.gz"
+    return f"{stem}_{ending}.nii.gz"
 
 
 def _check(jobs: Sequence[Job]) -> None:
@@ -222,9 +237,18 @@ def _check(jobs: Sequence[Job]) -> None:
 
 
 def segment_images(
-    jobs: Sequence[Job], model: Model, options: SegmentationOptions, *, overwrite: bool = False
+    jobs: Sequence[Job],
+    model: Model,
+    options: SegmentationOptions,
+    *,
+    overwrite: bool = False,
+    processes: int = 1,
+    source: Mapping[str, Any] | None = None,
 ) -> Iterator[Outcome]:
     """Segment one image after the other; a failing image does not stop the batch.
+
+    Several processes load the model once each, from `source` (what `Model.load` takes), and share
+    out the processor's cores.
 
     Returns:
         For each job its outcome; the result is `Made`. A file that softseg did not make, such as a
@@ -239,17 +263,33 @@ def segment_images(
     for folder in folders:
         remove_leftovers(folder)
     known = {"model": model, "options": options}
-    outcomes = run_batch(
-        partial(_segment, **known, ours=None if overwrite else ours),
-        jobs,
-        finished=None if overwrite else partial(_made_before, **known),
-        name=lambda job: str(job.image),
-    )
-    for outcome in outcomes:
-        if outcome.status == "done":
-            result = _write(outcome.item, *outcome.result, options)
-            outcome = replace(outcome, result=result)
-        yield outcome
+    work = partial(_made, **known, ours=None if overwrite else ours)
+    if source is not None and processes > 1:
+        work = partial(_made_in_process, source=dict(source), **work.keywords | {"model": None})
+    with threads_each(processes if source is not None else 1):
+        yield from run_batch(
+            work,
+            jobs,
+            jobs=processes if source is not None else 1,
+            finished=None if overwrite else partial(_made_before, **known),
+            name=lambda job: str(job.image),
+        )
+
+
+_LOADED: dict[str, Model] = {}
+"""The model of a process that segments for another one."""
+
+
+def _made_in_process(job: Job, *, source: dict[str, Any], model: None, **known: Any) -> Any:
+    if "model" not in _LOADED:
+        _LOADED["model"] = Model.load(**source)
+    return _made(job, model=_LOADED["model"], **known)
+
+
+def _made(
+    job: Job, *, model: Model, options: SegmentationOptions, ours: Collection[Path] | None
+) -> Any:
+    return _write(job, *_segment(job, model, options, ours=ours), options)
 
 
 def _segment(
@@ -300,7 +340,7 @@ def _write(job: Job, found: Segmentation, parameters: dict, options: Segmentatio
     with commit(_products(job, options), records=records) as temporary:
         if options.uncertainty:
             found.uncertainty.save(temporary[job.uncertainty])
-        mask.save(temporary[job.mask], dtype=kind)
+        mask.save(temporary[job.mask], dtype=kind, fractions=True)
         if job.recorded:
             made = {path.name: sha256(temporary[path]) for path in _products(job, options)}
             write_json(temporary[job.record], _record(job, found, parameters, made))
@@ -359,7 +399,7 @@ def _made_before(job: Job, model: Model, options: SegmentationOptions) -> Made |
 
 def describe(out: Path, inputs: Sequence[Path], model: Model) -> None:
     """Make the output of a BIDS data set a BIDS derivative."""
-    if any(Path(path).is_dir() for path in inputs):
+    if any(Path(path).is_dir() and _opened(Path(path)) == [path] for path in inputs):
         describe_pipeline(
             out,
             "Spinal cord segmentation",

@@ -8,7 +8,7 @@ import pandas as pd
 from softseg.batch import Outcome
 from softseg.dataset.description import describe_pipeline
 from softseg.dataset.index import Dataset
-from softseg.segmentation.batch import ENDINGS, Job, SegmentationOptions, segment_images
+from softseg.segmentation.batch import SOFT, Job, SegmentationOptions, segment_images
 from softseg.segmentation.engine import Model
 
 
@@ -67,7 +67,7 @@ def segment_dataset(
 
 def _mask_path(dataset: Dataset, pipeline: str, row: object) -> Path:
     session, run = (v if isinstance(v, str) else None for v in (row.session, row.run))
-    return dataset.derivative(pipeline, row.subject, row.contrast, ENDINGS[False], session, run)
+    return dataset.derivative(pipeline, row.subject, row.contrast, SOFT, session, run)
 
 
 def _status(outcome: Outcome) -> str:

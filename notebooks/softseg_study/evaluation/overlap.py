@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from softseg.dataset.index import Dataset
-from softseg.metrics.surfaces import overlap
 from softseg.volume import Volume
 from softseg_study.evaluation.image_masks import Method, compare_masks
+from softseg_study.statistics.surfaces import overlap
 
 DICE_FLOOR = 0.5
 """Below this overlap a mask is somewhere else."""

@@ -64,7 +64,7 @@ def image_figures(image: Volume, cord: Volume) -> dict[str, float]:
     """
     inside = cord.data > 0.5
     rows, heights = [], np.flatnonzero(inside.any(axis=(0, 1)))
-    for z in heights[heights > heights.max() - _LENGTH_MM / image.spacing_mm[2]]:
+    for z in heights[-round(_LENGTH_MM / image.spacing_mm[2]) :]:
         rows += _slice_figures(image.data[:, :, z].astype(float), inside[:, :, z], image.spacing_mm)
     if not rows:
         return {}

@@ -1,4 +1,8 @@
-"""How far the surfaces of two masks lie apart."""
+"""How far the surfaces of two masks lie apart.
+
+Two empty masks are 0 mm apart. One empty mask against one that is not has no distance: `nan`, never
+a number that a mean could swallow.
+"""
 
 from typing import NamedTuple
 

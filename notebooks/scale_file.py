@@ -1,0 +1,56 @@
+"""What a scale file may say: a name that nothing knows is an error before anything runs."""
+
+import difflib
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import dependencies
+from softseg.cli.phantom import phantom
+from softseg.training.config import TrainingConfig
+
+NOTEBOOKS = Path(__file__).resolve().parent
+TOP = (
+    "run", "dataset", "seeds", "notebooks", "models", "chapters", "shards", "gpus_per_model",
+    "benchmarks", "scale",
+)  # fmt: skip
+OF_THE_GRID = ("seeds", "factor", "against")
+"""What a model of a scale says of its place in the grid, beside the parameters of chapter 03."""
+
+
+def check_scale(config: Mapping[str, Any], name: str = "the scale") -> None:
+    """Refuse keys, notebooks and parameters that nothing reads, with the nearest that is read.
+
+    Args:
+        config: The scale file's content, or several files' together.
+        name: What messages call it.
+
+    Raises:
+        ValueError: One line a name that is unknown.
+    """
+    known = {path.stem: dependencies.defaults(path) for path in NOTEBOOKS.glob("[0-9]*.ipynb")}
+    training = next(values for stem, values in known.items() if stem.startswith("03"))
+    wrong = [*_unknown("", config, TOP), *_unknown("notebooks: ", config["notebooks"], known)]
+    for stem, values in config["notebooks"].items():
+        wrong += _unknown(f"{stem}: ", values or {}, {*known.get(stem, values or {}), "jobs"})
+    settings = [field.name for field in fields(TrainingConfig)]
+    for model, values in config["models"].items():
+        wrong += _unknown(f"model {model}: ", values, {*training, *OF_THE_GRID})
+        wrong += _unknown(f"model {model}, settings: ", values.get("settings", {}), settings)
+    if config["dataset"].get("kind") == "phantom":
+        options = [*inspect.signature(phantom).parameters, "kind"]
+        wrong += _unknown("dataset: ", config["dataset"], options)
+    if wrong:
+        raise ValueError("\n".join(f"{name}: {line}" for line in wrong))
+
+
+def _unknown(where: str, given: Iterable[str], known: Iterable[str]) -> list[str]:
+    known = sorted(known)
+    found = []
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+            found.append(f"{where}unknown {name!r}" + (f", is {near[0]!r} meant?" if near else ""))
+    return found

@@ -1,0 +1,182 @@
+"""`softseg-bids`: the same segmentation and measurement, called as BIDS Apps are.
+
+Levels come from disc points in `derivatives/labels` of the data set, where there are any.
+"""
+
+import sys
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from softseg.cli import segment as segmenting
+from softseg.cli.invocation import run
+from softseg.cli.options import FollowLinks, QcCrop, recorded_options, split_commas
+from softseg.errors import InputError
+from softseg.events import tell
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+SLICES = "_desc-slices_csa.tsv"
+"""What follows a participant in the name of the table of their slices."""
+
+
+class Level(StrEnum):
+    """Of the analysis."""
+
+    participant = "participant"
+    group = "group"
+
+
+@app.command()
+def bids(
+    context: typer.Context,
+    bids_dir: Annotated[Path, typer.Argument(help="Root of the data set.")],
+    output_dir: Annotated[Path, typer.Argument(help="Folder of the derivative.")],
+    analysis_level: Annotated[
+        Level, typer.Argument(help="participant: masks and areas; group: one table, one page.")
+    ],
+    participant_label: Annotated[
+        list[str] | None,
+        typer.Option(callback=split_commas, help="Only these, with or without sub-; repeat."),
+    ] = None,
+    session_label: Annotated[
+        list[str] | None,
+        typer.Option(callback=split_commas, help="Only these, with or without ses-; repeat."),
+    ] = None,
+    bids_filter_file: Annotated[
+        Path | None,
+        typer.Option(help='JSON: images to take, as {"t2": {"suffix": "T2w", "session": "1"}}.'),
+    ] = None,
+    n_cpus: Annotated[int | None, typer.Option(min=1, help="Processes at once.")] = None,
+    skip_bids_validation: Annotated[
+        bool, typer.Option("--skip-bids-validation", help="Take a data set without description.")
+    ] = False,
+    probseg: Annotated[
+        bool, typer.Option("--probseg", help="Call masks …_label-SC_desc-T2w_probseg, as BIDS.")
+    ] = False,
+    average: Annotated[
+        str | None, typer.Option(help="Of 4-D images: mean, or rms for echoes; else left out.")
+    ] = None,
+    weights: Annotated[str, typer.Option(help="Shipped weights, a file, or a folder.")] = "axial",
+    qc_crop: QcCrop = None,
+    follow_links: FollowLinks = False,
+) -> None:
+    """Segment and measure the spinal cord in every image of a BIDS data set.
+
+    participant writes a soft mask of each image and a table of slices a participant; group puts
+    all of them into group_csa.tsv, a row an image, and report/index.html, a page of pictures. For
+    research, not for diagnosis.
+
+    Example: softseg-bids /data /out participant --participant-label 01,02 --n-cpus 4
+    """
+    from softseg.dataset.bids_filter import Selection
+
+    if not skip_bids_validation:
+        _validate(bids_dir)
+    wanted = Selection.read(bids_dir, participant_label, session_label, bids_filter_file)
+    used = recorded_options(context)
+    if analysis_level is Level.group:
+        _group(output_dir, wanted, used, qc_crop)
+        return
+    masks, unmade = segmenting.segment_data_set(
+        bids_dir, output_dir, used, takes=wanted.takes, average=average, weights=weights,
+        ending=segmenting.mask_ending(False, probseg), jobs=n_cpus, follow_links=follow_links,
+    )  # fmt: skip
+    by_participant: dict[str, list[Path]] = {}
+    for mask in masks:
+        by_participant.setdefault(mask.relative_to(output_dir).parts[0], []).append(mask)
+    for name, own in by_participant.items():
+        _write_slices(bids_dir, output_dir, name, own, used)
+    if unmade:
+        raise typer.Exit(1 if masks else 2)
+
+
+def _validate(root: Path) -> None:
+    """Refuse what is no raw BIDS data set by its description; names are judged image by image."""
+    from softseg.dataset.description import DESCRIPTION
+    from softseg.provenance.records import read_json
+
+    said = read_json(root / DESCRIPTION)
+    advice = "mend it, or go on with --skip-bids-validation"
+    if not isinstance(said, dict) or not {"Name", "BIDSVersion"} <= set(said):
+        raise InputError(f"{root / DESCRIPTION}: must name Name and BIDSVersion; {advice}")
+    if said.get("DatasetType", "raw") != "raw":
+        raise InputError(f"{root}: raw data are segmented, found {said['DatasetType']}; {advice}")
+
+
+def _write_slices(root: Path, out: Path, name: str, masks: Iterable[Path], used: dict) -> None:
+    """Areas of all masks of a participant; a mask without an area has a row that says so."""
+    import pandas as pd
+
+    from softseg.csa.batch import CsaOptions, measure_many
+    from softseg.csa.measure import COLUMNS
+    from softseg.csa.table import write_signed
+    from softseg.dataset.derivatives import discs_of
+
+    tables = []
+    for mask in masks:
+        place = mask.relative_to(out)
+        discs = discs_of(root / "derivatives/labels" / place)
+        try:
+            rows = measure_many([mask], CsaOptions(per_slice=True), tell, discs=discs)[0]
+        except InputError as error:
+            tell(f"softseg: no area: {error}")
+            rows = pd.DataFrame([{"flag": "no mask"}], columns=list(COLUMNS))
+        tables.append(rows.assign(file=place.as_posix()).astype(object))
+    table = pd.concat(tables, ignore_index=True)
+    about = {"step": "bids participant", "parameters": used, "sources": masks}
+    write_signed({out / name / f"{name}{SLICES}": table}, **about)
+
+
+def _group(out: Path, wanted, used: dict, qc_crop: float | None) -> None:
+    import pandas as pd
+
+    from softseg.csa.batch import CsaOptions, without_levels
+    from softseg.csa.table import write_signed
+    from softseg.dataset.derivatives import image_of
+    from softseg.quality_control.page import Item, write_page
+
+    places = sorted(out.glob(f"sub-*/sub-*{SLICES}"))
+    if not places:
+        raise InputError(f"{out}: no tables of participants; run the level participant first")
+    rows, items, slices = [], [], []
+    for path in places:
+        kinds = {"level": "Int64", "flag": str, "session_id": str, "run": str}
+        table = pd.read_csv(path, sep="\t", dtype=kinds).fillna({"flag": ""})
+        for file, one in table.groupby("file", sort=False):
+            mask = out / str(file)
+            if not wanted.takes(mask):
+                continue
+            try:
+                row = CsaOptions().rows(one)
+            except InputError as error:
+                tell(f"softseg: no mean: {error}")
+                row = pd.DataFrame([{"file": file, "n_slices": 0, "flag": one["flag"].iloc[0]}])
+            rows.append(row)
+            slices.append(one)
+            flags = [flag for flag in row["flag"].iloc[0].split(";") if flag]
+            area = row["area_mm2"].iloc[0] if "area_mm2" in row else float("nan")
+            name = mask.name.partition(".")[0]
+            known = None if one["level"].isna().all() else one
+            said = f"mean area {area:.1f} mm²"
+            items.append(Item(name, image_of(mask), {"cord": mask}, flags, said, known))
+    if not rows:
+        raise InputError(f"{out}: none of its {len(places)} tables is of the images chosen")
+    about = {"step": "bids group", "parameters": used, "sources": places}
+    write_signed({out / "group_csa.tsv": pd.concat(rows, ignore_index=True)}, **about)
+    if said := without_levels(pd.concat(slices), CsaOptions()):
+        tell(f"softseg: {said.partition(';')[0]}; put disc points into derivatives/labels")
+    page = write_page(out / "report", items, title="Spinal cord segmentation", crop_mm=qc_crop)
+    typer.echo(f"{out / 'group_csa.tsv'}: {len(rows)} images of {len(places)} participants")
+    typer.echo(f"to look at: {page}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the BIDS App and leave with its exit code, as `softseg` does."""
+    sys.exit(run(app, sys.argv[1:] if arguments is None else arguments))

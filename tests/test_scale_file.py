@@ -1,0 +1,56 @@
+"""A scale file whose names nothing knows ends before anything runs."""
+
+import copy
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "notebooks"))
+from scale_file import check_scale  # noqa: E402
+
+SCALES = {
+    path.stem: yaml.safe_load(path.read_text("utf-8"))
+    for path in (ROOT / "notebooks/scales").glob("*.yml")
+}
+WHOLE = sorted(name for name, scale in SCALES.items() if "run" in scale)
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_every_scale_of_the_project_is_understood(name):
+    check_scale(SCALES[name])
+
+
+def test_the_grid_is_understood_with_the_scale_it_is_added_to():
+    check_scale(SCALES["book"] | {"models": SCALES["grid"]["models"]})
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "value", "said"),
+    [
+        ((), "sedes", [1], "unknown 'sedes', is 'seeds' meant?"),
+        (("notebooks", "03_training"), "step", 5, "03_training: unknown 'step', is 'steps' meant?"),
+        (
+            ("notebooks",),
+            "04_csa",
+            {},
+            "unknown '04_csa', is '04_csa_variability'",
+        ),
+        (("models", "soft_all"), "trutth", "soft", "model soft_all: unknown 'trutth', is 'truth'"),
+        (("models", "soft_all"), "settings", {"stepz": 1}, "settings: unknown 'stepz', is 'steps'"),
+        (("dataset",), "subject", 3, "dataset: unknown 'subject', is 'subjects' meant?"),
+    ],
+)
+def test_an_unknown_name_is_told_with_the_nearest(place, name, value, said):
+    scale = copy.deepcopy(SCALES["tiny"])
+    inner = scale
+    for key in place:
+        inner = inner[key]
+    inner[name] = value
+    with pytest.raises(ValueError, match=r".") as error:
+        check_scale(scale, "my.yml")
+    assert str(error.value).startswith("my.yml: ")
+    assert said in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
