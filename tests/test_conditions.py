@@ -215,6 +215,17 @@ def test_methods_are_models_of_the_run_shipped_weights_that_are_there_and_the_co
     assert list(every) == ["soft_all_seed-1", "soft_all_seed-2", "soft_all_seed-10"]
 
 
+def test_six_networks_are_one_method_whose_seeds_hold_a_network_a_contrast(tmp_path):
+    for name in ("hard_T1w_seed-1", "hard_T2w_seed-1", "hard_T1w_seed-2", "hard_all_seed-1"):
+        (tmp_path / name).mkdir()
+    found = method_sources(tmp_path, ["hard_per_contrast"], contour=False)
+    assert list(found) == ["hard_per_contrast_seed-1", "hard_per_contrast_seed-2"]
+    assert {c: p.name for c, p in found["hard_per_contrast_seed-1"].items()} == {
+        "T1w": "hard_T1w_seed-1",
+        "T2w": "hard_T2w_seed-1",
+    }
+
+
 def test_a_network_of_a_run_takes_part_and_its_seed_is_told_apart(study, tmp_path):
     from segmentation_network import CONFIG, trained
 

@@ -13,21 +13,12 @@ from matplotlib.text import Text
 from softseg.contrasts import CONTRASTS
 from softseg.volume import Volume
 from softseg_study.figures.agreement import bland_altman_plot
-from softseg_study.figures.calibration import (
-    area_against_resolution,
-    area_against_threshold,
-    prediction_by_probability,
-    reliability_curve,
-)
 from softseg_study.figures.gallery import Case, case_gallery, contrast_gallery
-from softseg_study.figures.generalisation import condition_heat_map
 from softseg_study.figures.ground_truth import registration_shifts, soft_truth_explained
 from softseg_study.figures.profile import along_the_cord, area_profile
 from softseg_study.figures.style import contrast_color, contrast_order, method_colors, use_style
 from softseg_study.figures.training import augmentation_effects, learning_curves
 from softseg_study.figures.variability import csa_by_contrast
-from softseg_study.statistics import calibration
-from softseg_study.statistics.calibration import pool_calibration
 
 METHODS = ["labels", "labels_softseg", "unet"]
 
@@ -57,38 +48,6 @@ def profile_table(with_position=True):
     columns = ["subject", "contrast", "method", "level", "position", "area_mm2"]
     table = pd.DataFrame(rows, columns=columns)
     return table if with_position else table.drop(columns="position")
-
-
-def calibration_table():
-    rng = np.random.default_rng(0)
-    truth = rng.uniform(size=500)
-    tables = [
-        calibration.calibration_table(np.clip(truth + shift, 0, 1), truth).assign(method=name)
-        for name, shift in (("unet", 0.0), ("labels", 0.1))
-    ]
-    return pool_calibration(pd.concat(tables), by=("method",))
-
-
-def threshold_table():
-    rows = [
-        (f"sub-{s}", contrast, kind, threshold, 75 - 20 * threshold + s)
-        for s in range(3)
-        for contrast in ("T1w", "T2w")
-        for kind in ("soft", "binary")
-        for threshold in (0.1, 0.5, 0.9)
-    ]
-    columns = ["subject", "contrast", "mask", "threshold", "area_mm2"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def resolution_table():
-    rows = [
-        (f"sub-{s}", method, resolution, 72.0 + s)
-        for s in range(3)
-        for method in ("soft", "binary")
-        for resolution in ("1 mm", "2 mm")
-    ]
-    return pd.DataFrame(rows, columns=["subject", "method", "resolution", "area_mm2"])
 
 
 def history():
@@ -150,17 +109,6 @@ def shift_table():
     return pd.DataFrame(rows, columns=columns)
 
 
-def condition_table():
-    return pd.DataFrame(
-        {
-            "condition": ["GE", "GE", "STIR", "STIR"],
-            "method": ["labels", "unet"] * 2,
-            "error_mm2": [3.0, 1.0, np.nan, 12.0],
-            "failures": [0, 0, 4, 1],
-        }
-    )
-
-
 def changed_patches():
     patch = np.add.outer(np.arange(16.0), np.arange(12.0))
     soft = np.zeros((16, 12))
@@ -172,19 +120,10 @@ FIGURES = {
     "csa_by_contrast": lambda: csa_by_contrast(csa_table()),
     "bland_altman_plot": lambda: bland_altman_plot(csa_table()),
     "area_profile": lambda: area_profile(profile_table()),
-    "reliability_curve": lambda: reliability_curve(calibration_table()),
-    "area_against_threshold": lambda: area_against_threshold(threshold_table(), truth_mm2=72),
-    "area_against_resolution": lambda: area_against_resolution(resolution_table()),
-    "prediction_by_probability": lambda: prediction_by_probability(
-        {"MSE": [0, 0.5, 1]}, [0, 0.5, 1]
-    ),
     "learning_curves": lambda: learning_curves({"a": history(), "b": history()}),
     "contrast_gallery": gallery,
     "soft_truth_explained": explanation,
     "registration_shifts": lambda: registration_shifts(shift_table()),
-    "condition_heat_map": lambda: condition_heat_map(
-        condition_table(), "error_mm2", label="absolute area error (mm²)"
-    ),
     "case_gallery": cases,
     "augmentation_effects": lambda: augmentation_effects(
         changed_patches()[0], original=changed_patches()[1]
@@ -193,8 +132,6 @@ FIGURES = {
 PICTURES_OR_SHARES = {
     "contrast_gallery",
     "case_gallery",
-    "reliability_curve",
-    "prediction_by_probability",
     "augmentation_effects",
 }
 

@@ -182,11 +182,18 @@ def test_an_unknown_design_is_named():
         components().measurement_sd("cross-over")
 
 
+def least_risk(targets, weights=None, loss="adaptive_wing"):
+    """Prediction of least expected loss for any distribution of targets, by search."""
+    grid = np.linspace(0, 1, 200_001)
+    values = [loss_bias.LOSS_VALUES[loss](grid, t) for t in targets]
+    return grid[np.nanargmin(np.average(values, axis=0, weights=weights))]
+
+
 @pytest.mark.parametrize("loss", list(loss_bias.LOSS_VALUES))
 def test_the_closed_form_is_the_minimum_found_by_brute_force(loss):
     p = np.array([0.02, 0.2, 0.45, 0.5, 0.52, 0.6, 0.9])
-    expected = [loss_bias.best_prediction_for([1.0, 0.0], [q, 1 - q], loss) for q in p]
-    np.testing.assert_allclose(loss_bias.best_prediction(p, loss), expected, atol=2e-5)
+    expected = [least_risk([1.0, 0.0], [q, 1 - q], loss) for q in p]
+    np.testing.assert_allclose(loss_bias.best_prediction(p, loss), expected, atol=3e-5)
 
 
 def test_the_numpy_loss_is_the_one_that_trains():
@@ -234,5 +241,5 @@ def test_the_area_of_an_uncertain_disk_is_the_integral_over_rings():
 def test_soft_targets_of_several_raters_are_averaged_by_a_proper_loss():
     targets = np.array([0.0, 0.25, 0.5, 1.0])
     for loss in ("mean_squared_error", "soft_cross_entropy"):
-        found = loss_bias.best_prediction_for(targets, loss=loss)
-        assert found == pytest.approx(targets.mean(), abs=1e-6)
+        found = least_risk(targets, loss=loss)
+        assert found == pytest.approx(targets.mean(), abs=1e-5)

@@ -14,7 +14,6 @@ from softseg_study.statistics.calibration import (
     calibration_table,
     pool_calibration,
 )
-from softseg_study.statistics.summary import summarise
 
 
 def evaluate_calibration(
@@ -62,83 +61,6 @@ def _calibration_rows(mask: Volume, truth: Volume, *, n_bins: int) -> list[dict]
 def _no_voxels(why: str, *, n_bins: int) -> list[dict]:
     table = calibration_table(np.zeros(0), np.zeros(0), n_bins=n_bins)
     return table.assign(status=why).to_dict("records")
-
-
-SCATTER_COLUMNS = [
-    "subject",
-    "session",
-    "contrast",
-    "method",
-    "low",
-    "high",
-    "reference",
-    "n_voxels",
-]
-
-
-def evaluate_scatter(
-    dataset: Dataset,
-    methods: Mapping[str, Method],
-    reference: str = "labels_softseg",
-    *,
-    n_bins: int = 20,
-    subjects: Iterable[str] | None = None,
-    jobs: int = 1,
-) -> pd.DataFrame:
-    """How the reference's values scatter where a method predicts one value.
-
-    That scatter is the uncertainty in which the method's prediction leaves one, and what
-    `best_predictions` needs.
-
-    Args:
-        dataset: Its images are evaluated.
-        methods: As in `evaluate_overlap`.
-        reference: `FOLDER` or `FOLDER:ENDING` of what a network learnt, or of the truth.
-        n_bins: Bins of equal width, of predictions and of reference values.
-        subjects: Only these.
-        jobs: Processes.
-
-    Returns:
-        `subject`, `session`, `contrast`, `method`, `low` and `high` (of the prediction),
-        `reference` (value in steps of 1 / `n_bins`), `n_voxels`; pairs that do not occur, and
-        images without either mask, have no rows.
-    """
-    rows = compare_masks(
-        dataset,
-        methods,
-        reference,
-        partial(_scatter_rows, n_bins=n_bins),
-        failed=_no_rows,
-        subjects=subjects,
-        jobs=jobs,
-    )
-    return pd.DataFrame(rows, columns=SCATTER_COLUMNS)
-
-
-def _scatter_rows(mask: Volume, reference: Volume, *, n_bins: int) -> list[dict]:
-    counts = _joint_counts(mask.data, reference.data, n_bins)
-    return [
-        {
-            "low": i / n_bins,
-            "high": (i + 1) / n_bins,
-            "reference": j / n_bins,
-            "n_voxels": int(counts[i, j]),
-        }
-        for i, j in np.argwhere(counts)
-    ]
-
-
-def _no_rows(_: str) -> list[dict]:
-    return []  # `evaluate_calibration` says what was wrong
-
-
-def _joint_counts(prediction: np.ndarray, reference: np.ndarray, n_bins: int) -> np.ndarray:
-    """`(n_bins, n_bins + 1)` voxels by predicted bin and nearest reference value."""
-    counted = (prediction > 0) | (reference > 0)
-    predicted = np.minimum((prediction[counted] * n_bins).astype(int), n_bins - 1)
-    nearest = np.rint(reference[counted] * n_bins).astype(int)
-    flat = np.bincount(predicted * (n_bins + 1) + nearest, minlength=n_bins * (n_bins + 1))
-    return flat.reshape(n_bins, n_bins + 1)
 
 
 EDGE = (0.1, 0.9)
@@ -206,21 +128,3 @@ def _excess(bins: pd.DataFrame) -> tuple[float, int]:
     """Predicted minus true, summed over voxels, and how many there are."""
     excess = ((bins["predicted"] - bins["truth"]) * bins["n_voxels"]).sum()
     return float(excess), int(bins["n_voxels"].sum())
-
-
-def calibration_summary(people: pd.DataFrame) -> pd.DataFrame:
-    """Calibration of every method, with intervals over people.
-
-    Args:
-        people: From `calibration_by_participant`; a `seed` is averaged over within each person.
-
-    Returns:
-        One row a method: `method`, `n` (people), `calibration_error` with `ci_low` and `ci_high`,
-        `edge_error`, `edge_bias`, `volume_error_percent`.
-    """
-    table = summarise(people, "calibration_error")[["method", "n", "mean", "ci_low", "ci_high"]]
-    table = table.rename(columns={"mean": "calibration_error"})
-    for value in ("edge_error", "edge_bias", "volume_error_percent"):
-        means = summarise(people, value).set_index("method")["mean"]
-        table[value] = table["method"].map(means)
-    return table

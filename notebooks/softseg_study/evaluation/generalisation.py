@@ -20,7 +20,7 @@ from softseg_study.evaluation.conditions import (
     choose_conditions,
     write_condition,
 )
-from softseg_study.evaluation.method_folders import CONTOUR, separate_seeds
+from softseg_study.evaluation.method_folders import CONTOUR, Source, separate_seeds
 from softseg_study.evaluation.overlap import DICE_FLOOR, evaluate_overlap
 
 _IMAGE = ["subject", "contrast", "method"]
@@ -29,20 +29,26 @@ _AREAS = [
 ]  # fmt: skip
 
 
-def apply_method(dataset: Dataset, name: str, source: Path | str) -> None:
+def apply_method(dataset: Dataset, name: str, source: Source) -> None:
     """Segment a data set into `derivatives/<name>`, unless it has been.
 
     Args:
         dataset: Its images are segmented.
         name: Folder below `derivatives`.
-        source: Weights as `segment_dataset` takes them, or `CONTOUR`.
+        source: Weights as `segment_dataset` takes them, `CONTOUR`, or contrast → weights: images of
+            other contrasts get no mask.
     """
     if source == CONTOUR:
         _follow_contours(dataset, name)
         return
     from softseg_study.evaluation.network_masks import segment_dataset
 
-    segment_dataset(dataset, source, name, overwrite=False)
+    each = source if isinstance(source, dict) else {None: source}
+    for contrast, weights in each.items():
+        here = dataset.images["contrast"].isin([contrast]) | (contrast is None)
+        part = replace(dataset, images=dataset.images[here].reset_index(drop=True))
+        if here.any():
+            segment_dataset(part, weights, name, overwrite=False)
 
 
 def _follow_contours(dataset: Dataset, name: str) -> None:
@@ -58,7 +64,7 @@ def _follow_contours(dataset: Dataset, name: str) -> None:
 
 def run_conditions(
     folder: Path | str,
-    methods: Mapping[str, Path | str],
+    methods: Mapping[str, Source],
     *,
     conditions: Iterable[str] = (),
     people: int,

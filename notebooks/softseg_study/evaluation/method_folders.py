@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from softseg.contrasts import CONTRASTS
 from softseg.dataset.index import Dataset
-from softseg.dataset.names import parse_method
+from softseg.dataset.names import method_folder, parse_method
 from softseg.errors import InputError
 from softseg.files import replacing
 
@@ -90,6 +91,10 @@ CONTOUR = "contour"
 """The classical competitor, as a method beside weights."""
 
 
+Source = Path | str | dict[str, Path]
+"""Weights, `CONTOUR`, or the weights of each contrast's own network."""
+
+
 def method_sources(
     models: Path | str,
     names: Iterable[str],
@@ -97,27 +102,39 @@ def method_sources(
     seeds: int = 0,
     shipped: Iterable[str] = (),
     contour: bool = True,
-) -> dict[str, Path | str]:
+) -> dict[str, Source]:
     """Which methods can be applied here: models of a run, weights that ship, the contour follower.
 
     Args:
         models: Folder of a run's models, one `<name>_seed-<n>` for each training.
-        names: Models wanted.
+        names: Models wanted; `<truth>_per_contrast` stands for six, `<truth>_<contrast>`.
         seeds: At most so many trainings of each, the first; 0 for all.
         shipped: Names of weights of the package; those that are not there are left out.
         contour: Whether the contour follower takes part.
 
     Returns:
-        Folder below `derivatives` → weights or `CONTOUR`, as `run_conditions` takes it.
+        Folder below `derivatives` → what makes its masks, as `run_conditions` takes it.
     """
     from softseg.network.weights import available_weights
 
-    found: dict[str, Path | str] = {}
+    found: dict[str, Source] = {}
     for name in names:
-        folders = sorted(
-            (f for f in Path(models).glob(f"{name}_seed-*") if f.is_dir()),
-            key=lambda f: int(parse_method(f.name)[1]),
-        )
-        found |= {folder.name: folder for folder in folders[: seeds or None]}
+        truth = name.removesuffix("_per_contrast")
+        if truth == name:
+            folders = _trainings(Path(models), name)
+            found |= {folder.name: folder for folder in folders[: seeds or None]}
+            continue
+        six: dict[str, dict[str, Path]] = {}
+        for contrast in CONTRASTS:
+            for folder in _trainings(Path(models), f"{truth}_{contrast}")[: seeds or None]:
+                six.setdefault(method_folder(name, parse_method(folder.name)[1]), {})[contrast] = (
+                    folder
+                )
+        found |= six
     found |= {name: name for name in shipped if name in available_weights()}
     return found | ({CONTOUR: CONTOUR} if contour else {})
+
+
+def _trainings(models: Path, name: str) -> list[Path]:
+    folders = [folder for folder in models.glob(f"{name}_seed-*") if folder.is_dir()]
+    return sorted(folders, key=lambda folder: int(parse_method(folder.name)[1]))

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from softseg.contrasts import CONTRASTS
@@ -20,17 +19,12 @@ from softseg_study.evaluation.manual import (
     evaluate_manual,
     evaluate_pairs,
 )
-from softseg_study.evaluation.method_folders import separate_seeds
-from softseg_study.evaluation.overlap import DICE_FLOOR
+from softseg_study.evaluation.method_folders import Source, separate_seeds
 
 DRAWN = ("T1w", "T2w", "T2star")
 """Contrasts whose masks somebody has drawn; those of the other contrasts come from tools."""
 MT_OFF = "MT-off=flip-1_mt-off_MTS"
 """A contrast that the paper does not have: MT-on without its pulse, on the same grid."""
-REAL_COLUMNS = [
-    "method", "people", "images", "dice", "worst_dice", "failures", "bias_percent",
-    "repeat_percent", "contrast_percent",
-]  # fmt: skip
 
 
 def linked_copy(source: Path | str, folder: Path | str) -> Path:
@@ -52,7 +46,7 @@ def linked_copy(source: Path | str, folder: Path | str) -> Path:
 def run_real(
     source: Path | str,
     folder: Path | str,
-    methods: Mapping[str, Path | str],
+    methods: Mapping[str, Source],
     *,
     people: int | None = None,
     subjects: Iterable[str] | None = None,
@@ -136,7 +130,8 @@ def cross_validation(weights: str, *, folder: Path | None = None) -> pd.DataFram
         folder: Where `<weights>_crossvalidation.csv` lies; the package's own by default.
 
     Returns:
-        As `evaluate_manual`, with the method named after the weights; empty if there is no table.
+        As `evaluate_manual`, with the method named after the weights, of the images whose masks
+        somebody has drawn; empty if there is no table.
     """
     if folder is None:
         from softseg.network.weights import SHIPPED as folder
@@ -144,49 +139,15 @@ def cross_validation(weights: str, *, folder: Path | None = None) -> pd.DataFram
     if not path.is_file():
         return pd.DataFrame(columns=MANUAL_COLUMNS)
     table = pd.read_csv(path)
+    # Of a repeated scan the drawn mask lies on the first; masks of other contrasts come from tools.
+    table = table[table["contrast"].isin(DRAWN) & ~table["image"].str.contains("_run-[2-9]")]
     return table.assign(
         subject=table["person"].astype(str),
         image=[strip_extension(Path(str(name)).name) for name in table["image"]],
-        method=f"{weights} (left out)",
+        method=weights,
         error_percent=100 * (table["area_mm2"] / table["manual_area_mm2"] - 1),
         status="ok",
     ).reindex(columns=MANUAL_COLUMNS)
-
-
-def summarise_real(scores: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    """What the real images say of each method, people as units.
-
-    Args:
-        scores: From `evaluate_manual`; trainings from several seeds are averaged.
-        pairs: From `evaluate_pairs`.
-
-    Returns:
-        One row a method: `people` and `images` (with manual masks), `dice` (mean by person),
-        `worst_dice`, `failures` (no mask, or less overlap than `DICE_FLOOR`), `bias_percent` (of
-        the area, without failures), `repeat_percent` and `contrast_percent` (difference between
-        two scans, median over pairs; `nan` where there are none).
-    """
-    missed = (scores["status"] != "ok") | ~(scores["dice"] >= DICE_FLOOR)
-    scores = scores.assign(failed=missed.astype(bool))
-    rows = []
-    for method in dict.fromkeys([*scores["method"], *pairs["method"]]):
-        own = scores[scores["method"] == method]
-        usable = own[~own["failed"]]
-        two = pairs[pairs["method"] == method].groupby("kind")["difference_percent"].median()
-        rows.append(
-            {
-                "method": method,
-                "people": own["subject"].nunique(),
-                "images": own["image"].nunique(),
-                "dice": own.fillna({"dice": 0.0}).groupby("subject")["dice"].mean().mean(),
-                "worst_dice": own["dice"].fillna(0.0).min(),
-                "failures": int(own["failed"].sum()),
-                "bias_percent": usable.groupby("subject")["error_percent"].mean().mean(),
-                "repeat_percent": two.get("repeat", np.nan),
-                "contrast_percent": two.get("contrast", np.nan),
-            }
-        )
-    return pd.DataFrame(rows, columns=REAL_COLUMNS)
 
 
 def worst_images(scores: pd.DataFrame, folder: Path | str, method: str) -> list[dict]:

@@ -12,7 +12,6 @@ from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.volume import WORKING, Volume
 from softseg_study.evaluation.image_masks import ImageMasks, collect_rows, find_masks, read_mask
-from softseg_study.statistics.summary import summarise
 
 if TYPE_CHECKING:
     from softseg.segmentation.engine import Segmentation
@@ -131,32 +130,3 @@ def _spearman(a: np.ndarray, b: np.ndarray) -> float:
     if a.size < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return float("nan")
     return float(stats.spearmanr(a, b).statistic)
-
-
-def uncertainty_summary(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean rank correlations over people, with intervals.
-
-    Args:
-        table: From `evaluate_uncertainty`.
-
-    Returns:
-        One row a method, kind of voxels (`voxels`) and what is compared with the error
-        (`says`): `method`, `voxels`, `says`, `n` (people), `rank_correlation`, `ci_low`, `ci_high`.
-    """
-    rows = []
-    for column, (voxels, says) in _SAYS.items():
-        found = summarise(table.astype({column: float}), column)
-        rows.append(found.rename(columns={"mean": "rank_correlation"}).assign(**{
-            "voxels": voxels, "says": says}))  # fmt: skip
-    columns = ["method", "voxels", "says", "n", "rank_correlation", "ci_low", "ci_high"]
-    return pd.concat(rows, ignore_index=True).reindex(columns=columns)
-
-
-_SAYS = {
-    "rank_correlation": ("all marked", "spread between variants"),
-    "softness_correlation": ("all marked", "closeness to one half"),
-    "edge_rank_correlation": ("soft ones", "spread between variants"),
-    "edge_softness_correlation": ("soft ones", "closeness to one half"),
-    "slice_rank_correlation": ("slices", "spread, summed"),
-}
-"""Which voxels a measure is about, and what is compared with their error."""

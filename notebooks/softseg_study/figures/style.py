@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from softseg.contrasts import CONTRASTS, UNSEEN_CONTRASTS
 from softseg.dataset.names import parse_method
+from softseg_study.names import CONSTANTS, method_title
 
 WIDTH_IN = 7.0
 """Width of a page, in inches."""
@@ -152,7 +153,21 @@ def method_colors(methods: Sequence[str]) -> dict[str, str]:
         >>> method_colors(["mine", "soft_all"])
         {'mine': '#DDAA33', 'soft_all': '#332288'}
     """
-    return _assign(methods, _METHOD_COLORS, _MORE_COLORS)
+    bases = {method: str(method).removesuffix(CONSTANTS) for method in methods}
+    colors = _assign(list(bases.values()), _METHOD_COLORS, _MORE_COLORS)
+    return {method: colors[base] for method, base in bases.items()}
+
+
+def method_palette(methods: Iterable[str]) -> dict[str, str]:
+    """Plain name → colour, for plots whose table went through `plain`.
+
+    Example:
+        >>> method_palette(["soft_all", "soft_all + constants"])
+        {'one network, soft masks': '#332288', 'one network, soft masks + constants': '#332288'}
+    """
+    return {
+        method_title(m): color for m, color in method_colors(list(dict.fromkeys(methods))).items()
+    }
 
 
 def method_markers(methods: Sequence[str]) -> dict[str, str]:
@@ -174,14 +189,8 @@ def _assign(methods: Sequence[str], own: Mapping[str, str], more: Sequence[str])
     }
 
 
-def slanted(labels: int) -> dict[str, object]:
-    """How names stand under an axis: slanted where five or more would run into one another.
-
-    Example:
-        >>> slanted(3), slanted(6)["rotation"]
-        ({}, 25)
-    """
-    return {"rotation": 25, "ha": "right", "rotation_mode": "anchor"} if labels > 4 else {}
+SLANTED = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"}
+"""How names stand under an axis where they would run into one another."""
 
 
 def spread_points(n: int, width: float = 0.2) -> np.ndarray:

@@ -4,61 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from softseg_study.sentences.common import say_count, say_number, say_p, say_range
-
-
-def say_comparison(
-    tests: pd.DataFrame,
-    better: str,
-    worse: str,
-    *,
-    what: str = "spread",
-    unit: str = "mm²",
-) -> str:
-    """One sentence on whether a method has the smaller value, whichever way it came out.
-
-    Args:
-        tests: From `compare_methods`.
-        better: The method expected to have the smaller value.
-        worse: The other.
-        what: What was compared.
-        unit: Its unit.
-
-    Raises:
-        ValueError: If the two were not compared.
-
-    Example:
-        >>> row = {"method_a": "a", "method_b": "b", "n": 9, "median_difference": -1.0,
-        ...     "ci_low": -2.0, "ci_high": -0.5, "p_adjusted": 0.01, "note": ""}
-        >>> say_comparison(pd.DataFrame([row]), "a", "b")
-        'The spread of a is smaller than that of b by 1.0 mm² (median, 95 % interval 0.5 to 2.0; Wilcoxon signed-rank, n = 9, adjusted p = 0.010).'
-    """  # noqa: E501
-    straight = tests[(tests["method_a"] == better) & (tests["method_b"] == worse)]
-    turned = tests[(tests["method_a"] == worse) & (tests["method_b"] == better)]
-    if straight.empty and turned.empty:
-        raise ValueError(f"{better} and {worse} were not compared")
-    row = (turned if straight.empty else straight).iloc[0]
-    # Positive: `better` has the smaller value.
-    sign = -1.0 if turned.empty else 1.0
-    gain = sign * row["median_difference"]
-    low, high = sorted((sign * row["ci_low"], sign * row["ci_high"]))
-    if "n too small" in str(row["note"]):
-        return (
-            f"With n = {say_count(row['n'])} no test can tell {better} from {worse}: n too small."
-        )
-    test = f"Wilcoxon signed-rank, n = {row['n']:.0f}, adjusted {say_p(row['p_adjusted'])}"
-    if row["p_adjusted"] >= 0.05:
-        return (
-            f"The {what} of {better} and of {worse} cannot be told apart (median difference "
-            f"{say_number(gain)} {unit}, 95 % interval {say_range(low, high)}; {test})."
-        )
-    if gain < 0:
-        low, high = -high, -low
-    order = "smaller" if gain > 0 else "larger"
-    return (
-        f"The {what} of {better} is {order} than that of {worse} by {abs(gain):.1f} {unit} "
-        f"(median, 95 % interval {say_range(low, high)}; {test})."
-    )
+from softseg_study.sentences.common import say_count, say_number, say_range
 
 
 def say_overlap(scores: pd.DataFrame | None, *, measure: str = "dice") -> str:

@@ -82,36 +82,6 @@ def best_prediction(probability: np.ndarray, loss: str = "adaptive_wing") -> np.
     return np.array(flat).reshape(p.shape)
 
 
-def best_prediction_for(
-    targets: np.ndarray, weights: np.ndarray | None = None, loss: str = "adaptive_wing"
-) -> float:
-    """Prediction of least expected loss for any distribution of soft targets.
-
-    Args:
-        targets: `(n,)` values that the target takes, 0 to 1.
-        weights: `(n,)` their probabilities; equal by default.
-        loss: A key of `LOSS_VALUES`.
-
-    Example:
-        >>> best_prediction_for([0.2, 0.4], loss="mean_squared_error").__round__(4)
-        0.3
-    """
-    targets = np.asarray(targets, dtype=float)
-    weights = np.ones(targets.size) if weights is None else np.asarray(weights, dtype=float)
-
-    def expected(q: float) -> float:
-        return float(weights @ LOSS_VALUES[loss](q, targets) / weights.sum())
-
-    # There may be several valleys: find the lowest on a grid, then its bottom.
-    grid = np.linspace(0, 1, 401)
-    values = np.array([expected(q) for q in grid])
-    best = int(np.nanargmin(values))
-    low, high = grid[max(best - 1, 0)], grid[min(best + 1, grid.size - 1)]
-    found = optimize.minimize_scalar(expected, bounds=(low, high), method="bounded",
-                                     options={"xatol": 1e-9})  # fmt: skip
-    return float(found.x if found.fun < values[best] else grid[best])
-
-
 def area_bias_percent(
     loss: str = "adaptive_wing", *, radius_mm: float = 4.8, edge_sd_mm: float = 0.3
 ) -> float:
