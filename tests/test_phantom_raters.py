@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from softseg.errors import InputError
@@ -22,7 +23,7 @@ from softseg.phantom.raters import (
 )
 from softseg.phantom.visible_edge import visible_outlines
 from softseg.volume import Volume
-from softseg_study.phantom import calibration
+from softseg_study.phantom import calibration, floor
 from softseg_study.phantom.cervical_areas import cervical_areas
 
 EXACT = Rater(
@@ -175,6 +176,33 @@ def test_bad_input_is_named_in_one_line():
         draw(cord, vendor="Acme")
     with pytest.raises(InputError, match="no cord"):
         draw(cord.like(np.zeros_like(cord.data)))
+
+
+def test_the_committed_figures_of_two_hundred_participants_reproduce_the_published_ones():
+    table = pd.read_csv(calibration.TABLE).set_index("contrast")
+    np.testing.assert_allclose(table["mean_mm2"], table["published_mean_mm2"], atol=1.0)
+    np.testing.assert_allclose(table["sd_mm2"], table["published_sd_mm2"], atol=1.6)
+    assert table["rescan_sd_mm2"].between(1.5, 2.5).all()
+    assert 1.8 <= np.sqrt((table["rescan_sd_mm2"] ** 2).mean()) <= 2.2
+    paired = pd.read_csv(calibration.PAIRED).set_index("masks").loc["with constants"]
+    assert paired["mean_mm2"] == pytest.approx(-6.0, abs=1.0)
+    assert paired["sd_mm2"] == pytest.approx(3.4, abs=1.0)
+
+
+def test_by_one_rule_the_images_order_the_contrasts_as_published():
+    mean = pd.read_csv(calibration.TABLE).set_index("contrast")["one_rule_mean_mm2"]
+    assert mean["DWI"] < min(mean["T1w"], mean["GRE-T1w"])
+    assert max(mean["T1w"], mean["GRE-T1w"]) < min(mean["MT-on"], mean["T2w"])
+    assert max(mean["MT-on"], mean["T2w"]) < mean["T2star"]
+    assert np.ptp(mean) > 15.6 / 2
+
+
+def test_the_ideal_observer_s_figures_leave_displacement_to_be_seen():
+    figures = floor.floor()
+    assert set(figures.index) == {*PUBLISHED_MM2, floor.ALL}
+    assert (figures["error_percent"] > 0.3).all(), "a floor of 0 means that displacement is missing"
+    assert figures.loc[floor.ALL, "error_percent"] < 1
+    assert (figures["slope"] > 0.8).all()
 
 
 def test_constants_bring_masks_by_one_rule_to_the_published_means():

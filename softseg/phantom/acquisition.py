@@ -6,8 +6,7 @@ fraction of cord in each voxel of the nominal grid, displaced with the image whe
 distorted.
 """
 
-from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -60,14 +59,12 @@ class Acquired:
         truth: Fraction of cord in each voxel of the same grid.
         placement: Where the participant lay and what the scanner was set to.
         series: The volumes that the image was combined from, where asked for and there are any.
-        noise_free: The image without noise, in other units, where asked for.
     """
 
     image: Volume
     truth: Volume
     placement: Placement
     series: Series | None = None
-    noise_free: Volume | None = None
 
     @property
     def protocol(self) -> Protocol:
@@ -153,45 +150,27 @@ def picture(
     severity: str | ArtefactOptions = "mild",
     field_t: float = 3.0,
     series: bool = False,
-    noise_free: bool = False,
 ) -> Acquired:
-    """Image what has been placed, whole or cropped to a part.
-
-    Args:
-        placement: From `place`.
-        rng, severity, field_t, series: As for `acquire`.
-        noise_free: Keep the image as it would be without noise, too.
-    """
+    """Image what has been placed, whole or cropped to a part; arguments as for `acquire`."""
     contrast = placement.contrast.name
     level = get_severity(severity)
     shots = repeated(contrast, placement.protocol) if series else single(placement.protocol)
     truth = placement.truth()
     parts = _object_channels(placement, shots, level, field_t, rng)
     channels = _scan(parts, placement, level, field_t, rng)
-    again = deepcopy(rng)
     noisy = _receive(channels, truth.data, placement, shots, level, rng)
-    pictures = _magnitudes(noisy, shots)
+    pictures = [
+        combine(part, protocol).astype(np.float32)
+        for part, protocol in zip(noisy, shots.protocols, strict=True)
+    ]
     mean = np.mean(np.array(pictures)[shots.averaged], axis=0)
     scale = CORD_LEVEL / max(float(mean[_inside(truth.data)].mean()), 1e-6)
-    clean = None
-    if noise_free:
-        quiet = replace(level, noise=0.0)
-        clean = _magnitudes(_receive(channels, truth.data, placement, shots, quiet, again), shots)
-        clean = Volume(np.mean(np.array(clean)[shots.averaged], axis=0), placement.grid.affine)
     return Acquired(
         image=Volume(_integers(mean * scale), placement.grid.affine),
         truth=truth,
         placement=placement,
         series=_series(noisy, pictures, shots, scale) if series else None,
-        noise_free=clean,
     )
-
-
-def _magnitudes(volumes: np.ndarray, shots: Shots) -> list[np.ndarray]:
-    return [
-        combine(part, protocol).astype(np.float32)
-        for part, protocol in zip(volumes, shots.protocols, strict=True)
-    ]
 
 
 def _series(

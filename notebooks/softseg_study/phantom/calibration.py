@@ -2,7 +2,7 @@
 
 Images of participants at C2 and C3 are drawn by one rule, and with the constants of their contrast.
 The constants are what remains between the first and the published areas, and are kept in
-`softseg/data/rater_constants.csv`. They are fitted on 200 participants; 200 others give
+`softseg/data/rater_constants.csv`. They are fitted on 100 participants; 200 others give
 `book/tables/raters.csv` and, with the first, `book/tables/floor.csv`. All three are made by
 
     python -m softseg_study.phantom.calibration
@@ -139,7 +139,7 @@ def paired_difference(
     }
 
 
-def main(fitted: int = 200, tried: int = 200, jobs: int | None = None, again: int = 60) -> None:
+def main(fitted: int = 100, tried: int = 200, jobs: int | None = None, again: int = 40) -> None:
     """Make the committed tables.
 
     Participants that are done are kept below `runs/phantom`, by the sources that made them.

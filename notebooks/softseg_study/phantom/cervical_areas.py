@@ -17,6 +17,7 @@ from softseg.batch import map_batch
 from softseg.contrasts import CONTRASTS
 from softseg.files import replacing
 from softseg.phantom.acquisition import Acquired, picture
+from softseg.phantom.artefacts import with_options
 from softseg.phantom.outline import SliceOutlines
 from softseg.phantom.placement import Placement, place
 from softseg.phantom.subjects import (
@@ -103,9 +104,9 @@ def _measure(options: CohortOptions, rescanned: int, atrophied: int, index: int)
         here = replace(options, pathology=f"atrophy={lost:g}") if lost else options
         subject = draw_subject(here, index)
         for name in options.contrasts:
-            scan = scan_c2_c3(subject, options, name, visit=visit)
-            slices = scan.areas[scan.areas["level"].isin([2, 3])]
-            visible = visible_outlines(scan.noise_free, scan.placement.outlines())
+            clean = scan_c2_c3(subject, options, name, visit=visit, noise=0.0)
+            slices = clean.areas[clean.areas["level"].isin([2, 3])]
+            visible = visible_outlines(clean.image, clean.placement.outlines())
             rows.append(
                 {
                     "subject": subject.label,
@@ -120,6 +121,7 @@ def _measure(options: CohortOptions, rescanned: int, atrophied: int, index: int)
             )
             if lost:
                 continue
+            scan = scan_c2_c3(subject, options, name, visit=visit)
             for column, constants in (("one_rule_mm2", False), ("area_mm2", True)):
                 habits = {"constants": constants, "failures": False}
                 mask = rate_scan(scan, subject, options, visit=visit, **habits)
@@ -128,25 +130,25 @@ def _measure(options: CohortOptions, rescanned: int, atrophied: int, index: int)
 
 
 def scan_c2_c3(
-    subject: Subject, options: CohortOptions, contrast: str, *, visit: int = 0
+    subject: Subject, options: CohortOptions, contrast: str, *, visit: int = 0, **changes: float
 ) -> Acquired:
-    """The part of a scan that holds the cord at C2 and C3, with its noise-free image.
+    """The part of a scan that holds the cord at C2 and C3.
 
     Args:
         subject: Who is scanned.
         options: How.
         contrast: Key of `softseg.contrasts`.
         visit: Another number is another position and other noise.
+        **changes: Settings of the severity of `options`: `noise=0.0` for an image without.
     """
+    severity = with_options(options.severity, **changes)
     rng = contrast_rng(options, subject.index, contrast, 2 * visit)
     placement = place(
-        subject.anatomy, contrast, rng=rng, vendor=subject.vendor, severity=options.severity,
+        subject.anatomy, contrast, rng=rng, vendor=subject.vendor, severity=severity,
         voxel_scale=options.voxel_scale,
     )  # fmt: skip
     part = placement.cropped(_box(placement))
-    return picture(
-        part, rng=rng, severity=options.severity, field_t=options.field_t, noise_free=True
-    )
+    return picture(part, rng=rng, severity=severity, field_t=options.field_t)
 
 
 def mean_area_mm2(drawn: Volume | SliceOutlines, slices: pd.DataFrame) -> float:
