@@ -108,6 +108,7 @@ def test_bias_and_error_after_one_constant_are_told_apart():
     assert table.loc["labels", "absolute_error_mm2"] > 4.5
     assert table.loc["labels" + CONSTANTS, "after_constant_mm2"] < 0.4
     assert table.loc["soft_all", "slope"] == pytest.approx(1, abs=0.05)
+    assert 0 < table.loc["floor", "after_constant_mm2"] < 3, "the floor stands beside the errors"
 
 
 @pytest.mark.parametrize("site_sd", [0.0, 1.1])

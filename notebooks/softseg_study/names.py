@@ -10,6 +10,7 @@ CONSTANTS = " + constants"
 """End of the name of a method whose areas had one constant per contrast taken off."""
 TITLES = {
     "truth": "true area",
+    "floor": "ideal observer (floor)",
     "labels": "drawn masks",
     "labels_softseg": "soft masks, mean of six",
     "labels_softseg_bin": "soft masks, made binary",
