@@ -144,3 +144,74 @@ def test_the_experiment_takes_interaction_and_shifts_from_the_areas():
     assert names["sd"][0] == pytest.approx(0.3, rel=0.15)
     assert set(names["simulated"]["strength_mm2"]) == {0, 0.5, 1, 2, 4}
     assert names["simulated"]["seed"].nunique() == 3
+
+
+def chapter_5(methods: dict[str, float], factors: dict, *, seeds=("1", "2"), lost=()) -> dict:
+    parts = [areas(methods, seed=int(seed)).assign(seed=seed) for seed in seeds]
+    csa = pd.concat(parts, ignore_index=True)
+    csa.loc[csa["method"].isin(lost) & (csa["contrast"] == "T1w"), "area_mm2"] = np.nan
+    return run(
+        "05", "pairs", "ablations", "missing", csa=csa, known=csa.dropna(subset=["area_mm2"]),
+        plan=[(f, *p) for f, pairs in factors.items() for p in pairs.items()],
+    )  # fmt: skip
+
+
+def test_a_change_that_matters_is_told_from_one_that_does_not():
+    methods = {"soft_all": 0.2, "hard_all": 1.0, "soft_all_dice": 0.2}
+    factors = {"truth": {"hard_all": "soft_all"}, "loss": {"soft_all_dice": "soft_all"}}
+    found = chapter_5(methods, factors)["found"].set_index("method_a")
+    made = 0.8 * PATTERN.std(ddof=1)
+    assert found.loc["hard_all", "difference_mm2"] == pytest.approx(made, abs=0.1)
+    assert found.loc["hard_all", "sure"]
+    assert not found.loc["soft_all_dice", "sure"]
+    assert (
+        abs(found.loc["soft_all_dice", "difference_mm2"])
+        < found.loc["soft_all_dice", "seeds"] + 0.1
+    )
+
+
+def test_variants_are_compared_in_the_contrasts_that_both_have_and_lost_masks_are_counted():
+    methods = {"soft_all": 0.2, "hard_all": 1.0}
+    names = chapter_5(methods, {"truth": {"hard_all": "soft_all"}}, lost=["hard_all"])
+    rest = np.delete(PATTERN, list(CONTRASTS).index("T1w"))
+    mean = names["found"].loc[0, "mean_mm2"]
+    assert mean == pytest.approx(rest.std(ddof=1), rel=0.1)
+    assert names["lost"].to_numpy().tolist() == [["hard_all", 288, 48]]
+
+
+def test_a_failed_mask_counts_as_an_error_of_all_of_the_area_and_is_counted_apart():
+    rows = [(c, m, s, "T1w", 0.9, False, 72.0 + d, 72.0)
+            for c in ("reference", "GE") for m, d in (("soft_all", 0.72), ("hard_all", 7.2))
+            for s in PEOPLE]  # fmt: skip
+    columns = ["condition", "method", "subject", "contrast", "dice", "failed", "area_mm2"]
+    table = pd.DataFrame(rows, columns=[*columns, "truth_mm2"]).assign(seed="1")
+    lost = (table["condition"] == "GE") & (table["subject"] == PEOPLE[0])
+    table.loc[lost & (table["method"] == "soft_all"), ["failed", "area_mm2"]] = [True, np.nan]
+    csa = areas({"hard_all": 0.0}).assign(contrast="T1w")
+    csa["area_mm2"] = csa["true"] + 5.0
+    csa = csa.drop_duplicates("subject")
+
+    class Results(Saved):
+        data = None
+
+        def table(self, name):
+            return name
+
+        def needs(self, path, made_by):
+            return path
+
+    names = run(
+        "06", "conditions", "summary", results=Results(), run_conditions=lambda *a, **k: table,
+        true_csa=lambda *a, **k: truth(csa), who={}, what={}, sources={}, folder=None,
+        Dataset=type("D", (), {"index": staticmethod(lambda *a: None)}),
+        pd=type("P", (), vars(pd) | {"read_csv": staticmethod(lambda *a, **k: csa)}),
+    )  # fmt: skip
+    summary = names["summary"].set_index(["condition", "method"])
+    assert summary.loc[("reference", "soft_all"), "off_percent"] == pytest.approx(1)
+    assert summary.loc[("GE", "soft_all"), "off_percent"] == pytest.approx((23 * 1 + 100) / 24)
+    assert summary.loc[("GE", "soft_all"), "error_percent"] == pytest.approx(1)
+    assert summary.loc[("GE", "soft_all"), "failures"] == 1
+    corrected = summary.loc[("GE", "hard_all" + CONSTANTS), "off_percent"]
+    assert corrected == pytest.approx(100 * 2.2 / 72, abs=0.01), (
+        "a constant of five mm² is taken off"
+    )

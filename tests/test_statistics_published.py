@@ -6,7 +6,6 @@ import pytest
 from scipy import stats
 
 from softseg_study.statistics.agreement import bland_altman
-from softseg_study.statistics.comparison import adjust, compare_methods, paired_test
 from softseg_study.statistics.studies import power, sample_size
 
 GIRLS = [
@@ -37,22 +36,6 @@ def orthodont():
     return pd.DataFrame(rows, columns=["subject", "sex", "age", "area_mm2"])
 
 
-def test_the_signed_rank_test_of_the_depressed_patients_is_the_one_that_r_prints():
-    found = paired_test(np.array(BEFORE), np.array(AFTER))
-    assert found["p"] == pytest.approx(0.0390625)
-    # V = 40 of 45: the positive ranks' share minus the negative ones'.
-    assert found["rank_biserial"] == pytest.approx((40 - 5) / 45)
-    assert found["n"] == 9
-
-
-def test_holms_correction_of_four_values_is_the_one_worked_by_hand():
-    # Sorted 0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1, and never falling.
-    found = adjust([0.01, 0.04, 0.03, 0.005], "holm")
-    np.testing.assert_allclose(found, [0.03, 0.06, 0.06, 0.02])
-    found = adjust([0.01, 0.04, 0.03, 0.005], "bonferroni")
-    np.testing.assert_allclose(found, [0.04, 0.16, 0.12, 0.02])
-
-
 def test_power_and_sample_size_are_those_of_rs_power_t_test():
     """Examples of its help page: n = 20, delta = 1, sd = 1; and power = 0.90, delta = 1."""
     # By default R leaves out the chance to find the wrong sign, here 2e-7.
@@ -64,33 +47,6 @@ def test_power_and_sample_size_are_those_of_rs_power_t_test():
 def tidy(x):
     subject, contrast = np.indices(x.shape).reshape(2, -1)
     return pd.DataFrame({"subject": subject, "contrast": contrast, "area_mm2": x.ravel()})
-
-
-def equal_methods(rng, n=14, methods=4):
-    """Spread over contrasts of equally good methods on the same people, skewed as SDs are."""
-    values = rng.chisquare(5, (n, methods)) * rng.lognormal(0, 0.3, (n, 1))
-    subject, method = np.indices(values.shape).reshape(2, -1)
-    table = {"subject": subject, "method": [f"m{i}" for i in method], "sd_mm2": values.ravel()}
-    return pd.DataFrame(table)
-
-
-def test_the_whole_comparison_of_equal_methods_seldom_finds_a_difference(monkeypatch):
-    monkeypatch.setattr(  # intervals are not what is counted, and cost most of the time
-        "softseg_study.statistics.comparison.bootstrap_interval", lambda *a, **k: (np.nan, np.nan)
-    )
-    rng = np.random.default_rng(2)
-    # Holm's values are nowhere above Bonferroni's: what holds for them holds for both.
-    found = [compare_methods(equal_methods(rng), "sd_mm2") for _ in range(80)]
-    alarms = [table["p_adjusted"].min() < 0.05 for table in found]
-    assert np.mean(alarms) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 80)
-
-
-def test_holm_finds_whatever_bonferroni_finds():
-    rng = np.random.default_rng(3)
-    p = rng.uniform(0, 0.05, (200, 6))
-    holm, bonferroni = (np.array([adjust(row, c) for row in p]) for c in ("holm", "bonferroni"))
-    assert (holm <= bonferroni + 1e-12).all()
-    assert (holm < 0.05).sum() > (bonferroni < 0.05).sum()
 
 
 def test_bland_and_altmans_limits_hold_the_share_that_they_promise():

@@ -4,8 +4,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import yaml
+from scipy import stats
 
 from softseg.dataset.names import method_folder, parse_method
 from softseg.errors import InputError
@@ -53,13 +55,6 @@ def _entries(grid: Path | str) -> dict[str, dict]:
     return yaml.safe_load(Path(grid).read_text(encoding="utf-8"))["models"]
 
 
-def missing_methods(factors: Factors, present: Iterable[str]) -> list[str]:
-    """Variants that are planned and have no areas, in the order of the factors."""
-    known = set(present)
-    planned = dict.fromkeys(m for variants in factors.values() for m in variants)
-    return [method for method in planned if method not in known]
-
-
 def training_budget(models: Path | str, methods: Mapping[str, str]) -> pd.DataFrame:
     """What the trainings of every method took: steps and seconds, of one model and of all.
 
@@ -101,18 +96,6 @@ def training_budget(models: Path | str, methods: Mapping[str, str]) -> pd.DataFr
     return joined[[*columns, "seconds_together"]].astype(dict.fromkeys(whole, int))
 
 
-def shared_budget(budget: pd.DataFrame, factors: Factors) -> pd.DataFrame:
-    """Rows of the question one network or six: one for all, six, and six that share one's budget.
-
-    Args:
-        budget: From `training_budget`.
-        factors: From `read_factors`.
-    """
-    variants = {**factors.get("models", {}), **factors.get("budget", {})}
-    kept = budget["method"].isin({*variants, *variants.values(), PROPOSAL})
-    return budget[kept].reset_index(drop=True)
-
-
 def learnt_contrasts(models: Path | str, names: Iterable[str]) -> dict[str, Sequence[str]]:
     """Contrasts that each model learnt from, as its card says.
 
@@ -122,6 +105,30 @@ def learnt_contrasts(models: Path | str, names: Iterable[str]) -> dict[str, Sequ
     """
     cards = {model: card for model, _, card in _cards(models)}
     return {n: tuple(cards[n]["contrasts"]) for n in names if cards.get(n, {}).get("contrasts")}
+
+
+def seed_variability(trainings: pd.Series, method: str, base: str) -> float:
+    """Difference between two methods that trainings of one setting exceed in one case of twenty.
+
+    The variance between trainings is pooled over all methods that were trained more than once; a
+    Student interval of the difference of two means over as many trainings as both methods have.
+
+    Args:
+        trainings: A value a training, indexed by `method` and `seed`.
+        method: One method.
+        base: The other.
+
+    Returns:
+        `nan` where nothing was trained twice.
+    """
+    groups = trainings.dropna().groupby(level="method")
+    count = groups.size()
+    df = int((count - 1).sum())
+    if df < 1 or not {method, base} <= set(count.index):
+        return float("nan")
+    variance = ((count - 1) * groups.var(ddof=1).fillna(0)).sum() / df
+    share = 1 / count[method] + 1 / count[base]
+    return float(stats.t.ppf(0.975, df) * np.sqrt(variance * share))
 
 
 def _cards(models: Path | str) -> list[tuple[str, str, dict]]:

@@ -6,9 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from softseg_study.figures.ablation import empty_figure
 from softseg_study.figures.style import (
     GREY,
+    empty_figure,
     method_colors,
     new_figure,
 )

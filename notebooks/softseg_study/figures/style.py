@@ -7,6 +7,7 @@ colour-blind readers, and no figure depends on colour alone. Figures have a whit
 page keeps in its dark theme.
 """
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib as mpl
@@ -94,6 +95,8 @@ def use_style() -> None:
         False
     """
     mpl.rcParams.update(_SETTINGS)
+    # Seaborn lays its grids of panels out itself, and says so on stderr.
+    warnings.filterwarnings("ignore", message="The figure layout has changed to tight")
     try:
         from IPython import get_ipython
         from matplotlib_inline.backend_inline import set_matplotlib_formats
@@ -203,3 +206,11 @@ def hide_spare(axes: Iterable[Axes]) -> None:
     """Blank the axes that a grid has too many."""
     for ax in axes:
         ax.set_axis_off()
+
+
+def empty_figure(why: str) -> Figure:
+    """A figure that says why it shows nothing, so that a page keeps its place for it."""
+    figure, axes = new_figure(height_in=1.0)
+    axes[0, 0].set_axis_off()
+    axes[0, 0].text(0.5, 0.5, why, ha="center", va="center", color=GREY)
+    return figure

@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from softseg_study.figures.ablation import empty_figure
 from softseg_study.figures.style import (
     DARK,
     GREY,
@@ -19,7 +18,6 @@ from softseg_study.figures.style import (
     spread_points,
 )
 from softseg_study.names import method_title
-from softseg_study.statistics.summary import summarise
 
 
 def csa_by_contrast(
@@ -120,54 +118,4 @@ def _violins(
         ax.axhline(np.nanmean(means), color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0.5)
 
 
-PARTS = {"all": (DARK, "o", "all"), "learnt": ("#117733", "s", "learnt"),
-         "not learnt": ("#CC6677", "^", "never seen")}  # fmt: skip
 """Colour, marker and name of the contrasts that `contrasts_learnt_curve` tells apart."""
-
-
-def contrasts_learnt_curve(
-    table: pd.DataFrame,
-) -> Figure:
-    """What each further contrast in the training is worth, in contrasts seen and never seen.
-
-    Args:
-        table: From `contrasts_learnt`.
-
-    Returns:
-        Says so where no column has a value.
-    """
-    shown = [
-        (v, label)
-        for v, label in (
-            ("sd_mm2", "SD over contrasts (mm²)"),
-            ("absolute_error_mm2", "absolute error (mm²)"),
-        )
-        if v in table and table[v].notna().any()
-    ]
-    if not shown:
-        return empty_figure("no model of this run can be shown here")
-    figure, axes = new_figure(1, len(shown), height_in=3.4)
-    for ax, (value, label) in zip(axes[0], shown, strict=True):
-        summary = summarise(table.dropna(subset=[value]), value, by=("method", "n_learnt", "part"))
-        for shift, (part, (color, marker, name)) in enumerate(PARTS.items()):
-            rows = summary[summary["part"] == part].sort_values("n_learnt", kind="stable")
-            # Two sets of four contrasts stand side by side.
-            beside = rows.groupby("n_learnt").cumcount() * 0.3
-            x = rows["n_learnt"] + 0.1 * (shift - 1) + beside
-            error = np.abs(rows[["ci_low", "ci_high"]].sub(rows["mean"], axis=0)).fillna(0).T
-            ax.errorbar(
-                x, rows["mean"], yerr=error.to_numpy(), fmt=marker, color=color, capsize=2,
-                label=name,
-            )  # fmt: skip
-            first = rows[~rows["n_learnt"].duplicated()]
-            ax.plot(x[first.index], first["mean"], color=color, linewidth=0.8, alpha=0.6)
-        ax.set(xlabel="contrasts in the training", title=label)
-        ax.set_xticks(sorted(table["n_learnt"].unique()))
-        ax.set_ylim(bottom=0)
-        ax.grid(axis="y")
-    n = table["subject"].nunique()
-    figure.legend(
-        *axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3,
-        title=f"measured in contrasts (n = {n} people)",
-    )  # fmt: skip
-    return figure

@@ -1,7 +1,5 @@
 """Numbers, ranges, counts and p-values as a sentence writes them."""
 
-from collections.abc import Iterable
-
 import pandas as pd
 
 
@@ -41,22 +39,6 @@ def say_count(number: float, one: str = "person", more: str = "people") -> str:
         ('1 person', '24 people', '1 image')
     """
     return f"{number:,.0f} {one if number == 1 else more}"
-
-
-def say_names(names: Iterable[str], *, most: int = 3) -> str:
-    """A list of names as long as a reader follows it, and how many more there are.
-
-    Args:
-        names: The first ones are named.
-        most: How many of them.
-
-    Example:
-        >>> say_names(["a", "b", "c"]), say_names("abcde")
-        ('a, b, c', 'a, b, c and 2 more')
-    """
-    names = [str(name) for name in names]
-    more = len(names) - most
-    return f"{', '.join(names[:most])} and {more} more" if more > 0 else ", ".join(names)
 
 
 def say_values(values: pd.Series) -> str:
