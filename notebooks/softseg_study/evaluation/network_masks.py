@@ -57,7 +57,7 @@ def segment_dataset(
                 "subject": row.subject,
                 "contrast": row.contrast,
                 "status": _status(outcome),
-                "message": outcome.message or outcome.result[1],
+                "message": outcome.message or outcome.result.note,
             }
             for row, outcome in zip(rows, outcomes, strict=True)
         ],
@@ -73,5 +73,5 @@ def _mask_path(dataset: Dataset, pipeline: str, row: object) -> Path:
 def _status(outcome: Outcome) -> str:
     if outcome.status == "failed":
         return "failed"
-    mask, _ = outcome.result
+    mask = outcome.result.mask
     return "ok" if mask.data.any() else "no cord"
