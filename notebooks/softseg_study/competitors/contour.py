@@ -17,7 +17,7 @@ from scipy import ndimage, signal
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.masks import check_grid
-from softseg.segmentation.locate import interpolate, track
+from softseg.segmentation.locate import CellMap, cell_means, interpolate, track
 from softseg.volume import Volume
 from softseg_study.competitors.mask_files import write_masks
 
@@ -119,7 +119,10 @@ def _find_tube(smooth: np.ndarray, spacing: np.ndarray, options: ContourOptions)
     # A match is a narrow peak; the path is sought through matches as wide as a cord.
     width = np.maximum(1, np.round(options.typical_mm * 1.6 / spacing[:2])).astype(int)
     match = ndimage.maximum_filter(match, size=(1, *width))
-    found = track(match, tuple(spacing[:2]), step * spacing[2])
+    voxel_mm = spacing[:2]
+    cells, size = cell_means(match, voxel_mm)
+    seen = CellMap(cells, -voxel_mm / 2, size * voxel_mm)
+    found = track(seen, step * spacing[2]) / voxel_mm
     return interpolate(found, slices, np.arange(smooth.shape[2]))
 
 
