@@ -84,7 +84,7 @@ def test_neither_gain_of_the_normalised_image_nor_its_polarity_matters():
 def test_a_mask_over_an_image_without_an_edge_says_so():
     soft = cord()
     image = np.random.default_rng(0).normal(0, 1, soft.shape)
-    assert features_of(soft, image)["follows"].max() < 0.25
+    assert features_of(soft, image)["follows_near"].max() < 0.18
     assert set(reasons_of(soft, image).values()) == {"no edge in the image"}
     assert reasons_of(soft) == {}
 
@@ -171,10 +171,10 @@ def test_an_image_is_described_by_the_slices_that_are_present():
 @pytest.mark.parametrize("tip", [0.06, 0.3, 0.49, 0.51, 0.9])
 def test_the_end_does_not_hinge_on_a_slice_in_between(tip):
     """Presence of the last slices of a cord drifts; the end is where it falls below the lowest."""
-    kept = cord_slices(np.array([0.9, 0.9, tip, tip, 0.04, 0.04]))
+    kept = cord_slices(np.array([0.9, 0.9, tip, tip, 0.01, 0.01]))
     assert kept.tolist() == [True] * 4 + [False] * 2
 
 
 def test_low_presence_in_the_middle_ends_nothing():
     assert cord_slices(np.array([0.7, 0.0, 0.05, 0.7])).all()
-    assert cord_slices(np.array([0.01, 0.3, 0.02])).all()
+    assert cord_slices(np.array([0.01, 0.3, 0.01])).all()

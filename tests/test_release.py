@@ -1,3 +1,4 @@
+import gzip
 import importlib.util
 import re
 import subprocess
@@ -7,9 +8,17 @@ import pandas as pd
 import pytest
 import torch
 
+from softseg.errors import InputError
 from softseg.network.config import PRESETS
 from softseg.network.unet import build_network
-from softseg.network.weights import save_weights
+from softseg.network.weights import (
+    EARLIER,
+    SHIPPED,
+    available_weights,
+    resolve_weights,
+    save_weights,
+)
+from softseg.segmentation.engine import Model
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -61,8 +70,28 @@ def test_no_weights_card_or_table_names_a_place_on_a_machine():
     ).stdout
     kinds = (".json", ".csv", ".tsv", ".onnx", ".safetensors", ".yml", ".parquet", ".png")
     files = [ROOT / name for name in listed.decode().split("\0") if name.endswith(kinds)]
-    files += [ROOT / "softseg" / "weights" / "axial.json"]
-    found = {
-        path.name: match.group() for path in files if (match := MACHINE.search(path.read_bytes()))
+    contents = {path.name: path.read_bytes() for path in {*files, *SHIPPED.glob("*")}}
+    unpacked = {
+        name: gzip.decompress(content) if name.endswith(".gz") else content
+        for name, content in contents.items()
     }
-    assert found == {}
+    found = {name: MACHINE.search(content) for name, content in unpacked.items()}
+    assert {name: match.group() for name, match in found.items() if match} == {}
+
+
+def test_weights_of_an_earlier_version_are_there_by_name_with_the_numbers_they_had():
+    assert "axial-0.1" in available_weights(EARLIER)
+    assert "axial-0.1" not in available_weights()
+    card = Model.load("axial-0.1").card
+    assert card["name"] == "axial-0.1"
+    # Of the release 0.1: what a study wrote into its records.
+    assert card["checksum"] == "a118e42923521e3021db9c8968e2c7de2b9ccc21743770d2408ec92bb364bfd0"
+    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) <= 10e6
+
+
+def test_an_earlier_file_that_is_damaged_is_refused_in_one_line(tmp_path):
+    whole = resolve_weights("axial-0.1").read_bytes()
+    for broken in (whole[:-2000], whole[:1000], b"\x1f\x8b"):
+        (tmp_path / "old.onnx.gz").write_bytes(broken)
+        with pytest.raises(InputError, match=r"old\.onnx\.gz: damaged"):
+            Model.load(tmp_path / "old.onnx.gz")

@@ -4,9 +4,11 @@
 the model card and a checksum of itself.
 """
 
+import gzip
 import hashlib
 import os
 import re
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -60,13 +62,16 @@ class OnnxNetwork:
 
     @classmethod
     def load(cls, path: Path | str) -> "OnnxNetwork":
-        """Read a file.
+        """Read a file, packed (`.gz`) or not.
 
         Raises:
             InputError: If it cannot be read, it is not ours or it is damaged.
         """
         try:
-            return cls(Path(path).read_bytes(), path)
+            content = Path(path).read_bytes()
+            return cls(gzip.decompress(content) if Path(path).suffix == ".gz" else content, path)
+        except (EOFError, zlib.error) as error:
+            raise InputError(f"{path}: damaged weights ({brief(error)})") from error
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 

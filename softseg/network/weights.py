@@ -28,6 +28,8 @@ SHIPPED = Path(__file__).resolve().parents[1] / "weights"
 STEM = "model"
 """Of the same files in a model's folder."""
 TRAINABLE, EXPORTED = ".safetensors", ".onnx"
+EARLIER = ".onnx.gz"
+"""Exported weights of an earlier version (`NAME-VERSION`), for studies that began with them."""
 
 
 def save_weights(
@@ -178,10 +180,18 @@ def parse_card(path: Path | str, metadata: Mapping[str, str], wanted: str) -> di
     return card
 
 
-def available_weights() -> tuple[str, ...]:
-    """Names of the weights that ship with the package."""
-    files = [path for kind in (EXPORTED, TRAINABLE) for path in SHIPPED.glob(f"*{kind}")]
-    return tuple(sorted({path.stem for path in files}))
+def available_weights(*kinds: str) -> tuple[str, ...]:
+    """Names of the weights that ship with the package, without those of earlier versions.
+
+    Args:
+        kinds: Endings of other files, such as `EARLIER`.
+    """
+    found = {
+        path.name.removesuffix(kind)
+        for kind in kinds or (EXPORTED, TRAINABLE)
+        for path in SHIPPED.glob(f"*{kind}")
+    }
+    return tuple(sorted(found))
 
 
 def resolve_weights(weights: Path | str, *kinds: str) -> Path:
@@ -203,10 +213,12 @@ def resolve_weights(weights: Path | str, *kinds: str) -> Path:
     else:
         candidates += [path.with_suffix(kind) for kind in kinds]
     candidates += [SHIPPED / f"{weights}{kind}" for kind in kinds]
+    if EXPORTED in kinds:
+        candidates.append(SHIPPED / f"{weights}{EARLIER}")
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    shipped = ", ".join(available_weights()) or "none"
+    shipped = ", ".join([*available_weights(), *available_weights(EARLIER)]) or "none"
     names = " or ".join(f"{STEM}{kind}" for kind in kinds)
     found = f"a folder without {names}" if path.is_dir() else "no such weights"
     if path.is_file():

@@ -11,7 +11,14 @@ import numpy as np
 from softseg.errors import InputError
 from softseg.network.config import NetworkConfig
 from softseg.network.onnx_session import OnnxNetwork
-from softseg.network.weights import EXPORTED, TRAINABLE, load_weights, read_card, resolve_weights
+from softseg.network.weights import (
+    EARLIER,
+    EXPORTED,
+    TRAINABLE,
+    load_weights,
+    read_card,
+    resolve_weights,
+)
 from softseg.segmentation.components import fill_gaps, largest_component
 from softseg.segmentation.locate import find_cord, window_starts
 from softseg.segmentation.predict import Network, predict_slices, predict_volume, soft_values
@@ -95,7 +102,7 @@ class Model:
         if isinstance(weights, tuple):
             return cls(*weights)
         path = resolve_weights(weights, *(() if on_cpu else (TRAINABLE,)))
-        if path.suffix != EXPORTED:
+        if not path.name.endswith((EXPORTED, EARLIER)):
             return cls(*load_weights(path))
         network = OnnxNetwork.load(path)
         beside = path.with_suffix(TRAINABLE)

@@ -18,10 +18,11 @@ from softseg.segmentation.prepare import Prepared
 LOCATE_MM = 5.0
 """Whole slices are looked at this far apart to find the cord."""
 FURTHEST_MM = 20.0
-"""In fields of more than `LOCATE_VOXELS` further apart, up to this."""
-LOCATE_VOXELS = 1_000_000
+LOCATE_VOXELS = 600_000
+"""In fields with more to look at they are further apart, up to `FURTHEST_MM`."""
 SEARCH_MM = 0.8
-"""Voxels in which such fields are looked at, where the network's own are smaller."""
+LARGE_VOXELS = 1_000_000
+"""Voxels in which still larger fields are looked at, where the network's own are smaller."""
 MOST_VOXELS = 40_000_000
 """Beyond, slices are further apart than `FURTHEST_MM`: a metre of body in every direction."""
 BATCH_VOXELS = 2_000_000
@@ -42,6 +43,8 @@ SEEN = 0.15
 it."""
 SURROUNDINGS = 3
 """Times as wide as the square is what a prediction has to stand out from."""
+SMOOTH_MM = 12.0
+"""The path is smoothed over this standard deviation along the body."""
 LOOKS = 4
 """At most so many windows of a slice are predicted again."""
 CORE = 1 / 3
@@ -97,9 +100,9 @@ def find_cord(
         starts = window_starts(places_mm / spacing + middle, np.array(shape[:2]), window)
         windows = predict(prepared.windows(slices[again], starts, window))
         low_mm = (starts - 0.5 - middle) * spacing
-        trusted = confirmed(seen, again, low_mm, spacing, windows)
+        closer, trusted = confirmed(seen, again, low_mm, spacing, windows)
         step_mm = np.diff(slices[:2]).sum() * searched.grid.spacing_mm[2]
-        path_mm = track(seen, step_mm, trusted=trusted)
+        path_mm = smoothed(track(closer, step_mm, trusted=trusted), step_mm)
         found = interpolate(path_mm / spacing + middle, slices, every)
         if np.isfinite(found).all():
             break
@@ -117,7 +120,7 @@ def _search_grids(config: NetworkConfig, prepared: Prepared) -> Iterator[Prepare
     coarse = tuple(max(SEARCH_MM, mm) for mm in config.spacing_mm)
     size = float(_slice_size(config, prepared).prod())
     height_mm = prepared.grid.shape[2] * prepared.grid.spacing_mm[2]
-    if coarse == tuple(config.spacing_mm) or size * height_mm / LOCATE_MM <= LOCATE_VOXELS:
+    if coarse == tuple(config.spacing_mm) or size * height_mm / LOCATE_MM <= LARGE_VOXELS:
         yield prepared
         return
     yield prepared.respaced(coarse)
@@ -183,8 +186,8 @@ def track(seen: CellMap, step_mm: float, *, trusted: CellMap | None = None) -> n
     Args:
         seen: The map of equally spaced slices.
         step_mm: Distance between the slices.
-        trusted: The part of `seen` that the path may follow, as `confirmed` gives it; all of it by
-            default. Centres are always those of `seen`.
+        trusted: What the path follows, as `confirmed` gives it; `seen` by default. Centres are
+            always those of `seen`.
 
     Returns:
         `(N, 2)` millimetres of the cord's centre, nan where the slice has no prediction near the
@@ -217,6 +220,31 @@ def track(seen: CellMap, step_mm: float, *, trusted: CellMap | None = None) -> n
     return centres
 
 
+def smoothed(centres: np.ndarray, step_mm: float) -> np.ndarray:
+    """Centres on the straight lines that fit best within about `SMOOTH_MM` to either side.
+
+    A window that is moved by a slice's own noise shows the network another picture of the cord.
+
+    Args:
+        centres: `(N, 2)` of equally spaced slices, nan where unknown, which stays so.
+        step_mm: Distance between the slices.
+
+    Example:
+        >>> line = np.arange(9.0)[:, None] * (1.0, -0.5)
+        >>> bool(np.allclose(smoothed(line, 5.0), line))
+        True
+    """
+    known = np.flatnonzero(np.isfinite(centres[:, 0]))
+    result = centres.copy()
+    for index in known:
+        away = (known - index) * step_mm
+        weight = np.exp(-0.5 * (away / SMOOTH_MM) ** 2)
+        design = np.stack([np.ones(len(known)), away], axis=1) * weight[:, None]
+        values = centres[known] * weight[:, None]
+        result[index] = np.linalg.lstsq(design, values, rcond=None)[0][0]
+    return result
+
+
 def candidate_windows(seen: CellMap, window_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Windows to predict again: those about the strongest predictions of every slice.
 
@@ -242,8 +270,8 @@ def confirmed(
     low_mm: np.ndarray,
     spacing_mm: np.ndarray,
     predictions: np.ndarray,
-) -> CellMap:
-    """What is predicted in whole slices and in windows.
+) -> tuple[CellMap, CellMap]:
+    """What is predicted in windows, and what both in whole slices and in windows.
 
     Args:
         seen: The map of slices.
@@ -253,29 +281,29 @@ def confirmed(
         predictions: `(M, W, H)` soft values of the windows.
 
     Returns:
-        The smaller of the two in the cores of windows, 0 elsewhere.
+        The windows' own values in their cores, 0 elsewhere; and the smaller of both.
 
     Example:
         >>> seen = CellMap(np.full((1, 9, 9), 0.8), np.zeros(2), np.ones(2))
         >>> low_mm = np.array([[-1.0, 4.0]])
-        >>> both = confirmed(seen, np.array([0]), low_mm, np.ones(2), np.full((1, 6, 6), 0.5))
+        >>> soft = np.full((1, 6, 6), 0.5)
+        >>> closer, both = confirmed(seen, np.array([0]), low_mm, np.ones(2), soft)
         >>> both.values[0, :, 6].tolist()
         [0.5, 0.5, 0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0]
     """
-    both = np.zeros_like(seen.values)
+    closer = np.zeros_like(seen.values)
     for index, low, prediction in zip(slices, low_mm, predictions, strict=True):
         sides = [
             _shares(start + cell * np.arange(count + 1), first + mm * np.arange(size + 1))
             for start, cell, count, first, mm, size in zip(
-                seen.start_mm, seen.cell_mm, both.shape[1:], low, spacing_mm, prediction.shape,
+                seen.start_mm, seen.cell_mm, closer.shape[1:], low, spacing_mm, prediction.shape,
                 strict=True,
             )
         ]  # fmt: skip
         (x, rows_x), (y, rows_y) = sides
-        there = rows_x @ prediction @ rows_y.T
-        place = both[index, x, y]
-        np.maximum(place, np.minimum(seen.values[index, x, y], there), out=place)
-    return seen.like(both)
+        place = closer[index, x, y]
+        np.maximum(place, rows_x @ prediction @ rows_y.T, out=place)
+    return seen.like(closer), seen.like(np.minimum(closer, seen.values))
 
 
 def _shares(cell_edges: np.ndarray, voxel_edges: np.ndarray) -> tuple[slice, np.ndarray]:

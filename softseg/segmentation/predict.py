@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from softseg.network.config import ACTIVATIONS
 
-PIXELS_PER_BATCH = 2**17
+PIXELS_PER_BATCH = 40_000
 """On a CPU, batches whose feature maps stay in the cache are faster than large ones."""
 WINDOWS_PER_BATCH = 2
 FLAT = 0.01
