@@ -22,6 +22,9 @@ def mask(tmp_path_factory):
     return soft.save(tmp_path_factory.mktemp("mask") / "soft.nii.gz")
 
 
+NO_LEVELS = "softseg: no levels: the mean is over the whole cord"
+
+
 def softseg(capfd, *arguments) -> tuple[int, str, list[str]]:
     with pytest.raises(SystemExit) as left:
         cli.main([str(a) for a in arguments])
@@ -29,10 +32,13 @@ def softseg(capfd, *arguments) -> tuple[int, str, list[str]]:
     return int(left.value.code or 0), captured.out, captured.err.splitlines()
 
 
-def test_without_the_option_a_command_that_went_well_is_silent_on_standard_error(
+def test_without_the_option_a_command_that_went_well_says_only_what_the_mean_is_over(
     mask, tmp_path, capfd
 ):
-    assert softseg(capfd, "csa", mask, "-o", tmp_path / "a.csv") == (0, "", [])
+    code, out, lines = softseg(capfd, "csa", mask, "-o", tmp_path / "a.csv")
+    assert (code, out, len(lines)) == (0, "", 1)
+    assert lines[0].startswith(NO_LEVELS)
+    assert softseg(capfd, "csa", mask, "-o", tmp_path / "a.csv", "--quiet") == (0, "", [])
 
 
 @pytest.mark.parametrize("place", [0, 1, 4])
@@ -40,6 +46,7 @@ def test_verbose_says_one_line_an_event_wherever_the_option_stands(mask, tmp_pat
     words = ["csa", mask, "-o", tmp_path / "a.csv"]
     code, _, lines = softseg(capfd, *words[:place], "-v", *words[place:])
     assert code == 0
+    lines = [text for text in lines if not text.startswith(NO_LEVELS)]
     line = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (info|warning|error) \w+")
     assert all(line.match(text) for text in lines), lines
     events = [text.split()[2] for text in lines]

@@ -100,7 +100,8 @@ def test_headers_of_derivatives_hold_geometry_only(made):
     for path in made.rglob("*.nii.gz"):
         header = nib.load(path).header
         for field in FIELDS:
-            assert header[field] == fresh[field], (path.name, field)
+            ours = field == "descrip" and bytes(header[field].item()).startswith(b"softseg: ")
+            assert ours or header[field] == fresh[field], (path.name, field)
         assert not header.extensions
 
 

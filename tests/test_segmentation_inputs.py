@@ -5,6 +5,7 @@ in `test_nifti.py`.
 """
 
 import itertools
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -190,7 +191,7 @@ def other_limb(seed: int) -> np.ndarray:
 def test_without_a_cord_the_mask_is_empty_and_it_is_said(case, softseg, tmp_path, data):
     mask, said = segment_data(softseg, tmp_path, data)
     assert not mask.any()
-    assert "no spinal cord found, the mask is empty" in said
+    assert re.search(r"no spinal cord found \(.+\), the mask is empty", said)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +205,7 @@ def test_a_limb_has_no_cord(case, softseg, tmp_path, data):
     mask, said = segment_data(softseg, tmp_path, data)
     if case.ships:  # the stand-in takes whatever is round and bright for its tube
         assert not mask.any()
-        assert "no spinal cord found, the mask is empty" in said
+        assert re.search(r"no spinal cord found \(.+\), the mask is empty", said)
 
 
 def segment_data(softseg, tmp_path, data) -> tuple[np.ndarray, str]:

@@ -11,7 +11,7 @@ from softseg.errors import InputError
 from softseg.network.config import PRESETS
 from softseg.network.unet import build_network
 from softseg.network.weights import save_weights
-from softseg.segmentation.engine import Model, Segmentation, segment
+from softseg.segmentation.engine import Model, segment
 from softseg.segmentation.temperature import at_temperature
 from softseg.volume import Volume
 from softseg_study.evaluation.temperature_fit import fit_temperature
@@ -78,13 +78,13 @@ def test_a_model_applies_the_temperature_of_its_card(tmp_path, monkeypatch, pict
     # Whatever an untrained network calls cord is kept, so that there are values to compare.
     import softseg.segmentation.engine as engine
 
-    monkeypatch.setattr(engine, "_clean", lambda soft, keep_one: Segmentation(soft, True))
-    monkeypatch.setattr(engine, "_find_cord", lambda *_: np.full((6, 2), 40.0))
+    monkeypatch.setattr(engine, "find_cord", lambda *_: np.full((6, 2), 40.0))
     model = Model.load(with_temperature(tmp_path, temperature=0.5))
     plain = dataclasses.replace(model, card={})
-    soft = segment(picture, weights=plain).soft.data
+    whole = {"keep": True, "largest_component": False}
+    soft = segment(picture, weights=plain, **whole).soft.data
     assert ((soft > 0.01) & (soft < 0.99)).any()
-    sharp = segment(picture, weights=model).soft.data
+    sharp = segment(picture, weights=model, **whole).soft.data
     np.testing.assert_allclose(sharp, at_temperature(soft, 0.5), atol=1e-6)
 
 

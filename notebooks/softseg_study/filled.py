@@ -9,11 +9,11 @@ a notebook is executed without the book, either of these puts the numbers in:
 
 import ast
 import re
+from functools import cache
 from typing import Any
 
 import nbformat
 from nbconvert.preprocessors import Preprocessor
-from papermill.engines import NBClientEngine
 
 KEY = "application/papermill.record/text/plain"
 ROLE = re.compile(r"\{(?P<role>[\w:]+)\}`(?P<text>[^`]+)`")
@@ -82,11 +82,24 @@ class Fill(Preprocessor):
         return fill(nb), resources
 
 
-class FillingEngine(NBClientEngine):
-    """papermill's own engine, and then `fill`."""
+@cache
+def _filling_engine() -> type:
+    from papermill.engines import NBClientEngine
 
-    @classmethod
-    def execute_managed_notebook(cls, nb_man: Any, *arguments: Any, **options: Any) -> None:
-        """Execute, then put the numbers into the sentences."""
-        super().execute_managed_notebook(nb_man, *arguments, **options)
-        nb_man.nb = fill(nb_man.nb)
+    class FillingEngine(NBClientEngine):
+        """papermill's own engine, and then `fill`."""
+
+        @classmethod
+        def execute_managed_notebook(cls, nb_man: Any, *arguments: Any, **options: Any) -> None:
+            """Execute, then put the numbers into the sentences."""
+            super().execute_managed_notebook(nb_man, *arguments, **options)
+            nb_man.nb = fill(nb_man.nb)
+
+    return FillingEngine
+
+
+def __getattr__(name: str) -> type:
+    """`FillingEngine`, made when asked for: papermill imports this module while it is imported."""
+    if name == "FillingEngine":
+        return _filling_engine()
+    raise AttributeError(name)

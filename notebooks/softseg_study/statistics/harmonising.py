@@ -112,7 +112,8 @@ def interaction_experiment(
         `strength_mm2`, `seed`, `method` (`tool`, `tool + constants`, `network`, `network +
         constants`), `subject`, `sd_mm2` (over that person's contrasts).
     """
-    shifts = {"tool": np.array(shifts_mm2), "network": np.array(network_shifts_mm2)}
+    both = {"tool": shifts_mm2, "network": network_shifts_mm2}
+    shifts = {name: np.asarray(values, dtype=float) for name, values in both.items()}
     rows = []
     for strength in strengths_mm2:
         for seed in seeds:
