@@ -145,6 +145,7 @@ def test_a_shift_by_part_of_a_voxel_leaves_soft_areas_within_a_tenth_of_a_per_ce
     np.testing.assert_allclose(measure(sampled.soft)["area_mm2"], 70.0, rtol=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore::softseg.masks.MaskWarning")
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_no_mask_whatever_its_shape_ends_in_anything_but_a_table_or_a_refusal(seed):
