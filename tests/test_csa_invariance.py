@@ -12,6 +12,7 @@ from tubes import Curve, Tube, sample
 
 from softseg.csa.measure import MeasurementWarning, measure
 from softseg.errors import InputError
+from softseg.masks import MaskWarning
 from softseg.volume import Volume
 
 EXACT = 1e-6
@@ -145,7 +146,6 @@ def test_a_shift_by_part_of_a_voxel_leaves_soft_areas_within_a_tenth_of_a_per_ce
     np.testing.assert_allclose(measure(sampled.soft)["area_mm2"], 70.0, rtol=1e-3)
 
 
-@pytest.mark.filterwarnings("ignore::softseg.masks.MaskWarning")
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_no_mask_whatever_its_shape_ends_in_anything_but_a_table_or_a_refusal(seed):
@@ -159,7 +159,8 @@ def test_no_mask_whatever_its_shape_ends_in_anything_but_a_table_or_a_refusal(se
     affine[:3, :3] += rng.uniform(-0.1, 0.1, (3, 3))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warnings.simplefilter("ignore", MeasurementWarning)
+        for kind in (MeasurementWarning, MaskWarning):
+            warnings.simplefilter("ignore", kind)
         try:
             table = measure(Volume(data, affine))
         except InputError as error:
