@@ -13,6 +13,10 @@ class InputError(ValueError):
     """
 
 
+class WriteError(InputError):
+    """A file cannot be written where it should go: what comes after it would not fare better."""
+
+
 def printable(text: object) -> str:
     """`text` on one line: what would break it, steer a terminal or not encode is escaped.
 

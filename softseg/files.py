@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from softseg.errors import InputError
+from softseg.errors import InputError, WriteError
 from softseg.events import event
 
 try:
@@ -35,7 +35,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
     block that fails leaves what was at `path` untouched and nothing beside it.
 
     Raises:
-        InputError: If the folder cannot be written to.
+        WriteError: If the folder cannot be written to, or the disk is full.
 
     Example:
         >>> folder = Path(tempfile.mkdtemp())
@@ -51,7 +51,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
     try:
         scratch = _made_in(path.parent, lambda: _claim(path.parent, PARTIAL))
     except OSError as error:
-        raise InputError(f"{path}: cannot write here ({error.strerror}); choose another") from error
+        raise WriteError(f"{path}: cannot write here ({error.strerror}); choose another") from error
     with scratch as folder:
         try:
             temporary = folder / path.name
@@ -60,7 +60,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
             os.replace(temporary, path)
             event("write", file=path, bytes=size)
         except OSError as error:
-            raise InputError(
+            raise WriteError(
                 f"{path}: could not be written ({error.strerror or error}); what was there is kept"
             ) from error
 

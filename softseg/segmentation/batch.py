@@ -23,7 +23,7 @@ from softseg.dataset.raw_images import (
     phase_image,
     without_twins,
 )
-from softseg.errors import InputError
+from softseg.errors import InputError, WriteError
 from softseg.files import PARTIAL, remove_leftovers, sha256, write_json
 from softseg.provenance.records import is_ours, listed, read_json, record_content, record_of
 from softseg.segmentation.engine import Model, Segmentation, segment
@@ -255,7 +255,7 @@ def segment_images(
         mask that was corrected by hand, is not replaced without `overwrite`: its image fails.
 
     Raises:
-        InputError: If the masks cannot be written where they should go.
+        WriteError: If a mask cannot be written where it should go; no further image is begun.
     """
     folders = {job.mask.parent for job in jobs if job.recorded}
     # A process that was killed between mask and record left the record in its hidden folder.
@@ -267,13 +267,16 @@ def segment_images(
     if source is not None and processes > 1:
         work = partial(_made_in_process, source=dict(source), **work.keywords | {"model": None})
     with threads_each(processes if source is not None else 1):
-        yield from run_batch(
+        for outcome in run_batch(
             work,
             jobs,
             jobs=processes if source is not None else 1,
             finished=None if overwrite else partial(_made_before, **known),
             name=lambda job: str(job.image),
-        )
+        ):
+            if isinstance(outcome.error, WriteError):
+                raise outcome.error
+            yield outcome
 
 
 _LOADED: dict[str, Model] = {}
