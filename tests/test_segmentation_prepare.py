@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from softseg.errors import InputError
 from softseg.network.config import PRESETS, NetworkConfig
-from softseg.segmentation.prepare import interpolation_matrix, normalise, prepare
-from softseg.volume import Volume
+from softseg.segmentation.prepare import normalise, prepare
+from softseg.volume import Volume, interpolation_matrix
 
 CONFIG = NetworkConfig(spacing_mm=(0.8, 0.8))
 ORIENTATIONS = [

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from softseg.phantom.anatomy import Anatomy
-from softseg.volume import Grid, samples_within
+from softseg.volume import Grid, interpolation_matrix
 
 
 @dataclass(frozen=True)
@@ -183,15 +183,6 @@ def resampled(data: np.ndarray, native: Grid, working: Grid) -> np.ndarray:
     for axis, (few, many) in enumerate(zip(native.shape, working.shape, strict=True)):
         if few == 1 and many == 1:
             continue
-        ratio = working.spacing_mm[axis] / native.spacing_mm[axis]
-        inside = samples_within(ratio)
-        at = (np.arange(many)[:, None] - (many - 1) / 2 + inside) * ratio + (few - 1) / 2
-        at = np.clip(at, 0, few - 1)
-        low = np.minimum(at.astype(int), max(few - 2, 0))
-        weight = (at - low).astype(np.float32) / len(inside)
-        matrix = np.zeros((many, few), np.float32)
-        rows = np.broadcast_to(np.arange(many)[:, None], low.shape)
-        np.add.at(matrix, (rows, low), 1 / len(inside) - weight)
-        np.add.at(matrix, (rows, np.minimum(low + 1, few - 1)), weight)
+        matrix = interpolation_matrix(few, native.spacing_mm[axis], many, working.spacing_mm[axis])
         data = np.moveaxis(np.tensordot(matrix, data, axes=(1, axis)), 0, axis)
     return data.astype(np.float32, copy=False)

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from softseg.masks import check_grid
 from softseg.network.config import NetworkConfig
-from softseg.volume import Grid, Volume, overlap_matrix, samples_within
+from softseg.volume import Grid, Volume, interpolation_matrix, overlap_matrix
 
 BACKGROUND = 0.1
 """Voxels darker than this share of the bright tissue are air."""
@@ -296,39 +296,6 @@ def _tissue(values: np.ndarray) -> tuple[np.ndarray, float]:
             return positive[tissue], threshold
         positive = positive[~tissue]
     return positive, threshold
-
-
-def interpolation_matrix(
-    count: int, spacing_mm: float, new_count: int, new_spacing_mm: float
-) -> np.ndarray:
-    """Linear interpolation along one axis between two grids that share their centre.
-
-    Thicker target voxels average as many samples as source voxels fit into them; beyond the
-    outermost centres the edge is repeated. The working grid shares its axes with the image, so
-    three such matrices are the whole resampling, and a matrix product is the fastest there is.
-
-    Returns:
-        `(new_count, count)`, rows that sum to 1.
-
-    Example:
-        >>> interpolation_matrix(2, 1.0, 4, 0.5)
-        array([[1.  , 0.  ],
-               [0.75, 0.25],
-               [0.25, 0.75],
-               [0.  , 1.  ]], dtype=float32)
-    """
-    ratio = new_spacing_mm / spacing_mm
-    inside = samples_within(ratio)
-    centre = np.arange(new_count) - (new_count - 1) / 2
-    position = (centre[:, None] + inside) * ratio + (count - 1) / 2  # (new, points)
-    position = np.clip(position, 0, count - 1)
-    lower = np.minimum(position.astype(int), max(count - 2, 0))
-    share = position - lower
-    matrix = np.zeros((new_count, count))
-    rows = np.broadcast_to(np.arange(new_count)[:, None], lower.shape)
-    np.add.at(matrix, (rows, lower), (1 - share) / len(inside))
-    np.add.at(matrix, (rows, np.minimum(lower + 1, count - 1)), share / len(inside))
-    return matrix.astype(np.float32)
 
 
 def _apply(matrices: tuple[np.ndarray, ...], data: np.ndarray) -> np.ndarray:
