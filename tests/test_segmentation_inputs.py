@@ -194,7 +194,9 @@ def test_without_a_cord_the_mask_is_empty_and_it_is_said(case, softseg, tmp_path
     assert re.search(r"no spinal cord found \(.+\), the mask is empty", said)
 
 
-MISTAKEN = pytest.mark.xfail(reason="what the shipped weights see in it has a presence above .5")
+MISTAKEN = pytest.mark.xfail(
+    strict=True, reason="what the shipped weights see in it looks like a cord to their presence"
+)
 
 
 @pytest.mark.parametrize(
