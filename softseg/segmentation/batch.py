@@ -92,7 +92,7 @@ class Job:
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
+class MadeMask:
     """A mask, as written or found, and what is said about it: as of `Segmentation`."""
 
     mask: Volume
@@ -251,8 +251,8 @@ def segment_images(
     out the processor's cores.
 
     Returns:
-        For each job its outcome; the result is `Made`. A file that softseg did not make, such as a
-        mask that was corrected by hand, is not replaced without `overwrite`: its image fails.
+        For each job its outcome; the result is `MadeMask`. A file that softseg did not make, such
+        as a mask that was corrected by hand, is not replaced without `overwrite`: its image fails.
 
     Raises:
         WriteError: If a mask cannot be written where it should go; no further image is begun.
@@ -335,7 +335,9 @@ def _foreign(job: Job, options: SegmentationOptions) -> str | None:
     return None
 
 
-def _write(job: Job, found: Segmentation, parameters: dict, options: SegmentationOptions) -> Made:
+def _write(
+    job: Job, found: Segmentation, parameters: dict, options: SegmentationOptions
+) -> MadeMask:
     mask, kind = found.soft, np.float32
     if options.binary:
         mask, kind = mask.like((mask.data >= options.threshold).astype(np.uint8)), np.uint8
@@ -347,7 +349,7 @@ def _write(job: Job, found: Segmentation, parameters: dict, options: Segmentatio
         if job.recorded:
             made = {path.name: sha256(temporary[path]) for path in _products(job, options)}
             write_json(temporary[job.record], _record(job, found, parameters, made))
-    return Made(mask, found.note, found.presence, found.quality, found.reasons)
+    return MadeMask(mask, found.note, found.presence, found.quality, found.reasons)
 
 
 def _products(job: Job, options: SegmentationOptions) -> list[Path]:
@@ -376,7 +378,7 @@ def _parameters(job: Job, model: Model, options: SegmentationOptions) -> dict[st
     }
 
 
-def _made_before(job: Job, model: Model, options: SegmentationOptions) -> Made | None:
+def _made_before(job: Job, model: Model, options: SegmentationOptions) -> MadeMask | None:
     """What was made, if files and record are those of the same options and image.
 
     A record of an earlier version names no `UncertainReasons`: its mask is made again.
@@ -397,7 +399,7 @@ def _made_before(job: Job, model: Model, options: SegmentationOptions) -> Made |
         return None
     if parameters != _parameters(job, model, options):
         return None
-    return Made(Volume.load(job.mask), *said)
+    return MadeMask(Volume.load(job.mask), *said)
 
 
 def describe(out: Path, inputs: Sequence[Path], model: Model) -> None:
