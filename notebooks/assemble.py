@@ -5,6 +5,7 @@ python notebooks/assemble.py --commit runs/book/chapters           # refresh boo
 """
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 FRAME = ("_config.yml", "_toc.yml", "CHANGELOG.md")
+EVIDENCE = re.compile(r"\.\./tables/([\w-]+\.csv(?:\.json)?)")
+"""How a chapter links to a table of its run, or to the table's record."""
 
 
 def assemble(chapters: Path, target: Path) -> None:
@@ -33,6 +36,17 @@ def refresh(chapters: Path, target: Path) -> None:
     for file in sorted(chapters.iterdir()):
         if file.suffix in (".ipynb", ".json"):
             shutil.copy(file, target)
+            if file.suffix == ".ipynb":
+                add_evidence(file, chapters.parent / "tables", target.parent / "tables")
+
+
+def add_evidence(chapter: Path, tables: Path, target: Path) -> None:
+    """Copy the tables and records that a chapter links to, where its links look for them."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name in sorted(set(EVIDENCE.findall(chapter.read_text(encoding="utf-8")))):
+        if not (tables / name).exists():
+            sys.exit(f"{chapter}: links to {tables / name}, which is not there")
+        shutil.copy(tables / name, target)
 
 
 def build(folder: Path) -> None:

@@ -1,5 +1,7 @@
 """A chapter that somebody runs alone: readable, and the run that it reads stays the workflow's."""
 
+from pathlib import Path
+
 import nbformat
 import pandas as pd
 import pytest
@@ -110,3 +112,22 @@ def test_papermill_leaves_a_chapter_that_reads_well_without_the_book(tmp_path):
         progress_bar=False,
     )  # fmt: skip
     assert nbformat.read(tmp_path / "out.ipynb", 4).cells[0].source == "SD 3.0 mm²."
+
+
+def test_a_book_of_a_run_holds_the_tables_that_its_chapters_link_to(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "notebooks"))
+    from assemble import refresh
+
+    chapters, tables = tmp_path / "run/chapters", tmp_path / "run/tables"
+    for folder in (chapters, tables):
+        folder.mkdir(parents=True)
+    for name in ("spread.csv", "spread.csv.json", "unused.csv"):
+        (tables / name).write_text(name)
+    links = "[Table](../tables/spread.csv) · [record](../tables/spread.csv.json)"
+    nbformat.write(new_notebook(cells=[new_markdown_cell(links)]), chapters / "04.ipynb")
+    refresh(chapters, tmp_path / "book/chapters")
+    found = sorted(path.name for path in (tmp_path / "book/tables").iterdir())
+    assert found == ["spread.csv", "spread.csv.json"]
+    (tables / "spread.csv").unlink()
+    with pytest.raises(SystemExit, match=r"links to .*spread\.csv"):
+        refresh(chapters, tmp_path / "book/chapters")

@@ -16,9 +16,6 @@ SCALES = [path for path in SCALES if path.stem != "grid"]  # the models to choos
 CELLS, LINES, COLUMNS = 18, 25, 80
 IMPORT_LINES = 45  # a name a line, each from where it is defined
 FIRST_WORDS, ANSWER_WORDS = 35, 60
-OLD_STYLE = {"01_dataset", "02_soft_ground_truth", "03_training",
-             "09_your_images"}  # fmt: skip
-"""Chapters still to be rewritten so that a reader follows their analysis; the list only shrinks."""
 FOLDED = ("use_style()", "glue(")
 """What a folded cell does: it sets up, or hands numbers to sentences; it computes no claim."""
 KEYS = re.compile(r"\b(?:labels|(?:soft|hard)_\w+|contour_following|\w+_(?:mm2|percent))\b")
@@ -79,8 +76,6 @@ def test_a_source_opens_with_question_and_answer_and_ends_with_what_it_asserts(p
 
 
 def rewritten(path: Path) -> list:
-    if path.stem in OLD_STYLE:
-        pytest.skip("not rewritten yet")
     return nbformat.read(path, as_version=4).cells
 
 

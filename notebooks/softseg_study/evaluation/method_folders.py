@@ -10,6 +10,7 @@ from softseg.dataset.index import Dataset
 from softseg.dataset.names import method_folder, parse_method
 from softseg.errors import InputError
 from softseg.files import replacing
+from softseg_study.run import BY_HAND
 
 
 def separate_seeds(table: pd.DataFrame) -> pd.DataFrame:
@@ -41,7 +42,8 @@ def find_folders(
     for name in [*methods, *extra]:
         if not (root / name).is_dir():
             raise InputError(f"{root / name}: no such folder of masks; methods are named after one")
-    models = methods or sorted(folder.name for folder in root.glob("*_seed-*"))
+    trained = sorted(folder.name for folder in root.glob("*_seed-*"))
+    models = methods or [name for name in trained if not name.startswith(BY_HAND)]
     return list(dict.fromkeys(["labels", "labels_softseg", *models, *extra]))
 
 

@@ -32,7 +32,7 @@ OPACITY = 0.7
 GREYS = 64
 """Shades of grey; the eye sees no more, and the picture takes half the room."""
 DESCRIPTION = (
-    "One cord in several contrasts, slice by slice, with the hard mask drawn on each contrast and "
+    "One cord in several contrasts, slice by slice, with the mask drawn on each contrast and "
     "the soft mask that is the average of them all; below, the areas that each mask gives there."
 )
 
@@ -103,6 +103,7 @@ def view_participant(
     dataset: Dataset,
     subject: str,
     *,
+    soft: str = "labels_softseg",
     levels: tuple[str, str] = ("labels", "label-vertebrae_dseg"),
 ) -> SliceViewer:
     """The viewer of one person of a data set.
@@ -110,12 +111,13 @@ def view_participant(
     Args:
         dataset: Its contrasts are shown.
         subject: Who.
+        soft: Folder of the soft masks.
         levels: Folder and ending of the vertebral levels; without such a file levels are not named.
 
     Raises:
         InputError: If nobody is called so, or no height is covered in all contrasts.
     """
-    images, masks = read_participant(dataset, subject, {"hard": "labels", "soft": "labels_softseg"})
+    images, masks = read_participant(dataset, subject, {"hard": "labels", "soft": soft})
     paths = (dataset.existing(levels[0], subject, c, levels[1]) for c in reversed(list(images)))
     path = next((p for p in paths if p is not None), None)
     known = Volume.load(path) if path else None
