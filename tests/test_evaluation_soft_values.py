@@ -10,7 +10,6 @@ from softseg_study.evaluation.calibration import (
     calibration_by_participant,
     evaluate_calibration,
 )
-from softseg_study.evaluation.method_folders import first_weights, save_table
 from softseg_study.evaluation.resolutions import PAPER_RESOLUTIONS, ThroughGrid, respaced
 from softseg_study.evaluation.uncertainty import (
     evaluate_uncertainty,
@@ -95,15 +94,6 @@ def test_background_that_nobody_marks_does_not_count_for_the_uncertainty():
     truth[3:6, 3:6], soft[4:7, 3:6] = 0.9, np.linspace(0.1, 0.8, 9).reshape(3, 3)[:, :, None]
     found = uncertainty_against_error(soft, soft, truth)
     assert found["n_voxels"] == 4 * 3 * 3
-
-
-def test_tables_are_written_and_read_back_and_first_seeds_found(tmp_path):
-    table = pd.DataFrame({"method": ["m"], "area_mm2": [1.5]})
-    save_table(tmp_path / "tables" / "one.csv", table)
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "tables" / "one.csv"), table)
-    for name in ("net_seed-2", "net_seed-1", "other_seed-1"):
-        (tmp_path / name).mkdir()
-    assert first_weights(tmp_path, ["net", "absent"]) == {"net": tmp_path / "net_seed-1"}
 
 
 def test_calibration_names_what_was_wrong_and_counts_no_voxel_of_it(cohort):  # noqa: F811

@@ -12,28 +12,13 @@ from matplotlib.text import Text
 
 from softseg.contrasts import CONTRASTS
 from softseg.volume import Volume
-from softseg_study.figures.agreement import bland_altman_plot
 from softseg_study.figures.gallery import Case, case_gallery, contrast_gallery
 from softseg_study.figures.ground_truth import registration_shifts, soft_truth_explained
 from softseg_study.figures.profile import along_the_cord, area_profile
-from softseg_study.figures.style import contrast_color, contrast_order, method_colors, use_style
-from softseg_study.figures.training import augmentation_effects, learning_curves
-from softseg_study.figures.variability import csa_by_contrast
+from softseg_study.figures.style import method_colors, use_style
+from softseg_study.figures.training import augmentation_effects
 
 METHODS = ["labels", "labels_softseg", "unet"]
-
-
-def csa_table(n=5, contrasts=tuple(CONTRASTS), methods=METHODS):
-    rng = np.random.default_rng(0)
-    rows = []
-    for subject in range(n):
-        area = rng.normal(72, 6)
-        rows += [
-            (f"sub-{subject}", contrast, method, area + rng.normal(0, 1 + m))
-            for contrast in contrasts
-            for m, method in enumerate(methods)
-        ]
-    return pd.DataFrame(rows, columns=["subject", "contrast", "method", "area_mm2"])
 
 
 def profile_table(with_position=True):
@@ -48,19 +33,6 @@ def profile_table(with_position=True):
     columns = ["subject", "contrast", "method", "level", "position", "area_mm2"]
     table = pd.DataFrame(rows, columns=columns)
     return table if with_position else table.drop(columns="position")
-
-
-def history():
-    step = np.arange(1, 101)
-    score = np.where(step % 20 == 0, step / 100, np.nan)
-    return pd.DataFrame(
-        {
-            "step": step,
-            "loss": 1 / step,
-            "validation_soft_dice": score,
-            "validation_csa_error_mm2": 5 - score,
-        }
-    )
 
 
 def phantom(contrasts=tuple(CONTRASTS)):
@@ -117,10 +89,7 @@ def changed_patches():
 
 
 FIGURES = {
-    "csa_by_contrast": lambda: csa_by_contrast(csa_table()),
-    "bland_altman_plot": lambda: bland_altman_plot(csa_table()),
     "area_profile": lambda: area_profile(profile_table()),
-    "learning_curves": lambda: learning_curves({"a": history(), "b": history()}),
     "contrast_gallery": gallery,
     "soft_truth_explained": explanation,
     "registration_shifts": lambda: registration_shifts(shift_table()),
@@ -188,35 +157,11 @@ def test_figures_do_not_pile_up_in_pyplot(drawn):
     assert not plt.get_fignums()
 
 
-def test_a_contrast_that_the_package_does_not_know_is_drawn_last_and_grey():
-    assert contrast_order(["FLAIR", "T2w", "DWI"]) == ["DWI", "T2w", "FLAIR"]
-    assert contrast_color("FLAIR") == "#777777"
-    assert png(csa_by_contrast(csa_table(contrasts=("T2w", "FLAIR"))))
-
-
-def test_colours_of_contrasts_are_the_books_in_every_figure():
-    figure = csa_by_contrast(csa_table())
-    points = [line.get_color() for line in figure.axes[0].lines if line.get_marker() == "o"]
-    assert points == [c.color for c in CONTRASTS.values()]
-
-
 def test_methods_keep_apart_in_colour_and_marker_and_truths_keep_their_colour():
     names = ["truth", "a", "b", "c", "labels"]
     colors = method_colors(names)
     assert len(set(colors.values())) == 5
     assert colors["truth"] == method_colors(["truth"])["truth"]
-
-
-def test_methods_of_the_main_comparison_look_the_same_whoever_stands_beside_them():
-    from softseg_study.figures.style import method_markers
-
-    for give in (method_colors, method_markers):
-        few, many = ["soft_all", "hard_all"], ["labels", "mine", "hard_all", "theirs", "soft_all"]
-        assert {m: give(many)[m] for m in few} == give(few)
-        assert len(set(give(many).values())) == len(many)
-        assert give(["soft_all_seed-1"])["soft_all_seed-1"] == give(few)["soft_all"]
-        seeds = [f"soft_all_seed-{i}" for i in range(3)]
-        assert len(set(give(seeds).values())) == 3
 
 
 @pytest.mark.parametrize("n_slices", [3, 5, 40])
@@ -284,9 +229,3 @@ def test_a_volume_with_a_channel_is_drawn_at_the_slice_with_most_cord():
 def test_a_figure_of_nothing_says_so():
     with pytest.raises(ValueError, match="no change to draw"):
         augmentation_effects({})
-
-
-def test_a_training_without_validation_shows_its_loss_alone():
-    table = pd.DataFrame({"step": [1, 2, 3], "loss": [0.9, 0.5, 0.4], "learning_rate": 0.1})
-    figure = learning_curves({"alone": table})
-    assert [ax.get_title(loc="left") for ax in figure.axes] == ["training loss"]

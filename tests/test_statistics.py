@@ -62,22 +62,6 @@ def test_a_missing_contrast_is_left_out_and_counted():
     assert set(found["sub-001"]) == {6}
 
 
-def test_one_contrast_has_no_spread():
-    table = cohort()
-    found = contrast_variability(table, contrasts=["T2w"])
-    assert found["sd_mm2"].isna().all()
-
-
-def test_complete_keeps_only_people_who_lack_nothing_under_any_method():
-    table = cohort()
-    table = table.drop(
-        table[(table["subject"] == "sub-004") & (table["method"] == "soft")].index[0]
-    )
-    found = contrast_variability(table, complete=True)
-    assert "sub-004" not in set(found["subject"])
-    assert found["subject"].nunique() == 11
-
-
 def test_two_rows_for_one_image_are_refused_and_told_apart_on_request():
     table = cohort()
     both = pd.concat([table.assign(mask="soft"), table.assign(mask="binary")])

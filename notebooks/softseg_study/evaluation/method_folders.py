@@ -9,7 +9,6 @@ from softseg.contrasts import CONTRASTS
 from softseg.dataset.index import Dataset
 from softseg.dataset.names import method_folder, parse_method
 from softseg.errors import InputError
-from softseg.files import replacing
 from softseg_study.run import BY_HAND
 
 
@@ -58,12 +57,6 @@ def first_folders(folders: Sequence[str], methods: Sequence[str]) -> dict[str, s
     for folder in folders:
         names.setdefault(parse_method(folder)[0], folder)
     return {method: names[method] for method in methods if method in names}
-
-
-def save_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a tidy table as CSV, whole or not at all."""
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g")
 
 
 def seed_folders(dataset: Dataset, models: Iterable[str]) -> dict[str, str]:

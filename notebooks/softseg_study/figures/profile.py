@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 
 from softseg.csa.aggregation import whole_slices
 from softseg_study.figures.style import (
-    DARK,
     GREY,
     contrast_color,
     contrast_order,
@@ -109,27 +108,3 @@ def _positions(table: pd.DataFrame) -> pd.Series:
     of_level = table.groupby(["subject", "contrast", "method", "level"])["slice"]
     counted = (of_level.rank(ascending=False) - 0.5) / of_level.transform("count")  # from the top
     return position.fillna(counted)
-
-
-def area_along_cord(areas: pd.DataFrame) -> Figure:
-    """Area of every slice against its distance from the lowest; flagged slices are hollow.
-
-    Args:
-        areas: From `softseg.csa.measure`.
-    """
-    figure, axes = new_figure(height_in=3.0)
-    ax = axes[0, 0]
-    distance_mm = areas["length_mm"].cumsum() - areas["length_mm"] / 2
-    sound = areas["flag"] == ""
-    ax.plot(distance_mm, areas["area_mm2"], color=GREY, linewidth=1)
-    ax.plot(distance_mm[sound], areas["area_mm2"][sound], "o", color=DARK, label="slice")
-    if (~sound).any():
-        ax.plot(
-            distance_mm[~sound], areas["area_mm2"][~sound], "o", color=DARK,
-            markerfacecolor="white", label="flagged (partly covered, bridged)",
-        )  # fmt: skip
-        ax.legend()
-    ax.set(xlabel="distance from the lowest slice along the cord (mm)")
-    ax.set(ylabel="cross-sectional area (mm²)", ylim=(0, None))
-    ax.grid()
-    return figure

@@ -41,18 +41,6 @@ _MORE_COLORS = (
     "#332288", "#DDAA33", "#44AA99", "#882255", "#88CCEE", "#999933", "#AA4499", "#661100",
     "#6699CC",
 )  # fmt: skip
-_METHOD_MARKERS = {
-    "truth": "d",
-    "labels": "o",
-    "labels_softseg": "s",
-    "soft_all": "D",
-    "hard_all": "^",
-    "soft_per_contrast": "<",
-    "hard_per_contrast": ">",
-    "contour_following": "v",
-    "contour": "v",
-}
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 _SETTINGS = {
     "figure.dpi": 100,
     "figure.facecolor": "white",
@@ -171,11 +159,6 @@ def method_palette(methods: Iterable[str]) -> dict[str, str]:
     return {
         method_title(m): color for m, color in method_colors(list(dict.fromkeys(methods))).items()
     }
-
-
-def method_markers(methods: Sequence[str]) -> dict[str, str]:
-    """A marker for each method, so that colour is not the only difference."""
-    return _assign(methods, _METHOD_MARKERS, MARKERS)
 
 
 def _assign(methods: Sequence[str], own: Mapping[str, str], more: Sequence[str]) -> dict[str, str]:

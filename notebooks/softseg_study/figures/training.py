@@ -4,17 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from softseg_study.figures.style import (
     hide_spare,
-    method_colors,
-    method_markers,
     new_figure,
 )
-from softseg_study.names import method_title
 
 Pair = tuple[Any, Any]
 ORIGINAL = "as it is"
@@ -92,65 +88,4 @@ def _edge(ax: Axes, soft: np.ndarray, color: str, style: str) -> None:
         ax.contour(soft.T, levels=[0.5], colors=[color], linestyles=[style], linewidths=1.6)
 
 
-DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1, 2)))
-SCORES = {
-    "soft_dice": "validation\nsoft Dice",
-    "csa_error_mm2": "validation\narea error (mm²)",
-}
 """Columns of a table of costs that `training_cost` knows, with their axis labels."""
-
-
-def learning_curves(
-    curves: Mapping[str, pd.DataFrame] | pd.DataFrame,
-) -> Figure:
-    """Training loss and validation scores against optimiser steps.
-
-    The loss is a running mean over a fiftieth of the run, since single batches are noisy. Losses
-    of different kinds are not comparable; the scores are.
-
-    Args:
-        curves: Model → its `history.csv`: `step`, `loss` and `validation_<score>`; one table for
-            one model.
-    """
-    curves = {"model": curves} if isinstance(curves, pd.DataFrame) else curves
-    colors, markers = method_colors(list(curves)), method_markers(list(curves))
-    known = set().union(*(table.columns for table in curves.values()))
-    panels = {"loss": "training loss"} | {
-        f"validation_{k}": v for k, v in SCORES.items() if f"validation_{k}" in known
-    }
-    figure, axes = new_figure(1, len(panels), height_in=3.0 + 0.25 * (len(curves) > 1))
-    for ax, (column, label) in zip(axes[0], panels.items(), strict=True):
-        for i, (name, table) in enumerate(curves.items()):
-            rows = table.reindex(columns=["step", column]).dropna()
-            values = rows[column]
-            if column == "loss":
-                values = values.rolling(max(1, len(rows) // 50), min_periods=1).mean()
-            ax.plot(
-                rows["step"], values, color=colors[name], linestyle=DASHES[i % len(DASHES)],
-                marker="" if column == "loss" else markers[name], markersize=4,
-                label=method_title(name),
-            )  # fmt: skip
-        ax.set_title(label, fontsize=9.5)
-        ax.grid()
-    axes[0, 0].set_yscale("log")
-    figure.supxlabel("optimiser step", fontsize=10)
-    if len(curves) > 1:
-        figure.legend(
-            *axes[0, 0].get_legend_handles_labels(), loc="outside upper center",
-            ncols=min(4, len(curves)),
-        )  # fmt: skip
-    return figure
-
-
-def say_amount(value: float) -> str:
-    """A number of any size in three figures.
-
-    Example:
-        >>> say_amount(319027), say_amount(30_785_000), say_amount(1500), say_amount(0.0432)
-        ('319 k', '30.8 M', '1500', '0.0432')
-    """
-    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if value >= size:
-            scaled = value / (1e3 if letter == "k" else size)
-            return f"{scaled:.3g} {letter}" if scaled < 1000 else f"{scaled:.0f} {letter}"
-    return f"{value:.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"

@@ -14,8 +14,6 @@ def contrast_variability(
     csa_table: pd.DataFrame,
     *,
     by: Sequence[str] = (),
-    contrasts: Sequence[str] | None = None,
-    complete: bool = False,
 ) -> pd.DataFrame:
     """Spread of one person's area over contrasts: the paper's main figure of merit.
 
@@ -25,9 +23,6 @@ def contrast_variability(
     Args:
         csa_table: Columns `subject`, `contrast`, `method` and `value`.
         by: More columns that keep rows apart, for example `("mask",)` or `("level",)`.
-        contrasts: Use only these.
-        complete: Keep only participants who have the same contrasts under every method and lack
-            none that another participant has, as the paper does.
 
     Returns:
         One row per participant and method: `subject`, `method`, the columns of `by`, `mean_mm2`,
@@ -45,10 +40,6 @@ def contrast_variability(
     """
     keys = ["subject", "method", *by]
     rows = select_rows(csa_table, [*keys, "contrast"], "area_mm2")
-    if contrasts is not None:
-        rows = rows[rows["contrast"].isin(list(contrasts))]
-    if complete:
-        rows = complete_cases(rows, value="area_mm2", by=by)
     groups = rows.groupby(keys, sort=False, observed=True, dropna=False)["area_mm2"]
     spread = groups.agg(
         mean_mm2="mean",
@@ -101,25 +92,6 @@ def csa_error(
     errors["error_percent"] = 100 * errors["error_mm2"] / errors["truth_mm2"]
     columns = ["truth_mm2", "error_mm2", "absolute_error_mm2", "error_percent"]
     return errors[[*keys, "area_mm2", *columns]]
-
-
-def complete_cases(
-    table: pd.DataFrame, *, value: str = "area_mm2", by: Sequence[str] = ()
-) -> pd.DataFrame:
-    """Rows of the participants who have a value for every contrast under every method.
-
-    Args:
-        table: Columns `subject`, `contrast`, `method`, `value` and those of `by`.
-        value: A row with `nan` here counts as missing.
-        by: More columns that must be complete.
-
-    Returns:
-        The rows kept, in their order.
-    """
-    known = table.dropna(subset=[value])
-    cells = known[["contrast", "method", *by]].drop_duplicates()
-    counts = known.groupby("subject", sort=False)["contrast"].size()
-    return known[known["subject"].isin(counts[counts == len(cells)].index)]
 
 
 def select_rows(table: pd.DataFrame, keys: Sequence[str], value: str) -> pd.DataFrame:
