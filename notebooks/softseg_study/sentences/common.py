@@ -3,13 +3,29 @@
 import pandas as pd
 
 
+def say_number(value: float, places: int = 1, unit: str = "") -> str:
+    """A number in a sentence that may be negative or missing: a true minus sign, or words.
+
+    Example:
+        >>> say_number(-4.71, unit="mm²"), say_number(float("nan"), unit="%"), say_number(-0.001)
+        ('−4.7 mm²', 'not measured', '0.0')
+    """
+    if value != value:
+        return "not measured"
+    text = f"{abs(value):,.{places}f}"
+    sign = "−" if value < 0 and text.strip("0.,") else ""
+    return f"{sign}{text} {unit}".strip()
+
+
 def say_p(p: float) -> str:
     """A p-value as one writes it.
 
     Example:
-        >>> say_p(0.0004), say_p(0.0312), say_p(0.4)
-        ('p < 0.001', 'p = 0.031', 'p = 0.40')
+        >>> say_p(0.0004), say_p(0.0312), say_p(0.4), say_p(float("nan"))
+        ('p < 0.001', 'p = 0.031', 'p = 0.40', 'p not known')
     """
+    if p != p:
+        return "p not known"
     if p < 0.001:
         return "p < 0.001"
     return f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
