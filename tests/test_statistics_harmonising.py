@@ -95,6 +95,12 @@ def test_below_the_frontier_constants_win_and_above_it_the_network_does():
     assert tool[2] > 1.05 * network[2]
 
 
+def test_the_frontier_has_a_value_per_error_whatever_is_carried():
+    errors = np.linspace(0.5, 3, 5)
+    for carried in (0.3, 1.0, np.nan):  # nan: nobody to learn it from, as among a few participants
+        assert harmonising.frontier_mm2(errors, carried).shape == errors.shape
+
+
 def test_without_interaction_six_numbers_leave_nothing_for_a_network_to_gain():
     found = experiment([0.0]).iloc[0]
     assert found["tool"] > 3

@@ -138,11 +138,11 @@ def frontier_mm2(network_sd_mm2: np.ndarray | float, carried: float) -> np.ndarr
     """Interaction beyond which a network beats constants: `sd / √(1 - carried²)`, both corrected.
 
     Example:
-        >>> float(frontier_mm2(1.2, 0.0)), frontier_mm2(1.2, 1.0)
+        >>> float(frontier_mm2(1.2, 0.0)), float(frontier_mm2(1.2, 1.0))
         (1.2, inf)
     """
-    left = 1 - min(carried**2, 1.0)
-    return network_sd_mm2 / np.sqrt(left) if left > 0 else np.inf
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return network_sd_mm2 / np.sqrt(1 - np.minimum(carried**2, 1.0))
 
 
 def without_bias(errors: pd.DataFrame) -> pd.Series:
