@@ -62,8 +62,10 @@ FollowLinks = Annotated[
 
 def recorded_options(context: typer.Context) -> dict[str, Any]:
     """The options that a command ran with, defaults among them; of files the names only."""
+    # Typer gives paths as text, and its class of them has another home in each version.
+    paths = {p.name for p in context.command.params if type(p.type).__name__.endswith("Path")}
     return {
-        name: value
+        name: PurePath(value).name if name in paths else value
         for name, value in sorted(context.params.items())
         if name not in NOT_RECORDED and value not in (None, [], ())
     }
