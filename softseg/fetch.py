@@ -5,6 +5,7 @@ what is there already is kept, and contents are checked: by git-annex against th
 part of each file's key, by pooch against SHA-256.
 """
 
+import logging
 import os
 import re
 import shutil
@@ -28,7 +29,8 @@ RELEASE = "r20250310"
 
 DERIVATIVES = ("labels", "labels_softseg", "labels_softseg_bin")
 _LABELS = re.compile(r"_(label-SC_seg|label-SC_softseg|label-discs(_desc-warp)?_dlabel)\.nii\.gz$")
-
+_OFFLINE = re.compile(r"resolve|network is unreachable", re.IGNORECASE)
+"""What urllib3, curl and git say where names of machines cannot be looked up."""
 
 _SCT = "https://github.com/spinalcordtoolbox"
 ARCHIVES = {
@@ -187,7 +189,7 @@ def fetch_archive(
         pooch.retrieve(url, wanted, fname=file, path=out, progressbar=progress)
     except Exception as error:  # pooch passes on whatever its downloader raises
         remove_empty(made)
-        raise InputError(f"{url}: could not be fetched ({brief(error, 300)})") from error
+        raise InputError(f"{url}: could not be fetched ({_why(error)})") from error
     try:
         files = unpack(out / file, out, again=not there) if file.endswith(".zip") else (file,)
     except InputError:
@@ -232,6 +234,9 @@ def _datalad():
         import datalad.api as datalad
     except ImportError as error:
         raise InputError('fetch: datalad is needed; pip install "softseg[fetch]"') from error
+    bars = sys.stderr.isatty()
+    for handler in logging.getLogger("datalad").handlers:  # a bar's steps are records, too
+        handler.addFilter(lambda r: r.levelno > logging.INFO or (bars and "dlm_progress" in vars(r)))
     return datalad
 
 
@@ -246,7 +251,12 @@ def _clone(datalad, source: str, out: Path) -> None:
     try:
         datalad.clone(source=str(source), path=str(out), result_renderer="disabled")
     except Exception as error:  # DataLad wraps what git and git-annex say
-        raise InputError(f"{source}: could not be cloned ({brief(error, 300)})") from error
+        raise InputError(f"{source}: could not be cloned ({_why(error)})") from error
+
+
+def _why(error: Exception) -> str:
+    """What a downloader says, in a few words where nothing at all can be reached."""
+    return "no network" if _OFFLINE.search(str(error)) else brief(error, 300)
 
 
 def _check_out(out: Path, release: str) -> None:

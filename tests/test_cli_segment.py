@@ -304,6 +304,7 @@ def test_an_image_without_a_cord_says_so_and_the_mask_is_empty(softseg, tmp_path
     (row,) = pd.read_csv(tmp_path / "a.csv").to_dict("records")
     assert row["file"].endswith("cord.nii.gz")
     assert np.isnan(row["area_mm2"])
+    assert row["flag"] == "no mask"
     assert row["presence"] == 0
 
 
@@ -349,10 +350,38 @@ def test_areas_are_measured_in_the_same_run(softseg, image, tmp_path):
     mask = tmp_path / "out" / "sub-01_T2w_label-SC_softseg.nii.gz"
     areas = pd.read_csv(table)
     assert set(areas["file"]) == {str(mask)}
-    np.testing.assert_allclose(areas["area_mm2"], measure(mask)["area_mm2"], rtol=1e-6)
+    np.testing.assert_allclose(areas["area_mm2"], measure(mask)["area_mm2"], rtol=1e-5)
     table.unlink()
     softseg(image, "-o", tmp_path / "out", "--csa", table)
     pd.testing.assert_frame_equal(pd.read_csv(table), areas)
+
+
+def test_the_table_is_that_of_csa_with_its_dictionary(softseg, image, tmp_path):
+    softseg(image, "-o", tmp_path / "out", "--csa", tmp_path / "areas.csv")
+    mask = tmp_path / "out" / "sub-01_T2w_label-SC_softseg.nii.gz"
+    with pytest.raises(SystemExit):
+        cli.main(["csa", str(mask), "-o", str(tmp_path / "again.csv"), "--per-slice"])
+    ours, other = (pd.read_csv(tmp_path / name) for name in ("areas.csv", "again.csv"))
+    more = ["uncertain", "presence", "quality"]
+    assert list(ours.drop(columns=more)) == list(other)
+    assert ours["participant_id"].eq("sub-01").all()
+    pd.testing.assert_frame_equal(ours[other.columns], other, rtol=1e-4)  # this mask is float32
+    assert set(ours) <= set(json.loads((tmp_path / "areas.csv.json").read_text()))
+
+
+def test_a_table_of_somebody_else_is_not_replaced_unless_asked_for(softseg, image, tmp_path):
+    table, words = tmp_path / "a.csv", (image, "-o", tmp_path / "out", "--csa")
+    table.write_text("mine\n1\n")
+    code, said = softseg(*words, table)
+    assert code == 2
+    assert "a.csv: exists and softseg did not make it; --overwrite replaces it" in said
+    assert len(said.strip().splitlines()) == 1
+    assert table.read_text() == "mine\n1\n"
+    assert not (tmp_path / "out").exists()
+    assert softseg(*words, table, "--overwrite")[0] == softseg(*words, table)[0] == 0
+    table.write_text(table.read_text() + "a note\n")
+    code, said = softseg(*words, table)
+    assert (code, "a.csv: was changed after softseg made it" in said) == (2, True)
 
 
 @pytest.mark.parametrize("order", ["last", "before an option", "before the image"])

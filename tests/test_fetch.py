@@ -29,6 +29,13 @@ class _Quiet(SimpleHTTPRequestHandler):
         pass
 
 
+needs_datalad = pytest.mark.skipif(
+    importlib.util.find_spec("datalad") is None
+    or not (shutil.which("git-annex") or (Path(sys.executable).parent / "git-annex").exists()),
+    reason='DataLad and git-annex are not installed (pip install "softseg[fetch]")',
+)
+
+
 @pytest.fixture
 def server(tmp_path):
     folder = tmp_path / "served"
@@ -97,6 +104,20 @@ def test_what_is_not_there_or_damaged_is_named(server, tmp_path):
         fetch_archive("unknown", tmp_path / "c")
 
 
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="takes a namespace without a network")
+@pytest.mark.parametrize("name", ["pam50", pytest.param("spine-generic", marks=needs_datalad)])
+def test_without_a_network_one_line_says_so(tmp_path, name):
+    alone = ["unshare", "--map-root-user", "--net"]
+    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no namespaces here")
+    words = [*alone, sys.executable, "-m", "softseg", "fetch", name, str(tmp_path / "out")]
+    run = subprocess.run(words, capture_output=True, text=True, check=False)
+    (line,) = run.stderr.strip().splitlines()
+    assert run.returncode == 2
+    assert line.endswith("(no network)")
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_named_archives_have_addresses():
     assert all(url.startswith("https://") for url in ARCHIVES.values())
 
@@ -138,13 +159,6 @@ def test_what_came_is_verified_and_a_second_run_hides_no_damage(server, tmp_path
     with pytest.raises(SystemExit):
         main(words)
     assert [(f.file, f.status) for f in verify(out).findings] == [("data/t2/t2.txt", "changed")]
-
-
-needs_datalad = pytest.mark.skipif(
-    importlib.util.find_spec("datalad") is None
-    or not (shutil.which("git-annex") or (Path(sys.executable).parent / "git-annex").exists()),
-    reason='DataLad and git-annex are not installed (pip install "softseg[fetch]")',
-)
 
 
 @pytest.fixture(scope="module")

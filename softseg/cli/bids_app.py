@@ -112,11 +112,8 @@ def _validate(root: Path) -> None:
 
 def _write_slices(root: Path, out: Path, name: str, masks: Iterable[Path], used: dict) -> None:
     """Areas of all masks of a participant; a mask without an area has a row that says so."""
-    import pandas as pd
-
     from softseg.csa.batch import CsaOptions, measure_many
-    from softseg.csa.measure import COLUMNS
-    from softseg.csa.table import write_signed
+    from softseg.csa.table import NO_AREA, stacked, write_signed
     from softseg.dataset.derivatives import discs_of
 
     tables = []
@@ -127,11 +124,10 @@ def _write_slices(root: Path, out: Path, name: str, masks: Iterable[Path], used:
             rows = measure_many([mask], CsaOptions(per_slice=True), tell, discs=discs)[0]
         except InputError as error:
             tell(f"softseg: no area: {error}")
-            rows = pd.DataFrame([{"flag": "no mask"}], columns=list(COLUMNS))
-        tables.append(rows.assign(file=place.as_posix()).astype(object))
-    table = pd.concat(tables, ignore_index=True)
+            rows = NO_AREA
+        tables.append(rows.assign(file=place.as_posix()))
     about = {"step": "bids participant", "parameters": used, "sources": masks}
-    write_signed({out / name / f"{name}{SLICES}": table}, **about)
+    write_signed({out / name / f"{name}{SLICES}": stacked(tables)}, **about)
 
 
 def _group(out: Path, wanted, used: dict, qc_crop: float | None) -> None:

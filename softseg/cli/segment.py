@@ -122,6 +122,7 @@ def segment(
     from softseg.events import event, tell
     from softseg.files import check_writable
     from softseg.network.config import ACTIVATIONS
+    from softseg.provenance.records import foreign, record_of
     from softseg.segmentation import batch
     from softseg.segmentation.engine import Model
 
@@ -155,6 +156,8 @@ def segment(
     for path in (found[0].mask, csa, qc and qc / "index.html"):
         if path:
             check_writable(path)
+    if csa and csa.is_file() and not overwrite and (said := foreign(csa, record_of(csa))):
+        raise InputError(f"--csa: {said}; --overwrite replaces it")
     checksum = model.card.get("checksum")
     event("weights", name=Path(weights).name, checksum=checksum)
     used = recorded_options(context) | {
@@ -384,8 +387,12 @@ def _report(
                 if qc:
                     items.append(_picture(job, made))
             advance(name)
-    if csa and (tables or not failed):
-        _write_table(tables, csa, used)
+    if tables:
+        from softseg.csa.table import stacked, write_signed
+
+        table = stacked(tables)
+        sources = sorted({Path(file) for file in table["file"]})
+        write_signed({csa: table}, step="segment", parameters=used, sources=sources)
     if items:
         from softseg.quality_control.page import write_page
 
@@ -400,11 +407,10 @@ def _areas(job, made, say: Callable):
     """A row a slice, or one without an area where there is no mask."""
     import warnings
 
-    import pandas as pd
+    from softseg.csa.measure import measure
+    from softseg.csa.table import NO_AREA
 
-    from softseg.csa.measure import COLUMNS, measure
-
-    table = pd.DataFrame([dict.fromkeys(COLUMNS)])
+    table = NO_AREA
     if made.mask.data.any():
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -424,21 +430,6 @@ def _picture(job, made):
     known = "" if made.quality != made.quality else f", quality {made.quality:.2f}"
     details = f"presence {made.presence:.2f}{known}"
     return Item(job.mask.name.split(".")[0], job.image, {"cord": job.mask}, flags, details)
-
-
-def _write_table(tables: list, path: Path, used: dict) -> None:
-    import pandas as pd
-
-    from softseg.csa.measure import COLUMNS
-    from softseg.provenance.records import signed
-
-    columns = [*COLUMNS, "uncertain", "presence", "quality"]
-    # An empty mask's row has no values by whose kind a column could be changed.
-    rows = [row for table in tables for row in table.astype(object).to_dict("records")]
-    table = pd.DataFrame(rows, columns=columns)
-    sources = sorted({Path(file) for file in table["file"]})
-    with signed(path, step="segment", parameters=used, sources=sources) as temporary:
-        table.to_csv(temporary[path], index=False, errors="surrogateescape")
 
 
 def _check_choice(option: str, value: str | None, choices: tuple[str, ...]) -> None:

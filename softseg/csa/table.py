@@ -9,9 +9,12 @@ from typing import Any
 
 import pandas as pd
 
+from softseg.csa.measure import COLUMNS
 from softseg.dataset.names import entities_of
 from softseg.provenance.records import signed
 
+NO_AREA = pd.DataFrame([{"flag": "no mask"}], columns=list(COLUMNS))
+"""The row of a mask that is empty or could not be measured."""
 SPREAD = "_std"
 """What follows a measure's name in the column of its standard deviation over the slices."""
 
@@ -54,6 +57,12 @@ def arranged(table: pd.DataFrame) -> pd.DataFrame:
     places = {name: order.index(name.removesuffix(SPREAD)) for name in set(table) - set(order)}
     places |= {name: order.index(name) for name in set(table) & set(order)}
     return table[sorted(table, key=lambda name: (places[name], name))]
+
+
+def stacked(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Tables of one or several masks below one another, some of them perhaps `NO_AREA`."""
+    # Joined by their kinds, columns would take that of a row without values.
+    return pd.DataFrame([row for table in tables for row in table.to_dict("records")])
 
 
 def write_signed(tables: Mapping[Path, pd.DataFrame], **about: Any) -> None:

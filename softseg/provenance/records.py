@@ -195,6 +195,19 @@ def is_ours(content: Any) -> bool:
         return False
 
 
+def foreign(path: Path, record: Path) -> str | None:
+    """What is said of a file that no record vouches for; None of one that softseg may replace.
+
+    A record that is broken vouches, since it once was written.
+    """
+    content = read_json(record)
+    if not record.exists() or not (content is None or is_ours(content)):
+        return f"{path}: exists and softseg did not make it"
+    if listed(content, "SHA256").get(path.name) not in (None, sha256(path)):
+        return f"{path}: was changed after softseg made it"
+    return None
+
+
 def listed(content: Any, key: str) -> dict[str, str]:
     """Files and checksums under a key of a record of ours."""
     files = content.get(key) if is_ours(content) else None

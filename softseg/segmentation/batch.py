@@ -25,7 +25,7 @@ from softseg.dataset.raw_images import (
 )
 from softseg.errors import InputError, WriteError
 from softseg.files import PARTIAL, remove_leftovers, sha256, write_json
-from softseg.provenance.records import is_ours, listed, read_json, record_content, record_of
+from softseg.provenance.records import foreign, record_content, record_of
 from softseg.segmentation.engine import Model, Segmentation, segment
 from softseg.volume import Volume
 
@@ -325,14 +325,9 @@ def _check_ours(job: Job, options: SegmentationOptions) -> None:
 def _foreign(job: Job, options: SegmentationOptions) -> str | None:
     """What is said of a file in the way that softseg did not write, None if there is none."""
     paths = [*_products(job, options), *([job.record] if job.recorded else [])]
-    for path in filter(Path.is_file, paths):
-        record = job.record if job.recorded else record_of(path)
-        content = read_json(record)
-        if not record.exists() or not (content is None or is_ours(content)):
-            return f"{path}: exists and softseg did not make it"
-        if listed(content, "SHA256").get(path.name) not in (None, sha256(path)):
-            return f"{path}: was changed after softseg made it"
-    return None
+    there = filter(Path.is_file, paths)
+    said = (foreign(path, job.record if job.recorded else record_of(path)) for path in there)
+    return next(filter(None, said), None)
 
 
 def _write(
