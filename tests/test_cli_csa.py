@@ -56,6 +56,15 @@ def test_levels_choose_c2_and_c3_by_default(folder, tmp_path):
     assert table[["level", "slice", "n_slices"]].to_numpy().tolist() == [["2:3", "10:39", 30]]
 
 
+def test_a_landmark_gives_a_mean_at_a_distance_from_it_and_distances_of_slices(folder, tmp_path):
+    out, given = tmp_path / "a.csv", (folder / "soft.nii.gz", "--pmj", "0,7,40")
+    assert run(*given, "-o", out, "--at-mm", "40", "--extent-mm", "10") == 0
+    row = pd.read_csv(out).iloc[0]
+    assert (row["n_slices"], row["distance_mm"]) == (10, pytest.approx(40, abs=0.5))
+    assert run(*given, "-o", out, "--per-slice") == 0
+    assert len(pd.read_csv(out)) == 40
+
+
 def test_vertebrae_slices_and_rows_per_level(folder, tmp_path):
     out, levels = tmp_path / "a.csv", ("--levels", folder / "levels.nii.gz")
     assert run(folder / "soft.nii.gz", "-o", out, *levels, "--vertebrae", "3") == 0
@@ -203,7 +212,13 @@ def test_a_wrong_mask_is_refused_in_one_line_and_nothing_is_written(
         (["-o", "a.csv", "--per-level"], "no level known"),
         (["-o", "a.csv", "--slices", "80:90"], "found slices 0 to 39"),
         (["-o", "a.csv", "--levels", "soft.nii.gz"], "must be whole numbers"),
-        (["-o", "a.csv", "--level-names", "spine"], "--level-names must be one of softseg, total"),
+        (
+            ["-o", "a.csv", "--level-names", "spine"],
+            "--level-names must be one of softseg, sct, total",
+        ),
+        (["-o", "a.csv", "--at-mm", "60"], "need a landmark; give --pmj"),
+        (["-o", "a.csv", "--pmj", "0,0"], "--pmj takes a point"),
+        (["-o", "a.csv", "--pmj", "0,0,0", "--extent-mm", "0"], "a length above 0"),
         (["-o", "a.csv", "--levels", "discs.nii.gz"], "single points; use --discs"),
         (["-o", "a.csv", "--discs", "levels.nii.gz"], "found areas; use --levels"),
         (["-o", "a.csv", "--threshold", "2"], "needs voxels above 2, found a maximum of 1"),

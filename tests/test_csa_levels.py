@@ -196,14 +196,27 @@ def test_cervical_levels_of_totalspineseg_are_said_where_they_could_be_thoracic_
         measure(cord, levels=further)
 
 
+def test_vertebrae_of_totalsegmentators_task_for_mr_are_read(cord):
+    labels = labelled(cord, {2: 40, 3: 20, 4: 0})
+    theirs = cord.like(np.where(labels.data > 0, 26 - labels.data, 0))
+    own, other = (
+        measure(cord, levels=labels),
+        measure(cord, levels=theirs, level_names="totalsegmentator"),
+    )
+    pd.testing.assert_series_equal(own["level"], other["level"])
+    pd.testing.assert_frame_equal(own, measure(cord, levels=labels, level_names="sct"))
+
+
 def test_discs_of_other_numberings_are_read_or_refused_with_what_to_do(cord):
     data = np.zeros(cord.data.shape)
     for number, z in ((3, 70), (4, 50), (8, 33)):
         data[10, round(on_cord(z + cord.affine[2, 3])[1] - cord.affine[1, 3]), z] = number
     theirs = np.where(data > 0, data + np.where(data < 8, 60, 63), 0)
     own = measure(cord, discs=cord.like(np.where(data == 3, 3 + 0.02, data)))
-    for discs in (measure(cord, discs=cord.like(theirs), level_names="totalspineseg"),):
-        pd.testing.assert_frame_equal(own, discs)
+    # Points of `step1_levels` are numbered as here, discs of the other images are not.
+    for labels, names in ((theirs, "totalspineseg"), (data, "totalspineseg"), (data, "sct")):
+        found = measure(cord, discs=cord.like(labels), level_names=names)
+        pd.testing.assert_frame_equal(own, found)
     with pytest.raises(InputError, match="discs are numbered 1 to 29, found 63 to 71; TotalSpine"):
         measure(cord, discs=cord.like(theirs))
     with pytest.raises(InputError, match="no numbers for discs"):

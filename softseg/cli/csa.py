@@ -31,8 +31,9 @@ def csa(
     level_names: Annotated[
         str,
         typer.Option(
-            help="Numbering of the label image: `softseg` (C1 = 1, T1 = 8), `totalsegmentator` "
-            "(C1 = 50 and down) or `totalspineseg` (C1 = 11, T1 = 21)."
+            help="Numbering of the label image: `softseg` (C1 = 1, T1 = 8), `sct`, "
+            "`totalsegmentator` (C1 = 50, or 25, and down) or `totalspineseg` (C1 = 11, T1 = 21; "
+            "points of its step1_levels too)."
         ),
     ] = "softseg",
     vertebrae: Annotated[
@@ -40,6 +41,19 @@ def csa(
     ] = None,
     slices: Annotated[
         str | None, typer.Option(help="Slices to average, `10:30`; 0 is the most inferior.")
+    ] = None,
+    pmj: Annotated[
+        str | None,
+        typer.Option(
+            help="The pontomedullary junction or another landmark, `X,Y,Z` in scanner millimetres "
+            "or an image with its point: average at a distance from it down the cord."
+        ),
+    ] = None,
+    at_mm: Annotated[
+        float | None, typer.Option(help="With --pmj: that distance, 60 by default.")
+    ] = None,
+    extent_mm: Annotated[
+        float | None, typer.Option(help="With --pmj: length averaged there, 20 by default.")
     ] = None,
     per_slice: Annotated[bool, typer.Option("--per-slice", help="A row per slice.")] = False,
     per_level: Annotated[bool, typer.Option("--per-level", help="A row per level.")] = False,
@@ -87,6 +101,7 @@ def csa(
     Example: `softseg csa sub-01_softseg.nii.gz -o csa.csv --disc 3:0,-12,40 --per-level`
     """
     from softseg.csa.batch import CsaOptions, measure_many, with_adjusted_area, without_levels
+    from softseg.csa.landmark import read_landmark
     from softseg.csa.norm import check_sex_and_height
     from softseg.csa.numbering import check_level_names
     from softseg.events import tell
@@ -103,6 +118,7 @@ def csa(
     wanted = CsaOptions(
         vertebrae=parse_range(vertebrae, "--vertebrae"),
         slices=parse_range(slices, "--slices"),
+        distance_mm=_distance(pmj, at_mm, extent_mm, per_slice),
         per_slice=per_slice,
         per_level=per_level,
         partial=partial,
@@ -118,6 +134,7 @@ def csa(
         levels=levels,
         discs=parse_discs(disc or []) or discs,
         level_names=level_names,
+        landmark_mm=pmj and read_landmark(pmj, "--pmj"),
         centreline=centreline,
         angle_correction=angle_correction,
         threshold=threshold,
@@ -170,6 +187,22 @@ def parse_range(text: str | None, option: str) -> tuple[int, int] | None:
     if len(ends) not in (1, 2) or min(ends) < 0 or ends[0] > ends[-1]:
         raise InputError(f"{option} takes two whole numbers in order such as 2:3, found {text!r}")
     return ends[0], ends[-1]
+
+
+def _distance(
+    pmj: str | None, at_mm: float | None, extent_mm: float | None, per_slice: bool
+) -> tuple[float, float] | None:
+    """From where to where down the cord; of rows per slice all, unless a distance is named."""
+    if pmj is None:
+        if at_mm is not None or extent_mm is not None:
+            raise InputError("--at-mm and --extent-mm need a landmark; give --pmj")
+        return None
+    if per_slice and at_mm is None:
+        return None
+    middle, half = 60.0 if at_mm is None else at_mm, (20.0 if extent_mm is None else extent_mm) / 2
+    if not (math.isfinite(middle) and 0 < half < math.inf):
+        raise InputError("--at-mm is a distance and --extent-mm a length above 0, in millimetres")
+    return middle - half, middle + half
 
 
 def parse_discs(texts: list[str]) -> dict[int, tuple[float, float, float]]:

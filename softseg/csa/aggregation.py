@@ -20,6 +20,7 @@ def aggregate(
     *,
     vertebrae: tuple[int, int] | None = None,
     slices: tuple[int, int] | None = None,
+    distance_mm: tuple[float, float] | None = None,
     per_level: bool = False,
     partial: bool = False,
     outliers: bool = False,
@@ -32,6 +33,7 @@ def aggregate(
         table: What `measure` returned, of one or several files.
         vertebrae: First and last level, inclusive.
         slices: First and last slice, inclusive.
+        distance_mm: From where to where down the cord from a landmark, by the slices' middles.
         per_level: A row per level instead of one per file.
         partial: Whether partly covered end slices count; by default they do not.
         outliers: Whether slices count whose centre leaves the cord's course, or whose area is no
@@ -40,10 +42,11 @@ def aggregate(
     Returns:
         `file, level, slice, n_slices, n_left_out` (of those two kinds), each measure under the name
         that it has in a row per slice, here the mean over slices, and its population SD as `…_std`,
-        `area_mm2_median`, `area_mm2_weighted` (by length of cord), `length_mm` and `flag`.
+        `area_mm2_median`, `area_mm2_weighted` (by length of cord), `length_mm`, `flag`, and the
+        mean `distance_mm` where that was measured.
 
     Raises:
-        InputError: If a choice leaves no slice, or both choices are given.
+        InputError: If a choice leaves no slice, or two choices are given.
 
     Example:
         >>> table = pd.DataFrame({"file": "a", "slice": [0, 1], "level": [3, 2],
@@ -54,7 +57,7 @@ def aggregate(
     """
     rows = []
     for file, one in table.groupby("file", sort=False):
-        chosen, label = _choose(one, str(file), vertebrae, slices, per_level)
+        chosen, label = _choose(one, str(file), vertebrae, slices, distance_mm, per_level)
         left_out = [f for f, kept in (("partial", partial), ("outlier", outliers)) if not kept]
         usable = whole_slices(chosen, left_out)
         if usable.empty:
@@ -73,26 +76,31 @@ def select(
     *,
     vertebrae: tuple[int, int] | None = None,
     slices: tuple[int, int] | None = None,
+    distance_mm: tuple[float, float] | None = None,
 ) -> pd.DataFrame:
-    """The rows of chosen levels or slices of each file; all rows without a choice.
+    """The rows of chosen levels, slices or distances of each file; all rows without a choice.
 
     Raises:
-        InputError: If a choice leaves a file without rows, or both choices are given.
+        InputError: If a choice leaves a file without rows, or two choices are given.
     """
-    if vertebrae is None and slices is None:
+    if vertebrae is None and slices is None and distance_mm is None:
         return table
     chosen = [
-        _choose(one, str(file), vertebrae, slices, False)[0]
+        _choose(one, str(file), vertebrae, slices, distance_mm, False)[0]
         for file, one in table.groupby("file", sort=False)
     ]
     return pd.concat(chosen, ignore_index=True)
 
 
-def _choose(one, file, vertebrae, slices, per_level) -> tuple[pd.DataFrame, str]:
-    if vertebrae is not None and slices is not None:
-        raise InputError("choose slices or vertebrae, not both")
+def _choose(one, file, vertebrae, slices, distance_mm, per_level) -> tuple[pd.DataFrame, str]:
+    choices = {"slices": slices, "vertebrae": vertebrae, "a distance": distance_mm}
+    given = [name for name, choice in choices.items() if choice is not None]
+    if len(given) > 1:
+        raise InputError(f"choose {' or '.join(given)}, not both")
+    if per_level and distance_mm is not None:
+        raise InputError("choose a distance or a row per level, not both")
     known = one["level"].dropna()
-    if vertebrae is None and slices is None and not per_level and not known.empty:
+    if not given and not per_level and not known.empty:
         vertebrae = DEFAULT_VERTEBRAE
     if vertebrae is not None:
         first, last = vertebrae
@@ -101,17 +109,18 @@ def _choose(one, file, vertebrae, slices, per_level) -> tuple[pd.DataFrame, str]
             f"{first}:{last}",
         )
         found = f"levels {known.min()} to {known.max()}" if not known.empty else "no level known"
-    elif slices is not None:
-        first, last = slices
-        chosen = one[one["slice"].between(first, last)]
+    elif given:
+        column = "slice" if slices is not None else "distance_mm"
+        first, last = slices if slices is not None else distance_mm
+        chosen = one[one[column].between(first, last)]
         inside = chosen["level"].dropna()
         label = "" if inside.empty else f"{inside.min()}:{inside.max()}"
-        found = f"slices {one['slice'].min()} to {one['slice'].max()}"
+        found = f"{given[0]} {one[column].min():.3g} to {one[column].max():.3g}"
     else:
         chosen, label = (one.dropna(subset=["level"]), "") if per_level else (one, "")
         found = "no level known"
     if chosen.empty:
-        wanted = f"vertebrae {label}" if vertebrae else "slices" if slices else "levels"
+        wanted = f"vertebrae {label}" if vertebrae else f"{given[0]}" if given else "levels"
         raise InputError(f"{file}: {wanted} must be on the cord, found {found}")
     return chosen, label
 
@@ -142,5 +151,7 @@ def _row(file: str, level: object, group: pd.DataFrame, chosen: pd.DataFrame) ->
             row["area_mm2_median"] = float(np.median(values))
             row["area_mm2_weighted"] = float(np.average(values, weights=group["length_mm"]))
     row["length_mm"] = group["length_mm"].sum()
+    if "distance_mm" in group:
+        row["distance_mm"] = group["distance_mm"].mean()
     row["flag"] = ";".join(sorted({f for flag in chosen["flag"] for f in flag.split(";") if f}))
     return row

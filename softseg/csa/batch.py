@@ -22,6 +22,7 @@ class CsaOptions:
     Attributes:
         vertebrae: First and last level.
         slices: First and last slice.
+        distance_mm: From where to where down the cord from a landmark.
         per_slice: A row per slice.
         per_level: A row per level.
         partial: Whether partly covered end slices are averaged.
@@ -30,6 +31,7 @@ class CsaOptions:
 
     vertebrae: tuple[int, int] | None = None
     slices: tuple[int, int] | None = None
+    distance_mm: tuple[float, float] | None = None
     per_slice: bool = False
     per_level: bool = False
     partial: bool = False
@@ -44,15 +46,18 @@ class CsaOptions:
         if self.per_slice and self.per_level:
             raise InputError("choose --per-slice or --per-level, not both")
         if self.per_slice:
-            return select(table, vertebrae=self.vertebrae, slices=self.slices)
+            return select(table, **self._choice)
         return aggregate(
             table,
-            vertebrae=self.vertebrae,
-            slices=self.slices,
+            **self._choice,
             per_level=self.per_level,
             partial=self.partial,
             outliers=self.outliers,
         )
+
+    @property
+    def _choice(self) -> dict[str, tuple[float, float] | None]:
+        return {name: getattr(self, name) for name in ("vertebrae", "slices", "distance_mm")}
 
 
 def measure_many(
@@ -102,7 +107,7 @@ def measure_many(
 def without_levels(slices: pd.DataFrame, wanted: CsaOptions) -> str | None:
     """Why the column `level` is empty and what a mean is over instead, in one line; else None."""
     empty = slices["level"].isna().groupby(slices["file"]).all()
-    if not empty.any():
+    if not empty.any() or wanted.distance_mm is not None:
         return None
     averaged = wanted.slices is None and not wanted.per_slice
     told = "the mean is over the whole cord" if averaged else "the column level is empty"

@@ -96,7 +96,7 @@ def levels_from_discs(
         )
     numbers = sorted(known)
     places = region.from_world(np.array([known[k] for k in numbers], dtype=float))
-    heights, curve, lengths = _dense(line)
+    heights, curve, lengths = along_cord(line)
     apart = np.linalg.norm(places[:, None] - curve[None], axis=2)
     nearest = apart.argmin(axis=1)
     for number, distance in zip(numbers, apart.min(axis=1), strict=True):
@@ -151,7 +151,7 @@ def levels_from_mask(
     _check_order(level, region.thickness_mm, name)
     if level_names == "softseg":
         _check_numbering(set(level[level > 0].tolist()), name)
-    heights, _, lengths = _dense(line)
+    heights, _, lengths = along_cord(line)
     slices = np.interp(np.arange(line.n_slices), heights, lengths)
     return _with_positions(level, slices)
 
@@ -247,7 +247,7 @@ def _mode(slices: np.ndarray, labels: np.ndarray, n_slices: int) -> np.ndarray:
     return votes.argmax(axis=1)
 
 
-def _dense(line: Centreline) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def along_cord(line: Centreline) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Slice coordinate, place and length along the cord at fine steps, ends drawn out straight."""
     beyond = _BEYOND_MM / line.thickness_mm
     count = int(np.ceil((line.n_slices + 2 * beyond) * line.thickness_mm / 0.25))

@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from softseg.csa.centreline import Centreline, fit_centreline
 from softseg.csa.given_centreline import given_centreline
+from softseg.csa.landmark import distance_from
 from softseg.csa.levels import (
     Levels,
     level_name,
@@ -60,6 +61,7 @@ def measure(
     levels: Volume | Path | str | None = None,
     discs: Volume | Path | str | Points | None = None,
     level_names: str = "softseg",
+    landmark_mm: Sequence[float] | None = None,
     centreline: Volume | Path | str | None = None,
     angle_correction: bool = True,
     threshold: float | None = None,
@@ -77,7 +79,10 @@ def measure(
         discs: Posterior disc points: a label image (3 = C2-C3) or a mapping from disc to a point
             in scanner millimetres; two or three are enough, the rest is interpolated.
         level_names: Numbering of `levels` or of an image of `discs`: `softseg` (C1 = 1, T1 = 8),
-            `totalsegmentator` (C1 = 50 and down) or `totalspineseg` (C1 = 11, T1 = 21).
+            `sct` (alike), `totalsegmentator` (C1 = 50, or 25, and down) or `totalspineseg` (C1 =
+            11, T1 = 21).
+        landmark_mm: A point in scanner millimetres, such as the pontomedullary junction, from which
+            distances along the cord are measured.
         centreline: Mask or CSV of points (`x_mm, y_mm, z_mm`) that defines the direction of the
             cord instead of the mask itself.
         angle_correction: False leaves areas in the slice's plane.
@@ -87,7 +92,8 @@ def measure(
             of the time.
 
     Returns:
-        One row per slice with the columns of `COLUMNS`. `level` is missing where none is known,
+        One row per slice with the columns of `COLUMNS`, and `distance_mm` down the cord from the
+        landmark where there is one. `level` is missing where none is known,
         `flag` lists what is unusual: `partial` (end slice only partly covered), `gap` (no mask,
         bridged), `cut` (the cord touches the side of the field of view), `outlier` (the centre
         leaves the cord's course, or the area is no cord's, as where a mask leaks), `straight` and
@@ -137,6 +143,8 @@ def measure(
     }
     table = pd.DataFrame({name: columns[name] for name in COLUMNS})
     table.loc[known.level <= 0, "level"] = pd.NA
+    if landmark_mm is not None:
+        table["distance_mm"] = distance_from(landmark_mm, region, line)
     _warn(region, sections, line)
     return table
 

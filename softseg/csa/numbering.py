@@ -1,4 +1,4 @@
-"""Numbers of vertebrae and discs in label images: this project's, and those of two other tools.
+"""Numbers of vertebrae and discs in label images: this project's, and those of other tools.
 
 Here C1 is 1, C2 is 2, T1 is 8, L1 is 20 and S5 is 29; disc k lies at the top of level k. An image
 whose numbers cannot be such, or lie along the body in another order, is refused with what to do.
@@ -10,7 +10,7 @@ from softseg.errors import InputError
 from softseg.masks import bounding_box
 from softseg.volume import Volume
 
-LEVEL_NAMES = ("softseg", "totalsegmentator", "totalspineseg")
+LEVEL_NAMES = ("softseg", "sct", "totalsegmentator", "totalspineseg")
 """Numberings that can be read."""
 LAST_LEVEL = 29
 """S5."""
@@ -21,6 +21,8 @@ _WHOLE = 0.05
 
 _LEVELS = {
     "softseg": {k: k for k in range(1, LAST_LEVEL + 1)},
+    # The Spinal Cord Toolbox counts alike; its labels above the spine are ignored.
+    "sct": {k: k for k in range(1, LAST_LEVEL + 1)},
     # Descending, S1 is 26 and C1 is 50; organs and other bones have the other numbers.
     "totalsegmentator": {51 - k: k for k in range(1, 26)},
     # C1 is 11, T1 is 21, L1 is 41; the cord, the canal and the sacrum are 1, 2 and 50.
@@ -28,8 +30,11 @@ _LEVELS = {
         k + (10 if k < 8 else 13 if k < 20 else 21): k for k in range(1, 25)
     },
 }  # fmt: skip
+_VERTEBRAE_MR = {26 - k: k for k in range(1, 26)}
+"""Of TotalSegmentator's task for magnetic resonance: the sacrum is 1 and C1 is 25."""
 _DISCS = {
     "softseg": _LEVELS["softseg"],
+    "sct": _LEVELS["sct"],
     "totalspineseg": {k + (60 if k < 8 else 63 if k < 20 else 71): k for k in range(3, 25)}
     | {100: 25},
 }
@@ -78,22 +83,31 @@ def read_labels(
     labels = _whole_numbers(volume, name)
     if discs and level_names not in _DISCS:
         raise InputError(f"{name}: {level_names} has no numbers for discs; give its --levels")
-    known = (_DISCS if discs else _LEVELS)[level_names]
     found = set(np.unique(labels.data).tolist()) - {0}
+    known = _numbers(level_names, found, discs)
     strange = found - set(known)
-    if level_names == "softseg" and strange - (set(_ABOVE_THE_SPINE) if discs else set()):
+    if level_names in ("softseg", "sct") and strange - (set(_ABOVE_THE_SPINE) if discs else set()):
         what = "discs" if discs else "vertebrae C1 to S5"
         raise InputError(
             f"{name}: {what} are numbered 1 to {LAST_LEVEL}, found {_some(strange)}; "
             f"{_advice(labels, found, discs)}"
         )
-    if not found & set(known) and level_names != "softseg":
+    if not found & set(known):
         raise InputError(
             f"{name}: --level-names {level_names} reads {_some(known)}, found {_some(found)}"
         )
     table = np.zeros(max(found | set(known)) + 1, dtype=np.int16)
     table[list(known)] = list(known.values())
     return labels.like(table[labels.data])
+
+
+def _numbers(level_names: str, found: set[int], discs: bool) -> dict[int, int]:
+    """The numbering's numbers to this project's; two tools have another in another file."""
+    if level_names == "totalsegmentator" and max(found) < 26:
+        return _VERTEBRAE_MR
+    if level_names == "totalspineseg" and discs and max(found) <= LAST_LEVEL:
+        return _DISCS["softseg"]  # `step1_levels`, single points
+    return (_DISCS if discs else _LEVELS)[level_names]
 
 
 def like_totalspineseg(levels: set[int]) -> bool:
