@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # simply goes on. Without `flock` (macOS) Snakemake locks, and after a kill wants `--unlock` once.
 FLOCK := $(shell command -v flock)
 alone = $(FLOCK) --nonblock $(1) true || echo "Waiting: another make works on $(1)" >&2; $(FLOCK) $(1)
-snakemake = $(if $(FLOCK),$(call alone,notebooks/scales/$(1).yml)) $(BIN)/snakemake -s notebooks/Snakefile --cores $(CORES) --rerun-incomplete --keep-going --quiet host --logger rich --show-failed-logs $(if $(FLOCK),--nolock) --configfile notebooks/scales/$(1).yml
+snakemake = $(if $(FLOCK),$(call alone,notebooks/scales/$(1).yml)) $(BIN)/python notebooks/workflow.py -s notebooks/Snakefile --cores $(CORES) --rerun-incomplete --keep-going --quiet host --show-failed-logs $(if $(FLOCK),--nolock) --configfile notebooks/scales/$(1).yml
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /\1|/' | column -t -s '|'

@@ -235,8 +235,8 @@ def _datalad():
     except ImportError as error:
         raise InputError('fetch: datalad is needed; pip install "softseg[fetch]"') from error
     bars = sys.stderr.isatty()
-    for handler in logging.getLogger("datalad").handlers:  # a bar's steps are records, too
-        handler.addFilter(lambda r: r.levelno > logging.INFO or (bars and "dlm_progress" in vars(r)))
+    for handler in logging.getLogger("datalad").handlers:  # INFO is 20; bars are records, too
+        handler.addFilter(lambda r: r.levelno > 20 or (bars and hasattr(r, "dlm_progress")))
     return datalad
 
 

@@ -5,8 +5,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -284,10 +286,11 @@ def made(project_root, tmp_path):
     scale = yaml.safe_load((project_root / "notebooks/scales/tiny.yml").read_text())
     scale |= {"run": "mine", "dataset": {"kind": "bids", "path": "mine"}}
     (tmp_path / "notebooks/scales/tiny.yml").write_text(yaml.safe_dump(scale))
-    recipe = next(line for line in shown.stdout.splitlines() if "snakemake" in line)
+    recipe = next(line for line in shown.stdout.splitlines() if "workflow.py" in line)
     for old, new in {
         ".venv/bin/": f"{Path(sys.executable).parent}/",
-        "-s notebooks/": f"-s {project_root}/notebooks/",
+        " notebooks/workflow.py -s notebooks/": f" {project_root}/notebooks/workflow.py -s "
+        f"{project_root}/notebooks/",
         "-- chapters": "-- runs/mine/data.done",
     }.items():
         recipe = recipe.replace(old, new)
@@ -328,3 +331,66 @@ def test_a_second_make_on_the_same_scale_waits_for_the_first(made, tmp_path):
             process.kill()
             process.communicate()
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.fixture
+def two_steps(project_root, tmp_path):
+    """Starts a workflow whose second step takes some seconds, or fails, where no terminal is."""
+    (tmp_path / "Snakefile").write_text(
+        """
+rule second_step:
+    input: "a.txt"
+    output: "b.txt"
+    log: "second.log"
+    shell: "echo trouble > {log}; sleep {config[seconds]}; (({config[seconds]})); touch {output}"
+
+rule first:
+    message: "chapter 01: who?"
+    output: "a.txt"
+    shell: "touch {output}"
+"""
+    )
+
+    def start(seconds: int) -> subprocess.Popen:
+        words = ["--cores", "1", "--quiet", "host", "--config", f"seconds={seconds}"]
+        return subprocess.Popen(
+            [sys.executable, project_root / "notebooks/workflow.py", *words], cwd=tmp_path,
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+
+    return start
+
+
+def test_a_log_has_a_line_a_step_with_its_name_number_and_time(two_steps):
+    process = two_steps(1)
+    said = process.communicate()[0].splitlines()
+    assert process.returncode == 0
+    said = [re.sub(r"\d+:\d\d", "m:ss", line).strip() for line in said]
+    assert said == [
+        "m:ss [0/2] 2 steps", "m:ss [0/2] begun: chapter 01: who?",
+        "m:ss [1/2] done in m:ss: chapter 01: who?", "m:ss [1/2] begun: second step",
+        "m:ss [2/2] done in m:ss: second step",
+    ]  # fmt: skip
+
+
+def test_a_step_that_fails_shows_its_log(two_steps):
+    process = two_steps(0)
+    said = process.communicate()[0]
+    assert process.returncode == 1
+    assert re.search(r"\[1/2\] failed in 0:\d\d: second step\ntrouble\n", said)
+
+
+def test_an_interrupted_workflow_says_one_line(two_steps, tmp_path):
+    process = two_steps(60)
+    for line in process.stdout:
+        if "begun: second step" in line:
+            break
+    while not (tmp_path / "second.log").exists():
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal's Ctrl-C
+    said = process.communicate()[0].splitlines()
+    assert process.returncode == 130
+    assert said == [
+        "interrupted; what was finished is kept, and the same command goes on from there"
+    ]
+    assert not (tmp_path / "b.txt").exists()
