@@ -91,7 +91,7 @@ def find_temperature(run: Path, people: list[str]) -> float:
 
 
 def presence_entries(model: Model, folds: dict[str, Model]) -> dict:
-    """The card's entries `presence` and `quality`.
+    """The card's entries `presence`, `quality` and `area_error`.
 
     Args:
         model: What ships, at its temperature.

@@ -362,7 +362,7 @@ def test_the_table_is_that_of_csa_with_its_dictionary(softseg, image, tmp_path):
     with pytest.raises(SystemExit):
         cli.main(["csa", str(mask), "-o", str(tmp_path / "again.csv"), "--per-slice"])
     ours, other = (pd.read_csv(tmp_path / name) for name in ("areas.csv", "again.csv"))
-    more = ["uncertain", "presence", "quality"]
+    more = ["uncertain", "presence", "quality", "area_error"]
     assert list(ours.drop(columns=more)) == list(other)
     assert ours["participant_id"].eq("sub-01").all()
     pd.testing.assert_frame_equal(ours[other.columns], other, rtol=1e-4)  # this mask is float32
@@ -663,3 +663,27 @@ def test_it_starts_without_training_libraries(image, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
     assert (tmp_path / "o.nii.gz").exists()
+
+
+def test_csa_gives_the_interval_of_an_area_while_the_mask_is_as_it_was_made(
+    softseg, image, tmp_path
+):
+    softseg(image, "-o", tmp_path / "out")
+    mask = tmp_path / "out" / "sub-01_T2w_label-SC_softseg.nii.gz"
+    record = mask.with_name(mask.name.replace(".nii.gz", ".json"))
+    said = json.loads(record.read_text())
+    assert "AreaError" in said  # null: nobody fitted it for this test's network
+    record.write_text(json.dumps(said | {"AreaError": 0.05}))
+
+    def measured(*words):
+        with pytest.raises(SystemExit):
+            cli.main(["csa", str(mask), "-o", str(tmp_path / "a.csv"), *words])
+        return pd.read_csv(tmp_path / "a.csv")
+
+    row = measured().iloc[0]
+    assert row["area_mm2_low"] == pytest.approx(row["area_mm2"] * np.exp(-0.05), rel=1e-4)
+    assert row["area_mm2_high"] == pytest.approx(row["area_mm2"] * np.exp(0.05), rel=1e-4)
+    assert "area_mm2_low" not in measured("--per-slice")
+    drawn = nib.load(mask)
+    nib.save(nib.Nifti1Image(np.clip(drawn.get_fdata() * 1.0, 0, 1), drawn.affine), mask)
+    assert "area_mm2_low" not in measured()

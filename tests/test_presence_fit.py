@@ -7,11 +7,12 @@ import pytest
 from segmentation_network import CONFIG, trained, tube
 
 from softseg.segmentation.engine import Model, segment
-from softseg.segmentation.presence import FEATURES
+from softseg.segmentation.presence import FEATURES, IMAGE_FEATURES
 from softseg_study.evaluation.presence_fit import (
     PRIOR,
     Case,
     Record,
+    fit_area_error,
     fit_logistic,
     fit_presence,
     record,
@@ -40,16 +41,36 @@ def drawn(rng: np.random.Generator, has_cord: bool) -> Record:
         name: rng.normal(0.8 if has_cord else 0.4, 0.1, 12) for name in ("sure", "follows")
     }
     shared = np.full(12, 64.0 * has_cord)
-    return Record("drawn", features, shared, shared / 0.8, np.full(12, 80.0), 3.0)
+    areas = (shared, shared / 0.8, np.full(12, 80.0))
+    soft = np.full(12, 80.0 * np.exp(rng.normal(0, 0.05)))
+    return Record(f"drawn-{rng.integers(10**6)}", features, *areas, 3.0, soft, shared / 0.8)
 
 
 def test_dice_and_right_slices_are_those_of_the_areas():
     areas = np.array([60.0, 10.0, 0.0]), np.array([70.0, 70.0, 0.0]), np.array([70.0, 70.0, 70.0])
-    whole = Record("three", {}, *areas, 1.0)
+    whole = Record("three", {}, *areas, 1.0, areas[2], areas[1])
     assert whole.right.tolist() == [True, False, False]
     assert whole.dice == pytest.approx(140 / 350)
     assert not whole.part(slice(2, 3)).has_cord
     assert whole.part(slice(0, 1)).dice == pytest.approx(120 / 140)
+
+
+def test_the_interval_of_the_area_holds_for_new_images_however_wide_their_errors_are():
+    rng = np.random.default_rng(5)
+
+    def made(count):
+        values = rng.normal(size=(count, len(IMAGE_FEATURES)))
+        scale = 0.02 * np.exp(0.8 * values[:, 3])
+        return values, scale * rng.standard_t(4, count) + 0.01
+
+    values, ratios = made(900)
+    model = fit_area_error(values, ratios, np.repeat(np.arange(300), 3))
+    values, ratios = made(4000)
+    width = np.exp(model.score(dict(zip(IMAGE_FEATURES, values.T, strict=True))))
+    inside = np.abs(ratios) <= width
+    assert inside.mean() == pytest.approx(0.95, abs=0.02)
+    for part in (values[:, 3] < -0.5, values[:, 3] > 0.5):  # where errors are small, and large
+        assert inside[part].mean() == pytest.approx(0.95, abs=0.04)
 
 
 def test_cases_with_and_without_a_cord_are_told_apart_and_little_is_withheld():
@@ -62,6 +83,7 @@ def test_cases_with_and_without_a_cord_are_told_apart_and_little_is_withheld():
     found = segment(image, weights=Model(trained(), CONFIG, entries))
     assert 0 <= found.presence <= 1
     assert 0 <= found.quality <= 1
+    assert 0 < found.area_error <= 1
 
 
 def test_a_record_knows_the_slices_on_which_mask_and_truth_meet():

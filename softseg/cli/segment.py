@@ -337,9 +337,9 @@ def _signed(outcomes: Iterable, used: dict, describe: Callable[[], None]) -> Ite
         job = outcome.item
         if outcome.status != "failed" and not job.recorded:
             for path in filter(Path.is_file, (job.mask, job.uncertainty)):
-                write_record(
-                    record_of(path), [path], step="segment", parameters=used, sources=[job.image]
-                )
+                notes = outcome.result.record() if path == job.mask else None
+                about = {"step": "segment", "parameters": used, "sources": [job.image]}
+                write_record(record_of(path), [path], notes=notes, **about)
         elif outcome.status != "failed" and not described:
             describe()
             described = True
@@ -418,8 +418,8 @@ def _areas(job, made, say: Callable):
         for warning in caught:
             say(f"{job.image.name}: {warning.message}", style="yellow")
     uncertain = table["slice"].map(made.reasons)
-    told = {"uncertain": uncertain, "presence": made.presence, "quality": made.quality}
-    return table.assign(file=str(job.mask), **told)
+    told = {name: getattr(made, name) for name in ("presence", "quality", "area_error")}
+    return table.assign(file=str(job.mask), uncertain=uncertain, **told)
 
 
 def _picture(job, made):

@@ -87,6 +87,7 @@ def write_record(
     products: Iterable[Path | str],
     *,
     since: float | None = None,
+    notes: Mapping[str, Any] | None = None,
     **about: Any,
 ) -> Path:
     """Write the record of finished files and return its path.
@@ -98,6 +99,7 @@ def write_record(
             that has not been written since keeps its checksum, so that one that was damaged
             between two runs is not declared sound by the second. Processes that share out the work
             (shards of a step) list it in turns, so that the last of them has seen everything.
+        notes: Further entries.
         **about: `step`, `parameters` and `sources` of `record_content`.
 
     Raises:
@@ -116,7 +118,7 @@ def write_record(
     with one_at_a_time(record.parent) if since is not None else nullcontext():
         made = _made(record, products, since)
         try:
-            write_json(record, record_content(record, made, **about))
+            write_json(record, record_content(record, made, **about) | dict(notes or {}))
         except InputError:
             record.unlink(missing_ok=True)
             raise

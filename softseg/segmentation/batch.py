@@ -99,7 +99,34 @@ class MadeMask:
     note: str
     presence: float
     quality: float
+    area_error: float
     reasons: dict[int, str]
+
+    @classmethod
+    def of(cls, mask: Volume, found: Segmentation) -> "MadeMask":
+        """A mask of what was found."""
+        said = (found.note, found.presence, found.quality, found.area_error, found.reasons)
+        return cls(mask, *said)
+
+    @classmethod
+    def recorded(cls, mask: Path, record: Mapping[str, Any]) -> "MadeMask":
+        """A mask that is there, and what its record says of it."""
+        numbers = (record[key] for key in ("Presence", "Quality", "AreaError"))
+        reasons = {int(z): str(why) for z, why in record["UncertainReasons"].items()}
+        presence, quality, area_error = (np.nan if x is None else float(x) for x in numbers)
+        return cls(Volume.load(mask), str(record["Note"]), presence, quality, area_error, reasons)
+
+    def record(self) -> dict[str, Any]:
+        """Entries of the record beside the mask."""
+        numbers = (self.presence, self.quality, self.area_error)
+        known = (None if np.isnan(x) else round(x, 4) for x in numbers)
+        return {
+            "CordFound": bool(self.mask.data.any()),
+            **dict(zip(("Presence", "Quality", "AreaError"), known, strict=True)),
+            "UncertainSlices": sorted(self.reasons),
+            "UncertainReasons": {str(z): self.reasons[z] for z in sorted(self.reasons)},
+            "Note": self.note,
+        }
 
 
 def find_jobs(
@@ -341,26 +368,17 @@ def _write(
         if options.uncertainty:
             found.uncertainty.save(temporary[job.uncertainty])
         mask.save(temporary[job.mask], dtype=kind, fractions=True)
+        result = MadeMask.of(mask, found)
         if job.recorded:
             made = {path.name: sha256(temporary[path]) for path in _products(job, options)}
-            write_json(temporary[job.record], _record(job, found, parameters, made))
-    return MadeMask(mask, found.note, found.presence, found.quality, found.reasons)
+            about = {"step": "segment", "parameters": parameters, "sources": [job.image]}
+            content = record_content(job.record, made, **about) | result.record()
+            write_json(temporary[job.record], content)
+    return result
 
 
 def _products(job: Job, options: SegmentationOptions) -> list[Path]:
     return [job.mask, *([job.uncertainty] if options.uncertainty else [])]
-
-
-def _record(job: Job, result: Segmentation, parameters: dict, made: dict) -> dict[str, Any]:
-    about = {"step": "segment", "parameters": parameters, "sources": [job.image]}
-    return record_content(job.record, made, **about) | {
-        "CordFound": result.cord_found,
-        "Presence": round(result.presence, 4),
-        "Quality": None if np.isnan(result.quality) else round(result.quality, 4),
-        "UncertainSlices": list(result.uncertain_slices),
-        "UncertainReasons": {str(z): result.reasons[z] for z in result.uncertain_slices},
-        "Note": result.note,
-    }
 
 
 def _parameters(job: Job, model: Model, options: SegmentationOptions) -> dict[str, Any]:
@@ -376,25 +394,17 @@ def _parameters(job: Job, model: Model, options: SegmentationOptions) -> dict[st
 def _made_before(job: Job, model: Model, options: SegmentationOptions) -> MadeMask | None:
     """What was made, if files and record are those of the same options and image.
 
-    A record of an earlier version names no `UncertainReasons`: its mask is made again.
+    A record of an earlier version names no `AreaError`: its mask is made again.
     """
     if not (job.recorded and all(path.is_file() for path in _products(job, options))):
         return None
     try:
         record = json.loads(job.record.read_text(encoding="utf-8"))
-        parameters = record["GeneratedBy"][0]["Parameters"]
-        quality = record["Quality"]
-        said = (
-            str(record["Note"]),
-            float(record["Presence"]),
-            np.nan if quality is None else float(quality),
-            {int(z): str(reason) for z, reason in record["UncertainReasons"].items()},
-        )
+        if record["GeneratedBy"][0]["Parameters"] != _parameters(job, model, options):
+            return None
+        return MadeMask.recorded(job.mask, record)
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
-    if parameters != _parameters(job, model, options):
-        return None
-    return MadeMask(Volume.load(job.mask), *said)
 
 
 def describe(out: Path, inputs: Sequence[Path], model: Model) -> None:

@@ -144,6 +144,8 @@ class Segmentation:
         likely: Whether presence reaches the threshold; what is below it is kept only if asked for.
         presence: Probability that the image shows a cord; 0 where nothing was predicted.
         quality: Dice to be expected, in [0, 1]; nan where the weights' card has no model of it.
+        area_error: Half the width of the 95 % interval of the mean area's logarithm, in [0, 1], for
+            an edge as the weights know it; nan too.
         reasons: Why not to trust the mask on a slice, by its index along Z in working orientation,
             0 the most inferior.
         uncertainty: Standard deviation between variants of the image, if asked for.
@@ -154,6 +156,7 @@ class Segmentation:
     likely: bool = True
     presence: float = 0.0
     quality: float = np.nan
+    area_error: float = np.nan
     reasons: dict[int, str] = field(default_factory=dict)
     uncertainty: Volume | None = None
 
@@ -320,6 +323,7 @@ def _clean(
         likely,
         found.presence,
         found.quality,
+        found.area_error,
         found.reasons if there else {},
     )
 

@@ -1,10 +1,11 @@
-"""Is there a cord, how good is its mask, and where not to trust it: learnt, and read off the image.
+"""Is there a cord, how good are mask and area, where not to trust them: learnt, read off the image.
 
 What a network saw is described by a few numbers a slice, of its probability map and of the image
 under it (`slice_features`). Three logistic models, whose coefficients stand in the card of the
 weights because they depend on the network, turn them into the probability that a slice shows the
-cord, that the image does, and the Dice to be expected (`softseg_study.evaluation.presence_fit` fits
-them where the truth is known). No other rule withholds a mask.
+cord, that the image does, and the Dice to be expected; a fourth, of the same kind but for its link,
+says how far the area may be off (`softseg_study.evaluation.presence_fit` fits them where the truth
+is known). No other rule withholds a mask.
 """
 
 from collections.abc import Mapping
@@ -32,6 +33,8 @@ RING_MM = 2.5
 BORDER_MM = 4.0
 """Nearer to the image's border a network sees too little of the surroundings: in crops of the cord
 and 3 mm, areas come out 2 to 6 % too small."""
+LARGEST_ERROR = 1.0
+"""Of a mean area's logarithm: what may be off by more is not known."""
 NO_SIGNAL, NO_EDGE, UNLIKE, DOUBTED = 0.5, 0.18, 0.35, 0.2
 """When a slice is uncertain: share of voxels as dark as air, correlation of mask and image near it,
 relative change of area against the neighbours, and presence."""
@@ -83,13 +86,17 @@ class Logistic:
             )
         return model
 
-    def __call__(self, values: Mapping[str, np.ndarray | float]) -> np.ndarray:
-        """Probabilities, nan where a feature is."""
+    def score(self, values: Mapping[str, np.ndarray | float]) -> np.ndarray:
+        """What the link takes, nan where a feature is."""
         terms = [
             w * np.asarray(values[name])
             for name, w in zip(self.features, self.weights, strict=True)
         ]
-        return expit(self.bias + sum(terms))
+        return self.bias + sum(terms)
+
+    def __call__(self, values: Mapping[str, np.ndarray | float]) -> np.ndarray:
+        """Probabilities, nan where a feature is."""
+        return expit(self.score(values))
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +106,7 @@ class Findings:
     Attributes:
         presence: Probability that the image shows a cord.
         quality: Dice to be expected; nan where the card has no model of it.
+        area_error: Of the mean area, as of `Segmentation`; nan too.
         slice_presence: `(Z,)` the same a slice, 0 where nothing was predicted.
         reasons: Why not to trust a slice, by its index along Z.
         threshold: Of `presence`, below which a mask is withheld.
@@ -106,6 +114,7 @@ class Findings:
 
     presence: float
     quality: float
+    area_error: float
     slice_presence: np.ndarray
     reasons: dict[int, str]
     threshold: float = THRESHOLD
@@ -146,15 +155,19 @@ def examine(
         one = np.where(features["log_area"] >= np.log(SMALLEST_MM2), 1.0, 0.0)
     one = np.where(seen, one, 0.0)
     whole = image_features(features, one, spacing_mm[2])
-    presence, quality = float(one.max(initial=0.0)), np.nan
+    presence, quality, area_error = float(one.max(initial=0.0)), np.nan, np.nan
     if seen.any() and models:
         presence = float(Logistic.from_card(models["image"], IMAGE_FEATURES)(whole))
     if seen.any() and card.get("quality"):
         quality = float(Logistic.from_card(card["quality"], IMAGE_FEATURES)(whole))
     elif card.get("quality"):
         quality = 0.0
+    if seen.any() and card.get("area_error"):
+        model = Logistic.from_card(card["area_error"], IMAGE_FEATURES)
+        area_error = float(min(np.exp(model.score(whole)), LARGEST_ERROR))
     reasons = _reasons(features, one, soft, spacing_mm, cut)
-    return Findings(presence, quality, one, reasons, float(models.get("threshold", THRESHOLD)))
+    threshold = float(models.get("threshold", THRESHOLD))
+    return Findings(presence, quality, area_error, one, reasons, threshold)
 
 
 def slice_features(

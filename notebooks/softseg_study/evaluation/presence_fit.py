@@ -1,12 +1,12 @@
-"""Presence and quality of masks, fitted where the truth is known: entries of the weights' card.
+"""Presence, quality and error of area, fitted where the truth is known, for the weights' card.
 
 Cases are phantoms nobody was trained on, made harder in ways that happen (`worsened`), pictures
-without a cord, and images with a manual mask. The models are the three of
+without a cord, and images with a manual mask. The models are the four of
 `softseg.segmentation.presence`.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,8 @@ MISSED = 0.005
 PRIOR = 0.9
 """Share of images, and of slices with a mask, that show the cord: so it is where people look for
 it, however many cases of each kind were made."""
+COVERED, FOLDS = 0.95, 5
+"""Share of areas whose interval holds the true one, and in how many parts cases are counted."""
 PATHOLOGIES = ("compression", "lesions", "injury", "atrophy")
 FIELDS = {"cord": 0.5, "full": 0.1, "lumbar": 0.16, "cauda": 0.12, "head": 0.12}
 """Where images are taken, and how often: no cord is in `cauda` and `head`."""
@@ -63,6 +65,7 @@ class Record:
         shared_mm2, true_mm2, mask_mm2: `(Z,)` areas of mask and truth above one half: of both, and
             of each.
         step_mm: Distance of slices.
+        soft_mm2, cord_mm2: `(Z,)` areas of mask and truth, partial volume kept.
     """
 
     name: str
@@ -71,6 +74,8 @@ class Record:
     true_mm2: np.ndarray
     mask_mm2: np.ndarray
     step_mm: float
+    soft_mm2: np.ndarray
+    cord_mm2: np.ndarray
 
     @property
     def has_cord(self) -> bool:
@@ -89,11 +94,19 @@ class Record:
         total = self.true_mm2 + self.mask_mm2
         return (self.true_mm2 >= SMALLEST_MM2) & (2 * self.shared_mm2 >= SLICE_DICE * total)
 
+    @property
+    def log_ratio(self) -> float:
+        """Logarithm of the area of the mask over the truth's, where both are; nan elsewhere."""
+        if not self.right.any():
+            return np.nan
+        return float(np.log(self.soft_mm2[self.right].sum() / self.cord_mm2[self.right].sum()))
+
     def part(self, slices: slice) -> "Record":
         """What would have been found in some slices alone."""
-        arrays = (self.shared_mm2, self.true_mm2, self.mask_mm2)
+        names = ("shared_mm2", "true_mm2", "mask_mm2", "soft_mm2", "cord_mm2")
+        arrays = {name: getattr(self, name)[slices] for name in names}
         features = {name: values[slices] for name, values in self.features.items()}
-        return Record(self.name, features, *(array[slices] for array in arrays), self.step_mm)
+        return replace(self, features=features, **arrays)
 
 
 def calibration_cases(seed: int, count: int) -> Iterator[Case]:
@@ -192,12 +205,14 @@ def record(case: Case, model: Model) -> Record:
     """Segment a case and compare with its truth."""
     soft, features = seen_features(case.image, model)
     mask = soft > 0.5
-    truth = np.zeros_like(mask) if case.truth is None else case.truth.oriented().data > 0.5
+    cord = np.zeros_like(soft) if case.truth is None else case.truth.oriented().data
+    truth = cord > 0.5
     spacing = case.image.oriented().spacing_mm
-    areas = (
-        each.sum(axis=(0, 1)) * spacing[0] * spacing[1] for each in (mask & truth, truth, mask)
+    shared, true, seen, total, known = (
+        each.sum(axis=(0, 1), dtype=float) * spacing[0] * spacing[1]
+        for each in (mask & truth, truth, mask, soft, cord)
     )
-    return Record(case.name, features, *areas, spacing[2])
+    return Record(case.name, features, shared, true, seen, spacing[2], total, known)
 
 
 def fit_logistic(
@@ -227,8 +242,54 @@ def fit_logistic(
     return Logistic(names, tuple(float(w) for w in slopes), bias)
 
 
+def fit_area_error(values: np.ndarray, ratios: np.ndarray, origin: np.ndarray) -> Logistic:
+    """How far the logarithm of the area is off in `COVERED` of the cases, from features.
+
+    The scale of a Laplace distribution is log-linear in the features. By how much the wanted share
+    of errors exceeds it is counted on cases of other images than the scale was fitted to (split
+    conformal prediction, doi:10.1080/01621459.2017.1307116), so that the share holds for new images
+    of the same kind, whether the distribution is right or not.
+
+    Args:
+        values: `(N, F)` features of whole images.
+        ratios: `(N,)` logarithms of measured over true area.
+        origin: `(N,)` cases of one image have one name.
+    """
+    _, group = np.unique(origin, return_inverse=True)
+    beyond = np.full(len(ratios), np.nan)
+    for fold in range(FOLDS):
+        out = group % FOLDS == fold
+        if out.any() and not out.all():
+            model = _fit_scale(values[~out], ratios[~out])
+            scale = np.exp(model.score(dict(zip(IMAGE_FEATURES, values[out].T, strict=True))))
+            beyond[out] = np.abs(ratios[out]) / scale
+    beyond = beyond[np.isfinite(beyond)]
+    factor = np.quantile(beyond, min(1.0, COVERED * (1 + 1 / len(beyond))), method="higher")
+    model = _fit_scale(values, ratios)
+    return replace(model, bias=float(model.bias + np.log(factor)))
+
+
+def _fit_scale(values: np.ndarray, ratios: np.ndarray) -> Logistic:
+    centre, scale = values.mean(axis=0), np.maximum(values.std(axis=0), 1e-6)
+    standard = np.column_stack([(values - centre) / scale, np.ones(len(values))])
+    ridge = np.append(np.full(values.shape[1], RIDGE), 0.0)
+    size = np.maximum(np.abs(ratios), 1e-4)
+
+    def loss(beta: np.ndarray) -> tuple[float, np.ndarray]:
+        score = standard @ beta
+        apart = size * np.exp(-score)
+        value = float((score + apart).sum() + 0.5 * ridge @ beta**2)
+        return value, standard.T @ (1 - apart) + ridge * beta
+
+    start = np.append(np.zeros(values.shape[1]), np.log(size.mean()))
+    beta = optimize.minimize(loss, start, jac=True, method="L-BFGS-B").x
+    slopes = beta[:-1] / scale
+    bias = float(beta[-1] - slopes @ centre)
+    return Logistic(IMAGE_FEATURES, tuple(float(w) for w in slopes), bias)
+
+
 def fit_presence(records: Iterable[Record]) -> dict[str, Any]:
-    """The entries `presence` and `quality` of a card.
+    """The entries `presence`, `quality` and `area_error` of a card.
 
     Each record counts as a whole and as a part of it: stacks of few slices are usual.
     """
@@ -250,6 +311,10 @@ def fit_presence(records: Iterable[Record]) -> dict[str, Any]:
     weight = _balanced(found, np.ones(len(some)))
     image = fit_logistic(whole, found.astype(float), weight, IMAGE_FEATURES)
     quality = fit_logistic(whole, dice, np.ones(len(some)), IMAGE_FEATURES)
+    ratios = np.array([r.log_ratio for r in some])
+    known = np.isfinite(ratios)
+    origin = np.array(["-".join(r.name.split("-")[:2]) for r in some])
+    error = fit_area_error(whole[known], ratios[known], origin[known])
     presence = image(dict(zip(IMAGE_FEATURES, whole.T, strict=True)))
     threshold = min(0.5, float(np.quantile(presence[found], MISSED)))
     return {
@@ -261,6 +326,7 @@ def fit_presence(records: Iterable[Record]) -> dict[str, Any]:
             "cases_without_cord": sum(not r.has_cord for r in records),
         },
         "quality": _entry(quality),
+        "area_error": _entry(error),
     }
 
 
