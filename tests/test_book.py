@@ -93,6 +93,22 @@ def test_no_page_fetches_anything_from_elsewhere(pages):
     assert {path: outside for path, outside in found.items() if outside} == {}
 
 
+def test_the_built_book_and_each_of_its_pages_are_light(book, pages):
+    """At most 12 MB together, and 1.5 MB for a page with all that a browser fetches for it."""
+    assert sum(path.stat().st_size for path in book.html.rglob("*") if path.is_file()) < 12e6
+    icons = (book.html / "_static/vendor/fontawesome/webfonts/fa-solid-900.woff2").stat().st_size
+    for path, page in pages.items():
+        files = {(path.parent / unquote(urlsplit(a).path)).resolve() for a in page.fetched}
+        total = path.stat().st_size + sum(f.stat().st_size for f in files if f.is_file())
+        assert total + icons < 1.5e6, f"{path.name}: {(total + icons) / 1e6:.2f} MB"
+
+
+def test_mathematics_is_markup_that_needs_no_script(pages):
+    assert [p.name for p, page in pages.items() if any("athjax" in a for a in page.fetched)] == []
+    method = next(path for path in pages if path.name == "method.html")
+    assert method.read_text("utf-8").count("<math ") > 10
+
+
 def test_no_inline_script_names_an_address_to_load_from(pages):
     loading = re.compile(r"""(import|require|fetch|src)\W{1,12}https?://|cdn\.|cdnjs|unpkg""")
     found = {str(path): [s[:200] for s in page.scripts if loading.search(s)]

@@ -34,15 +34,14 @@ RAW_TEX = re.compile(r"\\\(|\\\[|\$\$|\\begin\{|\\frac|\\sum|\\mathrm|\\left|\\o
 
 READY = """
 const done = arguments[arguments.length - 1];
-const math = window.MathJax && MathJax.startup && MathJax.startup.promise || Promise.resolve();
 const pictures = [...document.images].map(i => i.decode().catch(() => null));
-Promise.all([math, ...pictures]).then(() => done(true));
+Promise.all(pictures).then(() => done(true));
 """
 MISSING_IMAGES = """
 return [...document.images].filter(i => !(i.complete && i.naturalWidth)).map(i => i.src);
 """
 READABLE_TEXT = """
-const skip = "pre, code, script, style, mjx-container, .MathJax, noscript";
+const skip = "pre, code, script, style, math, noscript";
 const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
 const texts = [];
 while (walker.nextNode())
@@ -50,9 +49,11 @@ while (walker.nextNode())
 return texts.join(" ");
 """
 MATH = """
+const drawn = e => e.getBoundingClientRect().width > 2 && e.getBoundingClientRect().height > 2;
 return {sources: document.querySelectorAll("span.math, div.math").length,
-        drawn: document.querySelectorAll("mjx-container").length,
-        errors: document.querySelectorAll("mjx-merror, [data-mjx-error]").length};
+        drawn: [...document.querySelectorAll("span.math > math, div.math > math")]
+          .filter(drawn).length,
+        errors: document.querySelectorAll("merror").length};
 """
 TOO_WIDE = """
 const wide = document.documentElement.clientWidth;
@@ -87,7 +88,7 @@ class Browser:
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
     def open(self, page: Path) -> None:
-        """Open a page and wait until mathematics and pictures are drawn."""
+        """Open a page and wait until its pictures are drawn."""
         self.driver.get_log("browser"), self.driver.get_log("performance")
         self.driver.get(page.as_uri())
         self.driver.execute_async_script(READY)

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*sorted((ROOT / "book").glob("*.md")), *sorted((ROOT / "notebooks").glob("0*.ipynb"))]
 
-COMPUTED = re.compile(r"\{(?:glue:\w+|run)\}`[^`]*`")
+COMPUTED = re.compile(r"\{(?:glue:\w+|run|found)\}`[^`]*`")
 CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 SENTENCES = re.compile(r"\n\s*\n|(?<=[.!?])\s+(?=[A-Z*{`\[])|\n(?=[|*:-])|(?<=\|)")
 TYPED = re.compile(

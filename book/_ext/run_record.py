@@ -5,7 +5,7 @@ The workflow writes two files beside the executed chapters, and this extension o
 `book/chapters/run.json`
     `scale`, `seeds` (list), `commit`, `threads`, `machine` (name to value) and `versions` (package
     to version); further keys are shown as they are. Where `stale_since` names a commit, every
-    chapter's page opens with a banner that says so.
+    chapter's page, and the title page, open with a banner that says so.
 `book/chapters/times.json`
     Chapter's name to seconds. Apart, because it differs between two otherwise identical runs.
 
@@ -27,8 +27,8 @@ NOT_YET = "not executed yet"
 FIRST = ("scale", "data set", "models", "seeds", "commit")
 BANNER = (
     '<div class="admonition warning stale-chapter"><p class="admonition-title">Numbers of an '
-    "earlier version</p><p>This chapter was executed before the package last changed (its sources "
-    "are those of commit {commit}); it will be executed again before the next release.</p></div>"
+    "earlier version</p><p>{what} executed before the package last changed (sources of commit "
+    "{commit}); what they say will be computed again before the next release.</p></div>"
 )
 HEADS = {
     "settings": ("setting", "value"),
@@ -140,11 +140,13 @@ class RunValue(SphinxRole):
 
 
 def add_banner(app: Sphinx, page: str, template: str, context: dict, doctree: Any) -> None:
-    """Let a chapter's page say that its numbers are those of an earlier version."""
-    if page.startswith(f"{FOLDER}/") and "body" in context:
+    """Let the pages of chapters, and the title page, say that they are of an earlier version."""
+    chapter = page.startswith(f"{FOLDER}/")
+    if (chapter or page == app.config.root_doc) and "body" in context:
         commit = (load(Path(app.srcdir), "run.json") or {}).get("stale_since")
+        what = "This chapter was" if chapter else "The chapters were"
         if commit:
-            context["body"] = BANNER.format(commit=commit) + context["body"]
+            context["body"] = BANNER.format(what=what, commit=commit) + context["body"]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
