@@ -89,7 +89,11 @@ def test_only_slices_that_were_drawn_count(data):
 
 
 def test_masks_that_are_missing_or_empty_are_named(data):
+    other = data.root / "derivatives/none/elsewhere_label-SC_seg.nii.gz"
+    tube().save(other)
     found = evaluate_manual(data, {"lost": "lost", "none": "none"})
+    other.unlink()
+    other.parent.rmdir()
     assert found.groupby("method")["status"].unique().map(list).to_dict() == {
         "lost": ["empty mask"], "none": ["no mask"],
     }  # fmt: skip

@@ -26,7 +26,7 @@ from softseg.files import remove_leftovers, replacing, scratch_folder, write_jso
 from softseg.phantom.artefacts import ArtefactOptions, get_severity
 from softseg.phantom.pathology import parse_pathology
 from softseg.phantom.placement import FIELDS_OF_VIEW, check_voxel_scale
-from softseg.phantom.protocols import PROTOCOLS, VENDORS
+from softseg.phantom.protocols import PROTOCOLS, VENDORS, imaged
 from softseg.phantom.raters import RATER
 from softseg.phantom.subjects import (
     EDGES,
@@ -175,7 +175,7 @@ def check_options(options: CohortOptions, subjects: int) -> None:
 
 def _names(contrasts: Sequence[str] | str | None) -> tuple[str, ...]:
     if contrasts is None:
-        return tuple(CONTRASTS)
+        return imaged(CONTRASTS)
     if contrasts in ("all", ["all"]):
         return tuple(PROTOCOLS)
     names = contrasts.split(",") if isinstance(contrasts, str) else list(contrasts)

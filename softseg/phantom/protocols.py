@@ -14,6 +14,7 @@ phase graph loses as much from the middle to the end of k-space as 54 ms of T2 d
 were encoded times their spacing. Fat is displaced by 434 Hz over the bandwidth for a millimetre.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -182,6 +183,11 @@ PROTOCOLS: dict[str, dict[str, Protocol]] = {
         VENDORS, (0.060, 0.070, 0.087), strict=True)},
 } | {name: dict.fromkeys(VENDORS, protocol) for name, protocol in _SHARED.items()}  # fmt: skip
 """Protocol of each contrast and vendor, at 3 T."""
+
+
+def imaged(contrasts: Iterable[str]) -> tuple[str, ...]:
+    """Those of the contrasts that phantoms have images of."""
+    return tuple(name for name in contrasts if name in PROTOCOLS)
 
 
 def get_protocol(contrast: str, vendor: str = "Siemens") -> Protocol:

@@ -186,7 +186,8 @@ def rate(
         raise InputError(f"unknown vendor {vendor!r}; known are {', '.join(VENDORS)}")
     push_mm, factor = rater.rule_mm, 1.0
     if constants:
-        constant, factor = rater_constants()[_LIKE.get(contrast_name, contrast_name), vendor]
+        known = _LIKE.get(contrast_name, contrast_name), vendor
+        constant, factor = rater_constants().get(known, (0.0, 1.0))
         push_mm += constant + rater.site_sd_mm * site_effect(contrast_name, vendor, site)
     push_mm += factor * rater.scan_sd_mm * rng.standard_normal()
     drawn = _waver(visible_outlines(image, outlines), rater, push_mm, rng)

@@ -63,7 +63,8 @@ def find_masks(
         extra: Name → `FOLDER:ENDING` of more files.
 
     Raises:
-        InputError: If a subject is unknown.
+        InputError: If a subject is unknown, or a method has no folder, or one without a mask that
+            is called as masks are.
     """
     wanted = dataset.subjects if subjects is None else sorted(set(subjects))
     unknown = set(wanted) - set(dataset.subjects)
@@ -80,7 +81,19 @@ def find_masks(
         entries.append(
             ImageMasks(row.subject, session, row.contrast, Path(row.path), sources, more)
         )
+    for name, method in methods.items():
+        if isinstance(method, str) and not any(entry.sources[name] for entry in entries):
+            _check_folder(dataset.root / "derivatives", *method.split(":", 1))
     return entries
+
+
+def _check_folder(derivatives: Path, pipeline: str, *endings: str) -> None:
+    """A wrong name would otherwise be a table of images without a mask."""
+    folder, wanted = derivatives / pipeline, endings or ENDINGS
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; the masks of a method belong there")
+    if not any(any(folder.rglob(f"*_{ending}.nii*")) for ending in wanted):
+        raise InputError(f"{folder}: holds no mask called sub-…_{' or …_'.join(wanted)}.nii.gz")
 
 
 def _find(dataset: Dataset, row: Any, source: str) -> Path | None:

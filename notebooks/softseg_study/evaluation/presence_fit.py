@@ -18,6 +18,7 @@ from softseg.phantom.acquisition import acquire
 from softseg.phantom.anatomy import random_anatomy
 from softseg.phantom.artefacts import with_options
 from softseg.phantom.distractors import distractor
+from softseg.phantom.protocols import imaged
 from softseg.segmentation.engine import Model, seen_features
 from softseg.segmentation.presence import FEATURES, IMAGE_FEATURES, Logistic, image_features
 from softseg.volume import Volume
@@ -130,7 +131,7 @@ def calibration_cases(seed: int, count: int) -> Iterator[Case]:
 def phantom_case(rng: np.random.Generator, name: str) -> Case:
     """A participant in any contrast, anywhere along the spine, three in ten with a pathology."""
     pathology = str(rng.choice(PATHOLOGIES)) if rng.random() < 0.3 else None
-    contrast = str(rng.choice([*CONTRASTS, *UNSEEN_CONTRASTS]))
+    contrast = str(rng.choice(imaged([*CONTRASTS, *UNSEEN_CONTRASTS])))
     severity = "realistic" if rng.random() < 0.5 else "mild"
     field = str(rng.choice(list(FIELDS), p=list(FIELDS.values())))
     scan = acquire(

@@ -20,6 +20,7 @@ from softseg.phantom.acquisition import Acquired, picture
 from softseg.phantom.artefacts import with_options
 from softseg.phantom.outline import SliceOutlines
 from softseg.phantom.placement import Placement, place
+from softseg.phantom.protocols import imaged
 from softseg.phantom.subjects import (
     CohortOptions,
     Subject,
@@ -41,7 +42,7 @@ def cervical_areas(
     subjects: int,
     *,
     seed: int,
-    contrasts: Sequence[str] = tuple(CONTRASTS),
+    contrasts: Sequence[str] = imaged(CONTRASTS),
     options: CohortOptions | None = None,
     first: int = 0,
     rescanned: int = 0,

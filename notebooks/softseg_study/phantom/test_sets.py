@@ -14,7 +14,7 @@ from softseg.contrasts import CONTRASTS
 from softseg.phantom.acquisition import Acquired, acquire
 from softseg.phantom.anatomy import Anatomy, random_anatomy
 from softseg.phantom.artefacts import ArtefactOptions, with_options
-from softseg.phantom.protocols import VENDORS, get_protocol
+from softseg.phantom.protocols import VENDORS, get_protocol, imaged
 from softseg.volume import Volume
 from softseg_study.phantom.without_cord import KINDS, image_without_cord
 
@@ -163,10 +163,10 @@ def _without_cord(rng: np.random.Generator, index: int) -> TestImage:
 
 def _six_contrasts(rng: np.random.Generator, index: int) -> TestImage:
     """People whom no cohort holds, each in all six contrasts."""
-    person, which = divmod(index, len(CONTRASTS))
+    names = imaged(CONTRASTS)
+    person, which = divmod(index, len(names))
     anatomy = random_anatomy(np.random.default_rng([SEED, 1000, person]))
-    contrast = list(CONTRASTS)[which]
-    return _shown(acquire(anatomy, contrast, rng=rng, vendor=_vendor(person)))
+    return _shown(acquire(anatomy, names[which], rng=rng, vendor=_vendor(person)))
 
 
 SETS: dict[str, TestSet] = {

@@ -25,6 +25,7 @@ from softseg.phantom.cohort import (
     make_subject,
     write_participants,
 )
+from softseg.phantom.protocols import imaged
 from softseg.phantom.subjects import (
     CohortOptions,
     Subject,
@@ -115,7 +116,7 @@ def write_visits(
     Raises:
         InputError: If a setting is wrong or `out` holds something else; nothing is touched.
     """
-    names = tuple(CONTRASTS) if contrasts is None else tuple(contrasts)
+    names = imaged(CONTRASTS) if contrasts is None else tuple(contrasts)
     cohort = CohortOptions(seed, names, None, vendor, field_of_view, severity)
     options = VisitOptions(cohort, tuple(float(a) for a in atrophies_percent))
     options.check(subjects)
