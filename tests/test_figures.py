@@ -3,6 +3,7 @@
 import io
 import re
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -155,6 +156,28 @@ def test_axes_name_a_unit(drawn):
 
 def test_figures_do_not_pile_up_in_pyplot(drawn):
     assert not plt.get_fignums()
+
+
+def lightness_and_hue(color):
+    """CIE 1976 L*, a*, b* of an sRGB colour."""
+    value = np.array(matplotlib.colors.to_rgb(color))
+    linear = np.where(value > 0.04045, ((value + 0.055) / 1.055) ** 2.4, value / 12.92)
+    to_xyz = np.array(
+        [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    )
+    xyz = to_xyz @ linear / [0.9505, 1.0, 1.089]
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def test_no_method_looks_like_a_contrast_or_like_another_method():
+    contrasts = [lightness_and_hue(c.color) for c in CONTRASTS.values()]
+    names = ["labels", "labels_softseg", "soft_all", "hard_all", "soft_per_contrast",
+             "hard_per_contrast", "contour_following"]  # fmt: skip
+    colors = [lightness_and_hue(color) for color in method_colors(names).values()]
+    for i, color in enumerate(colors):
+        others = [*contrasts, *colors[:i]]
+        assert min(np.linalg.norm(color - other) for other in others) > 25, names[i]
 
 
 def test_methods_keep_apart_in_colour_and_marker_and_truths_keep_their_colour():

@@ -161,3 +161,12 @@ def test_a_long_name_may_break_and_still_reads_the_same():
     table = show_table(pd.DataFrame({"method": ["their_own_tool"], "n": [3]}))
     assert "their_<wbr>own_<wbr>tool" in table.html
     assert cells(table)["td"][0] == "their_own_tool"
+
+
+@pytest.mark.parametrize(("rows", "folded"), [(20, False), (21, True)])
+def test_a_table_of_more_than_twenty_rows_is_folded_behind_its_caption(rows, folded):
+    found = show_table(pd.DataFrame({"area_mm2": range(rows)}), "Areas")
+    page = found._repr_html_()
+    assert page.startswith("<details") is folded
+    assert (f"<summary>Areas ({rows} rows)</summary>" in page) is folded
+    assert page.count("<table") == 1

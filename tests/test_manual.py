@@ -9,6 +9,7 @@ from tubes import Tube, sample
 
 from softseg.contrasts import CONTRASTS
 from softseg.dataset.index import Dataset
+from softseg.volume import Volume
 from softseg_study.evaluation.manual import areas_of_slices, evaluate_manual, evaluate_pairs
 from softseg_study.evaluation.real_images import (
     cross_validation,
@@ -100,12 +101,31 @@ def test_masks_that_are_missing_or_empty_are_named(data):
     assert (found.loc[found["method"] == "lost", "dice"] == 0).all()
 
 
-def test_images_of_one_person_on_one_grid_are_pairs_and_others_are_not(data):
-    found = evaluate_pairs(data, {"net": "net"}).set_index("subject")
-    assert found["kind"].to_dict() == {"sub-a": "repeat", "sub-b": "contrast", "sub-c": "contrast"}
-    assert set(found.loc["sub-b", ["contrast", "other_contrast"]]) == {"T1w", "GRE-T1w"}
-    assert found.loc["sub-a", "difference_percent"] == pytest.approx(100 * 0.1 / 0.85, rel=0.01)
-    assert found.loc["sub-b", "difference_percent"] == pytest.approx(0, abs=1e-6)
+def test_images_of_one_person_are_pairs_slice_by_slice_or_over_a_common_stretch(data):
+    found = evaluate_pairs(data, {"net": "net"})
+    assert found.loc[found["subject"] == "sub-a", "kind"].tolist() == ["repeat"]
+    repeat = found[found["kind"] == "repeat"].iloc[0]
+    assert repeat["difference_percent"] == pytest.approx(100 * 0.1 / 0.85, rel=0.01)
+    other = found[found["subject"] == "sub-b"]
+    pairs = {
+        frozenset(pair) for pair in zip(other["contrast"], other["other_contrast"], strict=True)
+    }
+    assert pairs == {frozenset(p) for p in (("T1w", "GRE-T1w"), ("T1w", "T2w"), ("GRE-T1w", "T2w"))}
+    assert other["difference_percent"].max() < 1, "the same tube"
+
+
+def test_what_only_one_of_two_grids_shows_does_not_count(data):
+    def predict(path):
+        image = Volume.load(path)
+        lower = np.arange(image.data.shape[2]) < image.data.shape[2] / 2
+        fine = image.spacing_mm[2] < 2
+        return image.like(image.data * np.where(lower, 0.0 if fine else 0.7, 1.0))
+
+    found = evaluate_pairs(data, {"half": predict})
+    mixed = found[(found["subject"] == "sub-b") & (found["other_contrast"] == "T2w")]
+    mixed = pd.concat([mixed, found[(found["subject"] == "sub-b") & (found["contrast"] == "T2w")]])
+    assert len(mixed) == 2
+    assert mixed["difference_percent"].max() < 3, "faint below, where the fine one holds nothing"
 
 
 def test_an_empty_mask_has_no_areas_and_partial_ends_do_not_count():

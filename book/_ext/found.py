@@ -5,31 +5,17 @@ Unlike `glue:text` it can say that there is no such value yet, as long as the co
 known to be of earlier sources (`stale_since` in `run.json`); otherwise a missing value is an error.
 """
 
-import ast
-import json
-from math import nan
 from pathlib import Path
-from typing import Any
 
+import nbformat
 from docutils import nodes
 from run_record import FOLDER, load
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxRole
 
+from softseg_study.filled import glued
+
 LATER = "(after the next run)"
-
-
-def glued(chapter: Path) -> dict[str, Any]:
-    """Name → value of everything that an executed chapter has glued."""
-    values = {}
-    for cell in json.loads(chapter.read_text(encoding="utf-8"))["cells"]:
-        for output in cell.get("outputs", []):
-            name = output.get("metadata", {}).get("scrapbook", {}).get("name")
-            text = [t for kind, t in output.get("data", {}).items() if kind.endswith("text/plain")]
-            if name and text:
-                said = "".join(text[0])
-                values[name] = nan if said == "nan" else ast.literal_eval(said)
-    return values
 
 
 class Found(SphinxRole):
@@ -41,7 +27,7 @@ class Found(SphinxRole):
         source = Path(self.env.srcdir)
         path = source / FOLDER / f"{chapter}.ipynb"
         self.env.note_dependency(str(path))
-        values = glued(path) if path.exists() else {}
+        values = glued(nbformat.read(path, as_version=4)) if path.exists() else {}
         if name in values:
             return [nodes.inline(text=format(values[name], style))], []
         if (load(source, "run.json") or {}).get("stale_since"):

@@ -2,7 +2,7 @@
 
 Nobody knows the true area of a real cord. What can be asked is how far a method's mask is from a
 careful person's, within the slices that the person has drawn, and whether two images of one person
-on one grid (a repeated scan, another contrast) give one area.
+(a repeated scan, another contrast) give one area where both show the cord.
 """
 
 import warnings
@@ -83,26 +83,37 @@ def areas_of_slices(mask: Volume) -> pd.Series:
     Args:
         mask: In working orientation; an empty one gives an empty series.
     """
+    return _slices(mask)["area_mm2"]
+
+
+def _slices(mask: Volume) -> pd.DataFrame:
+    """`area_mm2`, and where the slice's cord begins and ends, feet to head, by slice."""
     if mask.data.max() < FAINT:
-        return pd.Series(dtype=float, index=pd.Index([], dtype=int))
+        return pd.DataFrame(
+            columns=["area_mm2", "low_mm", "high_mm"], index=pd.Index([], dtype=int)
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MeasurementWarning)
-        table = measure(mask, shape=False)
-    return whole_slices(table).set_index("slice")["area_mm2"]
+        table = whole_slices(measure(mask, shape=False)).set_index("slice")
+    middle, half = table["centre_z_mm"], mask.spacing_mm[2] / 2
+    return table[["area_mm2"]].assign(low_mm=middle - half, high_mm=middle + half)
 
 
 def evaluate_pairs(dataset: Dataset, methods: Mapping[str, Method]) -> pd.DataFrame:
-    """Do two images of one person on one grid give one area? Slice by slice, without any truth.
+    """Do two images of one person give one area? Without any truth.
 
     Args:
-        dataset: Images of one subject and session whose grids are equal form pairs.
+        dataset: Images of one subject and session form pairs: slice by slice where their grids are
+            equal; otherwise, of two contrasts, over the stretch along the scanner's axis that both
+            masks cover, and the first image of each contrast alone.
         methods: As in `measure_areas`.
 
     Returns:
         One row a pair and method: `subject`, `session`, `image`, `other`, `contrast`,
         `other_contrast`, `kind` (`repeat` of one contrast, or another `contrast`), `method`,
-        `area_mm2`, `other_area_mm2` (means over slices that both masks have), `difference_percent`
-        (absolute, of their mean), `n_slices`; pairs without a mask are left out.
+        `area_mm2`, `other_area_mm2` (means over slices that both masks have, or over the common
+        stretch), `difference_percent` (absolute, of their mean), `n_slices` (of the coarser);
+        pairs without a mask are left out.
     """
     entries = find_masks(dataset, methods)
     groups: dict[tuple, list[ImageMasks]] = {}
@@ -110,9 +121,13 @@ def evaluate_pairs(dataset: Dataset, methods: Mapping[str, Method]) -> pd.DataFr
         groups.setdefault((entry.subject, entry.session), []).append(entry)
     rows = []
     for group in groups.values():
+        contrasts = set()
         for first, second in combinations(group, 2):
-            if _same_grid(first, second):
-                rows += [row for name in methods if (row := _pair(first, second, name))]
+            same, both = _same_grid(first, second), (first.contrast, second.contrast)
+            if same or (len(set(both)) == 2 and not {both, both[::-1]} & contrasts):
+                contrasts.add(both)
+                found = (_pair(first, second, name, same_grid=same) for name in methods)
+                rows += [row for row in found if row]
     return pd.DataFrame(rows, columns=PAIR_COLUMNS)
 
 
@@ -120,7 +135,9 @@ def _same_grid(first: ImageMasks, second: ImageMasks) -> bool:
     return same_grid(*(Volume.load(t.image, average="mean").grid for t in (first, second)))
 
 
-def _pair(first: ImageMasks, second: ImageMasks, method: str) -> dict[str, object] | None:
+def _pair(
+    first: ImageMasks, second: ImageMasks, method: str, *, same_grid: bool
+) -> dict[str, object] | None:
     sources = first.sources[method], second.sources[method]
     if None in sources:
         return None
@@ -128,10 +145,12 @@ def _pair(first: ImageMasks, second: ImageMasks, method: str) -> dict[str, objec
         read_mask(source, entry.image)
         for source, entry in zip(sources, (first, second), strict=True)
     ]
-    both = pd.concat([areas_of_slices(mask) for mask in masks], axis=1, join="inner")
-    if both.empty:
+    tables = [_slices(mask) for mask in masks]
+    shared = _same_slices(*tables) if same_grid else _same_stretch(*tables)
+    count = min(map(len, shared))
+    if not count:
         return None
-    area, other = (float(column) for column in both.mean().to_numpy())
+    area, other = (float(table["area_mm2"].mean()) for table in shared)
     row, beside = _keys(first, method), _keys(second, method)
     repeat = first.contrast == second.contrast
     return row | {
@@ -141,5 +160,17 @@ def _pair(first: ImageMasks, second: ImageMasks, method: str) -> dict[str, objec
         "area_mm2": area,
         "other_area_mm2": other,
         "difference_percent": 200 * abs(area - other) / (area + other),
-        "n_slices": len(both),
+        "n_slices": count,
     }
+
+
+def _same_slices(*tables: pd.DataFrame) -> list[pd.DataFrame]:
+    common = tables[0].index.intersection(tables[1].index)
+    return [table.loc[common] for table in tables]
+
+
+def _same_stretch(*tables: pd.DataFrame) -> list[pd.DataFrame]:
+    low = max(table["low_mm"].min() for table in tables)
+    high = min(table["high_mm"].max() for table in tables)
+    middles = [(table["low_mm"] + table["high_mm"]) / 2 for table in tables]
+    return [t[middle.between(low, high)] for t, middle in zip(tables, middles, strict=True)]

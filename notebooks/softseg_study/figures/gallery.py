@@ -180,9 +180,10 @@ def bright(color: str) -> str:
     """Dark colours disappear on a dark image: the truths' colours are lifted."""
     lifted = {
         "#222222": "#FFFFFF",
-        "#117733": "#44DD77",
+        "#006400": "#44DD77",
         "#332288": "#8C7BFF",
-        "#882255": "#E0659B",
+        "#C71585": "#FF6EC0",
+        "#C4001A": "#FF5C5C",
     }
     return lifted.get(color, color)
 

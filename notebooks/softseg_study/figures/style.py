@@ -2,9 +2,9 @@
 
 Figures are seven inches wide, the width of a page, with text of nine points and more, so that they
 can still be read when a phone shrinks them. Contrasts keep the colours of `softseg.contrasts`
-everywhere; methods have colours of their own (Paul Tol's *muted* scheme). Both are safe for
-colour-blind readers, and no figure depends on colour alone. Figures have a white ground, which the
-page keeps in its dark theme.
+everywhere; methods have colours of their own, far from those (CIE 1976 distances are tested) and
+from each other, to colour-blind readers too, and no figure depends on colour alone. Figures have a
+white ground, which the page keeps in its dark theme.
 """
 
 import warnings
@@ -27,19 +27,19 @@ DARK, GREY, LIGHT = "#222222", "#777777", "#D9D9D9"
 
 _METHOD_COLORS = {
     "truth": "#222222",
-    "labels": "#CC6677",
-    "labels_softseg": "#117733",
+    "labels": "#F08080",
+    "labels_softseg": "#006400",
     "soft_all": "#332288",
-    "hard_all": "#DDAA33",
-    "soft_per_contrast": "#44AA99",
-    "hard_per_contrast": "#882255",
-    "contour_following": "#88CCEE",
-    "contour": "#88CCEE",
+    "hard_all": "#C4001A",
+    "soft_per_contrast": "#7B68EE",
+    "hard_per_contrast": "#C71585",
+    "contour_following": "#00CED1",
+    "contour": "#00CED1",
 }
 """Methods of the main comparison look the same in every figure of every chapter."""
 _MORE_COLORS = (
-    "#332288", "#DDAA33", "#44AA99", "#882255", "#88CCEE", "#999933", "#AA4499", "#661100",
-    "#6699CC",
+    "#332288", "#C4001A", "#00CED1", "#C71585", "#006400", "#7B68EE", "#F08080", "#661100",
+    "#8B8000",
 )  # fmt: skip
 _SETTINGS = {
     "figure.dpi": 100,
@@ -142,7 +142,7 @@ def method_colors(methods: Sequence[str]) -> dict[str, str]:
 
     Example:
         >>> method_colors(["mine", "soft_all"])
-        {'mine': '#DDAA33', 'soft_all': '#332288'}
+        {'mine': '#C4001A', 'soft_all': '#332288'}
     """
     bases = {method: str(method).removesuffix(CONSTANTS) for method in methods}
     colors = _assign(list(bases.values()), _METHOD_COLORS, _MORE_COLORS)

@@ -56,6 +56,9 @@ THOUSANDS = "\u202f"  # a narrow space that does not break
 LONG = 8
 """Rows from which a table can be sorted by its headings, by `book/_static/sort_tables.js`."""
 
+FOLDED = 20
+"""Rows above which a table is shown behind its caption, to be opened."""
+
 _STYLES = [
     {"selector": "", "props": "font-variant-numeric: tabular-nums;"},
     {
@@ -110,7 +113,7 @@ def show_table(
     `ci_high` become one column, columns `p` and `p_…` are written as p-values, `n` and `n_…` as
     whole numbers, methods and contrasts as the figures write them. A named index becomes columns,
     any other is dropped; a text column that is empty everywhere is left out. A table of `LONG` rows
-    or more can be sorted on the page.
+    or more can be sorted on the page, one of more than `FOLDED` is folded behind its caption.
 
     Args:
         table: One row a line, of any column types.
@@ -163,7 +166,11 @@ def show_table(
     readable = shown.rename(columns=names)
     if readable.empty:
         return Table(readable, f"<p>{html.escape(_nothing(caption))}</p>", caption)
-    return Table(readable, _as_html(shown, names, text_columns, caption, bold), caption)
+    page = _as_html(shown, names, text_columns, caption, bold)
+    if len(shown) > FOLDED:
+        title = f"{html.escape(caption or 'Table')} ({len(shown)} rows)"
+        page = f'<details class="long-table"><summary>{title}</summary>{page}</details>'
+    return Table(readable, page, caption)
 
 
 def _nothing(caption: str) -> str:

@@ -87,11 +87,41 @@ def with_speckled_air(image: Volume, mask: Volume) -> Volume:
     return image.like(np.where(image.data < 0.08 * bright, noise, image.data))
 
 
+def flipped(image: Volume, mask: Volume, *, axis: int) -> Volume:
+    """The person's mirror image: voxels reversed along one axis, in the same place."""
+    return image.like(np.flip(image.data, axis))
+
+
+def rotated(image: Volume, mask: Volume, *, degrees: float) -> Volume:
+    """Turned within the slice."""
+    turned = ndimage.rotate(
+        image.data, degrees, axes=(0, 1), reshape=False, order=1, mode="nearest"
+    )
+    return image.like(turned)
+
+
+def brighter(image: Volume, mask: Volume, *, factor: float) -> Volume:
+    """Other units of brightness."""
+    return image.like(image.data * factor)
+
+
+def noisy(image: Volume, mask: Volume, *, share: float) -> Volume:
+    """Noise with an SD that is this share of the mean of what the mask holds."""
+    inside = image.data[mask.data >= 0.5]
+    sd = share * (inside if inside.size else image.data).mean()
+    return image.like(image.data + np.random.default_rng(0).normal(0, sd, image.data.shape))
+
+
 CHANGES: dict[str, tuple[Change, float]] = {
     **{f"size {f:g}": (partial(resized, factor=f), f**2) for f in (0.85, 0.9, 1.1, 1.15)},
     **{f"blur {sd:g} mm": (partial(blurred, sd_mm=sd), 1.0) for sd in (0.5, 1.0)},
     "voxels 1.25": (partial(respaced, factor=1.25), 1.0),
     "sagittal 3 mm": (partial(sagittal, thickness_mm=3.0), 1.0),
+    "noise 10 %": (partial(noisy, share=0.1), 1.0),
+    "rotation 10°": (partial(rotated, degrees=10.0), 1.0),
+    "left–right": (partial(flipped, axis=0), 1.0),
+    "front–back": (partial(flipped, axis=1), 1.0),
+    "brightness × 7": (partial(brighter, factor=7.0), 1.0),
     "crop 3 mm": (partial(cropped, margin_mm=3.0), 1.0),
     "outliers": (partial(with_outliers, share=0.003), 1.0),
     "mark": (with_mark, 1.0),
