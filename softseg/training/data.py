@@ -100,15 +100,14 @@ def cache_folder(config: TrainingConfig) -> Path:
 def find_pairs(dataset: Dataset, config: TrainingConfig, subjects: Sequence[str]) -> list[Pair]:
     """Subject, contrast, image and truth of everything that has both, in a fixed order.
 
+    The data set holds the contrasts of the settings alone.
+
     Raises:
         InputError: If none of `subjects` has an image with this truth.
     """
     folder, ending = config.truth_files
-    wanted = dataset.images[
-        dataset.images["subject"].isin(subjects) & dataset.images["contrast"].isin(config.contrasts)
-    ]
     found = []
-    for row in wanted.itertuples():
+    for row in dataset.images[dataset.images["subject"].isin(subjects)].itertuples():
         truth = dataset.existing(
             folder, row.subject, row.contrast, ending, _given(row.session), _given(row.run)
         )
