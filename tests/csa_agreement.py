@@ -1,7 +1,8 @@
 """Areas beside the definition of the field's standard tool, on drawn masks of real cords.
 
 `python tests/csa_agreement.py` writes `book/tables/csa_agreement.csv`: every stretch of slices in
-which both differ by more than half a per cent, and why. It needs the masks of ../shared/data.
+which both differ by more than half a per cent, and why; and `csa_means.csv`, how far means over
+whole masks differ. It needs the masks of ../shared/data.
 """
 
 import sys
@@ -136,8 +137,8 @@ def agreement(masks: Path = MASKS) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Every different drawn mask, as drawn and softened: all masks in a row each, all exceptions.
 
     Returns:
-        `mask, kind, slices, mean_percent, worst_percent, exceptions`; and `Mask`, `Kind` and what
-        `exceptions` gives.
+        `mask, kind, slices, mean_percent, angle_deg` (difference of mean angles), `worst_percent,
+        exceptions`; and `Mask`, `Kind` and what `exceptions` gives.
     """
     summary, named, seen = [], [], set()
     for folder in ("labels", "labels-semiauto"):
@@ -154,11 +155,12 @@ def agreement(masks: Path = MASKS) -> tuple[pd.DataFrame, pd.DataFrame]:
                 mean = 100 * (both["area_mm2"].mean() / both["tool_mm2"].mean() - 1)
                 worst = both["percent"].abs().max()
                 count = (both["percent"].abs() > LIMIT_PERCENT).sum()
-                summary.append((name, kind, len(both), mean, worst, count))
+                turn = both["angle_deg"].mean() - both["tool_deg"].mean()
+                summary.append((name, kind, len(both), mean, turn, worst, count))
                 if not found.empty:
                     named.append(found.assign(Mask=name, Kind=kind))
     table = pd.concat(named, ignore_index=True)
-    columns = ["mask", "kind", "slices", "mean_percent", "worst_percent", "exceptions"]
+    columns = ["mask", "kind", "slices", "mean_percent", "angle_deg", "worst_percent", "exceptions"]
     first = ["Mask", "Kind"]
     return (
         pd.DataFrame(summary, columns=columns),
@@ -166,9 +168,30 @@ def agreement(masks: Path = MASKS) -> tuple[pd.DataFrame, pd.DataFrame]:
     )
 
 
+def in_short(every: pd.DataFrame) -> pd.DataFrame:
+    """A row for each kind of mask: how far means over whole masks differ, and how many slices."""
+    rows = []
+    for kind, masks in every.groupby("kind", sort=False):
+        size = masks["mean_percent"].abs()
+        farthest = masks.loc[size.idxmax()]
+        rows.append(
+            {
+                "Masks": kind,
+                "Number": len(masks),
+                "Mean area, median difference (%)": size.median(),
+                "Largest (%)": farthest["mean_percent"],
+                "In": farthest["mask"],
+                "Mean angle, median difference (°)": masks["angle_deg"].abs().median(),
+                "Slices beyond 0.5 % (%)": 100 * masks["exceptions"].sum() / masks["slices"].sum(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
 if __name__ == "__main__":
     every, apart = agreement()
     print(every.round(2).to_string())
-    place = Path(sys.argv[1] if len(sys.argv) > 1 else "book/tables") / "csa_agreement.csv"
-    with replacing(place) as temporary:
-        apart.to_csv(temporary, index=False, float_format="%.2f")
+    place = Path(sys.argv[1] if len(sys.argv) > 1 else "book/tables")
+    for name, table in {"csa_agreement": apart, "csa_means": in_short(every)}.items():
+        with replacing(place / f"{name}.csv") as temporary:
+            table.to_csv(temporary, index=False, float_format="%.2f")

@@ -1,8 +1,9 @@
 """Areas beside the standard tool's definition: tubes, and real masks where they are."""
 
 import numpy as np
+import pandas as pd
 import pytest
-from csa_agreement import LIMIT_PERCENT, MASKS, compared, exceptions, softened
+from csa_agreement import LIMIT_PERCENT, MASKS, compared, exceptions, in_short, softened
 from tubes import STANDARD, sample
 
 from softseg.volume import Volume
@@ -22,6 +23,18 @@ def test_on_a_wave_the_tool_misses_the_bend_and_the_table_says_so():
     named = exceptions(compared(tube.binary))
     assert named["Reason"].str.startswith("tool: its one cubic").mean() > 0.5
     assert (named["Largest difference (%)"].abs() > LIMIT_PERCENT).all()
+
+
+def test_the_summary_names_the_mask_whose_means_differ_most():
+    every = pd.DataFrame(
+        {
+            "mask": ["a", "b", "a"], "kind": ["binary", "binary", "soft"], "slices": [10, 30, 5],
+            "mean_percent": [0.1, -0.3, 0.0], "angle_deg": [1.0, -2.0, 0.0],
+            "exceptions": [1, 3, 0],
+        }
+    )  # fmt: skip
+    binary = in_short(every).iloc[0].tolist()
+    assert binary == ["binary", 2, pytest.approx(0.2), -0.3, "b", 1.5, 10.0]
 
 
 def test_a_softened_mask_keeps_its_volume_and_place():
