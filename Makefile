@@ -62,10 +62,12 @@ chapters: $(STAMP) ## execute at book scale (long) and refresh the committed cha
 weights: $(STAMP) ## train the weights that ship, about an hour and a half; needs ../shared/data
 	@$(call snakemake,weights) -- models
 	$(BIN)/python notebooks/release.py runs/weights softseg/weights
+	$(BIN)/python notebooks/hub_card.py
 
 # The cheap question first: whether the committed chapters are those of today's sources.
 release: $(STAMP) ## check that all may be published, and build the wheel into dist/
 	$(BIN)/python notebooks/staleness.py
+	bash .ci/address
 	@$(MAKE) check test
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
