@@ -71,6 +71,7 @@ def test_one_thing_differs_between_a_variant_and_its_base():
         "budget": {"contrasts", "settings"},
         "models": {"contrasts"},
         "activation": {"network"},
+        "dimension": {"network", "settings"},
     }
     for factor, variants in read_factors(GRID).items():
         for method, base in variants.items():
