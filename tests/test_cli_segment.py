@@ -683,7 +683,8 @@ def test_csa_gives_the_interval_of_an_area_while_the_mask_is_as_it_was_made(
     row = measured().iloc[0]
     assert row["area_mm2_low"] == pytest.approx(row["area_mm2"] * np.exp(-0.05), rel=1e-4)
     assert row["area_mm2_high"] == pytest.approx(row["area_mm2"] * np.exp(0.05), rel=1e-4)
-    assert "area_mm2_low" not in measured("--per-slice")
+    for words in (("--per-slice",), ("--threshold", "0.5")):
+        assert "area_mm2_low" not in measured(*words)
     drawn = nib.load(mask)
     nib.save(nib.Nifti1Image(np.clip(drawn.get_fdata() * 1.0, 0, 1), drawn.affine), mask)
     assert "area_mm2_low" not in measured()

@@ -272,21 +272,14 @@ def _write(
     about: dict,
 ) -> None:
     from softseg.csa.norm import against_norm, length_profile
-    from softseg.csa.table import arranged, data_dictionary, save
-    from softseg.provenance.records import signed
+    from softseg.csa.table import write_signed
 
     # Everything is computed before anything is written.
     along = length_profile(every) if profile or plot else None
     tables = {output: rows} | ({profile: against_norm(along, sex=sex)} if profile else {})
-    tables = {path: arranged(table) for path, table in tables.items()}
-    notes = {path: data_dictionary(table) for path, table in tables.items()}
-    figure = None
+    figures = {}
     if plot:
         from softseg.csa.plot import plot_profile
 
-        figure = plot_profile(along, sex=sex)
-    with signed(*tables, *([plot] if plot else []), notes=notes, **about) as temporary:
-        for path, table in tables.items():
-            save(table, temporary[path])
-        if figure is not None:
-            figure.savefig(temporary[plot], dpi=150)
+        figures[plot] = plot_profile(along, sex=sex)
+    write_signed(tables, figures=figures, **about)

@@ -86,7 +86,10 @@ def measure_many(
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", MaskWarning)
                 table = measure(mask, **options)
-                rows.append(with_interval(wanted.rows(table), Path(mask), wanted))
+                chosen = wanted.rows(table)
+                if not wanted.per_slice and options.get("threshold") is None:
+                    chosen = with_interval(chosen, Path(mask))
+                rows.append(chosen)
                 slices.append(table)
         except InputError as error:
             failures.append(str(error))
@@ -107,14 +110,15 @@ def measure_many(
     )
 
 
-def with_interval(rows: pd.DataFrame, mask: Path, wanted: CsaOptions) -> pd.DataFrame:
+def with_interval(rows: pd.DataFrame, mask: Path) -> pd.DataFrame:
     """Mean rows with the 95 % interval of the area, if the record beside an unchanged mask has it.
 
     What is off in an image is off in all of its slices alike, so that a level has the whole mask's.
+    It is the interval of the mask as it is: one cut at a threshold has another area.
     """
     record = read_json(record_of(mask))
     error = record.get("AreaError") if is_ours(record) else None
-    if wanted.per_slice or not isinstance(error, int | float):
+    if not isinstance(error, int | float):  # null where nobody fitted it
         return rows
     if listed(record, "SHA256").get(mask.name) != sha256(mask):
         return rows

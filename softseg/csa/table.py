@@ -5,13 +5,16 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from softseg.csa.measure import COLUMNS
 from softseg.dataset.names import entities_of
 from softseg.provenance.records import signed
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NO_AREA = pd.DataFrame([{"flag": "no mask"}], columns=list(COLUMNS))
 """The row of a mask that is empty or could not be measured."""
@@ -65,21 +68,30 @@ def stacked(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame([row for table in tables for row in table.to_dict("records")])
 
 
-def write_signed(tables: Mapping[Path, pd.DataFrame], **about: Any) -> None:
-    """Write tables with a record beside each that also describes its columns.
+def write_signed(
+    tables: Mapping[Path, pd.DataFrame],
+    *,
+    figures: Mapping[Path, "Figure"] | None = None,
+    **about: Any,
+) -> None:
+    """Write tables, and figures of them, with a record beside each that describes the columns.
 
     Args:
         tables: By path, `.csv` or `.tsv`.
+        figures: By path, `.png`, `.pdf` or `.svg`.
         **about: `step`, `parameters` and `sources` of `softseg.provenance.records.signed`.
     """
     tables = {path: arranged(table) for path, table in tables.items()}
     notes = {path: data_dictionary(table) for path, table in tables.items()}
-    with signed(*tables, notes=notes, **about) as temporary:
+    figures = figures or {}
+    with signed(*tables, *figures, notes=notes, **about) as temporary:
         for path, table in tables.items():
-            save(table, temporary[path])
+            _save(table, temporary[path])
+        for path, figure in figures.items():
+            figure.savefig(temporary[path], dpi=150)
 
 
-def save(table: pd.DataFrame, path: Path) -> None:
+def _save(table: pd.DataFrame, path: Path) -> None:
     """Write with six significant digits; tabs for `.tsv`. A file's name may be no text."""
     separator = "\t" if path.suffix == ".tsv" else ","
     table.to_csv(path, sep=separator, index=False, float_format="%.6g", errors="surrogateescape")
