@@ -38,6 +38,7 @@ $(STAMP): pyproject.toml notebooks/pyproject.toml constraints.txt
 reproduce: $(STAMP) ## demo scale from nothing: data, truth, models, statistics, a book of the results
 	@$(call snakemake,demo) -- everything
 	@echo; echo "The book of these results: $(CURDIR)/runs/demo/book/_build/html/index.html"
+	@echo "The same as one file to keep: $(CURDIR)/runs/demo/book.html"
 
 tiny: $(STAMP) ## the same analysis in a minute or two, too small to conclude anything
 	@$(call snakemake,tiny) -- chapters
@@ -65,11 +66,12 @@ weights: $(STAMP) ## train the weights that ship, about an hour and a half; need
 	$(BIN)/python notebooks/hub_card.py
 
 # The cheap question first: whether the committed chapters are those of today's sources.
-release: $(STAMP) ## check that all may be published, and build the wheel into dist/
+release: $(STAMP) ## check that all may be published, and build wheel and one-file book into dist/
 	$(BIN)/python notebooks/staleness.py
 	bash .ci/address
 	@$(MAKE) check test
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	$(BIN)/python notebooks/single_page.py . dist/softseg-book.html
 
 check: $(STAMP) ## lint and format, notebooks included
 	$(BIN)/ruff check .

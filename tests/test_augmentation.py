@@ -6,12 +6,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from monai.transforms import Compose
 
 from softseg.augmentation.light import LightOptions, augment_lightly
-from softseg.augmentation.published import transforms
+from softseg.augmentation.published import run_transform, transforms
 from softseg.augmentation.registry import AUGMENTATIONS, get_augmentation
 from softseg.errors import InputError
-from softseg_study.evaluation.augmentation_effects import effects
 
 SHAPES = ((48, 56), (20, 40, 32))
 CHANGING = tuple(name for name in AUGMENTATIONS if name != "none")
@@ -175,12 +175,19 @@ def test_the_flip_that_ran_mirrors_all_axes_or_none():
     assert seen == {1, 2, 3}
 
 
+def alone(name, title, image, soft, *, seed):
+    """One transform of a list, with certainty."""
+    listed = transforms(name, image.shape[1:], always=True)
+    steps = Compose([listed["positive intensities"], listed[title]])
+    return run_transform(steps, image, soft, [seed])
+
+
 def test_noise_that_ran_is_none_and_noise_that_was_meant_is_seen():
     soft = cords((48, 48), 1)[0]
     image = soft * 2 - 1
     strengths = {}
     for name in ("paper_ran", "paper_meant"):
-        noisy = effects(image, soft, name=name, seed=5)["noise"][0]
+        noisy = alone(name, "noise", image, soft, seed=5)[0]
         standard = (noisy - noisy.mean()) / noisy.std()
         clean = (image - image.mean()) / image.std()
         strengths[name] = float((standard - clean).std())
@@ -196,28 +203,26 @@ def test_the_papers_images_end_standardised(name):
     assert torch.allclose(images.std(dim=(1, 2, 3)), torch.ones(5), atol=1e-2)
 
 
-def test_each_effect_of_a_list_can_be_shown_alone():
+def test_masks_move_with_the_image_and_change_with_nothing_else():
     soft = cords((48, 48), 1)[0]
-    shown = effects(soft * 2 - 1, soft, name="paper_meant", seed=1)
-    assert list(shown) == [
-        "affine", "elastic", "low resolution", "gamma", "bias field", "noise", "blur",
-        "brightness", "flip", "z-score",
-    ]  # fmt: skip
-    moving = {title for title, (_, mask) in shown.items() if not torch.allclose(mask, soft)}
+    listed = [
+        title for title in transforms("paper_meant", (48, 48)) if title != "positive intensities"
+    ]
+    changed = {
+        title: alone("paper_meant", title, soft * 2 - 1, soft, seed=1)[1] for title in listed
+    }
+    moving = {title for title, mask in changed.items() if not torch.allclose(mask, soft)}
     assert moving == {"affine", "elastic", "flip"}
 
 
-def test_the_effects_of_the_light_augmentation_can_be_shown_too():
+def test_the_light_augmentation_moves_masks_by_its_affine_part_alone():
     soft = cords((48, 48), 1)[0]
-    image = soft * 2 - 1
-    shown = effects(image, soft, name="light", seed=2)
-    assert list(shown) == ["affine", "blur", "gamma", "gain", "offset", "noise"]
-    assert all(not torch.allclose(changed, image, atol=1e-3) for changed, _ in shown.values())
-    moving = {t for t, (_, mask) in shown.items() if not torch.allclose(mask, soft, atol=1e-3)}
-    assert moving == {"affine"}
-    assert effects(image, soft, name="none") == {}
+    still = LightOptions(rotation_deg=0, scale=0, shift_voxels=0, probability=1.0)
+    images, softs = augment_lightly(soft[None] * 2 - 1, soft[None], [[2]], still, mirror=False)
+    assert torch.allclose(softs[0], soft, atol=1e-3)
+    assert not torch.allclose(images[0], soft * 2 - 1, atol=1e-3)
     with pytest.raises(InputError, match="found 'strong'"):
-        effects(image, soft, name="strong")
+        get_augmentation("strong")
 
 
 def test_monai_keeps_its_own_settings():

@@ -146,6 +146,25 @@ def test_the_experiment_takes_interaction_and_shifts_from_the_areas():
     assert names["simulated"]["seed"].nunique() == 3
 
 
+@pytest.mark.parametrize("steps", [1, 10, 65])
+def test_a_training_of_few_steps_is_not_asked_whether_its_loss_fell(steps):
+    """Ten steps of a volume's network are warm-up alone: first and last ones are the same."""
+
+    class History:
+        losses = pd.DataFrame({"loss": np.linspace(1, 0.5, steps) if steps > 50 else 1.0},
+                              index=range(steps))  # fmt: skip
+
+    class Config:
+        pass
+
+    Config.steps = steps
+    table = pd.DataFrame({"soft_dice": 0.9, "without_cord": 0}, index=["T2w"])
+    images = pd.DataFrame({"subject": ["a"], "soft_dice": 0.9, "status": "ok"})
+    known = {"history": History, "config": Config, "by_contrast": table, "overlap": images}
+    names = run("03", "said", **known, outcomes=images, glue=lambda *a, **k: None)
+    assert names["first"] >= names["last"]
+
+
 def chapter_5(methods: dict[str, float], factors: dict, *, seeds=("1", "2"), lost=()) -> dict:
     parts = [areas(methods, seed=int(seed)).assign(seed=seed) for seed in seeds]
     csa = pd.concat(parts, ignore_index=True)

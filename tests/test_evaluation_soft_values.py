@@ -44,15 +44,14 @@ def test_errors_inside_the_cord_do_not_count_for_its_edge():
     assert row["calibration_error"] == pytest.approx(0.9 * 0.03)
 
 
-@pytest.mark.parametrize("mode", ["constant", "nearest"])
 @pytest.mark.parametrize("spacing_mm", [*PAPER_RESOLUTIONS.values(), (0.33, 0.9, 7.0)])
-def test_changing_voxels_axis_by_axis_is_what_resampling_onto_the_grid_gives(spacing_mm, mode):
+def test_changing_voxels_axis_by_axis_is_what_resampling_onto_the_grid_gives(spacing_mm):
     data = np.random.default_rng(0).uniform(size=(13, 17, 11)).astype(np.float32)
     affine = np.diag([-0.8, 0.7, 1.1, 1.0]) @ np.eye(4)
     affine[:3, 3] = 5, -3, 2
     volume = Volume(data, affine).oriented("RPI")
-    fast = respaced(volume, spacing_mm, mode)
-    slow = volume.oriented().resampled(volume.oriented().respaced_grid(spacing_mm), mode=mode)
+    fast = respaced(volume, spacing_mm)
+    slow = volume.oriented().resampled(volume.oriented().respaced_grid(spacing_mm), mode="nearest")
     np.testing.assert_allclose(fast.data, slow.data, atol=2e-6)
     np.testing.assert_allclose(fast.affine, slow.affine)
     assert fast.data.dtype == np.float32

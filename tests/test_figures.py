@@ -14,10 +14,9 @@ from matplotlib.text import Text
 from softseg.contrasts import CONTRASTS
 from softseg.volume import Volume
 from softseg_study.figures.gallery import Case, case_gallery, contrast_gallery
-from softseg_study.figures.ground_truth import registration_shifts, soft_truth_explained
+from softseg_study.figures.ground_truth import soft_truth_explained
 from softseg_study.figures.profile import along_the_cord, area_profile
 from softseg_study.figures.style import method_colors, use_style
-from softseg_study.figures.training import augmentation_effects
 
 METHODS = ["labels", "labels_softseg", "unet"]
 
@@ -71,38 +70,15 @@ def cases():
     return case_gallery([*found, Case("no mask", images["T1w"])])
 
 
-def shift_table():
-    rows = [
-        (f"sub-{s}", contrast, z, 0.1 * s, 0.2 - 0.01 * z, z > 1)
-        for s in range(3)
-        for contrast in ("DWI", "T1w")
-        for z in range(5)
-    ]
-    columns = ["subject", "contrast", "z_mm", "shift_x_mm", "shift_y_mm", "registered"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def changed_patches():
-    patch = np.add.outer(np.arange(16.0), np.arange(12.0))
-    soft = np.zeros((16, 12))
-    soft[4:9, 3:8] = 1.0
-    return {"shift": (patch, np.roll(soft, 2, axis=0)), "gain": (patch * 1.5, soft)}, (patch, soft)
-
-
 FIGURES = {
     "area_profile": lambda: area_profile(profile_table()),
     "contrast_gallery": gallery,
     "soft_truth_explained": explanation,
-    "registration_shifts": lambda: registration_shifts(shift_table()),
     "case_gallery": cases,
-    "augmentation_effects": lambda: augmentation_effects(
-        changed_patches()[0], original=changed_patches()[1]
-    ),
 }
 PICTURES_OR_SHARES = {
     "contrast_gallery",
     "case_gallery",
-    "augmentation_effects",
 }
 
 
@@ -223,32 +199,3 @@ def test_the_outline_of_a_binary_mask_runs_along_voxel_edges():
     assert (np.nanmin(x), np.nanmax(x)) == (1.0, 5.0)
     assert (np.nanmin(y), np.nanmax(y)) == (0.5, 1.5)
     assert np.isnan(x).sum() == 6  # the perimeter of two voxels has six edges
-
-
-def test_the_edge_before_a_change_is_dotted_only_where_the_mask_moved():
-    effects, original = changed_patches()
-    figure = augmentation_effects(effects, original=original)
-    edges = {ax.get_title("center"): len(ax.collections) for ax in figure.axes if ax.images}
-    assert edges == {"as it is": 1, "shift": 2, "gain": 1}
-
-
-def test_one_scale_of_grey_shows_a_change_of_brightness_and_own_scales_hide_it():
-    effects, original = changed_patches()
-    for same, shown in ((True, True), (False, False)):
-        figure = augmentation_effects(effects, original=original, same_grey=same)
-        drawn = {ax.get_title("center"): ax.images[0] for ax in figure.axes if ax.images}
-        pictures = [drawn[name].norm(drawn[name].get_array()) for name in ("as it is", "gain")]
-        assert (not np.allclose(*pictures)) is shown
-
-
-def test_a_volume_with_a_channel_is_drawn_at_the_slice_with_most_cord():
-    image = np.stack([np.full((8, 8), z) for z in range(5)], axis=-1)[None].astype(float)
-    soft = np.zeros_like(image)
-    soft[0, 2:6, 2:6, 3] = 1.0
-    figure = augmentation_effects({"change": (image, soft)})
-    assert np.all(figure.axes[0].images[0].get_array() == 3)
-
-
-def test_a_figure_of_nothing_says_so():
-    with pytest.raises(ValueError, match="no change to draw"):
-        augmentation_effects({})

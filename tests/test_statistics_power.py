@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import integrate, stats
+from simulated_studies import simulated_power
 from statsmodels.stats.power import TTestIndPower
 from test_statistics_atrophy import visits
 
@@ -15,7 +16,6 @@ from softseg_study.statistics.studies import (
     Components,
     components_of,
     sample_size,
-    simulated_power,
 )
 from softseg_study.statistics.study_table import sample_size_table
 
@@ -214,10 +214,14 @@ def test_a_target_of_one_in_six_out_of_ten_cases_is_best_predicted_as_one():
     assert loss_bias.best_prediction(0.6, "mean_squared_error") == 0.6
 
 
-def test_the_jump_is_where_both_predictions_cost_the_same():
-    p = loss_bias.jump_probability()
-    assert loss_bias.best_prediction(p - 1e-6) < 0.5
-    assert loss_bias.best_prediction(p + 1e-6) > 0.9
+def test_the_best_prediction_jumps_from_the_low_to_the_high_side_once():
+    p = np.linspace(0, 1, 2001)
+    best = loss_bias.best_prediction(p)
+    jump = np.diff(best).argmax()
+    assert p[jump] == pytest.approx(0.509, abs=1e-3)  # where both sides cost the same
+    assert best[jump] < 0.5
+    assert best[jump + 1] > 0.9
+    assert (np.diff(best) > -1e-4).all()
 
 
 def test_proper_losses_keep_the_area_and_adaptive_wing_adds_to_it():

@@ -30,7 +30,7 @@ from softseg.training.history import History
 from softseg.training.module import make_loss, make_network, rate_factor, score
 from softseg.training.patches import Batches, PatchOrder, PatchPool, window_index
 from softseg.volume import Volume
-from softseg_study.evaluation.augmentation_effects import example_patch
+from softseg_study.evaluation.augmentation_effects import augmented_patches
 
 SUBJECTS = tuple(f"sub-{number:02d}" for number in range(1, 6))
 TINY = {
@@ -761,7 +761,9 @@ def test_an_unknown_option_of_the_phantoms_is_refused(config, masks_without_imag
         find_pools(lent, make_network(lent)[1])
 
 
-def test_the_example_patch_shows_cord(config):
-    image, soft = example_patch(config)
-    assert image.shape == soft.shape == (1, 32, 32)
-    assert soft.sum() > 0
+def test_the_patches_of_the_figure_show_cord_and_change(config):
+    first, *changed = augmented_patches(config, count=3)
+    assert first["masks"]["labels_softseg"].data.sum() > 0
+    assert first["image"].data.shape == (32, 32, 1)
+    for one in changed:
+        assert not np.allclose(one["image"].data, first["image"].data)

@@ -23,6 +23,7 @@ TITLES = {
     "hard_per_contrast": "six networks, drawn masks",
     "soft_4_contrasts_GRE-T1w": "one network, four contrasts, other choice",
     "synthseg": "one network, synthetic images",
+    "nnunet_recipe": "nnU-Net's recipe, small and 2-D",
     "axial": "weights that come with softseg",
     "propseg-auto": "PropSeg, by itself",
     "propseg-centreline": "PropSeg, centreline given",

@@ -7,7 +7,7 @@ Where that edge lies depends on the contrast, which is the point of the comparis
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,37 +28,20 @@ POLARITY: dict[str, str] = {
 """Whether the cord is brighter or darker than the fluid around it."""
 ANGLES = 48
 STEP_MM = 0.1
-
-
-@dataclass(frozen=True)
-class ContourOptions:
-    """What a cord may look like.
-
-    Attributes:
-        smallest_mm: Smallest distance from the centre to the edge.
-        largest_mm: Largest distance.
-        typical_mm: Radius of the disc that the cord is searched with.
-        off_middle_mm: How far from the middle of the image, left or right, it usually lies.
-        smooth_mm: Standard deviation of smoothing along the cord.
-        steepest: Steps of `STEP_MM` that the edge may move between neighbouring angles.
-        rounds: How often the contour is found and its centre moved into its middle.
-    """
-
-    smallest_mm: float = 2.0
-    largest_mm: float = 9.0
-    typical_mm: float = 4.8
-    off_middle_mm: float = 20.0
-    smooth_mm: float = 2.5
-    steepest: int = 5
-    rounds: int = 3
+SMALLEST_MM, LARGEST_MM = 2.0, 9.0
+"""Distance from the centre to the edge."""
+TYPICAL_MM = 4.8
+"""Radius of the disc that the cord is searched with."""
+OFF_MIDDLE_MM = 20.0
+"""How far from the middle of the image, left or right, the cord usually lies."""
+SMOOTH_MM = 2.5
+"""Standard deviation of smoothing along the cord."""
+STEEPEST = 5
+"""Steps of `STEP_MM` that the edge may move between neighbouring angles."""
 
 
 def follow_contour(
-    image: Volume,
-    *,
-    polarity: str,
-    start: Volume | None = None,
-    options: ContourOptions = ContourOptions(),
+    image: Volume, *, polarity: str, start: Volume | None = None, rounds: int = 3
 ) -> Volume:
     """Segment the cord of one image by its edge.
 
@@ -67,7 +50,7 @@ def follow_contour(
         polarity: `bright` or `dark`: the cord against the fluid; see `POLARITY`.
         start: Mask on the image's grid whose middle the contour starts from, slice by slice, as
             PropSeg starts from a centreline drawn by hand; without one the cord is searched.
-        options: What a cord may look like.
+        rounds: How often the contour is found and its centre moved into its middle.
 
     Returns:
         On the image's grid the fraction of each voxel inside the contour, in its slice; zeros if
@@ -92,32 +75,32 @@ def follow_contour(
     spacing = np.array(working.spacing_mm)
     data = np.nan_to_num(np.asarray(working.data, dtype=np.float32))
     data = data if polarity == "bright" else -data
-    smooth = ndimage.gaussian_filter1d(data, options.smooth_mm / spacing[2], axis=2)
+    smooth = ndimage.gaussian_filter1d(data, SMOOTH_MM / spacing[2], axis=2)
     if start is None:
-        centres = _find_tube(smooth, spacing, options)
+        centres = _find_tube(smooth, spacing)
     else:
-        centres = _middles(start.oriented().data, spacing, options)
+        centres = _middles(start.oriented().data, spacing)
     if np.isnan(centres).any():
         return image.like(np.zeros(image.data.shape, np.float32))
-    for _ in range(options.rounds):
-        radii_mm = _contour(_edges(smooth, centres, spacing, options), options)
+    for _ in range(rounds):
+        radii_mm = _contour(_edges(smooth, centres, spacing))
         centres = centres + _middle_mm(radii_mm) / spacing[:2]
     # The centre has moved a last time: the contour has to be found about where it is now.
-    radii_mm = _contour(_edges(smooth, centres, spacing, options), options)
+    radii_mm = _contour(_edges(smooth, centres, spacing))
     mask = working.like(_fill(radii_mm, centres, spacing, data.shape))
     return image.like(np.ascontiguousarray(mask.oriented(image.orientation).data))
 
 
-def _find_tube(smooth: np.ndarray, spacing: np.ndarray, options: ContourOptions) -> np.ndarray:
+def _find_tube(smooth: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """`(Z, 2)` centre of the cord on each slice in voxels, nan where there is none."""
     step = max(1, round(4.0 / spacing[2]))
     slices = np.arange((smooth.shape[2] - 1) % step // 2, smooth.shape[2], step)
     looked = np.moveaxis(smooth[:, :, slices], 2, 0)
-    match = np.clip(_likeness(looked, spacing, options), 0, 1) ** 3
+    match = np.clip(_likeness(looked, spacing), 0, 1) ** 3
     from_middle_mm = (np.arange(match.shape[1]) - (match.shape[1] - 1) / 2) * spacing[0]
-    match *= np.exp(-0.5 * (from_middle_mm / options.off_middle_mm) ** 2)[:, None]
+    match *= np.exp(-0.5 * (from_middle_mm / OFF_MIDDLE_MM) ** 2)[:, None]
     # A match is a narrow peak; the path is sought through matches as wide as a cord.
-    width = np.maximum(1, np.round(options.typical_mm * 1.6 / spacing[:2])).astype(int)
+    width = np.maximum(1, np.round(TYPICAL_MM * 1.6 / spacing[:2])).astype(int)
     match = ndimage.maximum_filter(match, size=(1, *width))
     voxel_mm = spacing[:2]
     cells, size = cell_means(match, voxel_mm)
@@ -126,7 +109,7 @@ def _find_tube(smooth: np.ndarray, spacing: np.ndarray, options: ContourOptions)
     return interpolate(found, slices, np.arange(smooth.shape[2]))
 
 
-def _middles(mask: np.ndarray, spacing: np.ndarray, options: ContourOptions) -> np.ndarray:
+def _middles(mask: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """`(Z, 2)` smoothed centres of mass of a mask's slices in voxels, nan where it is empty."""
     weight = mask.sum(axis=(0, 1), dtype=float)
     every = np.arange(mask.shape[2])
@@ -140,13 +123,13 @@ def _middles(mask: np.ndarray, spacing: np.ndarray, options: ContourOptions) -> 
         axis=1,
     )
     centres = interpolate(found, known, every)
-    return ndimage.gaussian_filter1d(centres, options.smooth_mm / spacing[2], axis=0)
+    return ndimage.gaussian_filter1d(centres, SMOOTH_MM / spacing[2], axis=0)
 
 
-def _likeness(slices: np.ndarray, spacing: np.ndarray, options: ContourOptions) -> np.ndarray:
+def _likeness(slices: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """`(N, X, Y)` correlation of each pixel's surroundings with a bright ellipse in a dark ring."""
-    across_mm, along_mm = options.typical_mm * np.array([1.25, 0.8])
-    reach = np.ceil(options.typical_mm * np.array([2.1, 1.7]) / spacing[:2]).astype(int)
+    across_mm, along_mm = TYPICAL_MM * np.array([1.25, 0.8])
+    reach = np.ceil(TYPICAL_MM * np.array([2.1, 1.7]) / spacing[:2]).astype(int)
     x, y = np.mgrid[-reach[0] : reach[0] + 1, -reach[1] : reach[1] + 1]
     away = np.hypot(x * spacing[0] / across_mm, y * spacing[1] / along_mm)
     seen = away <= 1.6
@@ -168,11 +151,9 @@ def _directions() -> np.ndarray:
     return np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
-def _edges(
-    smooth: np.ndarray, centres: np.ndarray, spacing: np.ndarray, options: ContourOptions
-) -> np.ndarray:
+def _edges(smooth: np.ndarray, centres: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """`(Z, A, R)` how much the image falls outwards at each radius, in units of its spread."""
-    radii = np.arange(options.smallest_mm, options.largest_mm + 2 * STEP_MM, STEP_MM)
+    radii = np.arange(SMALLEST_MM, LARGEST_MM + 2 * STEP_MM, STEP_MM)
     offsets = _directions()[:, None] * radii[:, None] / spacing[:2]  # (A, R, 2)
     place = centres[:, None, None] + offsets  # (Z, A, R, 2)
     slices = np.broadcast_to(np.arange(len(centres))[:, None, None], place.shape[:3])
@@ -184,19 +165,19 @@ def _edges(
     return fall / np.maximum(spread, 1e-9)
 
 
-def _contour(edges: np.ndarray, options: ContourOptions) -> np.ndarray:
+def _contour(edges: np.ndarray) -> np.ndarray:
     """`(Z, A)` radii in mm where the image falls most, near the most likely closed contour."""
-    radii = options.smallest_mm + (np.arange(edges.shape[2]) + 0.5) * STEP_MM
+    radii = SMALLEST_MM + (np.arange(edges.shape[2]) + 0.5) * STEP_MM
     # The canal's wall is an edge too, often a stronger one, but further out.
-    likely = np.exp(-0.5 * ((radii - options.typical_mm) / options.typical_mm * 2.5) ** 2)
-    path = _settle(np.clip(edges, -1, 1) * likely, options)
+    likely = np.exp(-0.5 * ((radii - TYPICAL_MM) / TYPICAL_MM * 2.5) ** 2)
+    path = _settle(np.clip(edges, -1, 1) * likely)
     near = np.abs(np.arange(edges.shape[2]) - path[..., None]) <= round(0.5 / STEP_MM)
     steepest = np.where(near, edges, -np.inf).argmax(axis=2)
     closed = np.pad(radii[steepest], [(0, 0), (1, 1)], mode="wrap")
     return ndimage.median_filter(closed, size=(3, 3), mode="nearest")[:, 1:-1]
 
 
-def _settle(edges: np.ndarray, options: ContourOptions) -> np.ndarray:
+def _settle(edges: np.ndarray) -> np.ndarray:
     """`(Z, A)` step of the radius of the closed contour with the strongest edge, slice by slice.
 
     Exact by dynamic programming over the angles; the round is gone twice and its second half
@@ -204,14 +185,11 @@ def _settle(edges: np.ndarray, options: ContourOptions) -> np.ndarray:
     """
     turns = np.concatenate([edges, edges, edges[:, :1]], axis=1)
     best, choices = turns[:, 0], []
-    moves = np.arange(-options.steepest, options.steepest + 1)
+    moves = np.arange(-STEEPEST, STEEPEST + 1)
     for index in range(1, turns.shape[1]):
-        padded = np.pad(best, [(0, 0), (options.steepest,) * 2], constant_values=-np.inf)
+        padded = np.pad(best, [(0, 0), (STEEPEST,) * 2], constant_values=-np.inf)
         arrivals = np.stack(
-            [
-                padded[:, options.steepest + move :][:, : best.shape[1]] - 0.02 * move**2
-                for move in moves
-            ]
+            [padded[:, STEEPEST + move :][:, : best.shape[1]] - 0.02 * move**2 for move in moves]
         )
         choices.append(arrivals.argmax(axis=0))
         best = arrivals.max(axis=0) + turns[:, index]
@@ -263,10 +241,6 @@ def cord_polarity(contrast: str) -> str:
     return "bright" if signal["white_matter"] > signal["csf"] else "dark"
 
 
-NEAR = ContourOptions(rounds=1)
-"""A contour that starts in the middle of the cord has not far to go."""
-
-
 def follow_contours(
     dataset: Dataset,
     *,
@@ -301,8 +275,9 @@ def follow_contours(
         path = starts.get(image.path)
         if path is None:
             return follow_contour(image, polarity=polarity(contrast))
+        # A contour that starts in the middle of the cord has not far to go.
         middle = Volume.load(path)
-        return follow_contour(image, polarity=polarity(contrast), start=middle, options=NEAR)
+        return follow_contour(image, polarity=polarity(contrast), start=middle, rounds=1)
 
     return write_masks(
         replace(dataset, images=known), method, segment, subjects=subjects, binarise=True

@@ -8,8 +8,7 @@ import pandas as pd
 
 from softseg.contrasts import CONTRASTS
 from softseg.dataset.index import Dataset
-from softseg.dataset.names import method_folder, strip_extension
-from softseg.volume import Volume
+from softseg.dataset.names import strip_extension
 from softseg_study.evaluation.generalisation import apply_method
 from softseg_study.evaluation.image_masks import find_masks
 from softseg_study.evaluation.manual import (
@@ -148,34 +147,3 @@ def cross_validation(weights: str, *, folder: Path | None = None) -> pd.DataFram
         error_percent=100 * (table["area_mm2"] / table["manual_area_mm2"] - 1),
         status="ok",
     ).reindex(columns=MANUAL_COLUMNS)
-
-
-def worst_images(scores: pd.DataFrame, folder: Path | str, method: str) -> list[dict]:
-    """The real images that a method does worst, for pictures that stay on this machine.
-
-    Args:
-        scores: From `run_real`.
-        folder: Where its masks lie.
-        method: Whose Dice counts.
-
-    Returns:
-        Mappings with `title`, `image` and `masks`, as `Case` takes them.
-    """
-    own = scores[scores["method"] == method].sort_values("dice").head(8)
-    found = []
-    for row in own.itertuples():
-        path = next(Path(folder).glob(f"sub-*/**/{row.image}.nii*"))
-        near = path.parent.relative_to(folder)
-        derivatives = Path(folder) / "derivatives"
-        masks = {
-            name: sorted((derivatives / below / near).glob(f"{row.image}_label-SC*.nii*"))
-            for name, below in (("labels", "labels"), (method, method_folder(method, row.seed)))
-        }
-        found.append(
-            {
-                "title": f"{row.image}\nDice {row.dice:.2f}",
-                "image": Volume.load(path, average="mean"),
-                "masks": {name: Volume.load(paths[0]) for name, paths in masks.items() if paths},
-            }
-        )
-    return found

@@ -11,7 +11,7 @@ import pandas as pd
 
 from softseg.dataset.index import Dataset
 from softseg.dataset.names import strip_extension
-from softseg.volume import WORKING, Spacing, Volume, samples_within
+from softseg.volume import WORKING, Spacing, Volume, interpolation_matrix
 from softseg_study.evaluation.areas import measure_areas
 from softseg_study.evaluation.image_masks import SOFT_ENDING
 
@@ -26,23 +26,6 @@ PAPER_RESOLUTIONS: dict[str, Spacing] = {
     "2×2×2 mm": (2.0, 2.0, 2.0),
 }
 """The paper's five: right-left, back-front, foot-head."""
-
-
-@dataclass(frozen=True)
-class Respaced:
-    """A method that sees the image at another resolution, as `measure_areas` takes it.
-
-    Attributes:
-        segment: From an image to its segmentation, on the same grid.
-        spacing_mm: Voxel size in working orientation.
-    """
-
-    segment: "Callable[[Volume], Segmentation]"
-    spacing_mm: Spacing
-
-    def __call__(self, image: Path) -> Volume:
-        """The mask of the image resampled to `spacing_mm`."""
-        return self.segment(respaced(Volume.load(image), self.spacing_mm, mode="nearest")).soft
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,52 +51,26 @@ class ThroughGrid:
         Raises:
             InputError: If the folder has no mask of the image.
         """
-        source = (
-            self.dataset.root
-            / "derivatives"
-            / self.pipeline
-            / image.resolve().relative_to(self.dataset.root.resolve())
-        )
+        root = self.dataset.root.resolve()
+        source = root / "derivatives" / self.pipeline / image.resolve().relative_to(root)
         name = f"{strip_extension(source.name)}_{SOFT_ENDING}.nii.gz"
         mask = Volume.load(source.with_name(name)).oriented(WORKING)
         between = respaced(mask, (self.spacing_mm, self.spacing_mm, mask.spacing_mm[2]))
         return between.resampled(mask.grid)
 
 
-def respaced(volume: Volume, spacing_mm: Spacing, mode: str = "constant") -> Volume:
+def respaced(volume: Volume, spacing_mm: Spacing) -> Volume:
     """The volume in working orientation with other voxels over the same field of view.
 
-    What `Volume.resampled` gives on that grid, ten times faster: axes stay parallel, so that each
-    is interpolated on its own by one matrix.
-
-    Args:
-        volume: An image or a soft mask.
-        spacing_mm: Voxel size in working orientation.
-        mode: What lies outside the field of view: `constant` (nothing) or `nearest`.
+    `Volume.resampled` on that grid, whose axes are the same, by a matrix an axis: ten times faster.
     """
     volume = volume.oriented(WORKING)
     grid = volume.respaced_grid(spacing_mm)
     data = volume.data.astype(np.float32, copy=False)
-    for axis, size in enumerate(grid.shape):
-        step = spacing_mm[axis] / volume.spacing_mm[axis]
-        weights = _axis_weights(data.shape[axis], size, step, mode)
-        data = np.moveaxis(np.tensordot(weights, data, axes=(1, axis)), 0, axis)
+    for axis, (old, new) in enumerate(zip(volume.spacing_mm, spacing_mm, strict=True)):
+        matrix = interpolation_matrix(data.shape[axis], old, grid.shape[axis], new)
+        data = np.moveaxis(np.tensordot(matrix, data, axes=(1, axis)), 0, axis)
     return replace(volume, data=np.ascontiguousarray(data), affine=grid.affine)
-
-
-def _axis_weights(n_old: int, n_new: int, step: float, mode: str) -> np.ndarray:
-    """`(n_new, n_old)` weights of linear interpolation, averaged over each new voxel."""
-    inside = samples_within(step)
-    at = (n_old - 1) / 2 + step * (np.arange(n_new)[:, None] - (n_new - 1) / 2 + inside)
-    if mode == "nearest":
-        at = at.clip(0, n_old - 1)
-    below = np.floor(at).astype(int)
-    weights = np.zeros((n_new, n_old), np.float32)
-    rows = np.broadcast_to(np.arange(n_new)[:, None], at.shape)
-    for neighbour, share in ((below, 1 - (at - below)), (below + 1, at - below)):
-        known = (neighbour >= 0) & (neighbour < n_old)
-        np.add.at(weights, (rows[known], neighbour[known]), share[known] / len(inside))
-    return weights
 
 
 def evaluate_resolutions(
@@ -141,10 +98,15 @@ def evaluate_resolutions(
     tables = []
     for method, source in methods.items():
         for name, spacing in resolutions.items():
+            at_this = partial(respaced, spacing_mm=spacing)
             if isinstance(source, str):
-                prepare = partial(respaced, spacing_mm=spacing)
-                table = measure_areas(dataset, {method: source}, prepare=prepare, **options)
+                table = measure_areas(dataset, {method: source}, prepare=at_this, **options)
             else:
-                table = measure_areas(dataset, {method: Respaced(source, spacing)}, **options)
+                seen = partial(_segmented, segment=source, prepare=at_this)
+                table = measure_areas(dataset, {method: seen}, **options)
             tables.append(table.assign(resolution=name))
     return pd.concat(tables, ignore_index=True)
+
+
+def _segmented(image: Path, *, segment: Callable, prepare: Callable) -> Volume:
+    return segment(prepare(Volume.load(image))).soft

@@ -17,14 +17,12 @@ the second solution is 1 but for a few hundredths. (θ = 1/2, ε = 1.)
 from collections.abc import Callable
 
 import numpy as np
-from scipy import integrate, optimize, stats
+from scipy import stats
 
 ALPHA, THETA, OMEGA = 2.1, 0.5, 8.0
 
 
-def adaptive_wing_value(
-    prediction: np.ndarray, target: np.ndarray, *, alpha: float = ALPHA
-) -> np.ndarray:
+def adaptive_wing_value(prediction: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Adaptive Wing of each pair, θ = 1/2 and ε = 1 (Wang 2019, doi:10.1109/ICCV.2019.00707).
 
     Example:
@@ -32,7 +30,7 @@ def adaptive_wing_value(
         (0.063295, 5.862504)
     """
     error = np.abs(np.asarray(target, dtype=float) - prediction)
-    power = alpha - np.asarray(target, dtype=float)
+    power = ALPHA - np.asarray(target, dtype=float)
     at_theta = THETA**power
     slope = power * THETA ** (power - 1) / (1 + at_theta)
     linear = slope * (error - THETA) + np.log1p(at_theta)
@@ -78,8 +76,24 @@ def best_prediction(probability: np.ndarray, loss: str = "adaptive_wing") -> np.
         raise ValueError(f"loss is one of {', '.join(LOSS_VALUES)}, found {loss!r}")
     if loss != "adaptive_wing":
         return p.copy()
-    flat = [_best_adaptive_wing(float(value), ALPHA) for value in p.ravel()]
-    return np.array(flat).reshape(p.shape)
+    # Both equations give p for a q; beyond the maximum of h(d, α-1) there are no minima.
+    fine = np.linspace(0, 1, 4001)
+    low, high = THETA * fine, (ALPHA - 2) ** (1 / (ALPHA - 1)) * fine**10
+    candidates = np.stack(
+        [
+            np.interp(p, _stationary(low, ALPHA, ALPHA - 1), low),
+            1 - np.interp(1 - p, _stationary(high, ALPHA - 1, ALPHA), high),
+        ]
+    )
+    at_one, at_zero = (adaptive_wing_value(candidates, target) for target in (1.0, 0.0))
+    better = (p * at_one + (1 - p) * at_zero).argmin(axis=0)
+    return np.take_along_axis(candidates, better[None], axis=0)[0]
+
+
+def _stationary(d: np.ndarray, a: float, b: float) -> np.ndarray:
+    """The probability at which `d` is stationary: `(1-p) h(d, a) = p h(θ, b)`."""
+    here, linear = (x ** (c - 1) * c / (1 + x**c) for x, c in ((d, a), (THETA, b)))
+    return here / (here + linear)
 
 
 def area_bias_percent(
@@ -104,63 +118,8 @@ def area_bias_percent(
         True
     """
     true_area = np.pi * (radius_mm**2 + edge_sd_mm**2)
-
-    def ring(t: float) -> float:  # at r = radius + sd t, which is cord with probability sf(t)
-        p = stats.norm.sf(t)
-        return (float(best_prediction(p, loss)) - p) * (radius_mm + edge_sd_mm * t)
-
     reach = min(8.0, radius_mm / edge_sd_mm)
-    jump = jump_probability() if loss == "adaptive_wing" else 0.5
-    points = [stats.norm.isf(jump)]
-    excess = integrate.quad(ring, -reach, reach, points=points, limit=200)[0]
+    t = np.linspace(-reach, reach, 20_001)  # at r = radius + sd t, which is cord with sf(t)
+    p = stats.norm.sf(t)
+    excess = np.trapezoid((best_prediction(p, loss) - p) * (radius_mm + edge_sd_mm * t), t)
     return float(100 * 2 * np.pi * edge_sd_mm * excess / true_area)
-
-
-def jump_probability(alpha: float = ALPHA) -> float:
-    """The probability at which Adaptive Wing's best prediction jumps from the low to the high side.
-
-    Example:
-        >>> round(jump_probability(), 3)
-        0.509
-    """
-    return float(optimize.brentq(lambda p: _gain_of_high(p, alpha), 0.05, 0.95, xtol=1e-12))
-
-
-def _best_adaptive_wing(p: float, alpha: float) -> float:
-    if p <= 0 or p >= 1:
-        return float(p >= 1)
-    low, high = _low(p, alpha), _high(p, alpha)
-    return min((low, high), key=lambda q: _risk(q, p, alpha))
-
-
-def _gain_of_high(p: float, alpha: float) -> float:
-    return _risk(_low(p, alpha), p, alpha) - _risk(_high(p, alpha), p, alpha)
-
-
-def _risk(q: float, p: float, alpha: float) -> float:
-    at_one, at_zero = adaptive_wing_value(q, np.array([1.0, 0.0]), alpha=alpha)
-    return float(p * at_one + (1 - p) * at_zero)
-
-
-def _low(p: float, alpha: float) -> float:
-    """The stationary point below one half, or one half where there is none."""
-    wanted = p / (1 - p) * _slope(THETA, alpha - 1)
-    return _inverse_slope(wanted, alpha, THETA)
-
-
-def _high(p: float, alpha: float) -> float:
-    """The stationary point above one half, or one half where there is none."""
-    wanted = (1 - p) / p * _slope(THETA, alpha)
-    # Beyond its maximum the slope falls again: only the rising part holds minima.
-    top = min(THETA, (alpha - 2) ** (1 / (alpha - 1))) if alpha > 2 else THETA
-    return 1 - _inverse_slope(wanted, alpha - 1, top)
-
-
-def _slope(d: float, a: float) -> float:
-    return a * d ** (a - 1) / (1 + d**a)
-
-
-def _inverse_slope(wanted: float, a: float, top: float) -> float:
-    if wanted >= _slope(top, a):
-        return THETA
-    return float(optimize.brentq(lambda d: _slope(d, a) - wanted, 0.0, top, xtol=1e-15))

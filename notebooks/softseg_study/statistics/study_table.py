@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from softseg_study.statistics.atrophy import repeats
 from softseg_study.statistics.studies import (
@@ -13,16 +12,12 @@ from softseg_study.statistics.studies import (
     Components,
     components_of,
     sample_size,
-    simulated_power,
 )
 
-MOST_SIMULATED = 5_000
-"""People per arm up to which studies are simulated."""
 COLUMNS = (
     "method", "design", "atrophy_percent", "n_per_arm", "ci_low", "ci_high", "sd_mm2", "response",
     "detectable_percent", "scanner_hours", "n", "note",
 )  # fmt: skip
-SIMULATED = ("simulated_power", "power_ci_low", "power_ci_high")
 
 
 def sample_size_table(
@@ -35,7 +30,6 @@ def sample_size_table(
     minutes_per_scan: float = 5.0,
     target_power: float = 0.8,
     n_resamples: int = 300,
-    n_studies: int = 0,
     seed: int = 0,
 ) -> pd.DataFrame:
     """People and scanner hours that each method asks for, with bootstrap intervals.
@@ -55,8 +49,7 @@ def sample_size_table(
         minutes_per_scan: For the hours.
         target_power: Power asked for.
         n_resamples: Bootstrap resamples; 0 for no intervals.
-        n_studies: Simulated studies that check the power at the number found; 0 for none.
-        seed: For resamples and studies.
+        seed: For resamples.
 
     Returns:
         One row per method, design and atrophy: `method`, `design`, `atrophy_percent`,
@@ -64,8 +57,7 @@ def sample_size_table(
         known), `sd_mm2` (of what is compared), `response` (`nan` where not measured),
         `detectable_percent` (true loss of one person between two visits that exceeds what 95 % of
         people without any show), `scanner_hours` (both arms, all visits), `n` (participants behind
-        the estimate), `note` (where they are too few), and with `n_studies` `simulated_power`,
-        `power_ci_low`, `power_ci_high` (`nan` where more than `MOST_SIMULATED` are needed).
+        the estimate), `note` (where they are too few).
     """
     rows = []
     for method, part in csa_table.groupby("method", sort=False, observed=True):
@@ -83,10 +75,8 @@ def sample_size_table(
                 visits = 2 if DESIGNS[design][0] else 1
                 row["scanner_hours"] = 2 * row["n_per_arm"] * visits * minutes_per_scan / 60
                 row |= {"n": x.shape[1], "note": ""}
-                if n_studies:
-                    row |= own.simulated(design, atrophy, row["n_per_arm"], n_studies, seed)
                 rows.append(row)
-    return pd.DataFrame(rows, columns=[*COLUMNS, *(SIMULATED if n_studies else ())])
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -126,20 +116,6 @@ class _Estimate:
         return found | {
             "sd_mm2": self.sd(design), "response": self.response, "detectable_percent": detectable,
         }  # fmt: skip
-
-    def simulated(self, design: str, atrophy: float, n: float, n_studies: int, seed: int) -> dict:
-        """What simulated studies say of that number."""
-        if not n <= MOST_SIMULATED:
-            return dict.fromkeys(SIMULATED, np.nan)
-        each = max(1, n_studies // len(self.networks))
-        options = {"response": self.shown, "n_studies": each}
-        powers = [
-            simulated_power(c, atrophy, design, int(n), seed=seed + i, **options)[0]
-            for i, c in enumerate(self.networks)
-        ]
-        total, found = each * len(powers), round(sum(powers) * each)
-        interval = stats.binomtest(found, total).proportion_ci(method="wilson")
-        return dict(zip(SIMULATED, (found / total, interval.low, interval.high), strict=True))
 
 
 def _networks(part: pd.DataFrame, by: Sequence[str]) -> tuple[np.ndarray | None, int]:
