@@ -12,6 +12,7 @@ from tubes import Curve, Tube, sample
 
 from softseg.cli import main
 from softseg.csa.norm import adjust_area
+from softseg.volume import Volume
 
 PER_SLICE = [
     "file", "slice", "level", "area_mm2", "angle_ap_deg", "angle_rl_deg", "diameter_ap_mm",
@@ -87,6 +88,17 @@ def test_a_row_per_slice_has_the_promised_columns(folder, tmp_path):
     assert table.columns[: len(PER_SLICE)].tolist() == PER_SLICE
     assert table["slice"].tolist() == list(range(40))
     assert {2, 3, 4} <= set(table["level"].dropna())
+
+
+def test_slices_without_a_mask_have_no_row_and_are_counted(folder, tmp_path, capsys):
+    mask = Volume.load(folder / "soft.nii.gz")
+    drawn = np.where(np.arange(mask.data.shape[2]) % 10 == 0, mask.data, 0)
+    drawn = mask.like(drawn).save(tmp_path / "drawn.nii.gz", dtype=np.float32)
+    assert run(drawn, "-o", tmp_path / "a.csv", "--per-slice") == 0
+    table = pd.read_csv(tmp_path / "a.csv")
+    assert table["slice"].tolist() == [0, 10, 20, 30]
+    assert table["area_mm2"].notna().all()
+    assert "27 slices without a mask, without a row" in capsys.readouterr().err
 
 
 def test_landmarks_on_the_command_line_do_what_a_disc_image_does(folder, tmp_path):

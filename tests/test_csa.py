@@ -527,6 +527,35 @@ def test_slices_larger_than_any_cord_are_found_before_the_course_is(block):
     assert row["area_mm2"] == pytest.approx(70.0, rel=2e-3)
 
 
+@pytest.mark.parametrize("ramp_mm", [8, 15, 25])
+@pytest.mark.parametrize("top_mm2", [115, 160, 240])
+def test_a_brainstem_does_not_enter_the_mean_on_its_way_to_the_cord(ramp_mm, top_mm2):
+    """What is below the size of any cord up there is still no cord: 8 % of the mean at worst."""
+    areas = [*[70.0] * 60, *np.linspace(70, top_mm2, ramp_mm + 1)[1:], *[top_mm2] * 20]
+    data = stack_of_discs(areas)
+    with pytest.warns(MeasurementWarning, match="does it hold the brain"):
+        table = measure(Volume(data, np.diag([-0.5, 0.5, 1.0, 1.0])), shape=False)
+    assert aggregate(table)["area_mm2"][0] == pytest.approx(70.0, rel=7e-3)
+    assert not table["flag"].iloc[:60].str.contains("outlier").any()
+
+
+@pytest.mark.parametrize("largest_mm2", [80, 95, 105])
+def test_a_cord_that_grows_to_less_than_is_implausible_has_no_slice_that_is_too_large(largest_mm2):
+    areas = [*np.linspace(60, largest_mm2, 40), *np.linspace(largest_mm2, 60, 40)]
+    table = measure(Volume(stack_of_discs(areas), np.diag([-0.5, 0.5, 1.0, 1.0])), shape=False)
+    assert not table["flag"].str.contains("outlier").any()
+
+
+def stack_of_discs(areas_mm2) -> np.ndarray:
+    """Soft discs in pixels of 0.5 mm."""
+    data = np.zeros((48, 48, len(areas_mm2)))
+    apart = np.hypot(*np.indices((48, 48)) - 23.5) * 0.5
+    for k, area_mm2 in enumerate(areas_mm2):
+        disc = np.clip((np.sqrt(area_mm2 / np.pi) - apart) / 0.5 + 0.5, 0, 1)
+        data[..., k] = disc * area_mm2 / (disc.sum() * 0.25)
+    return np.minimum(data, 1)
+
+
 def test_a_tapering_and_a_compressed_cord_have_no_slice_that_is_too_large():
     data = np.zeros((24, 24, 40))
     for k, area_mm2 in enumerate(np.linspace(20, 80, 40)):

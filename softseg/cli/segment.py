@@ -407,6 +407,7 @@ def _areas(job, made, say: Callable):
     """A row a slice, or one without an area where there is no mask."""
     import warnings
 
+    from softseg.csa.aggregation import select
     from softseg.csa.measure import measure
     from softseg.csa.table import NO_AREA
 
@@ -414,7 +415,7 @@ def _areas(job, made, say: Callable):
     if made.mask.data.any():
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            table = measure(made.mask)
+            table = select(measure(made.mask))
         for warning in caught:
             say(f"{job.image.name}: {warning.message}", style="yellow")
     uncertain = table["slice"].map(made.reasons)

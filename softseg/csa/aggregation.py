@@ -78,11 +78,14 @@ def select(
     slices: tuple[int, int] | None = None,
     distance_mm: tuple[float, float] | None = None,
 ) -> pd.DataFrame:
-    """The rows of chosen levels, slices or distances of each file; all rows without a choice.
+    """The rows of chosen levels, slices or distances of each file; all without a choice.
+
+    Slices without a mask, as between those of a mask that is drawn on every tenth, have no row.
 
     Raises:
         InputError: If a choice leaves a file without rows, or two choices are given.
     """
+    table = table[table["area_mm2"].notna()].reset_index(drop=True)
     if vertebrae is None and slices is None and distance_mm is None:
         return table
     chosen = [

@@ -89,6 +89,8 @@ def measure_many(
                 chosen = wanted.rows(table)
                 if not wanted.per_slice and options.get("threshold") is None:
                     chosen = with_interval(chosen, Path(mask))
+                if wanted.per_slice and (bare := int(table["area_mm2"].isna().sum())):
+                    say(f"{mask}: {bare} slice{'s' * (bare > 1)} without a mask, without a row")
                 rows.append(chosen)
                 slices.append(table)
         except InputError as error:

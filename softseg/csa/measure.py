@@ -271,7 +271,8 @@ def _warn(region: Region, sections: Sections, line: Centreline) -> None:
         notes.append(
             f"{region.name}: {rows.size} slice{'s' * (rows.size > 1)} from {rows[0]} to {rows[-1]} "
             f"flagged `outlier`, larger than any cord (above {plausible_area_mm2()[1]:.0f} mm² and "
-            f"{LARGEST_RATIO:g} times this mask's median); does it hold the brain, or leak?"
+            f"{LARGEST_RATIO:g} times this mask's median) or beside those and on the way to their "
+            "size; does it hold the brain, or leak?"
         )
     if sections.faint_share > LARGEST_FAINT_SHARE:
         notes.append(
