@@ -230,6 +230,16 @@ def test_tversky_with_equal_prices_is_soft_dice():
     )
 
 
+def test_behind_a_sigmoid_a_voxel_of_cord_that_was_lost_still_pulls():
+    def pull(edge: float) -> float:
+        raw = torch.full((1, 1), -11.0, requires_grad=True)  # p = 1.7e-5
+        soft_cross_entropy(torch.sigmoid(raw), torch.ones(1, 1), edge=edge).backward()
+        return -raw.grad.item()
+
+    assert pull(1e-3) < 0.05  # the default is for outputs that are cut, where p = 0 has no slope
+    assert pull(1e-6) == pytest.approx(1.0, abs=0.1)
+
+
 def test_soft_cross_entropy_is_the_usual_one_less_the_targets_entropy():
     generator = torch.Generator().manual_seed(3)
     prediction, target = torch.rand(2, 200, generator=generator, dtype=torch.float64) * 0.9 + 0.05

@@ -22,7 +22,7 @@ from softseg.network.config import PRESETS, NetworkConfig
 from softseg.network.onnx_session import OnnxNetwork
 from softseg.network.unet import build_network
 from softseg.network.weights import available_weights, load_weights, save_weights
-from softseg.training.callbacks import Clock, PlainCheckpoints, decode, encode
+from softseg.training.callbacks import Clock, PlainCheckpoints, StopDead, decode, encode
 from softseg.training.config import TrainingConfig
 from softseg.training.data import cache_folder, find_data, find_pools
 from softseg.training.fitting import fit, round_ends
@@ -436,6 +436,19 @@ def test_an_output_that_died_is_reported(config):
     with pytest.warns(RuntimeWarning, match="died"):
         history = fit(dead)
     assert history.card["warnings"]
+
+
+def test_a_training_whose_masks_stay_empty_ends_with_one_line(config, monkeypatch):
+    monkeypatch.setattr(StopDead, "PATIENCE", 6)
+    dead = config.replaced(
+        network=TINY | {"activation": "sigmoid", "output_bias": -50.0}, loss="absolute_dice",
+        steps=40, validate_every=4, learning_rate=1e-9,
+    )  # fmt: skip
+    with pytest.raises(InputError, match="no mask has had a value above 0.1 for 8 steps"):
+        fit(dead)
+    assert not (Path(dead.output) / "model.safetensors").exists()
+    alive = dead.replaced(network=TINY, steps=12)
+    assert len(fit(alive).losses) == 12
 
 
 def test_training_without_progress_stops_early(config):

@@ -12,7 +12,7 @@ LEAK = 0.01
 """Price of a raw output beyond [0, 1] in losses that cut it there: without one it would get no
 gradient and a network whose output starts negative would never learn."""
 EDGE = 1e-3
-"""How far from 0 and 1 cross-entropy keeps predictions and targets."""
+"""How far from 0 and 1 cross-entropy keeps predictions and targets, if not told otherwise."""
 
 
 def soft_dice_loss(
@@ -84,22 +84,31 @@ def tversky(
 
 
 def soft_cross_entropy(
-    prediction: torch.Tensor, target: torch.Tensor, *, reduction: str = "mean"
+    prediction: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    edge: float = EDGE,
+    reduction: str = "mean",
 ) -> torch.Tensor:
     """`y ln(y/p) + (1−y) ln((1−y)/(1−p))`: binary cross-entropy less the target's own entropy.
 
     A proper scoring rule. Without the entropy, which no prediction changes, a perfect soft
-    prediction would not score 0. Both are first squeezed into [EDGE, 1 − EDGE], which keeps the
+    prediction would not score 0. Both are first squeezed into [edge, 1 − edge], which keeps the
     gradient finite and the minimum at `p = y`.
 
     Reference: Kullback and Leibler 1951, doi:10.1214/aoms/1177729694.
+
+    Args:
+        edge: How far from 0 and 1 both are kept. Behind a sigmoid, whose slope is `p (1 − p)`, a
+            voxel of cord pulls with `p / (p + edge)`: an output that has fallen far below `edge`
+            never rises again. There 1e-6 keeps a network from dying in the empty mask.
 
     Example:
         >>> soft_cross_entropy(torch.tensor([0.5]), torch.tensor([1.0])).item() < 0.7
         True
     """
     prediction, target = paired(prediction, target)
-    p, y = _squeezed(_cut(prediction)), _squeezed(target)
+    p, y = _squeezed(_cut(prediction), edge), _squeezed(target, edge)
     divergence = y * torch.log(y / p) + (1 - y) * torch.log((1 - y) / (1 - p))
     return reduced(divergence + _excess(prediction), reduction)
 
@@ -131,7 +140,11 @@ def focal(
 
 
 def dice_cross_entropy(
-    prediction: torch.Tensor, target: torch.Tensor, *, reduction: str = "mean"
+    prediction: torch.Tensor,
+    target: torch.Tensor,
+    *,
+    edge: float = EDGE,
+    reduction: str = "mean",
 ) -> torch.Tensor:
     """`soft_dice_loss` plus `soft_cross_entropy`, equally weighted, both right on soft targets.
 
@@ -139,14 +152,14 @@ def dice_cross_entropy(
     2023, doi:10.1007/978-3-031-43898-1_46. (What the paper ran under this name was Dice alone: a
     softmax over one channel is 1 everywhere.)
 
-    Within a sample the cross-entropy is a mean.
+    Within a sample the cross-entropy is a mean; `edge` is that of `soft_cross_entropy`.
 
     Example:
         >>> soft = torch.tensor([[0.2, 0.7, 0.0]])
         >>> dice_cross_entropy(soft, soft)
         tensor(0.)
     """
-    entropy = soft_cross_entropy(prediction, target, reduction="none")
+    entropy = soft_cross_entropy(prediction, target, edge=edge, reduction="none")
     dice = soft_dice_loss(prediction, target, reduction="none")
     return reduced(dice + _samples(entropy).mean(dim=1), reduction)
 
@@ -183,5 +196,5 @@ def _samples(values: torch.Tensor) -> torch.Tensor:
     return values.flatten(start_dim=1)
 
 
-def _squeezed(values: torch.Tensor) -> torch.Tensor:
-    return EDGE + (1 - 2 * EDGE) * values
+def _squeezed(values: torch.Tensor, edge: float) -> torch.Tensor:
+    return edge + (1 - 2 * edge) * values

@@ -39,6 +39,35 @@ class Checkpoints(Callback):
             self.written = time.monotonic()
 
 
+class StopDead(Callback):
+    """Ends a training whose masks have been empty everywhere for `PATIENCE` steps.
+
+    Where neither overlap nor a squeezed cross-entropy has a gradient, an output that has fallen to
+    zero stays there; an hour of further steps and a model that finds nothing are saved.
+
+    Raises:
+        InputError: At the end of the round in which so many steps have passed.
+    """
+
+    PATIENCE = 500
+    SEEN = 0.1
+
+    def __init__(self) -> None:
+        self.empty = 0
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
+        """Look at the highest value of every step of the round."""
+        alive = [bool(value > self.SEEN) for value in module.highest]
+        module.highest.clear()
+        self.empty = 0 if any(alive) else self.empty + len(alive)
+        if self.empty >= self.PATIENCE:
+            raise InputError(
+                f"training: at step {trainer.global_step} no mask has had a value above "
+                f"{self.SEEN} for {self.empty} steps, the network has died; lower learning_rate or "
+                "negative_share, raise cord_share, or take another loss"
+            )
+
+
 class BestWeights(Callback):
     """Keeps the weights of the validation with the highest soft Dice."""
 
@@ -161,7 +190,7 @@ def all_callbacks(
     shown = config.progress
     if shown == "auto":
         shown = "bar" if sys.stderr.isatty() else "lines"
-    found = [Checkpoints(checkpoints, config.checkpoint_minutes)]
+    found: list[Callback] = [StopDead(), Checkpoints(checkpoints, config.checkpoint_minutes)]
     found += [
         kind(config.steps) for name, kind in {"bar": Bar, "lines": Lines}.items() if name == shown
     ]

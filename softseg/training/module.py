@@ -123,6 +123,7 @@ class Regression(lightning.LightningModule):
         self.batches, self.validate = batches, validate
         self.volumes, self.round_ends = volumes, round_ends
         self.losses: list[tuple[int, torch.Tensor, float]] = []
+        self.highest: list[torch.Tensor] = []
         self.rows: list[dict[str, float]] = []
 
     @property
@@ -135,7 +136,10 @@ class Regression(lightning.LightningModule):
     def training_step(self, batch: Sequence[torch.Tensor], batch_index: int) -> torch.Tensor:
         """Loss of one batch: `(B, 1, …)` images and soft masks."""
         images, softs = batch
-        loss = self.loss(self.network(images), softs)
+        output = self.network(images)
+        loss = self.loss(output, softs)
+        finest = output[0] if isinstance(output, list | tuple) else output
+        self.highest.append(activate(finest.detach().amax(), self.network_config.activation))
         rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         self.losses.append((self.global_step + 1, loss.detach(), rate))
         return loss
