@@ -72,6 +72,7 @@ def test_one_thing_differs_between_a_variant_and_its_base():
         "models": {"contrasts"},
         "activation": {"network"},
         "dimension": {"network", "settings"},
+        "recipe": {"truth", "loss", "augmentation", "network"},
     }
     for factor, variants in read_factors(GRID).items():
         for method, base in variants.items():
@@ -79,6 +80,23 @@ def test_one_thing_differs_between_a_variant_and_its_base():
             keys = (one.keys() | other.keys()) - {"seeds", "method", "factor", "against"}
             differing = {key for key in keys if one.get(key) != other.get(key)}
             assert differing == together.get(factor, {factor}), method
+
+
+def test_no_network_of_the_grid_is_born_dead():
+    """A sigmoid that starts at one half everywhere drowned the cord: every mask stayed empty."""
+    grid = yaml.safe_load(GRID.read_text(encoding="utf-8"))["models"]
+    networks = {model: json.loads(entry["network"]) for model, entry in grid.items()
+                if str(entry.get("network", "")).startswith("{")}  # fmt: skip
+    sigmoids = {model: n for model, n in networks.items() if n.get("activation") == "sigmoid"}
+    assert len(sigmoids) >= 3
+    assert all(n["output_bias"] < -1 for n in sigmoids.values()), sigmoids
+
+
+def test_the_number_of_contrasts_is_trained_as_often_as_the_main_comparison():
+    grid = yaml.safe_load(GRID.read_text(encoding="utf-8"))["models"]
+    fewer = [entry for entry in grid.values() if entry.get("factor") == "contrasts"]
+    assert len(fewer) >= 5
+    assert not [entry for entry in fewer if "seeds" in entry], "they have the scale's seeds"
 
 
 def test_contrast_specific_models_share_one_method():

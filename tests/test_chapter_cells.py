@@ -9,6 +9,7 @@ import pytest
 
 from softseg.contrasts import CONTRASTS
 from softseg_study.names import CONSTANTS
+from softseg_study.statistics.atrophy import visit_fits
 from softseg_study.statistics.harmonising import with_constants
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -198,6 +199,50 @@ def test_variants_are_compared_in_the_contrasts_that_both_have_and_lost_masks_ar
     assert names["lost"].to_numpy().tolist() == [["hard_all", 288, 48]]
 
 
+class Earlier(Saved):
+    """A run whose chapter 04 has been executed."""
+
+    data = None
+
+    def table(self, name):
+        return name
+
+    def needs(self, path, made_by):
+        return path
+
+
+def reading(csa: pd.DataFrame) -> dict:
+    """What a chapter is given that reads the areas of chapter 04."""
+    return {
+        "results": Earlier(), "true_csa": lambda *a, **k: truth(csa),
+        "Dataset": type("D", (), {"index": staticmethod(lambda *a: None)}),
+        "pd": type("P", (), vars(pd) | {"read_csv": staticmethod(lambda *a, **k: csa)}),
+    }  # fmt: skip
+
+
+def test_a_study_is_sized_with_constants_too_and_networks_are_compared_with_networks():
+    drawn = ["labels", "hard_all", "hard_per_contrast", "contour_following"]
+    shares = {"soft_all": 0.1, "soft_per_contrast": 0.1} | dict.fromkeys(drawn, 1.0)
+    csa = areas(shares)
+    days = [
+        (person, contrast, method, "1", visit, 0.0, area * (1 + error))
+        for _, person, contrast, method, area in
+        csa[["subject", "contrast", "method", "area_mm2"]].itertuples(name=None)
+        for visit, error in (("1", 0.0), ("2", 0.01 * (-1) ** int(person[-1])))
+    ]  # fmt: skip
+    columns = ["subject", "contrast", "method", "seed", "session", "atrophy_percent", "area_mm2"]
+    fits = visit_fits(pd.DataFrame(days, columns=columns), by=["seed"]).assign(response=1.0)
+    methods = ["soft_all", "hard_all", "soft_per_contrast", "hard_per_contrast"]
+    names = run("08", "sizes", "people", "networks", fits=fits, methods=methods, **reading(csa))
+    n = names["one"].set_index(["design", "method"])["n_per_arm"]
+    mixed = n["longitudinal, different contrasts"]
+    for method in drawn:
+        assert mixed[method + CONSTANTS] < 0.2 * mixed[method], "constants undo the contrasts"
+    assert set(names["fair"]["method"]) == set(methods), "no drawn mask among the networks"
+    own = names["fair"][names["fair"]["method"] == "soft_all"]
+    assert own["ratio"].tolist() == [1, 1]
+
+
 def test_a_failed_mask_counts_as_an_error_of_all_of_the_area_and_is_counted_apart():
     rows = [(c, m, s, "T1w", 0.9, False, 72.0 + d, 72.0)
             for c in ("reference", "GE") for m, d in (("soft_all", 0.72), ("hard_all", 7.2))
@@ -210,20 +255,9 @@ def test_a_failed_mask_counts_as_an_error_of_all_of_the_area_and_is_counted_apar
     csa["area_mm2"] = csa["true"] + 5.0
     csa = csa.drop_duplicates("subject")
 
-    class Results(Saved):
-        data = None
-
-        def table(self, name):
-            return name
-
-        def needs(self, path, made_by):
-            return path
-
     names = run(
-        "06", "conditions", "summary", results=Results(), run_conditions=lambda *a, **k: table,
-        true_csa=lambda *a, **k: truth(csa), who={}, what={}, sources={}, folder=None,
-        Dataset=type("D", (), {"index": staticmethod(lambda *a: None)}),
-        pd=type("P", (), vars(pd) | {"read_csv": staticmethod(lambda *a, **k: csa)}),
+        "06", "conditions", "summary", run_conditions=lambda *a, **k: table,
+        who={}, what={}, sources={}, folder=None, **reading(csa),
     )  # fmt: skip
     summary = names["summary"].set_index(["condition", "method"])
     assert summary.loc[("reference", "soft_all"), "off_percent"] == pytest.approx(1)

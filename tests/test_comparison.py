@@ -10,6 +10,7 @@ from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg_study.evaluation import comparison
 from softseg_study.evaluation.method_folders import find_folders, separate_seeds
+from softseg_study.names import TITLES, method_title
 
 PEOPLE = [f"sub-{i:02d}" for i in range(12)]
 PATTERN = dict(zip(CONTRASTS, (-4.0, 2.0, -1.0, -3.0, 4.0, 2.0), strict=True))
@@ -80,3 +81,9 @@ def test_errors_are_taken_from_the_truth_and_without_one_from_the_soft_masks():
 def test_few_methods_are_shown_and_without_the_proposal_the_last_stands_for_it():
     assert comparison.few(["labels", "labels_softseg", "soft_all"]) == ["labels", "soft_all"]
     assert comparison.proposal(["labels", "theirs"]) == "theirs"
+
+
+def test_a_plain_name_stands_for_one_method():
+    """Contour following from the drawn mask's middle and by itself are two methods, two names."""
+    titles = [method_title(key) for key in TITLES]
+    assert len(set(titles)) == len(titles)

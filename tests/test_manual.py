@@ -9,8 +9,19 @@ from tubes import Tube, sample
 
 from softseg.contrasts import CONTRASTS
 from softseg.dataset.index import Dataset
+from softseg.dataset.names import strip_extension
+from softseg.paths import SHARED
 from softseg.volume import Volume
-from softseg_study.evaluation.manual import areas_of_slices, evaluate_manual, evaluate_pairs
+from softseg_study.evaluation.image_masks import find_masks
+from softseg_study.evaluation.manual import (
+    MANUAL,
+    areas_of_slices,
+    evaluate_manual,
+    evaluate_pairs,
+)
+from softseg_study.evaluation.real_images import (
+    DRAWN as DRAWN_CONTRASTS,
+)
 from softseg_study.evaluation.real_images import (
     cross_validation,
     held_out,
@@ -198,3 +209,11 @@ def test_propseg_from_the_manual_centreline_scores_as_published_tools_do(real_da
     dice = scores.groupby(["method", "subject"])["dice"].mean().groupby("method").mean()
     assert dice["propseg-centreline"] > 0.9
     assert dice["propseg-centreline"] >= dice["propseg-auto"]
+
+
+@pytest.mark.skipif(not (SHARED / "real").exists(), reason=f"no real images at {SHARED}")
+def test_chapters_on_generalisation_and_your_images_count_the_same_real_images():
+    data = Dataset.index(SHARED / "real", contrasts=DRAWN_CONTRASTS, entities={"run": "1"})
+    entries = find_masks(data, {}, extra={"manual": MANUAL})
+    images = {strip_extension(e.image.name) for e in entries if e.extra["manual"] is not None}
+    assert set(cross_validation("axial")["image"]) == images

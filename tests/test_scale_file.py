@@ -27,6 +27,12 @@ def test_the_grid_is_understood_with_the_scale_it_is_added_to():
     check_scale(SCALES["book"] | {"models": SCALES["grid"]["models"]})
 
 
+def test_the_book_has_enough_people_a_condition_and_seeds_for_its_intervals():
+    notebooks = SCALES["book"]["notebooks"]
+    assert notebooks["06_generalisation"]["people"] >= 24
+    assert len(SCALES["book"]["seeds"]) >= 3
+
+
 @pytest.mark.parametrize(
     ("place", "name", "value", "said"),
     [

@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [*sorted((ROOT / "book").glob("*.md")), *sorted((ROOT / "notebooks").glob("0*.ipynb"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "book").glob("*.md")),
+    *sorted((ROOT / "notebooks").glob("0*.ipynb")),
+]
 
 COMPUTED = re.compile(r"\{(?:glue:\w+|run|found)\}`[^`]*`")
 CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
