@@ -191,16 +191,6 @@ def test_nnunets_masks_come_back_as_one_more_method(dataset, exported, tmp_path)
     assert np.array_equal(mask.data, soft.data > 0.5)
 
 
-def test_nnunets_probabilities_come_back_in_our_order_of_axes(dataset, exported, tmp_path):
-    soft = truth(dataset, "sub-03")
-    soft.like(soft.data > 0.5).save(tmp_path / "out" / "sub-03_T1w.nii.gz", dtype=np.uint8)
-    both = np.stack([1 - soft.data, soft.data]).transpose(0, 3, 2, 1)
-    np.savez_compressed(tmp_path / "out" / "sub-03_T1w.npz", probabilities=both)
-    import_nnunet(dataset, exported, tmp_path / "out", soft=True, method="nnunet_soft")
-    found = Volume.load(dataset.existing("nnunet_soft", "sub-03", "T1w", "label-SC_softseg"))
-    assert np.allclose(found.data, soft.data, atol=1e-6)
-
-
 def test_export_and_import_refuse_what_does_not_fit(dataset, exported, tmp_path):
     with pytest.raises(InputError, match="already there"):
         export_nnunet(dataset, tmp_path / "raw", dataset_id=7, training_subjects=["sub-01"])

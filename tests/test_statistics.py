@@ -114,18 +114,3 @@ def test_the_bootstrap_is_a_function_of_values_and_seed():
     values = np.random.default_rng(3).normal(size=30)
     assert bootstrap_interval(values, seed=4) == bootstrap_interval(values, seed=4)
     assert bootstrap_interval(values, seed=4) != bootstrap_interval(values, seed=5)
-
-
-def test_the_bootstrap_agrees_with_scipys():
-    values = np.random.default_rng(5).exponential(size=60)
-    ours = bootstrap_interval(values, np.median)
-    theirs = stats.bootstrap(
-        (values,), np.median, method="percentile", n_resamples=4999, rng=np.random.default_rng(0)
-    ).confidence_interval
-    assert ours == pytest.approx((theirs.low, theirs.high), abs=0.05)
-
-
-def simulated_differences(n_people, n_contrasts, correlation, rng):
-    """Differences of two equally good methods; those of one person's contrasts go together."""
-    shared = rng.normal(size=(n_people, 1)) * np.sqrt(correlation)
-    return shared + rng.normal(size=(n_people, n_contrasts)) * np.sqrt(1 - correlation)

@@ -444,7 +444,7 @@ def test_a_training_whose_masks_stay_empty_ends_with_one_line(config, monkeypatc
         network=TINY | {"activation": "sigmoid", "output_bias": -50.0}, loss="absolute_dice",
         steps=40, validate_every=4, learning_rate=1e-9,
     )  # fmt: skip
-    with pytest.raises(InputError, match="no mask has had a value above 0.1 for 8 steps"):
+    with pytest.raises(InputError, match=r"no mask has had a value above 0.1 for 8 steps"):
         fit(dead)
     assert not (Path(dead.output) / "model.safetensors").exists()
     alive = dead.replaced(network=TINY, steps=12)

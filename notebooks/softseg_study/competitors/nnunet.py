@@ -105,7 +105,6 @@ def nnunet_commands(
     configuration: str = "3d_fullres",
     epochs: int | None = None,
     device: str = "cuda",
-    processes: int | None = None,
 ) -> list[str]:
     """What to type, in order, once nnU-Net is installed and its three folders are set.
 
@@ -115,8 +114,6 @@ def nnunet_commands(
         configuration: `2d` or `3d_fullres`.
         epochs: A shorter training, one of nnU-Net's own: 1, 5, 10, 20, 50, 100 or 250.
         device: `cuda`, `cpu` or `mps`.
-        processes: How many it prepares and writes images with; None leaves it to nnU-Net, which
-            starts more than a small machine has memory for.
 
     Example:
         >>> for line in nnunet_commands("raw/Dataset007_SpinalCord", "out", epochs=5):
@@ -125,21 +122,18 @@ def nnunet_commands(
         cp raw/Dataset007_SpinalCord/splits_final.json $nnUNet_preprocessed/Dataset007_SpinalCord/
         nnUNetv2_train 7 3d_fullres 0 -tr nnUNetTrainer_5epochs -device cuda
         nnUNetv2_predict -d 7 -c 3d_fullres -f 0 -tr nnUNetTrainer_5epochs -device cuda
-          -i raw/Dataset007_SpinalCord/imagesTs -o out --save_probabilities
+          -i raw/Dataset007_SpinalCord/imagesTs -o out
     """
     exported = Path(exported)
     number = int(exported.name[len("Dataset") :].split("_")[0])
     trainer = f"nnUNetTrainer_{epochs}epoch{'s' if epochs > 1 else ''}" if epochs else None
     chosen = f" -tr {trainer}" if trainer else ""
-    before = f" -np {processes} -npfp {processes}" if processes else ""
-    after = f" -npp {processes} -nps {processes}" if processes else ""
     return [
-        f"nnUNetv2_plan_and_preprocess -d {number} --verify_dataset_integrity -c {configuration}"
-        + before,
+        f"nnUNetv2_plan_and_preprocess -d {number} --verify_dataset_integrity -c {configuration}",
         f"cp {exported / SPLITS} $nnUNet_preprocessed/{exported.name}/",
         f"nnUNetv2_train {number} {configuration} 0{chosen} -device {device}",
         f"nnUNetv2_predict -d {number} -c {configuration} -f 0{chosen} -device {device} "
-        f"-i {exported / 'imagesTs'} -o {predictions} --save_probabilities" + after,
+        f"-i {exported / 'imagesTs'} -o {predictions}",
     ]
 
 
@@ -149,7 +143,6 @@ def import_nnunet(
     predictions: Path | str,
     *,
     method: str = "nnunet",
-    soft: bool = False,
 ) -> pd.DataFrame:
     """Take nnU-Net's masks over as `derivatives/<method>`.
 
@@ -158,8 +151,6 @@ def import_nnunet(
         exported: What `export_nnunet` returned.
         predictions: Output folder of `nnUNetv2_predict`.
         method: Name of the derivative folder and in every table.
-        soft: Take the cord's probability from the `.npz` files instead of the hard masks. It is
-            the certainty of a class, not a fraction of volume.
 
     Returns:
         One row a predicted case: `subject`, `contrast`, `status`, `path`.
@@ -182,10 +173,8 @@ def import_nnunet(
         image = Volume.load(row.path, average="mean")
         mask = Volume.load(path)
         check_grid(mask, image)
-        values = _probability(path, mask.data.shape) if soft else mask.data
-        written, status = write_mask(
-            dataset, method, row, image.like(values.astype(np.float32)), source=path
-        )
+        hard = image.like(mask.data.astype(np.float32))
+        written, status = write_mask(dataset, method, row, hard, source=path)
         rows.append((subject, contrast, status, written))
     describe_pipeline(
         dataset.root / "derivatives" / method, "Masks of nnU-Net", "import-nnunet", method=method
@@ -217,15 +206,3 @@ def _copy(source: Path | str, target: Path, dtype: type) -> None:
     volume = Volume.load(source, average="mean")
     data = (volume.data > 0.5) if dtype is np.uint8 else volume.data
     volume.like(data).save(target, dtype=dtype)
-
-
-def _probability(mask: Path, shape: tuple[int, ...]) -> np.ndarray:
-    path = mask.with_name(strip_extension(mask.name) + ".npz")
-    if not path.exists():
-        raise InputError(f"{path}: not there; predict with --save_probabilities")
-    with np.load(path, allow_pickle=False) as content:
-        probability = content["probabilities"][1]
-    values = np.clip(probability.transpose(2, 1, 0), 0.0, 1.0)  # nnU-Net's axes are Z, Y, X
-    if values.shape != shape:
-        raise InputError(f"{path}: shape {values.shape} does not fit the mask's {shape}")
-    return values

@@ -1,7 +1,6 @@
 """Does the spread between variants of an image say where the mask is wrong?"""
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +9,9 @@ from scipy import stats
 
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
+from softseg.masks import check_grid
 from softseg.volume import WORKING, Volume
-from softseg_study.evaluation.image_masks import ImageMasks, collect_rows, find_masks, read_mask
+from softseg_study.evaluation.image_masks import ImageMasks, find_masks, read_mask
 
 if TYPE_CHECKING:
     from softseg.segmentation.engine import Segmentation
@@ -54,23 +54,16 @@ def evaluate_uncertainty(
         `slice_rank_correlation` (over slices: summed uncertainty against the error of the area),
         `n_voxels` and `status` (`ok`, `no reference`, or what was wrong).
     """
-    entries = find_masks(dataset, {}, subjects=subjects, extra={"truth": truth})
-    rows = collect_rows(partial(_rows, methods=dict(methods)), entries)
+    rows = []
+    for entry in find_masks(dataset, {}, subjects=subjects, extra={"truth": truth}):
+        for method, segment in methods.items():
+            try:
+                found = _compare(segment, entry)
+            except InputError as error:
+                found = {"status": str(error)}
+            rows.append(entry.keys | {"method": method} | found)
     columns = ["subject", "session", "contrast", "method", *MEASURES, "status"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def _rows(
-    entry: ImageMasks, *, methods: "Mapping[str, Callable[[Volume], Segmentation]]"
-) -> list[dict]:
-    rows = []
-    for method, segment in methods.items():
-        row = entry.keys | {"method": method}
-        try:
-            rows.append(row | _compare(segment, entry))
-        except InputError as error:
-            rows.append(row | {"status": str(error)})
-    return rows
 
 
 def _compare(segment: "Callable[[Volume], Segmentation]", entry: ImageMasks) -> dict[str, object]:
@@ -78,14 +71,9 @@ def _compare(segment: "Callable[[Volume], Segmentation]", entry: ImageMasks) -> 
         return {"status": "no reference"}
     truth = read_mask(entry.extra["truth"], entry.image)
     found = segment(Volume.load(entry.image, average="mean"))
-    soft = found.soft.oriented(WORKING).data
-    uncertainty = found.uncertainty.oriented(WORKING).data
-    if soft.shape != truth.data.shape:
-        raise InputError(
-            f"{truth.name}: truth must lie on the image's grid {soft.shape}, found "
-            f"{truth.data.shape}; resample it"
-        )
-    return uncertainty_against_error(soft, uncertainty, truth.data) | {"status": "ok"}
+    soft, spread = (each.oriented(WORKING) for each in (found.soft, found.uncertainty))
+    check_grid(truth, soft)
+    return uncertainty_against_error(soft.data, spread.data, truth.data) | {"status": "ok"}
 
 
 def uncertainty_against_error(

@@ -23,49 +23,6 @@ from softseg_study.names import method_title
 Extent = tuple[float, float, float, float]
 
 
-def contrast_gallery(
-    images: Mapping[str, Volume],
-    masks: Mapping[str, Mapping[str, Volume]],
-    *,
-    z_mm: float | None = None,
-) -> Figure:
-    """One row a method, one column a contrast: the image with the outline of the mask at 0.5.
-
-    Voxels are drawn as large as they are and not smoothed, so that a thick slice looks like one.
-
-    Args:
-        images: Contrast → image.
-        masks: Method → contrast → mask on the image's grid, soft or binary.
-        z_mm: Height of the slice in scanner millimetres; the middle of what all masks cover by
-            default.
-    """
-    contrasts, methods = contrast_order(images), list(masks)
-    figure, axes = new_figure(
-        len(methods), len(contrasts), height_in=0.5 + 7.2 / len(contrasts) * len(methods)
-    )
-    colors = method_colors(methods)
-    if z_mm is None:
-        every = (
-            mask.oriented(WORKING) for of_method in masks.values() for mask in of_method.values()
-        )
-        z_mm = shared_height_mm(every)
-    for j, contrast in enumerate(contrasts):
-        image = images[contrast].oriented(WORKING)
-        known = [masks[m][contrast].oriented(WORKING) for m in methods if contrast in masks[m]]
-        centre, z = middle_of(known[0] if known else image, z_mm)
-        for i, method in enumerate(methods):
-            ax = axes[i, j]
-            show_slice(ax, image, z, centre_mm=centre, size_mm=30.0)
-            if contrast in masks[method]:
-                mask = masks[method][contrast].oriented(WORKING)
-                outline(ax, mask, z, color=bright(colors[method]))
-            if i == 0:
-                ax.set_title(contrast_title(contrast), loc="center", fontsize=10)
-            if j == 0:
-                ax.set_ylabel(method_title(method).replace(", ", ",\n"), fontsize=9)
-    return figure
-
-
 def shared_height_mm(masks: Iterable[Volume]) -> float | None:
     """Middle, in scanner millimetres, of the heights that all masks cover; None if there is none.
 
@@ -237,29 +194,39 @@ def case_gallery(cases: Sequence[Case], *, columns: int = 4) -> Figure:
     return figure
 
 
-def mask_mosaic(image: Volume, masks: dict[str, Volume]) -> Figure:
+def contrast_gallery(
+    images: Mapping[str, Volume], masks: Mapping[str, Mapping[str, Volume]]
+) -> Figure:
+    """One column a contrast: the image with the outlines of its masks, at one height of the cord.
+
+    Voxels are drawn as large as they are and not smoothed, so that a thick slice looks like one.
+
+    Args:
+        images: Contrast → image.
+        masks: Method → contrast → mask on the image's grid, soft or binary.
+    """
+    oriented = {
+        name: {method: of[name].oriented(WORKING) for method, of in masks.items() if name in of}
+        for name in contrast_order(images)
+    }
+    z_mm = shared_height_mm(mask for of in oriented.values() for mask in of.values())
+    cases = [
+        Case(contrast_title(name), images[name], own,
+             z=middle_of(next(iter(own.values()), images[name].oriented(WORKING)), z_mm)[1])
+        for name, own in oriented.items()
+    ]  # fmt: skip
+    return case_gallery(cases, columns=len(cases))
+
+
+def mask_mosaic(image: Volume, masks: Mapping[str, Volume]) -> Figure:
     """Axial slices spread evenly along the cord, with the outline of each mask at 0.5.
 
     Args:
         image: Any orientation.
         masks: Name → mask on the image's grid, soft or binary; the first says where the cord is.
     """
-    image = image.oriented(WORKING)
-    oriented = {name: mask.oriented(WORKING) for name, mask in masks.items()}
-    first = next(iter(oriented.values()))
-    filled = np.flatnonzero(np.asarray(first.data).any(axis=(0, 1)))
-    if not filled.size:
-        filled = np.arange(image.data.shape[2])
+    first = next(iter(masks.values())).oriented(WORKING).data
+    filled = np.flatnonzero(first.any(axis=(0, 1)))
+    filled = filled if filled.size else np.arange(first.shape[2])
     chosen = filled[np.linspace(0, filled.size - 1, min(8, filled.size)).round().astype(int)]
-    rows = -(-len(chosen) // 4)
-    figure, axes = new_figure(rows, 4, height_in=0.4 + 1.9 * rows)
-    colors = method_colors(list(masks))
-    heights = first.affine[2, 2] * np.arange(image.data.shape[2]) + first.affine[2, 3]
-    for ax, z in zip(axes.flat, chosen, strict=False):
-        centre, _ = middle_of(first, heights[z])
-        show_slice(ax, image, int(z), centre_mm=centre, size_mm=40.0)
-        for name, mask in oriented.items():
-            outline(ax, mask, int(z), color=colors[name])
-        ax.set_title(f"slice {z}", fontsize=9)
-    hide_spare(axes.flat[len(chosen) :])
-    return figure
+    return case_gallery([Case(f"slice {z}", image, masks, int(z)) for z in chosen])

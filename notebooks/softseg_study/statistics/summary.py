@@ -4,22 +4,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
-
-Statistic = Callable[..., np.ndarray]
-"""Takes `axis=`, as `numpy.mean` and `numpy.median` do."""
-CHUNK_VALUES = 2_000_000
-"""Values resampled at a time, so that memory stays small however many participants there are."""
+from scipy import stats
 
 
 def bootstrap_interval(
-    values: np.ndarray,
-    statistic: Statistic = np.mean,
-    *,
-    level: float = 0.95,
-    n_resamples: int = 4999,
-    seed: int = 0,
+    values: np.ndarray, statistic: Callable[..., np.ndarray] = np.mean, *, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of a statistic of independent values.
+    """95 % percentile bootstrap interval of a statistic of independent values.
 
     Values have to be one a participant: six contrasts of one person are no six independent values.
     Percentiles keep the interval inside what the statistic can be and need no variance, also for a
@@ -27,9 +18,7 @@ def bootstrap_interval(
 
     Args:
         values: `(n,)`; `nan` is left out.
-        statistic: Function of an array and `axis`.
-        level: Coverage, 0 to 1.
-        n_resamples: Resamples drawn.
+        statistic: Takes `axis=`, as `numpy.mean` and `numpy.median` do.
         seed: The interval is a function of values and seed.
 
     Returns:
@@ -42,20 +31,12 @@ def bootstrap_interval(
     """
     values = np.asarray(values, dtype=float)
     values = values[~np.isnan(values)]
-    n = values.size
-    if n < 2:
+    if values.size < 2:
         return float("nan"), float("nan")
-    rng = np.random.default_rng([seed, n])
-    step = max(1, CHUNK_VALUES // n)
-    drawn = np.concatenate(
-        [
-            statistic(values[rng.integers(n, size=(min(step, n_resamples - start), n))], axis=1)
-            for start in range(0, n_resamples, step)
-        ]
-    )
-    tail = 100 * (1 - level) / 2
-    low, high = np.percentile(drawn, [tail, 100 - tail])
-    return float(low), float(high)
+    rng = np.random.default_rng([seed, values.size])
+    options = {"n_resamples": 4999, "method": "percentile", "batch": 500, "rng": rng}
+    interval = stats.bootstrap((values,), statistic, **options).confidence_interval
+    return float(interval.low), float(interval.high)
 
 
 def summarise(
@@ -81,7 +62,11 @@ def summarise(
         `sd`, `median`, `ci_low`, `ci_high` (95 % of the mean).
     """
     rows = []
-    means = participant_means(table, value, by=by, unit=unit)
+    keys = [*by, *({unit} - set(by))]
+    groups = table.dropna(subset=[value]).groupby(
+        keys, sort=False, observed=True, dropna=False, as_index=False
+    )
+    means = groups[value].mean()
     for key, group in means.groupby(list(by), sort=False, observed=True, dropna=False):
         values = group[value].to_numpy(float)
         low, high = bootstrap_interval(values, seed=0)
@@ -98,19 +83,3 @@ def summarise(
         )
     columns = [*by, "n", "mean", "sd", "median", "ci_low", "ci_high"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def participant_means(
-    table: pd.DataFrame,
-    value: str,
-    *,
-    by: Sequence[str] = ("method",),
-    unit: str | Sequence[str] = "subject",
-) -> pd.DataFrame:
-    """One value per group and participant: the mean over whatever else the rows differ in."""
-    unit = [unit] if isinstance(unit, str) else list(unit)
-    keys = [*by, *[u for u in unit if u not in by]]
-    known = table.dropna(subset=[value])
-    return known.groupby(keys, sort=False, observed=True, dropna=False, as_index=False)[
-        value
-    ].mean()
