@@ -16,7 +16,8 @@ from scipy import ndimage
 
 from softseg.errors import InputError
 from softseg.files import replacing
-from softseg.nifti import SAME_FORM_MM, read
+from softseg.nifti import read
+from softseg.nifti_header import SAME_FORM_MM
 
 WORKING = "LAS"
 """Orientation in which the package measures and segments."""

@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 
 from softseg import cli
+from softseg.dataset.names import PROBABILITY
 from softseg.dataset.raw_images import data_set_of
 from softseg.errors import InputError
 from softseg.phantom.acquisition import acquire
 from softseg.phantom.anatomy import random_anatomy
-from softseg.segmentation.batch import BINARY, PROBABILITY, find_jobs
+from softseg.segmentation.jobs import BINARY, find_jobs
 from softseg.volume import Volume
 
 

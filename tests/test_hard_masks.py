@@ -8,7 +8,7 @@ import pytest
 
 from softseg.errors import InputError
 from softseg.ground_truth.hard_masks import load_mask
-from softseg.nifti import HeaderWarning
+from softseg.nifti_header import HeaderWarning
 from softseg.volume import Volume
 
 

@@ -14,9 +14,10 @@ from softseg._renamed import RENAMED
 from softseg.volume import Volume
 
 ORDER = (
-    "errors", "events", "files", "batch", "provenance", "paths", "contrasts", "nifti", "volume",
-    "masks", "dataset", "archives", "fetch", "phantom", "ground_truth", "metrics", "csa", "losses",
-    "network", "segmentation", "augmentation", "training", "quality_control", "cli",
+    "errors", "events", "files", "batch", "provenance", "paths", "contrasts", "nifti_header",
+    "nifti", "volume", "masks", "dataset", "archives", "fetch", "phantom", "ground_truth",
+    "metrics", "csa", "losses", "network", "segmentation", "augmentation", "training",
+    "quality_control", "cli",
 )  # fmt: skip
 """Each may import only what stands before it."""
 

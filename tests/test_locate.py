@@ -8,17 +8,14 @@ import torch
 from segmentation_network import CONFIG, discs, overlap, trained, tube
 
 from softseg.network.config import PRESETS
-from softseg.segmentation import locate, predict
+from softseg.segmentation import cord_path, locate, predict
+from softseg.segmentation.cord_path import CellMap, cell_means, interpolate, track
 from softseg.segmentation.engine import Model, segment
 from softseg.segmentation.locate import (
     LOOKS,
-    CellMap,
     candidate_windows,
-    cell_means,
     confirmed,
     find_cord,
-    interpolate,
-    track,
 )
 from softseg.segmentation.prepare import prepare
 from softseg.volume import Volume
@@ -159,7 +156,7 @@ def test_a_cord_is_found_in_the_middle_of_a_large_field_a_few_slices_at_a_time()
 def test_the_path_takes_little_more_memory_than_its_map():
     gain = np.random.default_rng(0).random((20, 150, 140), np.float32)
     tracemalloc.start()
-    locate._best_path(gain, locate.FURTHEST_MOVE)
+    cord_path._best_path(gain, cord_path.FURTHEST_MOVE)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 3 * gain.nbytes

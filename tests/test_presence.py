@@ -5,12 +5,10 @@ import pytest
 from segmentation_network import discs
 
 from softseg.errors import InputError
-from softseg.segmentation.presence import (
+from softseg.segmentation.presence import Logistic, cord_slices, examine
+from softseg.segmentation.slice_features import (
     FEATURES,
     IMAGE_FEATURES,
-    Logistic,
-    cord_slices,
-    examine,
     image_features,
     slice_features,
 )

@@ -7,7 +7,7 @@ import pytest
 from segmentation_network import CONFIG, trained, tube
 
 from softseg.segmentation.engine import Model, segment
-from softseg.segmentation.presence import FEATURES, IMAGE_FEATURES
+from softseg.segmentation.slice_features import FEATURES, IMAGE_FEATURES
 from softseg_study.evaluation.presence_fit import (
     PRIOR,
     Case,

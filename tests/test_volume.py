@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from softseg.errors import InputError
-from softseg.nifti import HeaderWarning, read_geometry
+from softseg.nifti import read_geometry
+from softseg.nifti_header import HeaderWarning
 from softseg.volume import Grid, Volume
 
 ORIENTATIONS = [

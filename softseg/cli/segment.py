@@ -125,6 +125,7 @@ def segment(
     from softseg.provenance.records import foreign, record_of
     from softseg.segmentation import batch
     from softseg.segmentation.engine import Model
+    from softseg.segmentation.jobs import find_jobs
 
     _check_choice("--average", average, ("mean", "rms"))
     _check_choice("--activation", activation, ACTIVATIONS)
@@ -142,7 +143,7 @@ def segment(
     _check_table(csa, context.meta.get(AFTER_CSA), images, out)
     series = average is not None
     ending = mask_ending(binary, probseg)
-    found, left_out = batch.find_jobs(images, out, ending=ending, series=series)
+    found, left_out = find_jobs(images, out, ending=ending, series=series)
     if csa == BESIDE:
         csa = out / "csa.csv" if len(found) > 1 else _beside(found[0].mask)
     found = _not_excluded(found, left_out)
@@ -216,8 +217,9 @@ def segment_data_set(
     """
     from softseg.segmentation import batch
     from softseg.segmentation.engine import Model
+    from softseg.segmentation.jobs import find_jobs
 
-    found, left_out = batch.find_jobs([root], out, ending=ending, series=average is not None)
+    found, left_out = find_jobs([root], out, ending=ending, series=average is not None)
     found = [job for job in found if takes(job.image)]
     left_out = [each for each in left_out if takes(each.path)]
     if not (found or left_out):
@@ -244,7 +246,7 @@ def mask_ending(binary: bool, probseg: bool) -> str:
         InputError: If both are wanted.
     """
     from softseg.dataset.names import PROBABILITY
-    from softseg.segmentation.batch import BINARY, SOFT
+    from softseg.segmentation.jobs import BINARY, SOFT
 
     if binary and probseg:
         raise InputError("--probseg is the name of soft masks; leave out --binary")
@@ -305,7 +307,7 @@ def _within(jobs: list, left_out: list, roots: Iterable[Path]) -> list:
     """Jobs whose image is no link out of its data set; the others are left out."""
     from softseg.dataset.raw_images import LeftOut
     from softseg.files import check_inside
-    from softseg.segmentation.batch import check_some
+    from softseg.segmentation.jobs import check_some
 
     for root in (path.expanduser().absolute() for path in roots):
         kept = []

@@ -14,7 +14,7 @@ from softseg.csa.norm import REFERENCE, adjust_area, norm_levels
 from softseg.errors import InputError
 from softseg.files import sha256
 from softseg.masks import MaskWarning
-from softseg.nifti import HeaderWarning
+from softseg.nifti_header import HeaderWarning
 from softseg.provenance.records import is_ours, listed, read_json, record_of
 
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from softseg.errors import InputError
 from softseg.masks import check_grid, same_grid
-from softseg.nifti import HEADER_TOLERANCE_MM, read_geometry
+from softseg.nifti import read_geometry
+from softseg.nifti_header import HEADER_TOLERANCE_MM
 from softseg.volume import Grid, Volume
 
 MAX_CORD_VOXELS = 2**25

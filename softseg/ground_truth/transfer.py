@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from softseg.errors import InputError
 from softseg.ground_truth.alignment import Placed, SliceCentres, centre_by_height, interpolate
-from softseg.nifti import MAX_VOXELS
+from softseg.nifti_header import MAX_VOXELS
 from softseg.volume import Volume, samples_within
 
 CHUNK = 100_000

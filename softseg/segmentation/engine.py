@@ -23,12 +23,8 @@ from softseg.segmentation.components import fill_gaps, largest_component
 from softseg.segmentation.locate import find_cord, window_starts
 from softseg.segmentation.predict import Network, predict_slices, predict_volume, soft_values
 from softseg.segmentation.prepare import Prepared, prepare
-from softseg.segmentation.presence import (
-    Findings,
-    cord_slices,
-    examine,
-    slice_features,
-)
+from softseg.segmentation.presence import Findings, cord_slices, examine
+from softseg.segmentation.slice_features import slice_features
 from softseg.segmentation.temperature import at_temperature
 from softseg.volume import Volume
 
@@ -235,7 +231,7 @@ def seen_features(image: Volume, model: Model) -> tuple[np.ndarray, dict[str, np
 
     Returns:
         Soft values `(X, Y, Z)` of the cord's component in working orientation, and the features of
-        each slice (`softseg.segmentation.presence.slice_features`).
+        each slice (`softseg.segmentation.slice_features`).
     """
     prepared = prepare(image, model.config)
     predict = _predict_2d if model.config.dimension == 2 else _predict_3d

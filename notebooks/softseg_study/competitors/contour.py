@@ -17,7 +17,7 @@ from scipy import ndimage, signal
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.masks import check_grid
-from softseg.segmentation.locate import CellMap, cell_means, interpolate, track
+from softseg.segmentation.cord_path import CellMap, cell_means, interpolate, track
 from softseg.volume import Volume
 from softseg_study.competitors.mask_files import write_masks
 

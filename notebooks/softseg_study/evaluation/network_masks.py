@@ -8,8 +8,9 @@ import pandas as pd
 from softseg.batch import Outcome
 from softseg.dataset.description import describe_pipeline
 from softseg.dataset.index import Dataset
-from softseg.segmentation.batch import SOFT, Job, SegmentationOptions, segment_images
+from softseg.segmentation.batch import SegmentationOptions, segment_images
 from softseg.segmentation.engine import Model
+from softseg.segmentation.jobs import SOFT, Job
 
 
 def segment_dataset(

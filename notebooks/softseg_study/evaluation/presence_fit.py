@@ -20,7 +20,8 @@ from softseg.phantom.artefacts import with_options
 from softseg.phantom.distractors import distractor
 from softseg.phantom.protocols import imaged
 from softseg.segmentation.engine import Model, seen_features
-from softseg.segmentation.presence import FEATURES, IMAGE_FEATURES, Logistic, image_features
+from softseg.segmentation.presence import Logistic
+from softseg.segmentation.slice_features import FEATURES, IMAGE_FEATURES, image_features
 from softseg.volume import Volume
 
 PRESENT_DICE, SLICE_DICE = 0.3, 0.5
@@ -62,7 +63,7 @@ class Record:
 
     Attributes:
         name: Of the case.
-        features: `(Z,)` a slice, as `softseg.segmentation.presence.slice_features` gives them.
+        features: `(Z,)` a slice, as `softseg.segmentation.slice_features` gives them.
         shared_mm2, true_mm2, mask_mm2: `(Z,)` areas of mask and truth above one half: of both, and
             of each.
         step_mm: Distance of slices.
