@@ -14,7 +14,7 @@ from softseg.training.config import TrainingConfig
 NOTEBOOKS = Path(__file__).resolve().parent
 TOP = (
     "run", "dataset", "seeds", "notebooks", "models", "chapters", "shards", "gpus_per_model",
-    "benchmarks", "scale",
+    "benchmarks", "scale", "factors",
 )  # fmt: skip
 OF_THE_GRID = ("seeds", "factor", "against")
 """What a model of a scale says of its place in the grid, beside the parameters of chapter 03."""

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import seaborn as sns
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
@@ -16,7 +17,8 @@ from softseg.volume import Volume
 from softseg_study.figures.gallery import Case, case_gallery, contrast_gallery
 from softseg_study.figures.ground_truth import soft_truth_explained
 from softseg_study.figures.profile import along_the_cord, area_profile
-from softseg_study.figures.style import method_colors, use_style
+from softseg_study.figures.style import method_colors, new_figure, use_style
+from softseg_study.figures.titled import titled_points
 
 METHODS = ["labels", "labels_softseg", "unet"]
 
@@ -199,3 +201,27 @@ def test_the_outline_of_a_binary_mask_runs_along_voxel_edges():
     assert (np.nanmin(x), np.nanmax(x)) == (1.0, 5.0)
     assert (np.nanmin(y), np.nanmax(y)) == (0.5, 1.5)
     assert np.isnan(x).sum() == 6  # the perimeter of two voxels has six edges
+
+
+def test_points_of_a_titled_figure_tell_who_they_are():
+    rng = np.random.default_rng(0)
+    who, method = [f"sub-{i}" for i in range(8)] * 2, ["a"] * 8 + ["b"] * 8
+    table = pd.DataFrame({"subject": who, "method": method, "sd_mm2": rng.gamma(2, 1, 16)})
+    table.loc[3, "sd_mm2"] = np.nan
+
+    def made():
+        use_style()
+        figure, ((ax,),) = new_figure(height_in=2)
+        sns.stripplot(table, x="sd_mm2", y="method", order=["b", "a"], ax=ax, jitter=0.2)
+        options = {"x": "sd_mm2", "y": "method", "order": ["b", "a"], "alt": "Points < & >"}
+        return titled_points(figure, ax, table, **options).html
+
+    page = made()
+    titles = re.findall("<title>(.*?)</title>", page)
+    b, a = table.iloc[8:], table.iloc[:8].dropna()
+    expected = [f"{r.subject}: {r.sd_mm2:.2f}" for one in (b, a) for r in one.itertuples()]
+    assert titles == expected
+    assert page == made(), "the same bytes every time"
+    assert 'aria-label="Points &lt; &amp; &gt;"' in page
+    assert "<style" not in page, "a style of one figure would be that of the page"
+    assert not re.search(r"<g[^>]* id=", page)

@@ -254,6 +254,21 @@ def test_the_graph_of_every_scale_is_whole_and_has_a_job_for_every_shard(
     assert int(jobs.get("ground_truth_shard", 0)) == shards
 
 
+def test_the_main_comparison_can_be_trained_before_the_rest_of_the_grid(project_root):
+    files = [f"notebooks/scales/{name}.yml" for name in ("book", "grid")]
+    trained = []
+    for option in ([], ["--config", "factors=truth,models"]):
+        done = snakemake(
+            project_root, "book", "--forceall", "--configfile", *files, *option, "--", "models"
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        jobs = dict(line.split() for line in done.stdout.splitlines() if len(line.split()) == 2)
+        trained.append(int(jobs["model"]))
+    grid = yaml.safe_load((project_root / files[1]).read_text("utf-8"))["models"]
+    main = [m for m in grid.values() if m.get("factor") in (None, "truth", "models")]
+    assert trained[1] == sum(len(m.get("seeds", [1, 2, 3])) for m in main) < trained[0] / 2
+
+
 def test_what_has_run_is_not_run_again(project_root):
     if not (project_root / "runs/tiny/chapters/run.json").exists():
         pytest.skip("the tiny scale has not run here; `make tiny` runs it")
