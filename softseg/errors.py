@@ -32,6 +32,16 @@ def printable(text: object) -> str:
     )
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and what there is of it.
+
+    Example:
+        >>> counted(1, "picture"), counted(2, "picture")
+        ('1 picture', '2 pictures')
+    """
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def brief(error: BaseException, limit: int = 200) -> str:
     """What another library's error says, in one line of at most `limit` characters.
 

@@ -9,9 +9,9 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from softseg.errors import InputError
+from softseg.rows import one_piece, within
 from softseg.volume import Grid, Spacing, Volume
 
 VALUE_TOLERANCE = 1e-3
@@ -218,6 +218,10 @@ def _largest(
 ) -> tuple[np.ndarray, np.ndarray | None, int]:
     """The largest component with what belongs to it, all others, and how many those are."""
     pieces = _grown(core, spacing) if torn else core
+    if one_piece(pieces):
+        return core, None, 0
+    from scipy import ndimage  # 0.2 s at start-up
+
     labels, count = ndimage.label(pieces, structure=np.ones((3, 3, 3), dtype=bool))
     if count == 1:
         return core, None, 0
@@ -226,7 +230,7 @@ def _largest(
     if torn:
         main = core & (labels == weight.argmax())
         return main, core & ~main, count - 1
-    ends = _ends(labels, count)
+    ends = _ends(labels, ndimage.find_objects(labels))
     chosen = [int(weight.argmax())]
     while (following := _continuation(ends, chosen, spacing)) is not None:
         chosen.append(following)
@@ -244,6 +248,8 @@ def _grown(core: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     sideways_mm = max(SLOPE * (missing + 1) * spacing[2] - OVERLAP_MM, 0)
     x, y = (int(min(sideways_mm, BRIDGE_MM) / mm) for mm in spacing[:2])
     if x or y:
+        from scipy import ndimage
+
         grown = ndimage.maximum_filter(grown, size=(2 * x + 1, 2 * y + 1, 1))
     return grown
 
@@ -258,8 +264,9 @@ class _Ends:
     centre: np.ndarray
 
 
-def _ends(labels: np.ndarray, count: int) -> _Ends:
-    slices = np.array([(s[2].start, s[2].stop - 1) for s in ndimage.find_objects(labels)])
+def _ends(labels: np.ndarray, boxes: list[tuple[slice, ...]]) -> _Ends:
+    count = len(boxes)
+    slices = np.array([(s[2].start, s[2].stop - 1) for s in boxes])
     where = np.argwhere(labels)
     number = labels[tuple(where.T)] - 1
     voxels, centre = np.empty((count, 2)), np.empty((count, 2, 2))
@@ -313,9 +320,9 @@ def _with_rim(
     if not candidates.any():
         return main
     near = main.copy() if torn else _neighbours(main, spacing)
-    if (candidates & ~near).any():
-        distance = ndimage.distance_transform_edt(~main, sampling=tuple(spacing))
-        near |= distance <= RIM_MM + (0 if torn else _EPSILON_MM)
+    far = candidates & ~near
+    if far.any():
+        near |= within(main, far, spacing, RIM_MM + (0 if torn else _EPSILON_MM))
     return main | (candidates & near)
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from nibabel import orientations
-from scipy import ndimage
 
 from softseg.errors import InputError
 from softseg.files import replacing
@@ -211,6 +210,8 @@ class Volume:
             mode: What lies outside, as in `scipy.ndimage`: `constant` (`fill`) or `nearest`.
             fill: Value outside for `constant`.
         """
+        from scipy import ndimage  # 0.2 s at start-up
+
         to_source = np.linalg.inv(self.affine) @ grid.affine
         samples = [samples_within(step) for step in np.abs(to_source[:3, :3]).max(axis=0)]
         points = np.array([len(each) for each in samples])

@@ -15,7 +15,7 @@ from softseg.volume import Volume
 
 ORDER = (
     "errors", "events", "files", "batch", "provenance", "paths", "contrasts", "nifti_header",
-    "nifti", "volume", "masks", "dataset", "archives", "fetch", "phantom", "ground_truth",
+    "nifti", "volume", "rows", "masks", "dataset", "archives", "fetch", "phantom", "ground_truth",
     "metrics", "csa", "losses", "network", "segmentation", "augmentation", "training",
     "quality_control", "cli",
 )  # fmt: skip

@@ -59,7 +59,7 @@ def test_a_table_names_version_commit_code_parameters_and_checksums(measured):
 
 
 def test_what_is_as_recorded_is_verified_wherever_it_moved(measured, capsys):
-    assert softseg(capsys, "verify", measured) == (0, "1 files and 1 sources as in 1 records\n")
+    assert softseg(capsys, "verify", measured) == (0, "1 file and 1 source as in 1 record\n")
     moved = measured.parent.parent / f"{measured.parent.name}-moved"
     shutil.copytree(measured.parent, moved)
     assert softseg(capsys, "verify", moved / "out")[0] == 0

@@ -19,6 +19,7 @@ def verify(
 
     Example: `softseg verify my-dataset/derivatives/labels_softseg`
     """
+    from softseg.errors import counted
     from softseg.events import event
     from softseg.provenance.checking import verify as compare
 
@@ -28,13 +29,10 @@ def verify(
         where = f" (recorded in {finding.record})" if finding.record else ""
         typer.echo(f"{finding.status}: {finding.file}{where}")
     if checked.unsigned:
-        count = len(checked.unsigned)
-        typer.echo(
-            f"{count} files whose record holds no checksum of theirs, as {checked.unsigned[0]}"
-        )
-    compared = f"{checked.files} files and {checked.sources} sources"
+        count = counted(len(checked.unsigned), "file")
+        typer.echo(f"{count} whose record holds no checksum of theirs, as {checked.unsigned[0]}")
+    compared = f"{counted(checked.files, 'file')} and {counted(checked.sources, 'source')}"
     if checked.findings:
-        count = len(checked.findings)
-        typer.echo(f"{count} finding{'s' * (count != 1)} in {compared}")
+        typer.echo(f"{counted(len(checked.findings), 'finding')} in {compared}")
         raise typer.Exit(1)
-    typer.echo(f"{compared} as in {checked.records} records")
+    typer.echo(f"{compared} as in {counted(checked.records, 'record')}")

@@ -11,7 +11,7 @@ import pandas as pd
 from softseg.csa.aggregation import aggregate, select
 from softseg.csa.measure import measure
 from softseg.csa.norm import REFERENCE, adjust_area, norm_levels
-from softseg.errors import InputError
+from softseg.errors import InputError, counted
 from softseg.files import sha256
 from softseg.masks import MaskWarning
 from softseg.nifti_header import HeaderWarning
@@ -90,7 +90,7 @@ def measure_many(
                 if not wanted.per_slice and options.get("threshold") is None:
                     chosen = with_interval(chosen, Path(mask))
                 if wanted.per_slice and (bare := int(table["area_mm2"].isna().sum())):
-                    say(f"{mask}: {bare} slice{'s' * (bare > 1)} without a mask, without a row")
+                    say(f"{mask}: {counted(bare, 'slice')} without a mask, without a row")
                 rows.append(chosen)
                 slices.append(table)
         except InputError as error:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from softseg.contrasts import CONTRASTS, REFERENCE, UNSEEN_CONTRASTS
-from softseg.errors import InputError
+from softseg.errors import InputError, counted
 from softseg.ground_truth.alignment import Placed, place, register
 from softseg.ground_truth.averaging import AVERAGES, average_masks
 from softseg.ground_truth.hard_masks import check_mask
@@ -276,10 +276,9 @@ def _warnings(
     for name in names:
         beyond = beyond_reach(placed[name])
         if beyond:
-            voxels = "1 voxel" if beyond == 1 else f"{beyond} voxels"
             lines.append(
-                f"{name}: {voxels} of its mask more than {REACH_MM:g} mm from the cord's centre "
-                "left out"
+                f"{name}: {counted(beyond, 'voxel')} of its mask more than {REACH_MM:g} mm from "
+                "the cord's centre left out"
             )
         length = (placed[name].extent[1] - placed[name].extent[0]) * frame.spacing_mm[2]
         left = length - 2 * trims[name]

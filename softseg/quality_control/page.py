@@ -16,7 +16,7 @@ from string import Template
 import pandas as pd
 
 from softseg.dataset.index import Dataset
-from softseg.errors import InputError
+from softseg.errors import InputError, counted
 from softseg.files import replacing
 from softseg.quality_control.drawing import COLORS, Source, draw
 from softseg.quality_control.lettering import png
@@ -164,7 +164,7 @@ def _page(title: str, items: list[Item], pictures: list[str]) -> str:
     template = Template((resources.files("softseg") / "data" / "quality_control.html").read_text())
     return template.substitute(
         title=escape(title),
-        summary=f"{len(items)} pictures, {flagged} flagged",
+        summary=f"{counted(len(items), 'picture')}, {flagged} flagged",
         legend=legend,
         cards="\n".join(cards),
         names=json.dumps([item.name for item in items]).replace("</", "<\\/"),
