@@ -9,9 +9,9 @@ import pytest
 from softseg.contrasts import CONTRASTS, UNSEEN_CONTRASTS
 from softseg.errors import InputError
 from softseg.phantom import artefacts
-from softseg.phantom.acquisition import CORD_LEVEL, acquire
+from softseg.phantom.acquisition import CORD_LEVEL, acquire, picture
 from softseg.phantom.anatomy import random_anatomy
-from softseg.phantom.artefacts import with_options
+from softseg.phantom.artefacts import SEVERITIES, with_options
 from softseg.phantom.placement import MAX_GRID_VOXELS, Movement, place, refined
 from softseg.phantom.protocols import get_protocol
 from softseg.phantom.true_areas import true_areas
@@ -56,6 +56,31 @@ def test_area_of_the_soft_truth_is_the_analytic_area_in_every_slice(scans, name)
     np.testing.assert_allclose(area, scan.areas["area_mm2"], rtol=0.003)
 
 
+@pytest.mark.parametrize("name", ["T2w", "DWI"])
+@pytest.mark.parametrize("severity", list(SEVERITIES))
+def test_a_severity_by_name_is_the_same_as_its_settings(anatomy, name, severity):
+    shifts = [
+        place(anatomy, name, rng=np.random.default_rng(2), severity=given).slide_voxels
+        for given in (severity, SEVERITIES[severity])
+    ]
+    np.testing.assert_array_equal(*shifts)
+
+
+def test_the_clean_picture_shows_the_object_of_the_noisy_one(anatomy):
+    level = with_options("realistic", refine=1)
+
+    def scan(level, **options):
+        rng = np.random.default_rng(4)
+        placement = place(anatomy, "T2star", rng=rng, severity=level)
+        return picture(placement, rng=rng, severity=level, **options)
+
+    both, noisy = scan(level, clean=True), scan(level)
+    np.testing.assert_array_equal(both.image.data, noisy.image.data)
+    assert noisy.clean is None
+    quiet = scan(with_options(level, noise=0.0)).image.data
+    np.testing.assert_array_equal(both.clean.data, quiet)
+
+
 @pytest.mark.parametrize("name", list(CONTRASTS))
 def test_every_contrast_of_the_paper_holds_all_of_c2_and_c3(scans, name):
     scan = scans[name]
@@ -77,7 +102,7 @@ def test_the_same_generator_gives_the_same_image_and_another_one_another(anatomy
 
 
 def test_the_participant_moves_by_one_to_three_millimetres_between_contrasts(scans):
-    steps = np.array([scan.movement.translation_mm for scan in scans.values()])
+    steps = np.array([scan.placement.movement.translation_mm for scan in scans.values()])
     length = np.linalg.norm(steps, axis=1)
     assert length.min() >= 1
     assert length.max() <= 3

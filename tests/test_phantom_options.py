@@ -106,6 +106,21 @@ def test_without_edges_by_contrast_no_pia_covers_the_cord_and_one_rule_draws(wri
     assert not np.array_equal(mask_mm2(written(edges="same")), mask_mm2(written()))
 
 
+def test_without_edges_by_contrast_no_echo_train_blurs_the_image(written):
+    for contrast in ("DWI", "T2w", "EPI"):
+        blurred = CohortOptions(6, (contrast,)).protocol(contrast, "GE")
+        sharp = CohortOptions(6, (contrast,), edges="same").protocol(contrast, "GE")
+        assert blurred.train_s + blurred.readout_s > 0
+        assert (sharp.train_s, sharp.readout_s, sharp.partial_fourier) == (0, 0, 1)
+        assert sharp.te_s == blurred.te_s
+    # The cord of diffusion images has the steeper edges: its brightness falls within fewer voxels.
+    steepness = []
+    for cohort in (written(edges="same"), written()):
+        middle = image(cohort).data[:, :, 4:-4]
+        steepness.append(np.abs(np.diff(middle, axis=1))[truth(cohort).data[:, 1:, 4:-4] > 0].max())
+    assert steepness[0] > 1.1 * steepness[1]
+
+
 def test_without_the_option_pathology_makes_other_participants(written):
     alone = {"same_people": False}
     thin = written(pathology="atrophy=15", **alone)

@@ -17,7 +17,7 @@ from softseg.phantom.raters import (
     RATER,
     SITES,
     Rater,
-    rate,
+    draw,
     rater_constants,
     site_effect,
 )
@@ -48,11 +48,11 @@ def area_mm2(mask):
     return mask.data.sum(axis=(0, 1), dtype=float) * mask.spacing_mm[0] * mask.spacing_mm[1]
 
 
-def draw(cord, contrast="T2w", *, seed=0, **options):
+def drawn(cord, contrast="T2w", *, seed=0, **options):
     """A mask drawn on an image in which fluid is twice as bright as the cord."""
     image = cord.like(400 - 200 * cord.data)
-    outlines = trace_outlines(cord)
-    return rate(image, outlines, contrast, rng=np.random.default_rng(seed), **options)
+    visible = visible_outlines(image, trace_outlines(cord))
+    return draw(image, visible, contrast, rng=np.random.default_rng(seed), **options)
 
 
 @pytest.mark.parametrize("spacing", [0.3, 0.5, 0.9])
@@ -75,11 +75,11 @@ def test_displacing_an_outline_changes_its_area_as_geometry_says():
         assert moved.area_mm2[0] == pytest.approx(expected, rel=0.005)
 
 
-@pytest.mark.parametrize("rule_mm", [-0.13, 0.0, 0.3])
+@pytest.mark.parametrize("rule_mm", [-0.10, 0.0, 0.3])
 def test_without_noise_a_rater_draws_the_rule_from_the_edge_in_the_image(rule_mm):
     cord = ellipse(spacing=0.3, slices=4)
     rater = dataclasses.replace(EXACT, rule_mm=rule_mm)
-    mask = draw(cord, rater=rater, constants=False)
+    mask = drawn(cord, rater=rater, constants=False)
     image = cord.like(400 - 200 * cord.data)
     seen = visible_outlines(image, trace_outlines(cord))
     wanted = seen.area_mm2[0] + seen.perimeter_mm[0] * rule_mm + np.pi * rule_mm**2
@@ -89,11 +89,9 @@ def test_without_noise_a_rater_draws_the_rule_from_the_edge_in_the_image(rule_mm
 def test_a_rater_follows_the_image_and_not_the_truth():
     cord, wider = ellipse(spacing=0.3, slices=4), ellipse(6.25, 4.15, spacing=0.3, slices=4)
     image = wider.like(400 - 200 * wider.data)
-    mask = rate(
-        image, trace_outlines(cord), "T2w", rng=np.random.default_rng(0), rater=EXACT,
-        constants=False,
-    )  # fmt: skip
-    expected = draw(wider, rater=EXACT, constants=False)
+    visible = visible_outlines(image, trace_outlines(cord))
+    mask = draw(image, visible, "T2w", rng=np.random.default_rng(0), rater=EXACT, constants=False)
+    expected = drawn(wider, rater=EXACT, constants=False)
     np.testing.assert_allclose(area_mm2(mask), area_mm2(expected), rtol=0.01)
 
 
@@ -115,9 +113,9 @@ def test_masks_are_binary_on_the_image_s_grid_and_drawn_by_the_contrast_s_consta
     cord = ellipse(spacing=0.2, slices=2, centre=(0.07, 0.03))
     constants = rater_constants()
     assert set(constants) == {(c, v) for c in PUBLISHED_MM2 for v in VENDORS}
-    one_rule = area_mm2(draw(cord, rater=EXACT, constants=False)).mean()
+    one_rule = area_mm2(drawn(cord, rater=EXACT, constants=False)).mean()
     for name in PROTOCOLS:
-        mask = draw(cord, name, rater=EXACT)
+        mask = drawn(cord, name, rater=EXACT)
         assert set(np.unique(mask.data)) == {0, 1}
         assert mask.grid.matches(cord.grid)
         constant, _ = constants[raters._LIKE.get(name, name), "Siemens"]
@@ -128,12 +126,12 @@ def test_masks_are_binary_on_the_image_s_grid_and_drawn_by_the_contrast_s_consta
 @pytest.mark.parametrize("name", ["T2w", "T2star"])
 def test_another_scan_of_one_participant_differs_as_published(name):
     cord = ellipse(spacing=0.5, slices=30, depth=1.0)
-    drawn = [area_mm2(draw(cord, name, seed=s, failures=False)).mean() for s in range(150)]
-    assert 1.3 <= np.std(drawn, ddof=1) <= 2.2  # noise and position in the image add to it
+    areas = [area_mm2(drawn(cord, name, seed=s, failures=False)).mean() for s in range(150)]
+    assert 1.3 <= np.std(areas, ddof=1) <= 2.2  # noise and position in the image add to it
 
 
 def test_the_same_generator_draws_the_same_mask():
-    first, again = (draw(ellipse(), seed=4) for _ in range(2))
+    first, again = (drawn(ellipse(), seed=4) for _ in range(2))
     np.testing.assert_array_equal(first.data, again.data)
 
 
@@ -149,21 +147,21 @@ def test_every_participant_of_a_site_meets_the_same_habit():
     cord = ellipse(spacing=0.3, slices=2)
     rater = dataclasses.replace(EXACT, site_sd_mm=0.15)
     effects = [site_effect("T2w", "Siemens", site) for site in SITES["Siemens"]]
-    areas = [area_mm2(draw(cord, rater=rater, site=site))[0] for site in SITES["Siemens"]]
+    areas = [area_mm2(drawn(cord, rater=rater, site=site))[0] for site in SITES["Siemens"]]
     assert np.corrcoef(effects, areas)[0, 1] > 0.97
-    alike = {area_mm2(draw(cord, rater=rater, site=s, constants=False))[0] for s in SITES["GE"]}
+    alike = {area_mm2(drawn(cord, rater=rater, site=s, constants=False))[0] for s in SITES["GE"]}
     assert len(alike) == 1, "one rule draws every site"
 
 
 def test_gross_failures_happen_about_as_often_as_said_and_bad_ends_stay_at_the_ends():
     cord = ellipse(slices=40)
     always = dataclasses.replace(RATER, failure=1.0, bad_end=0)
-    clean = area_mm2(draw(cord, rater=always, failures=False))
-    failed = [area_mm2(draw(cord, rater=always, seed=s)) for s in range(12)]
+    clean = area_mm2(drawn(cord, rater=always, failures=False))
+    failed = [area_mm2(drawn(cord, rater=always, seed=s)) for s in range(12)]
     assert any((f == 0).any() for f in failed), "some lose a stretch"
     assert any(f.max() > 1.3 * clean.max() for f in failed), "some leak"
     ends = dataclasses.replace(RATER, failure=0.0, bad_end=1.0)
-    spoilt = area_mm2(draw(cord, rater=ends))
+    spoilt = area_mm2(drawn(cord, rater=ends))
     np.testing.assert_array_equal(spoilt[6:-6], clean[6:-6])
     assert (spoilt[:6] != clean[:6]).any()
 
@@ -171,11 +169,11 @@ def test_gross_failures_happen_about_as_often_as_said_and_bad_ends_stay_at_the_e
 def test_bad_input_is_named_in_one_line():
     cord = ellipse(slices=2)
     with pytest.raises(InputError, match="T3w"):
-        draw(cord, "T3w")
+        drawn(cord, "T3w")
     with pytest.raises(InputError, match="Acme"):
-        draw(cord, vendor="Acme")
+        drawn(cord, vendor="Acme")
     with pytest.raises(InputError, match="no cord"):
-        draw(cord.like(np.zeros_like(cord.data)))
+        drawn(cord.like(np.zeros_like(cord.data)))
 
 
 def test_the_committed_figures_of_two_hundred_participants_reproduce_the_published_ones():

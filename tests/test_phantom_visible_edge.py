@@ -8,6 +8,7 @@ from scipy.optimize import brentq
 from scipy.stats import ncx2
 
 from softseg.phantom.outline import ANGLES, SliceOutlines, trace_outlines
+from softseg.phantom.raters import RATER
 from softseg.phantom.visible_edge import edge_offset_mm, visible_outlines
 from softseg.volume import Volume
 
@@ -76,6 +77,16 @@ def test_a_place_without_contrast_takes_its_neighbours_edge():
     np.testing.assert_allclose(seen.radius_mm, half, atol=0.25)
 
 
+def test_what_touches_the_cord_hardly_moves_its_edge():
+    image, half = blurred_disc(0.4, slices=3)
+    x, y, _ = np.indices(image.data.shape) * 0.5
+    away = np.hypot(x - CENTRE[0] - 4.9, y - CENTRE[1])
+    root = 0.9 * np.exp(-((away / 0.7) ** 2))
+    seen = visible_outlines(image.like(image.data - root), circle(RADIUS, slices=3))
+    np.testing.assert_allclose(seen.radius_mm, half, atol=0.4)
+    assert seen.radius_mm.mean() == pytest.approx(half, abs=0.03)
+
+
 def test_an_image_without_contrast_leaves_the_outlines_as_they_are():
     flat = Volume(np.ones((41, 41, 2)), np.diag([-0.5, 0.5, 1.0, 1.0]))
     start = circle(5.0, slices=2)
@@ -88,17 +99,19 @@ def test_the_offset_of_two_circles_is_the_difference_of_their_radii():
 
 DRAWN = {
     "sub-errsm11/anat/sub-errsm11_T2w": 0.14,
-    "sub-errsm21/anat/sub-errsm21_T2w": 0.07,
-    "sub-errsm23/anat/sub-errsm23_T2w": 0.10,
-    "sub-gmc10062/ses-1/anat/sub-gmc10062_ses-1_run-1_T2star": 0.17,
-    "sub-gmc9418/anat/sub-gmc9418_run-1_T2star": 0.10,
-    "sub-gmc9584/anat/sub-gmc9584_run-1_T2star": 0.16,
+    "sub-errsm21/anat/sub-errsm21_T2w": 0.02,
+    "sub-errsm23/anat/sub-errsm23_T2w": 0.07,
+    "sub-gmc10062/ses-1/anat/sub-gmc10062_ses-1_run-1_T2star": 0.14,
+    "sub-gmc9418/anat/sub-gmc9418_run-1_T2star": 0.08,
+    "sub-gmc9584/anat/sub-gmc9584_run-1_T2star": 0.14,
 }
-"""How far the visible edge lies outside manual masks (shared/data/README.md), in millimetres."""
+"""How far the visible edge lies outside manual masks, in millimetres: 0.10 on average. By a plain
+half level, which roots and contact with a disc move outward, it is 0.14, 0.07, 0.10, 0.17, 0.10 and
+0.16 (shared/data/README.md)."""
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="no real images: ../shared/data is absent")
-def test_manual_masks_lie_as_far_inside_the_visible_edge_as_measured_before():
+def test_manual_masks_lie_as_far_inside_the_visible_edge_as_the_raters_rule():
     found = []
     for stem in DRAWN:
         image = Volume.load(REAL / f"{stem}.nii.gz").oriented()
@@ -107,6 +120,6 @@ def test_manual_masks_lie_as_far_inside_the_visible_edge_as_measured_before():
         offset = edge_offset_mm(drawn, visible_outlines(image, drawn))
         trim = max(1, len(offset) // 10)
         found.append(np.median(offset[trim:-trim]))
-    np.testing.assert_allclose(found, list(DRAWN.values()), atol=0.05)
-    assert np.mean(found) == pytest.approx(0.13, abs=0.02)
-    assert np.std(found, ddof=1) == pytest.approx(0.04, abs=0.015)
+    np.testing.assert_allclose(found, list(DRAWN.values()), atol=0.02)
+    assert np.mean(found) == pytest.approx(-RATER.rule_mm, abs=0.01)
+    assert np.std(found, ddof=1) == pytest.approx(0.05, abs=0.01)

@@ -29,7 +29,7 @@ def phantom(
         72.0, help="Mean true area at C2-C3 in mm², by the cords' size."
     ),
     rule_mm: float = typer.Option(
-        -0.13, help="Where raters draw, from the edge in the image, outward positive, in mm."
+        -0.10, help="Where raters draw, from the edge in the image, outward positive, in mm."
     ),
     edges: str = typer.Option(
         "by-contrast", help="`by-contrast`, or `same`: no contrast moves the edge."

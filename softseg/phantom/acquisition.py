@@ -6,7 +6,8 @@ fraction of cord in each voxel of the nominal grid, displaced with the image whe
 distorted.
 """
 
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -30,8 +31,9 @@ from softseg.phantom.artefacts import (
     texture,
     truncate_k_space,
 )
+from softseg.phantom.outline import SliceOutlines
 from softseg.phantom.partial_volume import blend
-from softseg.phantom.placement import ECHO_PLANAR, Movement, Placement, place, refined
+from softseg.phantom.placement import ECHO_PLANAR, Placement, place, refined
 from softseg.phantom.protocols import (
     TEXTURE_MM,
     Protocol,
@@ -44,6 +46,7 @@ from softseg.phantom.protocols import (
 from softseg.phantom.signal import combine, phase_modulation, tissue_channels
 from softseg.phantom.tissues import INDEX, TISSUES, tissue_properties
 from softseg.phantom.true_areas import slice_levels, true_areas
+from softseg.phantom.visible_edge import visible_outlines
 from softseg.volume import Volume
 
 CORD_LEVEL = 400.0
@@ -59,22 +62,29 @@ class Acquired:
         truth: Fraction of cord in each voxel of the same grid.
         placement: Where the participant lay and what the scanner was set to.
         series: The volumes that the image was combined from, where asked for and there are any.
+        clean: The picture without noise and tissue's texture, where asked for.
     """
 
     image: Volume
     truth: Volume
     placement: Placement
     series: Series | None = None
+    clean: Volume | None = None
 
     @property
     def protocol(self) -> Protocol:
         """Settings of the sequence."""
         return self.placement.protocol
 
-    @property
-    def movement(self) -> Movement:
-        """How the participant lay, relative to the planning."""
-        return self.placement.movement
+    @cached_property
+    def outlines(self) -> SliceOutlines:
+        """The cord's true edge in each slice."""
+        return self.placement.outlines()
+
+    @cached_property
+    def visible(self) -> SliceOutlines:
+        """The edge that the image shows."""
+        return visible_outlines(self.image, self.outlines)
 
     @cached_property
     def levels(self) -> np.ndarray:
@@ -150,26 +160,40 @@ def picture(
     severity: str | ArtefactOptions = "mild",
     field_t: float = 3.0,
     series: bool = False,
+    clean: bool = False,
 ) -> Acquired:
-    """Image what has been placed, whole or cropped to a part; arguments as for `acquire`."""
+    """Image what has been placed, whole or cropped to a part.
+
+    Arguments are those of `acquire`; with `clean` the same object is imaged without noise, too.
+    """
     contrast = placement.contrast.name
     level = get_severity(severity)
     shots = repeated(contrast, placement.protocol) if series else single(placement.protocol)
     truth = placement.truth()
-    parts = _object_channels(placement, shots, level, field_t, rng)
-    channels = _scan(parts, placement, level, field_t, rng)
-    noisy = _receive(channels, truth.data, placement, shots, level, rng)
-    pictures = [
-        combine(part, protocol).astype(np.float32)
-        for part, protocol in zip(noisy, shots.protocols, strict=True)
-    ]
-    mean = np.mean(np.array(pictures)[shots.averaged], axis=0)
-    scale = CORD_LEVEL / max(float(mean[_inside(truth.data)].mean()), 1e-6)
+    solid, fluid, spots = _object_channels(placement, shots, level, field_t, rng)
+    parts, plain, again = [solid * spots, fluid], [solid, fluid] if clean else None, deepcopy(rng)
+    del solid, fluid, spots
+
+    def received(
+        parts: list[np.ndarray], level: ArtefactOptions, rng: np.random.Generator
+    ) -> tuple[np.ndarray, list[np.ndarray], float, Volume]:
+        channels = _scan(parts, placement, level, field_t, rng)
+        noisy = _receive(channels, truth.data, placement, shots, level, rng)
+        pictures = [
+            combine(part, protocol).astype(np.float32)
+            for part, protocol in zip(noisy, shots.protocols, strict=True)
+        ]
+        mean = np.mean(np.array(pictures)[shots.averaged], axis=0)
+        scale = CORD_LEVEL / max(float(mean[_inside(truth.data)].mean()), 1e-6)
+        return noisy, pictures, scale, Volume(_integers(mean * scale), placement.grid.affine)
+
+    noisy, pictures, scale, image = received(parts, level, rng)
     return Acquired(
-        image=Volume(_integers(mean * scale), placement.grid.affine),
+        image=image,
         truth=truth,
         placement=placement,
         series=_series(noisy, pictures, shots, scale) if series else None,
+        clean=received(plain, replace(level, noise=0.0), again)[-1] if clean else None,
     )
 
 
@@ -191,7 +215,10 @@ def _object_channels(
     field_t: float,
     rng: np.random.Generator,
 ) -> list[np.ndarray]:
-    """`(V·C, X, Y, Z)` signal of all but fluid, and of fluid, finer than the scanner's grid."""
+    """`(V·C, X, Y, Z)` signal of all but fluid, and of fluid, finer than the scanner's grid.
+
+    Third is the factor by which tissue is uneven beyond noise.
+    """
     axial = placement.contrast.plane == "axial"
     grid = placement.body_grid
     if axial:
@@ -225,7 +252,7 @@ def _object_channels(
     solid = plain + rough * uneven + rolled(fat * uneven, shift, axis - 3)
     strength = placement.protocol.texture if level.noise else 0.0
     spots = texture(grid.shape, grid.spacing_mm, strength, rng, TEXTURE_MM)
-    return [solid * spots, fluid * void]
+    return [solid, fluid * void, spots]
 
 
 _UNEVEN = ("marrow", "muscle", "fat", "disc", "soft_tissue")

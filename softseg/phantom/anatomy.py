@@ -18,6 +18,7 @@ from softseg.phantom.pathology import HEALTHY, Pathology, parse_pathology
 from softseg.phantom.profiles import (
     LAST_LEVEL,
     NAMES,
+    PIA_MM,
     Profiles,
     arc_lengths,
     build_profiles,
@@ -172,6 +173,7 @@ def random_anatomy(
     pathology: Pathology | str | None = None,
     participant: Participant | None = None,
     curvature_deg: tuple[float, float] = (0.0, 0.0),
+    pia_mm: tuple[float, float] = PIA_MM,
 ) -> Anatomy:
     """Draw a participant.
 
@@ -182,6 +184,7 @@ def random_anatomy(
         participant: Size, instead of drawing one.
         curvature_deg: Kyphosis and scoliosis beyond the usual, each -45 to 45: how far the cord
             leans to the front, and to the right, above an apex at a random level.
+        pia_mm: Mean and SD of the pia's thickness, outside the truth.
 
     Raises:
         InputError: If the name of the pathology is unknown, or a curvature out of range.
@@ -203,7 +206,7 @@ def random_anatomy(
     width, depth = np.exp(np.clip(rng.standard_normal(2), -2.5, 2.5) * GREY_STRETCH)
     butterfly = Butterfly(stretch=(float(width), float(depth)))
     sick = pathology or HEALTHY
-    profiles = build_profiles(rng, participant.diameters_mm, sick, s_mm, disc_mm, butterfly)
+    profiles = build_profiles(rng, participant.diameters_mm, sick, s_mm, disc_mm, butterfly, pia_mm)
     return Anatomy(
         participant=participant,
         pathology=sick,

@@ -207,6 +207,9 @@ ECHO_PLANAR = ("DWI", "b0", "EPI")
 """Contrasts read with an echo-planar train: distorted, and dark beside discs."""
 
 
+_UNFELT_MM = 0.1
+"""Axial slices of other scans that jump by less are left where they are, not blurred by moving."""
+
 VOXEL_SCALES = (0.25, 4.0)
 """How much smaller or larger than usual voxels may be."""
 
@@ -328,7 +331,7 @@ def place(
     elif kind.plane == "axial":
         jumps = rng.standard_normal((1, 1, grid.shape[2])) * level.jitter_mm
         shift = np.broadcast_to(jumps, (grid.shape[0], 1, grid.shape[2])) / grid.spacing_mm[1]
-        shift = shift if severity != "mild" else None
+        shift = shift if level.jitter_mm > _UNFELT_MM else None
     return Placement(anatomy, kind, protocol, grid, movement.seen_from_body(grid), movement, shift)
 
 

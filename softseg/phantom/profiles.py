@@ -41,13 +41,17 @@ LOWER_CANAL = {9: (1.0, 1.0), 16: (1.02, 1.02), 19: (1.15, 1.14), 21: (1.2, 1.16
                23: (1.18, 1.1), 24: (1.22, 1.08), 25: (1.15, 0.95), 26: (0.9, 0.75)}  # fmt: skip
 """Width and depth of the canal's soft contents below T2, over those at T2: round figures."""
 
-PIA_MM = (0.23, 0.03)
+PIA_MM = (0.23, 0.02)
 """Thickness of the pia mater with its vessels, outside the truth: mean and SD between participants.
 
 The human membrane has 0.010 to 0.015 mm of cells on 0.13 to 0.20 mm of collagen (Reina et al. 2004,
-doi:10.1213/01.ane.0000113240.09354.e9), 0.18 mm in the middle of both ranges, whose width gives the
-SD. A plexus of fine vessels covers it (the vasocorona), estimated as vessels of 0.1 mm over half
-the surface: 0.05 mm more. One thickness a participant, the same along and around the cord."""
+doi:10.1213/01.ane.0000113240.09354.e9): 0.18 mm in the middle of both ranges, and 0.02 the SD of
+any thickness within them. Arteries on the human brain's pia are 0.06 to 0.2 mm wide (Hiroko et al.
+2003, doi:10.1046/j.1440-1789.2003.00487.x); as many of 0.1 mm as cover half of the cord add 0.05 mm
+(estimated: for the cord's own dense plexus only diameters of single vessels are published). One
+thickness a participant, the same along and around the cord."""
+TRAINED_PIA_MM = (0.23, 0.03)
+"""The same where networks learn: a little wider than participants differ."""
 CONE_MM = (16.0, 34.0)
 """Length over which the cord tapers to its end, smallest and largest."""
 
@@ -184,6 +188,7 @@ def build_profiles(
     s_mm: np.ndarray,
     disc_mm: dict[int, float],
     butterfly: Butterfly,
+    pia_mm: tuple[float, float] = PIA_MM,
 ) -> Profiles:
     """Put a participant's diameters and pathology along the cord.
 
@@ -194,6 +199,7 @@ def build_profiles(
         s_mm: `(N,)` arc lengths of the rows.
         disc_mm: Arc length of each disc.
         butterfly: Shape of the grey matter.
+        pia_mm: Mean and SD of the pia's thickness.
     """
     level = level_coordinate(s_mm, disc_mm)
     top_mm = disc_mm[TOP_LEVEL] + rng.uniform(2, 9)
@@ -209,7 +215,7 @@ def build_profiles(
     sac_rl = half["canal_RL"] * np.minimum(grow, 1.5) * wider
     sac_ap = half["canal_AP"] * np.minimum(grow, 1.6) * deeper
     effaced = _effacement(pathology, s_mm, disc_mm)
-    twist, pia, grey = _inside(rng, s_mm, level, butterfly)
+    twist, pia, grey = _inside(rng, s_mm, level, butterfly, pia_mm)
     bulge = _bulges(rng, s_mm, disc_mm) * (1 - effaced)
     sac_rl, sac_ap, right, front = _sac(rng, (rl + pia, ap + pia), (sac_rl, sac_ap), effaced, level)
     # A bulging disc moves the sac's front wall back, up to the cord and a little further.
@@ -253,10 +259,10 @@ def _bulges(rng: np.random.Generator, s_mm: np.ndarray, disc_mm: dict[int, float
     return found
 
 
-def _inside(rng: np.random.Generator, s_mm: np.ndarray, level: np.ndarray, butterfly: Butterfly):
+def _inside(rng: np.random.Generator, s_mm, level, butterfly: Butterfly, pia_mm):
     """Torsion, thickness of the pia, thickness of the grey matter."""
     twist = np.radians(rng.normal(0, 2) + rng.normal(0, 2) * np.sin(s_mm / 60 + rng.uniform(0, 6)))
-    mean, deviation = PIA_MM
+    mean, deviation = pia_mm
     pia = np.full(len(s_mm), mean + deviation * np.clip(rng.standard_normal(), -3, 3))
     share = _along(GREY_SHARE, level) * np.clip(rng.normal(1, GREY_SPREAD), 0.7, 1.35)
     return twist, pia, butterfly.thickness(share)

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from softseg.errors import InputError
 from softseg.phantom.partial_volume import blend, cord_fraction
-from softseg.phantom.profiles import PIA_MM
+from softseg.phantom.profiles import TRAINED_PIA_MM
 from softseg.phantom.random_acquisition import ObjectMaps
 from softseg.phantom.random_contrast import grain_strengths
 from softseg.phantom.stream import FLUID, PhantomStream, Scene, StreamOptions
@@ -202,7 +202,7 @@ class Lent:
             rng.uniform(*STRETCH, 2),
             int(rng.choice([-1, 1])),
             float(rng.uniform(*MARGIN_MM)),
-            float(max(0.0, rng.normal(*PIA_MM))),
+            float(max(0.0, rng.normal(*TRAINED_PIA_MM))),
         )
 
     def fractions(self, grid: Grid) -> list[np.ndarray]:

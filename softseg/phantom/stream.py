@@ -17,6 +17,7 @@ import numpy as np
 from softseg.errors import InputError
 from softseg.phantom.anatomy import Anatomy, random_anatomy
 from softseg.phantom.partial_volume import blend, cord_fraction
+from softseg.phantom.profiles import TRAINED_PIA_MM
 from softseg.phantom.random_acquisition import ObjectMaps, ScannerOptions, Unseen, degrade
 from softseg.phantom.random_contrast import grain_strengths, hidden_contrast, random_contrast
 from softseg.phantom.random_field import (
@@ -255,4 +256,4 @@ def _anatomy(seed: int, number: int, pathological: float, curved: float) -> Anat
     curvature_deg = (0.0, 0.0)
     if rng.random() < curved:
         curvature_deg = (float(rng.uniform(-45, 45)), float(rng.uniform(-20, 20)))
-    return random_anatomy(rng, pathology=name, curvature_deg=curvature_deg)
+    return random_anatomy(rng, pathology=name, curvature_deg=curvature_deg, pia_mm=TRAINED_PIA_MM)

@@ -3,6 +3,7 @@
 import zlib
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -14,7 +15,8 @@ from softseg.phantom.anatomy import Anatomy, Participant, random_anatomy, random
 from softseg.phantom.artefacts import ArtefactOptions
 from softseg.phantom.pathology import parse_pathology
 from softseg.phantom.profiles import NAMES
-from softseg.phantom.raters import RATER, SITES, VENDOR_SHARES, rate
+from softseg.phantom.protocols import Protocol, get_protocol
+from softseg.phantom.raters import RATER, SITES, VENDOR_SHARES, draw
 from softseg.volume import Volume
 
 POPULATION_MEAN_MM2 = 72.0
@@ -41,8 +43,8 @@ class CohortOptions:
             one seed hold the same participants with and without it.
         mean_area_mm2: Mean true area at C2-C3 that the population is scaled to; canals stay.
         rule_mm: Where raters draw, seen from the edge in the image, outward positive.
-        edges: `by-contrast`, or `same`: no layer on the cord and no convention of a contrast moves
-            the edge in images and masks.
+        edges: `by-contrast`, or `same`: no layer on the cord, no echo train's blur and no
+            convention of a contrast moves the edge in images and masks.
     """
 
     seed: int
@@ -58,6 +60,13 @@ class CohortOptions:
     mean_area_mm2: float = POPULATION_MEAN_MM2
     rule_mm: float = RATER.rule_mm
     edges: str = "by-contrast"
+
+    def protocol(self, contrast: str, vendor: str) -> Protocol:
+        """A contrast's settings on a vendor's scanner; read in no time where edges are the same."""
+        protocol = get_protocol(contrast, vendor)
+        if self.edges == "same":
+            protocol = replace(protocol, train_s=0.0, readout_s=0.0, partial_fourier=1.0)
+        return protocol
 
     @property
     def content(self) -> dict[str, object]:
@@ -172,24 +181,25 @@ def scan_and_rate(
         field_t=options.field_t,
         voxel_scale=options.voxel_scale,
         series=options.series,
+        protocol=options.protocol(contrast, subject.vendor),
     )
     return scan, rate_scan(scan, subject, options, visit=visit)
 
 
 def rate_scan(
-    scan: Acquired, subject: Subject, options: CohortOptions, *, visit: int = 0, **changes: bool
+    scan: Acquired, subject: Subject, options: CohortOptions, *, visit: int = 0, **changes: Any
 ) -> Volume:
-    """The mask that a rater draws on a scan; `changes` are options of `rate`."""
+    """The mask that a rater draws on a scan; `changes` are options of `draw`."""
     contrast = scan.placement.contrast.name
-    return rate(
+    return draw(
         scan.image,
-        scan.placement.outlines(),
+        scan.visible,
         contrast,
         rng=contrast_rng(options, subject.index, contrast, 2 * visit + 1),
         vendor=subject.vendor,
         site=subject.site,
-        rater=replace(RATER, rule_mm=options.rule_mm),
-        **{"constants": options.edges != "same"} | changes,
+        **{"constants": options.edges != "same", "rater": replace(RATER, rule_mm=options.rule_mm)}
+        | changes,
     )
 
 

@@ -1,8 +1,9 @@
 """Where a cord's edge lies in an image, whoever drew it and whatever is true.
 
-The edge that a rater sees is the half level between the cord and what surrounds it. It moves with
-the sequence: blur, ringing and the layer on the cord's surface are part of the picture. The same
-estimator reads simulated images from the true edge and real ones from a drawn mask.
+The edge that a rater sees is the half level between where the picture first becomes flat on either
+side of it. It moves with the sequence: blur, ringing and the layer on the cord's surface are part
+of the picture. The same estimator reads simulated images from the true edge and real ones from a
+drawn mask.
 """
 
 from dataclasses import replace
@@ -20,9 +21,13 @@ _PLATEAU_MM = 1.2
 """Inside the cord, from the window's end to so far from the edge, no edge is blurred so widely."""
 _BESIDE_MM = (0.3, 1.4)
 """Where the neighbouring tissue is looked for that says whether edges rise or fall."""
-_BEFORE_PEAK_MM = 0.6
-_BEYOND_PEAK = (0.1, 0.3)
-"""Fall from a peak, and height of a peak, as shares of the usual one, that end the neighbour."""
+_SEARCH_MM = 0.8
+"""Within which the edge is steepest, to either side of where it is looked for."""
+_FLAT = 0.25
+"""Share of its steepest slope below which an edge is over and the level beside it is read."""
+_AGREED_MM = (0.1, 0.25)
+"""Distance from the usual displacement up to which a place counts fully, and from which it does not
+at all: there a root, a vessel or a disc that touches the cord is seen in place of its edge."""
 _OFFSETS_MM = np.arange(_REACH_MM[0], _REACH_MM[1] + _STEP_MM / 2, _STEP_MM)
 _LEVEL_WIDTHS = (15.0, 4.0)
 _EDGE_WIDTHS = (4.0, 2.0)
@@ -35,12 +40,11 @@ _LEAST_CONTRAST = (0.3, 0.6)
 def visible_outlines(image: Volume, outlines: SliceOutlines) -> SliceOutlines:
     """Find the edge that an image shows near a known one.
 
-    Brightness is read along the known edge's normals, 2 mm inward to 1.5 mm outward. The level
-    inside is the cord's beside the edge, the level outside that of the neighbouring tissue at its
-    brightest (or darkest, where the image is darker around the cord), so that a coil's unevenness
-    does not count. What lies behind the neighbour does not count either.
-    Places that show no contrast take what their neighbours show, and an image without any leaves
-    the outlines as they are.
+    Brightness is read along the known edge's normals, 2 mm inward to 1.5 mm outward. The levels are
+    those where the profile first becomes flat to both sides of its steepest place, so that neither
+    a coil's unevenness, nor grey matter, nor what lies behind the neighbouring tissue counts.
+    Places that show no contrast, or are displaced otherwise than most, take what their neighbours
+    show, and an image without contrast leaves the outlines as they are.
 
     Args:
         image: A picture in which X and Y lie across the cord.
@@ -65,10 +69,10 @@ def visible_outlines(image: Volume, outlines: SliceOutlines) -> SliceOutlines:
 
 def _moved(image: Volume, outlines: SliceOutlines) -> SliceOutlines:
     profiles = _profiles(image, outlines)  # (S, A, D)
-    inner, outer, peak = _levels(_averaged(profiles, outlines.step_mm, _LEVEL_WIDTHS))
+    inner, outer, first = _levels(_averaged(profiles, outlines.step_mm, _LEVEL_WIDTHS))
     profiles = _averaged(profiles, outlines.step_mm, _EDGE_WIDTHS)
     relative = (profiles - inner[..., None]) / _nonzero(outer - inner)[..., None]
-    push, top = _half_level(relative, peak)
+    push, top = _half_level(relative, first)
     contrast = np.abs(outer - inner) / np.maximum(np.abs(inner), 1e-6)
     usual = float(np.median(contrast))
     low, high = _LEAST_CONTRAST
@@ -76,6 +80,8 @@ def _moved(image: Volume, outlines: SliceOutlines) -> SliceOutlines:
     weight = clear * np.clip(4 * (top - 0.5), 0, 1)
     if usual < 1e-3 or not weight.any():
         return outlines
+    low, high = _AGREED_MM
+    weight *= np.clip((high - np.abs(push - _weighted_median(push, weight))) / (high - low), 0, 1)
     push = _filled(push, weight, outlines.step_mm)
     between = (push + np.roll(push, -1, axis=1)) / 2
     return outlines.displaced(np.stack([push, between], axis=-1).reshape(len(push), ANGLES))
@@ -115,30 +121,32 @@ def _averaged(values: np.ndarray, step_mm: float, widths: tuple[float, float]) -
 
 
 def _levels(profiles: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Brightness inside and outside, `(S, A)` each, and the sample of the first peak outside."""
+    """Brightness inside and outside, `(S, A)` each, and the sample at which the outside begins."""
     inner = profiles[..., _OFFSETS_MM <= -_PLATEAU_MM].mean(axis=-1)
     near, far = _BESIDE_MM
     beside = (near <= _OFFSETS_MM) & (far >= _OFFSETS_MM)
     sign = np.sign((profiles[..., beside].mean(axis=-1) - inner).mean()) or 1.0
-    rise = sign * (profiles - inner[..., None])
-    rise[..., _OFFSETS_MM < -_BEFORE_PEAK_MM] = 0
-    highest = np.maximum.accumulate(rise, axis=-1)
-    usual = np.median(highest[..., -1])
-    low, high = _BEYOND_PEAK
-    beyond = (highest > high * usual) & (highest - rise > low * usual)  # another tissue begins
-    beyond = np.logical_or.accumulate(beyond, axis=-1)
-    peak = np.argmax(np.where(beyond, -np.inf, rise), axis=-1)
-    outer = np.take_along_axis(profiles, peak[..., None], axis=-1)[..., 0]
+    slope = sign * np.gradient(profiles, axis=-1)
+    looked = np.where(np.abs(_OFFSETS_MM) <= _SEARCH_MM, slope, -np.inf)
+    steepest = np.argmax(looked, axis=-1)[..., None]
+    flat = slope < _FLAT * np.take_along_axis(slope, steepest, axis=-1)
+    flat[..., [0, -1]] = True
+    index = np.arange(len(_OFFSETS_MM))
+    last = np.max(np.where(flat & (index < steepest), index, 0), axis=-1)
+    first = np.argmax(flat & (index > steepest), axis=-1)
+    inner, outer = (
+        np.take_along_axis(profiles, at[..., None], axis=-1)[..., 0] for at in (last, first)
+    )
     inner = np.where(sign * (outer - inner) > 0, inner, outer)  # the other way round: no contrast
-    return inner, outer, peak
+    return inner, outer, first
 
 
-def _half_level(relative: np.ndarray, peak: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Offset at which `(S, A, D)` profiles rise to one half, and the height that they reach."""
+def _half_level(relative: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Offset at which `(S, A, D)` profiles rise to one half, and how high they are at `first`."""
     index = np.arange(relative.shape[-1])
-    below = (relative < 0.5) & (index < peak[..., None])
+    below = (relative < 0.5) & (index < first[..., None])
     last = relative.shape[-1] - 1 - np.argmax(below[..., ::-1], axis=-1)
-    top = np.take_along_axis(relative, peak[..., None], axis=-1)[..., 0] * below.any(axis=-1)
+    top = np.take_along_axis(relative, first[..., None], axis=-1)[..., 0] * below.any(axis=-1)
     last = np.where(top > 0.5, last, 0)
     low, high = (
         np.take_along_axis(relative, (last + k)[..., None], axis=-1)[..., 0] for k in (0, 1)
@@ -155,6 +163,12 @@ def _filled(push: np.ndarray, weight: np.ndarray, step_mm: float) -> np.ndarray:
         share += trust * _averaged(weight, step_mm, widths)
     overall = (push * weight).sum() / weight.sum()
     return (total + 1e-9 * overall) / (share + 1e-9)
+
+
+def _weighted_median(values: np.ndarray, weight: np.ndarray) -> float:
+    order = np.argsort(values, axis=None)
+    below = np.cumsum(weight.ravel()[order])
+    return float(values.ravel()[order][np.searchsorted(below, below[-1] / 2)])
 
 
 def _nonzero(values: np.ndarray) -> np.ndarray:

@@ -32,7 +32,9 @@ from softseg_study.phantom.cervical_areas import cervical_areas
 PACKAGE = Path(raters.__file__).parents[1]
 CONSTANTS = PACKAGE / "data" / "rater_constants.csv"
 TABLE = ROOT / "book" / "tables" / "raters.csv"
-_SEED, _OTHERS = 11, 1000  # of one cohort, others than are fitted on
+_SEED, _FITTED, _OTHERS = 11, 5000, 2000
+"""One cohort's seed, and the positions of its participants that are fitted on and that are tried.
+Those who are fitted on are also those by whom the estimator of the edge was chosen."""
 PAIRED = ROOT / "book" / "tables" / "raters_t1w_t2w.csv"
 
 
@@ -63,7 +65,7 @@ def fit_constants(areas: pd.DataFrame) -> pd.DataFrame:
             wanted = by_vendor.get(vendor, PUBLISHED_MM2[contrast][0])
             perimeter = PERIMETER_PER_ROOT * np.sqrt(drawn)  # ΔA = P δ + π δ²
             own = (RATER.scan_sd_mm * perimeter) ** 2
-            left = PUBLISHED_RESCAN_MM2**2 - rescan[contrast] + own
+            left = PUBLISHED_RESCAN_MM2**2 - rescan[contrast]
             push = np.sqrt(perimeter**2 + 4 * np.pi * (wanted - drawn)) - perimeter
             rows.append(
                 {
@@ -151,7 +153,12 @@ def main(fitted: int = 100, tried: int = 200, jobs: int | None = None, again: in
         again: How many of either are scanned twice; half of the others after losing cord, too.
     """
     first = cervical_areas(
-        fitted, seed=_SEED, rescanned=again, folder=_kept_at("fitted", CONSTANTS), jobs=jobs
+        fitted,
+        seed=_SEED,
+        first=_FITTED,
+        rescanned=again,
+        folder=_kept_at("fitted", CONSTANTS),
+        jobs=jobs,
     )
     _write(fit_constants(first), CONSTANTS)
     raters.rater_constants.cache_clear()

@@ -17,10 +17,10 @@ from softseg.batch import map_batch
 from softseg.contrasts import CONTRASTS
 from softseg.files import replacing
 from softseg.phantom.acquisition import Acquired, picture
-from softseg.phantom.artefacts import with_options
 from softseg.phantom.outline import SliceOutlines
 from softseg.phantom.placement import Placement, place
 from softseg.phantom.protocols import imaged
+from softseg.phantom.raters import RATER
 from softseg.phantom.subjects import (
     CohortOptions,
     Subject,
@@ -68,7 +68,8 @@ def cervical_areas(
     Returns:
         Columns `subject`, `vendor`, `site`, `contrast`, `scan`, `lost_percent`, `true_mm2`,
         `visible_mm2` (half level of the noise-free image), `one_rule_mm2` and `area_mm2` (masks
-        without the constants of the contrast, and with; none are drawn after a loss).
+        by one rule on every day and in every contrast, and with the constants of the contrast and
+        of the scan; none are drawn after a loss).
     """
     options = options or CohortOptions(seed, tuple(contrasts))
     options = replace(options, seed=seed, contrasts=tuple(contrasts), same_people=True)
@@ -105,9 +106,9 @@ def _measure(options: CohortOptions, rescanned: int, atrophied: int, index: int)
         here = replace(options, pathology=f"atrophy={lost:g}") if lost else options
         subject = draw_subject(here, index)
         for name in options.contrasts:
-            clean = scan_c2_c3(subject, options, name, visit=visit, noise=0.0)
-            slices = clean.areas[clean.areas["level"].isin([2, 3])]
-            visible = visible_outlines(clean.image, clean.placement.outlines())
+            scan = scan_c2_c3(subject, options, name, visit=visit)
+            slices = scan.areas[scan.areas["level"].isin([2, 3])]
+            visible = visible_outlines(scan.clean, scan.outlines)
             rows.append(
                 {
                     "subject": subject.label,
@@ -122,34 +123,32 @@ def _measure(options: CohortOptions, rescanned: int, atrophied: int, index: int)
             )
             if lost:
                 continue
-            scan = scan_c2_c3(subject, options, name, visit=visit)
-            for column, constants in (("one_rule_mm2", False), ("area_mm2", True)):
-                habits = {"constants": constants, "failures": False}
-                mask = rate_scan(scan, subject, options, visit=visit, **habits)
+            steady = replace(RATER, rule_mm=options.rule_mm, scan_sd_mm=0.0)
+            one_rule = {"constants": False, "rater": steady}
+            for column, habits in (("one_rule_mm2", one_rule), ("area_mm2", {})):
+                mask = rate_scan(scan, subject, options, visit=visit, failures=False, **habits)
                 rows[-1][column] = mean_area_mm2(mask, slices)
     return pd.DataFrame(rows)
 
 
 def scan_c2_c3(
-    subject: Subject, options: CohortOptions, contrast: str, *, visit: int = 0, **changes: float
+    subject: Subject, options: CohortOptions, contrast: str, *, visit: int = 0
 ) -> Acquired:
-    """The part of a scan that holds the cord at C2 and C3.
+    """The part of a scan that holds the cord at C2 and C3, with noise and without.
 
     Args:
         subject: Who is scanned.
         options: How.
         contrast: Key of `softseg.contrasts`.
         visit: Another number is another position and other noise.
-        **changes: Settings of the severity of `options`: `noise=0.0` for an image without.
     """
-    severity = with_options(options.severity, **changes)
     rng = contrast_rng(options, subject.index, contrast, 2 * visit)
     placement = place(
-        subject.anatomy, contrast, rng=rng, vendor=subject.vendor, severity=severity,
-        voxel_scale=options.voxel_scale,
+        subject.anatomy, contrast, rng=rng, vendor=subject.vendor, severity=options.severity,
+        voxel_scale=options.voxel_scale, protocol=options.protocol(contrast, subject.vendor),
     )  # fmt: skip
     part = placement.cropped(_box(placement))
-    return picture(part, rng=rng, severity=severity, field_t=options.field_t)
+    return picture(part, rng=rng, severity=options.severity, field_t=options.field_t, clean=True)
 
 
 def mean_area_mm2(drawn: Volume | SliceOutlines, slices: pd.DataFrame) -> float:
