@@ -52,7 +52,7 @@ def raters_against_published(areas: pd.DataFrame, compared: pd.DataFrame) -> Fig
     ax.axhline(truth, color=DARK, linestyle=(0, (4, 3)), linewidth=1, label="true mean (phantom)")
     ax.set_xticks(np.arange(len(names)), [contrast_title(name) for name in names])
     count = first["subject"].nunique()
-    ax.set_ylabel(f"area of hard masks, C2–C3 (mm²), n = {count}")
+    ax.set_ylabel(f"area of drawn masks, C2–C3 (mm²), n = {count}")
     ax.legend(loc="upper center", ncols=3, bbox_to_anchor=(0.5, 1.16))
     ax.grid(axis="y")
     return figure
@@ -141,7 +141,7 @@ def _areas(
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )  # fmt: skip
     count = {6: "six", 5: "five", 4: "four", 3: "three", 2: "two"}.get(len(contrasts), "all")
-    ax.set_yticks([1, 0], [f"{count} hard\nmasks", "one soft\nmask"], fontsize=10)
+    ax.set_yticks([1, 0], [f"{count} drawn\nmasks", "one soft\nmask"], fontsize=10)
     ax.set_ylim(-0.5, 1.5)
     every = [areas[c] for areas in (hard, soft) for c in contrasts] + (
         [truth] if truth is not None else []
