@@ -28,7 +28,7 @@ def options(command: str) -> set[str]:
 
 
 def test_every_option_named_on_the_page_exists():
-    known = options("segment") | options("csa") | options("qc")
+    known = options("segment") | options("csa") | options("levels") | options("qc")
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", PAGE)) <= known
 
 

@@ -26,8 +26,8 @@ app = typer.Typer(
 )
 
 COMMANDS = (
-    "segment", "csa", "qc", "train", "compare_weights", "phantom", "ground_truth", "fetch",
-    "verify",
+    "segment", "csa", "levels", "qc", "train", "compare_weights", "phantom", "ground_truth",
+    "fetch", "verify",
 )  # fmt: skip
 """Modules of this package, in the order that `softseg --help` shows."""
 

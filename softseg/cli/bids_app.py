@@ -1,6 +1,7 @@
 """`softseg-bids`: the same segmentation and measurement, called as BIDS Apps are.
 
-Levels come from disc points in `derivatives/labels` of the data set, where there are any.
+Levels come from disc points in `derivatives/labels` of the data set, where there are any, and with
+`--levels auto` from the images.
 """
 
 import sys
@@ -13,7 +14,7 @@ import typer
 
 from softseg.cli import segment as segmenting
 from softseg.cli.invocation import run
-from softseg.cli.options import FollowLinks, QcCrop, recorded_options, split_commas
+from softseg.cli.options import AUTO, FollowLinks, QcCrop, recorded_options, split_commas
 from softseg.errors import InputError
 from softseg.events import tell
 
@@ -64,6 +65,10 @@ def bids(
         str | None, typer.Option(help="Of 4-D images: mean, or rms for echoes; else left out.")
     ] = None,
     weights: Annotated[str, typer.Option(help="Shipped weights, a file, or a folder.")] = "axial",
+    levels: Annotated[
+        str | None,
+        typer.Option(help="`auto` finds levels in images without disc points in labels."),
+    ] = None,
     qc_crop: QcCrop = None,
     follow_links: FollowLinks = False,
 ) -> None:
@@ -77,6 +82,8 @@ def bids(
     """
     from softseg.dataset.bids_filter import Selection
 
+    if levels not in (None, AUTO):
+        raise InputError(f"--levels takes {AUTO}, found {levels!r}")
     if not skip_bids_validation:
         _validate(bids_dir)
     wanted = Selection.read(bids_dir, participant_label, session_label, bids_filter_file)
@@ -92,7 +99,7 @@ def bids(
     for mask in masks:
         by_participant.setdefault(mask.relative_to(output_dir).parts[0], []).append(mask)
     for name, own in by_participant.items():
-        _write_slices(bids_dir, output_dir, name, own, used)
+        _write_slices(bids_dir, output_dir, name, own, used, automatic=levels == AUTO)
     if unmade:
         raise typer.Exit(1 if masks else 2)
 
@@ -110,18 +117,22 @@ def _validate(root: Path) -> None:
         raise InputError(f"{root}: raw data are segmented, found {said['DatasetType']}; {advice}")
 
 
-def _write_slices(root: Path, out: Path, name: str, masks: Iterable[Path], used: dict) -> None:
+def _write_slices(
+    root: Path, out: Path, name: str, masks: Iterable[Path], used: dict, *, automatic: bool
+) -> None:
     """Areas of all masks of a participant; a mask without an area has a row that says so."""
     from softseg.csa.batch import CsaOptions, measure_many
     from softseg.csa.table import NO_AREA, stacked, write_signed
-    from softseg.dataset.derivatives import discs_of
+    from softseg.dataset.derivatives import discs_of, image_of
 
     tables = []
     for mask in masks:
         place = mask.relative_to(out)
         discs = discs_of(root / "derivatives/labels" / place)
+        shown = image_of(mask) if automatic and discs is None else None
+        source = {"discs": discs} if shown is None else {"images": [shown]}
         try:
-            rows = measure_many([mask], CsaOptions(per_slice=True), tell, discs=discs)[0]
+            rows = measure_many([mask], CsaOptions(per_slice=True), tell, **source)[0]
         except InputError as error:
             tell(f"softseg: no area: {error}")
             rows = NO_AREA
@@ -167,7 +178,8 @@ def _group(out: Path, wanted, used: dict, qc_crop: float | None) -> None:
     about = {"step": "bids group", "parameters": used, "sources": places}
     write_signed({out / "group_csa.tsv": pd.concat(rows, ignore_index=True)}, **about)
     if said := without_levels(pd.concat(slices), CsaOptions()):
-        tell(f"softseg: {said.partition(';')[0]}; put disc points into derivatives/labels")
+        advice = "put disc points into derivatives/labels, or give --levels auto"
+        tell(f"softseg: {said.partition(';')[0]}; {advice}")
     page = write_page(out / "report", items, title="Spinal cord segmentation", crop_mm=qc_crop)
     typer.echo(f"{out / 'group_csa.tsv'}: {len(rows)} images of {len(places)} participants")
     typer.echo(f"to look at: {page}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from softseg.cli.options import recorded_options
+from softseg.cli.options import AUTO, recorded_options
 from softseg.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,7 +19,18 @@ def csa(
     masks: Annotated[list[Path], typer.Argument(help="Soft or binary masks (NIfTI).")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Table to write (CSV).")],
     levels: Annotated[
-        Path | None, typer.Option(help="Label image with the level inside the cord (2 = C2).")
+        Path | None,
+        typer.Option(
+            help="Label image with the level inside the cord (2 = C2), or `auto`: found in the "
+            "image."
+        ),
+    ] = None,
+    image: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="With --levels auto: image of each mask, in their order; repeat. Without, it is "
+            "found by the mask's record, by BIDS, or beside the mask."
+        ),
     ] = None,
     discs: Annotated[
         Path | None, typer.Option(help="Label image with posterior disc points (3 = C2-C3).")
@@ -107,12 +118,16 @@ def csa(
     from softseg.events import tell
     from softseg.files import check_writable
 
-    check_outputs(output, profile, plot, [*masks, levels, discs, centreline])
+    automatic = levels is not None and str(levels) == AUTO
+    levels = None if automatic else levels
+    if image and not automatic:
+        raise InputError("--image is where levels are found; give --levels auto")
+    check_outputs(output, profile, plot, [*masks, *(image or []), levels, discs, centreline])
     if plot:
         from softseg.csa.plot import check_plot
 
         check_plot()
-    one_source(levels, discs, disc)
+    one_source(levels or automatic, discs, None if automatic else disc)
     check_level_names(level_names)
     check_sex_and_height(sex, height)
     wanted = CsaOptions(
@@ -126,11 +141,13 @@ def csa(
     )
     for path in filter(None, (output, profile, plot)):
         check_writable(path)
+    shown = _images_of(masks, image) if automatic else None
     masks = _not_excluded(masks)
     rows, every, failures = measure_many(
         masks,
         wanted,
         lambda line: tell(f"softseg: {line}"),
+        images=shown and [shown[mask] for mask in masks],
         levels=levels,
         discs=parse_discs(disc or []) or discs,
         level_names=level_names,
@@ -143,13 +160,26 @@ def csa(
     rows = with_adjusted_area(rows, sex=sex, height_cm=height)
     measured = set(rows["file"])
     sources = [mask for mask in masks if str(mask) in measured]
-    sources += filter(None, (levels, discs, centreline))
+    sources += filter(None, (*(shown or {}).values(), levels, discs, centreline))
     about = {"step": "csa", "parameters": recorded_options(context), "sources": sources}
     _write(rows, every, output, profile, plot, sex or "all", about)
     if said := without_levels(every, wanted):
         tell(f"softseg: {said}")
     if failures:
         raise typer.Exit(1)
+
+
+def _images_of(masks: list[Path], images: list[Path] | None) -> dict[Path, Path]:
+    """The image of each mask: given, or found."""
+    from softseg.dataset.derivatives import image_of
+
+    if images and len(images) != len(masks):
+        raise InputError(f"--image: one for each mask, found {len(images)} for {len(masks)} masks")
+    found = dict(zip(masks, images or map(image_of, masks), strict=True))
+    for mask, image in found.items():
+        if image is None:
+            raise InputError(f"{mask}: --levels auto needs its image; give --image")
+    return found
 
 
 def _not_excluded(masks: list[Path]) -> list[Path]:

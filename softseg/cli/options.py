@@ -7,8 +7,11 @@ import typer
 
 from softseg.errors import InputError
 
+AUTO = "auto"
+"""What `--levels` is given so that levels are found in the image."""
+
 NOT_RECORDED = {
-    "csa", "device", "follow_links", "force", "images", "jobs", "masks", "out", "output",
+    "csa", "device", "follow_links", "force", "image", "images", "jobs", "masks", "out", "output",
     "overwrite", "page", "plot", "profile", "qc", "qc_crop", "root",
 }  # fmt: skip
 """Where something lies and how fast it goes: the result does not depend on these."""

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperCommand
 
-from softseg.cli.options import Device, FollowLinks, Jobs, QcCrop, recorded_options
+from softseg.cli.options import AUTO, Device, FollowLinks, Jobs, QcCrop, recorded_options
 from softseg.cli.progress import progress
 from softseg.errors import InputError
 
@@ -80,6 +80,9 @@ def segment(
             "masks."
         ),
     ] = None,
+    levels: Annotated[
+        str | None, typer.Option(help="With --csa: `auto` finds vertebral levels in the image.")
+    ] = None,
     qc: Annotated[
         Path | None, typer.Option(help="Also write a page with a picture of every mask there.")
     ] = None,
@@ -130,6 +133,9 @@ def segment(
     _check_choice("--average", average, ("mean", "rms"))
     _check_choice("--activation", activation, ACTIVATIONS)
     _check_choice("--precision", precision, ("auto", "float32"))
+    _check_choice("--levels", levels, (AUTO,))
+    if levels and not csa:
+        raise InputError("--levels is of the table; give --csa")
     options = batch.SegmentationOptions(
         binary=binary,
         threshold=threshold,
@@ -176,7 +182,8 @@ def segment(
     )
     signed = _signed(outcomes, used, lambda: batch.describe(out, images, model))
     total = len(found) + len(left_out)
-    failed = _report(signed, total, csa, used, left_out=left_out, qc=qc, qc_crop=qc_crop)
+    shown = {"levels": levels == AUTO, "qc": qc, "qc_crop": qc_crop}
+    failed = _report(signed, total, csa, used, left_out=left_out, **shown)
     if failed and total == 1:
         raise InputError(failed[0].message) from failed[0].error
     if total == 1 and sys.stderr.isatty():
@@ -233,7 +240,7 @@ def segment_data_set(
     outcomes = batch.segment_images(found, model, options, processes=count, source=source)
     signed = _signed(outcomes, used, lambda: batch.describe(out, [root], model))
     total = len(found) + len(left_out)
-    failed = _report(signed, total, None, used, left_out=left_out, qc=None, qc_crop=None)
+    failed = _report(signed, total, None, used, left_out=left_out)
     unmade = len(failed) + sum(not each.deliberate for each in left_out)
     failures = {id(outcome.item) for outcome in failed}
     return [job.mask for job in found if id(job) not in failures], unmade
@@ -355,8 +362,9 @@ def _report(
     used: dict,
     *,
     left_out: list,
-    qc: Path | None,
-    qc_crop: float | None,
+    levels: bool = False,
+    qc: Path | None = None,
+    qc_crop: float | None = None,
 ) -> list:
     """Show what happens, write the table of areas and the page, return what failed."""
     from softseg.events import event
@@ -384,10 +392,11 @@ def _report(
                 counts[word if made.mask.data.any() else "empty"] += 1
                 if made.note and outcome.status == "done":
                     say(f"{name}: {made.note}", style="yellow")
+                found = _discs(job, made, say) if levels else None
                 if csa:
-                    tables.append(_areas(job, made, say))
+                    tables.append(_areas(job, made, say, found))
                 if qc:
-                    items.append(_picture(job, made))
+                    items.append(_picture(job, made, found, tables[-1] if found else None))
             advance(name)
     if tables:
         from softseg.csa.table import stacked, write_signed
@@ -405,7 +414,21 @@ def _report(
     return failed
 
 
-def _areas(job, made, say: Callable):
+def _discs(job, made, say: Callable):
+    """Discs found in the image, where there is a mask."""
+    from softseg.csa.automatic import automatic_discs
+    from softseg.volume import Volume
+
+    if not made.mask.data.any():
+        return None
+    # Volumes of a series differ by no more than noise here; a mean shows discs best.
+    found = automatic_discs(Volume.load(job.image, average="mean"), made.mask)
+    if found.reason:
+        say(f"{job.image.name}: {found.reason}", style="yellow")
+    return found
+
+
+def _areas(job, made, say: Callable, found=None):
     """A row a slice, or one without an area where there is no mask."""
     import warnings
 
@@ -417,7 +440,9 @@ def _areas(job, made, say: Callable):
     if made.mask.data.any():
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            table = select(measure(made.mask))
+            known = found.points_mm or None if found else None
+            table = select(measure(made.mask, discs=known))
+            table = found.with_confidence(table) if found else table
         for warning in caught:
             say(f"{job.image.name}: {warning.message}", style="yellow")
     uncertain = table["slice"].map(made.reasons)
@@ -425,14 +450,15 @@ def _areas(job, made, say: Callable):
     return table.assign(file=str(job.mask), uncertain=uncertain, **told)
 
 
-def _picture(job, made):
+def _picture(job, made, found=None, levels=None):
     from softseg.quality_control.page import Item
 
     # By path, so that a page over a thousand images holds none of them.
     flags = (made.note,) if made.note else ()
     known = "" if made.quality != made.quality else f", quality {made.quality:.2f}"
     details = f"presence {made.presence:.2f}{known}"
-    return Item(job.mask.name.split(".")[0], job.image, {"cord": job.mask}, flags, details)
+    name = job.mask.name.split(".")[0]
+    return Item(name, job.image, {"cord": job.mask}, flags, details, levels, found)
 
 
 def _check_choice(option: str, value: str | None, choices: tuple[str, ...]) -> None:

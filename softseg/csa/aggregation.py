@@ -156,5 +156,7 @@ def _row(file: str, level: object, group: pd.DataFrame, chosen: pd.DataFrame) ->
     row["length_mm"] = group["length_mm"].sum()
     if "distance_mm" in group:
         row["distance_mm"] = group["distance_mm"].mean()
+    if "level_confidence" in group:
+        row["level_confidence"] = group["level_confidence"].min()
     row["flag"] = ";".join(sorted({f for flag in chosen["flag"] for f in flag.split(";") if f}))
     return row

@@ -9,13 +9,15 @@ import numpy as np
 import pandas as pd
 
 from softseg.csa.aggregation import aggregate, select
-from softseg.csa.measure import measure
+from softseg.csa.automatic import automatic_discs
+from softseg.csa.measure import Points, measure
 from softseg.csa.norm import REFERENCE, adjust_area, norm_levels
 from softseg.errors import InputError, counted
 from softseg.files import sha256
 from softseg.masks import MaskWarning
 from softseg.nifti_header import HeaderWarning
 from softseg.provenance.records import is_ours, listed, read_json, record_of
+from softseg.volume import Volume
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,12 @@ class CsaOptions:
 
 
 def measure_many(
-    masks: Sequence[Path], wanted: CsaOptions, say: Callable[[str], None], **options: object
+    masks: Sequence[Path],
+    wanted: CsaOptions,
+    say: Callable[[str], None],
+    *,
+    images: Sequence[Path] | None = None,
+    **options: object,
 ) -> tuple[pd.DataFrame, pd.DataFrame, int]:
     """Measure every mask and put the chosen rows into one table.
 
@@ -72,6 +79,8 @@ def measure_many(
         masks: Files.
         wanted: Which rows.
         say: Told in one line what is unusual or wrong about a mask.
+        images: The image of each mask, where levels are to be found in it; discs that are given
+            as points are then where to count from.
         **options: Those of `measure`.
 
     Returns:
@@ -81,11 +90,16 @@ def measure_many(
         InputError: If not one mask could be measured; with one mask, what is wrong with it.
     """
     rows, slices, failures = [], [], []
-    for mask in masks:
+    for number, mask in enumerate(masks):
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", MaskWarning)
-                table = measure(mask, **options)
+                if images is None:
+                    table = measure(mask, **options)
+                else:
+                    table, reason = with_automatic_levels(mask, images[number], **options)
+                    if reason:
+                        say(f"{mask}: {reason}")
                 chosen = wanted.rows(table)
                 if not wanted.per_slice and options.get("threshold") is None:
                     chosen = with_interval(chosen, Path(mask))
@@ -110,6 +124,16 @@ def measure_many(
         pd.concat(slices, ignore_index=True),
         len(failures),
     )
+
+
+def with_automatic_levels(
+    mask: Path | Volume, image: Path | Volume, *, discs: Points | None = None, **options: object
+) -> tuple[pd.DataFrame, str]:
+    """What `measure` returns with levels found in an image, and why there are none."""
+    own = {k: v for k, v in options.items() if k in ("threshold", "full_value")}
+    found = automatic_discs(image, mask, given=discs, **own)
+    table = measure(mask, discs=found.points_mm or discs, **options)
+    return found.with_confidence(table), found.reason
 
 
 def with_interval(rows: pd.DataFrame, mask: Path) -> pd.DataFrame:

@@ -22,8 +22,9 @@ LENGTH_SPREAD_MM = 1.0
 SCALES = (0.80, 0.87, 0.94, 1.01, 1.08, 1.16, 1.25)
 """How much longer than the mean a person's levels may be all together."""
 SCALE_SPREAD = 0.10
-SHARPNESS = 0.7
-"""Power to which the network's odds are taken: neighbouring answers are wrong together."""
+USUAL = np.array([-1.4, -3.6, -3.6, -3.6])
+"""Log odds of each of `KINDS` in a place of which nothing is known: what counts is how much more
+likely than that the network takes it to be."""
 SURE = 0.9
 """From this probability on a number is told."""
 NEAR_MM = 5.0
@@ -84,7 +85,7 @@ def search_discs(heat: DiscHeat, given: Mapping[int, float] | None = None) -> di
 
 def _evidence(heat: DiscHeat, given: Mapping[int, float]) -> np.ndarray:
     """Log odds of each disc in each row, from above downwards."""
-    disc, top, second, third = SHARPNESS * heat.logits[::-1].T
+    disc, top, second, third = ((heat.logits - USUAL) * heat.shown[:, None])[::-1].T
     count = len(_lengths_mm()) + 1
     seen = np.empty((len(disc), count))
     seen[:, :3] = np.stack([top, second, third], axis=1)

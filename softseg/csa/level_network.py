@@ -11,7 +11,7 @@ from importlib.resources import files
 import numpy as np
 from scipy import ndimage
 
-from softseg.csa.straighten import STEP_MM, Band
+from softseg.csa.straighten import BEHIND_MM, STEP_MM, Band
 
 KINDS = ("disc", "top_of_c1", "c1_c2", "c2_c3")
 """What the network tells apart: any disc from C2-C3 down, and the three that only the top has."""
@@ -57,8 +57,8 @@ def disc_heat(band: Band) -> DiscHeat:
 
 def is_shown(values: np.ndarray) -> np.ndarray:
     """`(S,)` whether a picture shows most of what lies 8 to 20 mm before the centreline."""
-    first = round(28 / STEP_MM)
-    return np.isfinite(values[:, first : first + round(12 / STEP_MM)]).mean(axis=1) > 0.6
+    first, last = (round((BEHIND_MM + mm) / STEP_MM) for mm in (8, 20))
+    return np.isfinite(values[:, first:last]).mean(axis=1) > 0.6
 
 
 def prepared(values: np.ndarray) -> np.ndarray:

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage
 
+from softseg.csa.automatic import AutomaticDiscs
 from softseg.errors import InputError
 from softseg.masks import bounding_box, same_grid
+from softseg.quality_control.band import draw_band
 from softseg.quality_control.lettering import level_of_slices, write_level
 from softseg.volume import WORKING, Volume
 
@@ -28,6 +30,7 @@ def draw(
     slices: int = 10,
     crop_mm: float | None = None,
     levels: pd.DataFrame | None = None,
+    found: AutomaticDiscs | None = None,
 ) -> np.ndarray:
     """The picture of one item.
 
@@ -38,6 +41,8 @@ def draw(
         crop_mm: Black out what is farther than this from every mask, so that the picture shows
             nothing by which a participant could be known.
         levels: A table of `softseg.csa.measure.measure`, whose levels are written beside slices.
+        found: Discs that were found in the image, drawn on the straightened midline unless the
+            picture is cropped.
 
     Returns:
         `(rows, columns, 3)` uint8.
@@ -80,8 +85,11 @@ def draw(
             rows.append(np.concatenate([_map(values, back, centre, z) for z in chosen], axis=1))
     mosaic = np.concatenate(rows, axis=0)
     strip = _sagittal(gray, on_image, back, centre, heights, level)
-    height = max(len(mosaic), len(strip))
-    padded = [np.pad(p, ((0, height - len(p)), (0, 4), (0, 0))) for p in (strip, mosaic)]
+    parts = [strip, mosaic]
+    if found is not None and crop_mm is None:
+        parts.insert(0, draw_band(found))
+    height = max(map(len, parts))
+    padded = [np.pad(p, ((0, height - len(p)), (0, 4), (0, 0))) for p in parts]
     return np.concatenate(padded, axis=1)
 
 

@@ -15,6 +15,7 @@ from string import Template
 
 import pandas as pd
 
+from softseg.csa.automatic import AutomaticDiscs
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError, counted
 from softseg.files import replacing
@@ -33,6 +34,7 @@ class Item:
         flags: What is out of bounds; flagged items come first.
         details: One line under the picture.
         levels: What `draw` takes: a table with the level of each slice.
+        found: And discs that were found in the image.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Item:
     flags: Sequence[str] = ()
     details: str = ""
     levels: pd.DataFrame | None = None
+    found: AutomaticDiscs | None = None
 
 
 def write_page(
@@ -77,7 +80,8 @@ def write_page(
     def write(item: Item) -> str:
         path = folder / "pictures" / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', item.name)}.png"
         try:
-            picture = draw(item.image, item.masks, crop_mm=crop_mm, levels=item.levels)
+            own = {"levels": item.levels, "found": item.found}
+            picture = draw(item.image, item.masks, crop_mm=crop_mm, **own)
         except InputError as error:
             return f'<p class="error">{escape(_without_folders(error, item))}</p>'
         with replacing(path) as temporary:

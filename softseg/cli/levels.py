@@ -1,0 +1,95 @@
+"""`softseg levels`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from softseg.cli.options import recorded_options
+from softseg.errors import InputError
+
+
+def levels(
+    context: typer.Context,
+    image: Annotated[Path, typer.Argument(help="Image (NIfTI) of any contrast.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Disc points to write, …_label-discs_dlabel.")
+    ],
+    mask: Annotated[
+        Path | None, typer.Option(help="Soft or binary mask of its cord; without, it is segmented.")
+    ] = None,
+    disc: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A disc that you know, `3:X,Y,Z` in scanner millimetres; repeat. The others are "
+            "counted from it, also where the top of the spine is not in the field."
+        ),
+    ] = None,
+    qc: Annotated[
+        Path | None, typer.Option(help="Also write a page with the straightened picture there.")
+    ] = None,
+) -> None:
+    """Find and number the discs beside the cord: where each vertebral level begins.
+
+    Written is a label image of posterior disc points (2 = C1-C2, 3 = C2-C3), for `csa --discs`,
+    with a confidence of each in the record beside it. Numbers are counted from C2 and the skull's
+    base: where they are not in the field, or slices are too thick along the cord to show discs,
+    nothing is written and a line says that levels are unknown (exit code 1). For research, not for
+    diagnosis.
+
+    Example: `softseg levels t2.nii.gz --mask t2_cord.nii.gz -o t2_label-discs_dlabel.nii.gz`
+    """
+    from softseg.cli.csa import parse_discs
+    from softseg.csa.automatic import automatic_discs
+    from softseg.csa.levels import level_name
+    from softseg.events import tell
+    from softseg.files import check_writable
+    from softseg.provenance.records import record_of, signed
+    from softseg.volume import Volume
+
+    if not output.name.endswith((".nii", ".nii.gz")):
+        raise InputError(f"{output}: an image's name must end in .nii or .nii.gz")
+    if output.resolve() in {path.resolve() for path in (image, mask) if path}:
+        raise InputError(f"{output}: is read by this command; choose another name to write to")
+    given = parse_discs(disc or [])
+    for path in (output, record_of(output), qc and qc / "index.html"):
+        if path:
+            check_writable(path)
+    shown = Volume.load(image, average="mean")
+    cord = Volume.load(mask) if mask else _segmented(shown)
+    found = automatic_discs(shown, cord, given=given)
+    if qc and found.band is not None:
+        _write_page(qc, image, shown, cord, found)
+    if found.reason:
+        tell(f"{image}: {found.reason}")
+        raise typer.Exit(1)
+    discs = {
+        str(k): {"ConfidenceLevel": round(sure, 4), "PointMillimetres": point.round(2).tolist()}
+        for (k, sure), point in zip(found.confidence.items(), found.points_mm.values(), strict=True)
+    }
+    about = {"step": "levels", "parameters": recorded_options(context)}
+    sources = [image, mask] if mask else [image]
+    with signed(output, notes={output: {"Discs": discs}}, sources=sources, **about) as temporary:
+        found.label_image(shown).save(temporary[output], dtype="int16")
+    names = (f"{level_name(k)} {sure:.2f}" for k, sure in found.confidence.items())
+    typer.echo(f"{output}: discs above {', '.join(names)}")
+
+
+def _segmented(image):
+    """The mask of the shipped weights."""
+    from softseg.segmentation.engine import segment
+
+    found = segment(image, weights="axial")
+    if not found.cord_found:
+        raise InputError(f"{image.path}: {found.note}")
+    return found.soft
+
+
+def _write_page(folder: Path, path: Path, image, mask, found) -> None:
+    from softseg.csa.measure import measure
+    from softseg.quality_control.page import Item, write_page
+
+    table = measure(mask, discs=found.points_mm, shape=False) if found.points_mm else None
+    flags = (found.reason,) if found.reason else ()
+    item = Item(path.name.partition(".")[0], image, {"cord": mask}, flags, "", table, found)
+    typer.echo(f"to look at: {write_page(folder, [item], title='Vertebral levels')}")

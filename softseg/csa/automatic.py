@@ -1,0 +1,138 @@
+"""Numbered discs from an image and the mask of its cord, or the reason why there are none."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+
+from softseg.csa.centreline import fit_centreline
+from softseg.csa.disc_search import search_discs
+from softseg.csa.level_network import disc_heat
+from softseg.csa.levels import FAR_MM
+from softseg.csa.oversized import cord_sections
+from softseg.csa.region import cord_region
+from softseg.csa.straighten import Band, cord_course, straighten
+from softseg.errors import InputError
+from softseg.volume import Volume
+
+THICKEST_MM = 4.0
+"""Discs are 5 mm high: slices that are thicker along the cord cannot show them."""
+_UNKNOWN = "levels unknown: "
+
+
+@dataclass(frozen=True, eq=False)
+class AutomaticDiscs:
+    """Discs that were found in an image.
+
+    Attributes:
+        points_mm: Disc (3 is C2-C3) to its posterior point in scanner millimetres; none where
+            `reason` says why.
+        confidence: Disc to the probability that the point is on it.
+        reason: Why levels are unknown; empty where they are known.
+        band: The straightened picture; None where the image could not be used.
+        rows: Disc to its row in the picture.
+    """
+
+    points_mm: dict[int, np.ndarray] = field(default_factory=dict)
+    confidence: dict[int, float] = field(default_factory=dict)
+    reason: str = ""
+    band: Band | None = field(default=None, repr=False)
+    rows: dict[int, float] = field(default_factory=dict)
+
+    def with_confidence(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The rows of slices with `level_confidence`: of the less sure of the level's two discs."""
+        known = table["level"].astype("Float64").to_numpy(dtype=float, na_value=0).astype(int)
+        sure = [
+            min((self.confidence[k] for k in (level, level + 1) if k in self.confidence),
+                default=np.nan)
+            for level in known
+        ]  # fmt: skip
+        return table.assign(level_confidence=sure)
+
+    def label_image(self, image: Volume) -> Volume:
+        """The points on an image's grid, each as one voxel with its number."""
+        labels = np.zeros(image.data.shape, np.int16)
+        for disc, point in self.points_mm.items():
+            voxel = nib.affines.apply_affine(np.linalg.inv(image.affine), point)
+            place = np.clip(np.rint(voxel), 0, np.array(labels.shape) - 1).astype(int)
+            labels[tuple(place)] = disc
+        return image.like(labels)
+
+
+def automatic_discs(
+    image: Volume | Path | str,
+    mask: Volume | Path | str,
+    *,
+    given: Mapping[int, Sequence[float]] | None = None,
+    threshold: float | None = None,
+    full_value: float = 1.0,
+) -> AutomaticDiscs:
+    """Find and number the discs beside a cord.
+
+    The numbers are counted from what only the top of the spine has, or from discs that are given;
+    where neither is in the field the answer is that levels are unknown.
+
+    Args:
+        image: The image, any contrast and orientation.
+        mask: Soft or binary mask of the cord, on any grid.
+        given: Discs and their points in scanner millimetres.
+        threshold, full_value: Of `softseg.csa.region.cord_region`.
+
+    Raises:
+        InputError: If a file cannot be used, the mask lies outside the image, or a given disc is
+            none or lies far from the cord.
+    """
+    image = image if isinstance(image, Volume) else Volume.load(image, average="mean")
+    region = cord_region(mask, threshold=threshold, full_value=full_value)
+    course = cord_course(region, fit_centreline(cord_sections(region)))
+    thickness = _along(image, course)
+    if thickness > THICKEST_MM:
+        return AutomaticDiscs(
+            reason=f"{_UNKNOWN}slices {thickness:.3g} mm apart along the cord show no discs"
+        )
+    band = straighten(image, course)
+    if not np.isfinite(band.values).any():
+        raise InputError(f"{region.name}: the mask must lie in {image.name}, found it outside")
+    heat = disc_heat(band)
+    found = search_discs(heat, _rows(given or {}, band, region.name))
+    if not found:
+        return AutomaticDiscs(
+            reason=f"{_UNKNOWN}no sure sequence of discs with C2-C3 in it is seen; --disc names one"
+            if not given
+            else f"{_UNKNOWN}the discs given do not fit what is seen",
+            band=band,
+        )
+    rows = {disc: one.row for disc, one in found.items() if disc > 1}
+    before = {disc: np.interp(row, np.arange(len(band.values)), heat.before_mm)
+              for disc, row in rows.items()}  # fmt: skip
+    return AutomaticDiscs(
+        {disc: band.place(row, float(before[disc])) for disc, row in rows.items()},
+        {disc: found[disc].confidence for disc in rows},
+        band=band,
+        rows=rows,
+    )
+
+
+def _along(image: Volume, course: np.ndarray) -> float:
+    """Distance between voxels of an image along the axis that runs most along a course."""
+    direction = course[-1] - course[0] if len(course) > 1 else np.array([0.0, 0.0, 1.0])
+    axes = image.affine[:3, :3] / np.array(image.spacing_mm)
+    return float(image.spacing_mm[int(np.abs(direction @ axes).argmax())])
+
+
+def _rows(given: Mapping[int, Sequence[float]], band: Band, name: str) -> dict[int, float]:
+    rows = {}
+    for disc, point in given.items():
+        row, apart_mm = band.row_of(np.asarray(point, dtype=float))
+        if apart_mm > FAR_MM or not 1 <= disc <= 21:
+            raise InputError(
+                f"{name}: a disc has a number from 1 to 21 and lies near the cord, found {disc} "
+                f"{apart_mm:.0f} mm away"
+            )
+        rows[disc] = float(row)
+    if sorted(rows, key=rows.__getitem__, reverse=True) != sorted(rows):
+        raise InputError(f"{name}: discs must descend along the cord in the order of their numbers")
+    return rows
