@@ -1,11 +1,16 @@
 """A scale file whose names nothing knows ends before anything runs."""
 
 import copy
+import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+
+from softseg.phantom.cohort import check_options
+from softseg.phantom.subjects import CohortOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "notebooks"))
@@ -25,6 +30,19 @@ def test_every_scale_of_the_project_is_understood(name):
 
 def test_the_grid_is_understood_with_the_scale_it_is_added_to():
     check_scale(SCALES["book"] | {"models": SCALES["grid"]["models"]})
+
+
+def test_runs_on_other_cohorts_change_what_a_phantom_knows():
+    page = (ROOT / "book/reproduce.md").read_text("utf-8")
+    changes = [
+        json.loads(found) for found in re.findall(r"^\| `[\w-]+` \| `({.*})` \|", page, re.M)
+    ]
+    assert len(changes) == 4
+    for change in changes:
+        dataset = SCALES["demo"]["dataset"] | change
+        check_scale(SCALES["demo"] | {"dataset": dataset})
+        given = CohortOptions(dataset["seed"], ("T2w",), **change)
+        check_options(given, dataset["subjects"])
 
 
 def test_the_book_has_enough_people_a_condition_and_seeds_for_its_intervals():
