@@ -556,6 +556,24 @@ def stack_of_discs(areas_mm2) -> np.ndarray:
     return np.minimum(data, 1)
 
 
+@pytest.mark.parametrize(("slices", "thickness_mm"), [(4, 2.0), (8, 2.0), (3, 5.0), (1, 5.0)])
+@pytest.mark.parametrize("tilt_deg", [30, 58, 62, 75])
+def test_a_short_stack_tipped_beyond_the_limit_is_refused_and_measured_below(
+    slices, thickness_mm, tilt_deg
+):
+    """Too short to show where it runs: cut along the cord it held up to 95 mm² without a word."""
+    sampled = sample(Tube(), (1.0, 1.0, thickness_mm), length_mm=slices * thickness_mm)
+    turn, angle = np.eye(4), np.radians(tilt_deg)
+    turn[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    tipped = Volume(sampled.soft.data, turn @ sampled.soft.affine)
+    if tilt_deg > 60:
+        with pytest.raises(InputError, match=f"axis, found .* {tilt_deg}° by the header"):
+            measure(tipped, shape=False)
+    else:
+        area = measure(tipped, shape=False)["area_mm2"]
+        np.testing.assert_allclose(area, measure(sampled.soft)["area_mm2"], rtol=1e-6)
+
+
 def test_a_tapering_and_a_compressed_cord_have_no_slice_that_is_too_large():
     data = np.zeros((24, 24, 40))
     for k, area_mm2 in enumerate(np.linspace(20, 80, 40)):

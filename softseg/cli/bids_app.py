@@ -15,7 +15,7 @@ import typer
 from softseg.cli import segment as segmenting
 from softseg.cli.invocation import run
 from softseg.cli.options import AUTO, FollowLinks, QcCrop, recorded_options, split_commas
-from softseg.errors import InputError
+from softseg.errors import InputError, counted
 from softseg.events import tell
 
 app = typer.Typer(
@@ -181,7 +181,8 @@ def _group(out: Path, wanted, used: dict, qc_crop: float | None) -> None:
         advice = "put disc points into derivatives/labels, or give --levels auto"
         tell(f"softseg: {said.partition(';')[0]}; {advice}")
     page = write_page(out / "report", items, title="Spinal cord segmentation", crop_mm=qc_crop)
-    typer.echo(f"{out / 'group_csa.tsv'}: {len(rows)} images of {len(places)} participants")
+    told = f"{counted(len(rows), 'image')} of {counted(len(places), 'participant')}"
+    typer.echo(f"{out / 'group_csa.tsv'}: {told}")
     typer.echo(f"to look at: {page}")
 
 

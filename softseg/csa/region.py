@@ -33,6 +33,8 @@ _CLEAR = np.cos(np.radians(29.0))
 _LONG_MM = 18.0
 """A cord is 10 to 15 mm wide; from this length on it shows where it runs."""
 _ELONGATED = 1.5
+_STEADY, _UNSTEADY = 0.05, 0.2
+"""Spread over their mean of the areas of a tube's sections, across and along it: 0 and 0.28."""
 _BACKGROUND, _TRACE = 0.02, 0.002
 _SPARSE = 64
 """About so many voxels along each axis tell what most of a field holds."""
@@ -216,6 +218,8 @@ def _across_the_cord(volume: Volume, name: str) -> tuple[Volume, CordComponent |
             f"{name}: a cord runs within {STEEPEST_DEG:.0f}° of the body's axis, found {tilt:.0f}° "
             "by the header; correct how it says that the axes lie"
         )
+    if course is None and clear:
+        _check_short(cord.core, turned.affine, name)
     along = upright if course is None else np.abs(course @ directions)
     if clear and (course is None or along[axis] > _LEAST_ALONG):
         return turned, cord
@@ -231,6 +235,20 @@ def _across_the_cord(volume: Volume, name: str) -> tuple[Volume, CordComponent |
         turned = _oriented(volume, directions, best)
         cord = cord_component(turned.data, turned.spacing_mm)
     return turned, cord
+
+
+def _check_short(inside: np.ndarray, affine: np.ndarray, name: str) -> None:
+    """Refuse a cord too short to show its course whose sections lie across another axis."""
+    spread = [_unsteadiness(inside, axis) for axis in range(3)]
+    steadiest = int(np.argmin(spread))
+    if spread[2] > _UNSTEADY and spread[steadiest] < _STEADY:
+        direction = affine[:3, steadiest] / np.linalg.norm(affine[:3, steadiest])
+        tilt = np.degrees(np.arccos(abs(direction[2])))
+        raise InputError(
+            f"{name}: a cord runs within {STEEPEST_DEG:.0f}° of the body's axis, found sections of "
+            f"one size along an axis at {tilt:.0f}° by the header; correct how it says that the "
+            "axes lie"
+        )
 
 
 def _unsteadiness(inside: np.ndarray, axis: int) -> float:
