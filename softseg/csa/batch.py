@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from softseg.csa.aggregation import aggregate, select
-from softseg.csa.automatic import automatic_discs
 from softseg.csa.measure import Points, measure
 from softseg.csa.norm import REFERENCE, adjust_area, norm_levels
 from softseg.errors import InputError, counted
@@ -130,6 +129,8 @@ def with_automatic_levels(
     mask: Path | Volume, image: Path | Volume, *, discs: Points | None = None, **options: object
 ) -> tuple[pd.DataFrame, str]:
     """What `measure` returns with levels found in an image, and why there are none."""
+    from softseg.csa.automatic import automatic_discs  # with SciPy, which a mask alone needs not
+
     own = {k: v for k, v in options.items() if k in ("threshold", "full_value")}
     found = automatic_discs(image, mask, given=discs, **own)
     table = measure(mask, discs=found.points_mm or discs, **options)
