@@ -29,7 +29,7 @@ def main() -> int:
     parser.add_argument("--weights", default="axial", help="name of shipped weights, or a folder")
     parser.add_argument("--output", type=Path, help="CSV with a row for each image and change")
     parser.add_argument("--only", nargs="+", choices=CHANGES, metavar="CHANGE", default=[*CHANGES],
-                        help=f"of: {', '.join(CHANGES)}")  # fmt: skip
+                        help="of: " + ", ".join(CHANGES).replace("%", "%%"))  # fmt: skip
     options = parser.parse_args()
     try:
         images = {str(path): Volume.load(path, average="mean") for path in options.images}

@@ -23,6 +23,13 @@ def run(project_root, *words):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+def test_help_names_every_change(project_root):
+    done = run(project_root, "--help")
+    assert done.returncode == 0, done.stderr
+    shown = " ".join(done.stdout.split())
+    assert [name for name in CHANGES if name not in shown] == []
+
+
 def test_a_lab_gets_a_row_for_each_change_of_its_own_image(project_root, image, tmp_path):
     path, table = tmp_path / "mine.nii.gz", tmp_path / "changes.csv"
     image.save(path)
