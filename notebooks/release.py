@@ -50,8 +50,8 @@ WATCHED = 12
 FAILURES = [
     "The edge follows the manual masks it was tuned on: those on T2star are drawn wider than those "
     "on T2w, and areas inherit some of it.",
-    "Where people draw to a narrower rule than on the images that it has seen, its areas are larger "
-    "than theirs.",
+    "Where people draw to a narrower rule than on the images that it has seen, its areas are "
+    "larger than theirs.",
     "Below the cone of the cord, and in the brainstem, a mask may go on or stop too early.",
     "Trained on adults of three hospitals and on phantoms; severe deformity, hardware and tumours "
     "are untested.",
