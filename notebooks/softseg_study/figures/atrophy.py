@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.ticker import EngFormatter
 
 from softseg_study.figures.style import (
     GREY,
@@ -52,7 +52,7 @@ def contrast_cost_plot(table: pd.DataFrame, *, atrophy_percent: float) -> Figure
                         markerfacecolor="white" if place == 2 else None)  # fmt: skip
         ax.set_xscale("log")
         _limit(ax, rows["n_per_arm"], along="x")
-        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        ax.xaxis.set_major_formatter(EngFormatter(sep=""))
         ax.set_title(title)
         ax.grid(axis="x")
     axes[0, 0].set_yticks(range(len(methods)), [method_title(m) for m in methods])

@@ -87,7 +87,7 @@ def inline_svg(figure: Figure, titles: Mapping[Artist, Sequence[str]], *, alt: s
             ElementTree.SubElement(point, f"{{{SVG}}}title").text = name
     width, _ = root.attrib.pop("width"), root.attrib.pop("height")
     look = f"width:100%;max-width:{width};stroke-linejoin:round;stroke-linecap:butt"
-    root.attrib.update({"role": "img", "aria-label": alt, "style": look})
+    root.attrib.update({"role": "img", "aria-label": alt, "class": "titled", "style": look})
     text = ElementTree.tostring(root, encoding="unicode")
     # Names of groups recur in every figure of a page; nothing refers to them.
     return re.sub(r'(<g\b[^>]*?) id="[^"]*"', r"\1", text)
