@@ -21,6 +21,7 @@ SIDE_MM = 4.0
 """Half width of the slab."""
 LENGTH_MM = (70.0, 240.0)
 """Shortest and longest field along the cord."""
+NEAR_MM = 25.0
 ABOVE_MM = 75.0
 """How far above the atlas the highest field begins."""
 
@@ -31,7 +32,8 @@ class Straightened:
 
     Attributes:
         band: The picture.
-        rows: Disc (3 is C2-C3) to its row, a fraction, where the picture shows it.
+        rows: Disc (3 is C2-C3) to its row, a fraction; one up to `NEAR_MM` beyond the picture's
+            ends lies at a row that it does not have.
         before_mm: Disc to how far its posterior point lies before the centreline.
     """
 
@@ -119,7 +121,7 @@ def _discs(anatomy: Anatomy, band: Band) -> tuple[dict[int, float], dict[int, fl
     tangent = np.gradient(band.points_mm, axis=0)
     for disc, point in anatomy.discs_mm.items():
         row, apart = band.row_of(point)
-        if not 0 < row < len(tangent) - 1 or apart > 25:
+        if apart > NEAR_MM:
             continue
         away = point - band.points_mm[row]
         rows[disc] = row + float(away @ tangent[row] / (tangent[row] @ tangent[row]))
