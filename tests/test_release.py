@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 from softseg.errors import InputError
 from softseg.network.config import PRESETS
@@ -15,6 +16,7 @@ from softseg.network.weights import (
     EARLIER,
     SHIPPED,
     available_weights,
+    load_weights,
     resolve_weights,
     save_weights,
 )
@@ -95,3 +97,18 @@ def test_an_earlier_file_that_is_damaged_is_refused_in_one_line(tmp_path):
         (tmp_path / "old.onnx.gz").write_bytes(broken)
         with pytest.raises(InputError, match=r"old\.onnx\.gz: damaged"):
             Model.load(tmp_path / "old.onnx.gz")
+
+
+def test_the_network_to_start_from_has_seen_no_image_of_anybody():
+    network, config, card = load_weights(ROOT / "notebooks/pretrained/phantoms.safetensors")
+    assert config == PRESETS["axial"]
+    assert sum(parameter.numel() for parameter in network.parameters()) == card["parameters"]
+    learnt, scale = card["training"], ROOT / "notebooks/scales/weights.yml"
+    assert learnt["training_subjects"] == []
+    assert learnt["empty_slices"] == {}
+    planned = yaml.safe_load(scale.read_text(encoding="utf-8"))["models"]["phantoms_and_none"]
+    same = {**planned["settings"], "steps": planned["steps"], "loss": planned["loss"]}
+    # Those whom a training is only watched with are no part of what it learns.
+    unlike = {"validation_volumes", "validate_every", "anatomy_dataset"}
+    found = {name: learnt[name] for name in same.keys() - unlike}
+    assert found == {name: same[name] for name in found}
