@@ -37,7 +37,10 @@ def csa(
     ] = None,
     disc: Annotated[
         list[str] | None,
-        typer.Option(help="A disc's point in scanner millimetres, `3:X,Y,Z`; repeat it."),
+        typer.Option(
+            help="A disc's point in scanner millimetres (x right, y front, z up), `3:X,Y,Z`; "
+            "repeat it."
+        ),
     ] = None,
     level_names: Annotated[
         str,

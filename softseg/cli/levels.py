@@ -21,8 +21,8 @@ def levels(
     disc: Annotated[
         list[str] | None,
         typer.Option(
-            help="A disc that you know, `3:X,Y,Z` in scanner millimetres; repeat. The others are "
-            "counted from it, also where the top of the spine is not in the field."
+            help="A disc that you know, `3:X,Y,Z` in scanner millimetres (x right, y front, z up); "
+            "repeat. The others are counted from it, also where C2-C3 is not in the field."
         ),
     ] = None,
     qc: Annotated[
@@ -32,10 +32,10 @@ def levels(
     """Find and number the discs beside the cord: where each vertebral level begins.
 
     Written is a label image of posterior disc points (2 = C1-C2, 3 = C2-C3), for `csa --discs`,
-    with a confidence of each in the record beside it. Numbers are counted from C2 and the skull's
-    base: where they are not in the field, or slices are too thick along the cord to show discs,
-    nothing is written and a line says that levels are unknown (exit code 1). For research, not for
-    diagnosis.
+    with a confidence of each in the record beside it. Discs are numbered only if C2-C3 is found, or
+    from a disc that --disc names: otherwise, or where slices are too thick along the cord to show
+    discs, nothing is written and a line says that levels are unknown (exit code 1). Tried on
+    phantoms and a few real necks. For research, not for diagnosis.
 
     Example: `softseg levels t2.nii.gz --mask t2_cord.nii.gz -o t2_label-discs_dlabel.nii.gz`
     """
