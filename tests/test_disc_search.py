@@ -37,10 +37,10 @@ def places_of(rows: int, first: int, scale: float, top: float) -> dict[int, floa
 
 
 @pytest.mark.parametrize("scale", [0.85, 1.0, 1.15])
-@pytest.mark.parametrize("first", [1, 2, 3])
+@pytest.mark.parametrize("first", [1, 2])
 def test_every_disc_gets_its_number(first, scale):
-    found = search_discs(heat_of(first=first, scale=scale, top=6))
-    known = places_of(200, first, scale, 6)
+    found = search_discs(heat_of(first=first, scale=scale, top=12))
+    known = places_of(200, first, scale, 12)
     assert {1, 2, 3, 4, 5, 6, 7} - set(range(first)) <= set(found) | {first}
     for disc, one in found.items():
         assert one.row == pytest.approx(known[disc], abs=1.5)
@@ -49,6 +49,10 @@ def test_every_disc_gets_its_number(first, scale):
 
 def test_without_the_top_there_is_no_number():
     assert search_discs(heat_of(first=4, top=8)) == {}
+    # What looks like C2-C3 may be C3-C4 where C2 is not shown above it.
+    assert search_discs(heat_of(first=3, top=6)) == {}
+    assert 3 in search_discs(heat_of(first=3, top=25))
+    assert 4 in search_discs(heat_of(first=3, top=6), {3: places_of(200, 3, 1.0, 6)[3]})
 
 
 def test_a_known_disc_gives_the_others_their_numbers():

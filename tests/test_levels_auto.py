@@ -102,6 +102,29 @@ def test_the_command_writes_points_that_csa_reads(neck, anatomy, tmp_path, capsy
     assert automatic["level_confidence"][0] >= 0.9
 
 
+def test_a_disc_that_is_given_against_the_picture_is_said(neck, anatomy, tmp_path, capsys):
+    third, fourth = (",".join(map(str, anatomy.discs_mm[k])) for k in (3, 4))
+    given = (neck[0], "--mask", neck[1], "-o", tmp_path / "discs.nii.gz")
+    assert run(main, "levels", *given, f"--disc=5:{third}") in (0, 1)
+    assert "disc 5 is given where the image shows disc 3" in capsys.readouterr().err
+    assert run(main, "levels", *given, "--overwrite", f"--disc=3:{third}") == 0
+    assert "given" not in capsys.readouterr().err
+    assert run(main, "levels", *given, f"--disc=3:{fourth}", f"--disc=4:{fourth}") == 2
+    assert "at least 6 mm apart" in capsys.readouterr().err
+
+
+def test_discs_replace_no_file_of_somebody_else(neck, tmp_path, capsys):
+    out = tmp_path / "mine.nii.gz"
+    out.write_bytes(neck[0].read_bytes())
+    before = out.read_bytes()
+    given = (neck[0], "--mask", neck[1], "-o", out)
+    assert run(main, "levels", *given) == 2
+    assert "softseg did not make it; --overwrite replaces it" in capsys.readouterr().err
+    assert out.read_bytes() == before
+    assert run(main, "levels", *given, "--overwrite") == 0
+    assert run(main, "levels", *given) == 0
+
+
 def test_the_area_at_c2_c3_is_that_of_the_true_discs(neck, anatomy, tmp_path):
     words = [f"--disc={k}:{','.join(map(str, p))}" for k, p in anatomy.discs_mm.items() if k < 9]
     areas = []
@@ -148,7 +171,7 @@ def test_an_image_turned_by_its_header_gives_the_same_points(neck):
     [
         (["-o", "a.csv"], "must end in .nii"),
         (["-o", "a.nii.gz", "--disc", "3"], "--disc takes"),
-        (["-o", "a.nii.gz", "--disc", "3:900,0,0"], "lies near the cord"),
+        (["-o", "a.nii.gz", "--disc", "3:900,0,0"], "within 40 mm of the cord"),
     ],
 )
 def test_wrong_use_is_one_line(neck, tmp_path, monkeypatch, capsys, words, said):

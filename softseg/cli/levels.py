@@ -28,14 +28,18 @@ def levels(
     qc: Annotated[
         Path | None, typer.Option(help="Also write a page with the straightened picture there.")
     ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace a file that softseg did not write."),
+    ] = False,
 ) -> None:
     """Find and number the discs beside the cord: where each vertebral level begins.
 
     Written is a label image of posterior disc points (2 = C1-C2, 3 = C2-C3), for `csa --discs`,
-    with a confidence of each in the record beside it. Discs are numbered only if C2-C3 is found, or
-    from a disc that --disc names: otherwise, or where slices are too thick along the cord to show
-    discs, nothing is written and a line says that levels are unknown (exit code 1). Tried on
-    phantoms and a few real necks. For research, not for diagnosis.
+    with a confidence of each in the record beside it. Discs are numbered only if C2 and C2-C3 are
+    seen, or from a disc that --disc names: otherwise, or where slices are too thick along the cord
+    to show discs, nothing is written and a line says that levels are unknown (exit code 1). Tried
+    on phantoms and a few real necks. For research, not for diagnosis.
 
     Example: `softseg levels t2.nii.gz --mask t2_cord.nii.gz -o t2_label-discs_dlabel.nii.gz`
     """
@@ -44,13 +48,15 @@ def levels(
     from softseg.csa.levels import level_name
     from softseg.events import tell
     from softseg.files import check_writable
-    from softseg.provenance.records import record_of, signed
+    from softseg.provenance.records import foreign, record_of, signed
     from softseg.volume import Volume
 
     if not output.name.endswith((".nii", ".nii.gz")):
         raise InputError(f"{output}: an image's name must end in .nii or .nii.gz")
     if output.resolve() in {path.resolve() for path in (image, mask) if path}:
         raise InputError(f"{output}: is read by this command; choose another name to write to")
+    if output.is_file() and not overwrite and (said := foreign(output, record_of(output))):
+        raise InputError(f"{said}; --overwrite replaces it")
     given = parse_discs(disc or [])
     for path in (output, record_of(output), qc and qc / "index.html"):
         if path:
@@ -58,6 +64,8 @@ def levels(
     shown = Volume.load(image, average="mean")
     cord = Volume.load(mask) if mask else _segmented(shown)
     found = automatic_discs(shown, cord, given=given)
+    for doubt in found.doubts:
+        tell(f"{image}: {doubt}; look at the picture (--qc)")
     if qc and found.band is not None:
         _write_page(qc, image, shown, cord, found)
     if found.reason:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import nibabel as nib
@@ -9,17 +10,20 @@ import numpy as np
 import pandas as pd
 
 from softseg.csa.centreline import fit_centreline
-from softseg.csa.disc_search import search_discs
+from softseg.csa.disc_search import FoundDisc, search_discs
 from softseg.csa.level_network import disc_heat
 from softseg.csa.levels import FAR_MM
 from softseg.csa.oversized import cord_sections
 from softseg.csa.region import cord_region
-from softseg.csa.straighten import Band, cord_course, straighten
+from softseg.csa.straighten import STEP_MM, Band, cord_course, straighten
 from softseg.errors import InputError
 from softseg.volume import Volume
 
 THICKEST_MM = 4.0
 """Discs are 5 mm high: slices that are thicker along the cord cannot show them."""
+LEAST_MM = 6.0
+"""Between neighbouring discs; the lowest level of the population is twice as high."""
+MOVED_MM = 5.0
 _UNKNOWN = "levels unknown: "
 
 
@@ -34,6 +38,7 @@ class AutomaticDiscs:
         reason: Why levels are unknown; empty where they are known.
         band: The straightened picture; None where the image could not be used.
         rows: Disc to its row in the picture.
+        doubts: Discs that were given where the image shows another number, in words.
     """
 
     points_mm: dict[int, np.ndarray] = field(default_factory=dict)
@@ -41,6 +46,7 @@ class AutomaticDiscs:
     reason: str = ""
     band: Band | None = field(default=None, repr=False)
     rows: dict[int, float] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
 
     def with_confidence(self, table: pd.DataFrame) -> pd.DataFrame:
         """The rows of slices with `level_confidence`: of the less sure of the level's two discs."""
@@ -97,10 +103,12 @@ def automatic_discs(
     if not np.isfinite(band.values).any():
         raise InputError(f"{region.name}: the mask must lie in {image.name}, found it outside")
     heat = disc_heat(band)
-    found = search_discs(heat, _rows(given or {}, band, region.name))
+    known = _rows(given or {}, band, region.name)
+    found = search_discs(heat, known)
     if not found:
         return AutomaticDiscs(
-            reason=f"{_UNKNOWN}no sure sequence of discs with C2-C3 in it is seen; --disc names one"
+            reason=f"{_UNKNOWN}no sure sequence of discs with C2 and C2-C3 in it is seen; a disc "
+            "can be named (--disc of softseg levels)"
             if not given
             else f"{_UNKNOWN}the discs given do not fit what is seen",
             band=band,
@@ -113,7 +121,20 @@ def automatic_discs(
         {disc: found[disc].confidence for disc in rows},
         band=band,
         rows=rows,
+        doubts=_doubts(known, search_discs(heat) if known else {}),
     )
+
+
+def _doubts(given: Mapping[int, float], seen: Mapping[int, FoundDisc]) -> tuple[str, ...]:
+    """What the image alone says against discs that were given."""
+    said = []
+    for disc, row in given.items():
+        for number, one in seen.items():
+            if abs(one.row - row) * STEP_MM < MOVED_MM and number != disc:
+                said.append(f"disc {disc} is given where the image shows disc {number}")
+        if disc in seen and (away := abs(seen[disc].row - row) * STEP_MM) >= MOVED_MM:
+            said.append(f"disc {disc} is given {away:.0f} mm along the cord from where it is seen")
+    return tuple(said)
 
 
 def _along(image: Volume, course: np.ndarray) -> float:
@@ -129,10 +150,14 @@ def _rows(given: Mapping[int, Sequence[float]], band: Band, name: str) -> dict[i
         row, apart_mm = band.row_of(np.asarray(point, dtype=float))
         if apart_mm > FAR_MM or not 1 <= disc <= 21:
             raise InputError(
-                f"{name}: a disc has a number from 1 to 21 and lies near the cord, found {disc} "
-                f"{apart_mm:.0f} mm away"
+                f"{name}: a disc has a number from 1 to 21 and lies within {FAR_MM:g} mm of the "
+                f"cord, found disc {disc} at {apart_mm:.0f} mm"
             )
         rows[disc] = float(row)
-    if sorted(rows, key=rows.__getitem__, reverse=True) != sorted(rows):
-        raise InputError(f"{name}: discs must descend along the cord in the order of their numbers")
+    ordered = [rows[disc] for disc in sorted(rows)]
+    if any(above - below < LEAST_MM / STEP_MM for above, below in pairwise(ordered)):
+        raise InputError(
+            f"{name}: discs must descend along the cord in the order of their numbers, at least "
+            f"{LEAST_MM:g} mm apart"
+        )
     return rows
