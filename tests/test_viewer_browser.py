@@ -71,10 +71,10 @@ def test_the_slider_moves_the_slice_with_the_keyboard_alone(opened):
 
 def test_masks_can_be_taken_away_and_exchanged(opened):
     seen = {}
-    for kind in ("image", "hard", "soft"):
+    for kind, said in {"image": "no mask", "hard": "drawn mask", "soft": "soft mask"}.items():
         choose(opened, f"input[value={kind}]")
         seen[kind] = opened.ask(PICTURE)
-        assert ("no mask" if kind == "image" else kind) in opened.ask(NAME)
+        assert said in opened.ask(NAME)
     assert len(set(seen.values())) == 3
 
 
