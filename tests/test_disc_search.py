@@ -112,8 +112,9 @@ def test_what_lies_outside_the_image_is_not_a_number():
     assert prepared(band.values).shape[1] % 4 == 0
 
 
-def test_the_network_in_numpy_is_the_one_that_learns():
+def test_the_network_in_numpy_is_the_one_that_learns(project_root, monkeypatch):
     torch = pytest.importorskip("torch")
+    monkeypatch.syspath_prepend(project_root / "notebooks")
     import train_levels
 
     torch.manual_seed(0)
