@@ -1,9 +1,9 @@
 """Train the network that finds discs: `python train_levels.py pool|train|test FOLDER`.
 
-`pool FOLDER` draws straightened pictures of digital necks and loins and keeps what is there.
+`pool FOLDER` draws straightened pictures of digital spines and keeps what is there.
 `train FOLDER` learns from them, some minutes on one core, and writes
-`softseg/data/level_network.npz`; with `--go-on` it starts from the weights that are there. Those
-that ship are 590 steps from nothing and 235 that went on at three quarters of the rate. `test
+`softseg/data/level_network.safetensors`; with `--go-on` it starts from the weights that are there.
+Those that ship are 590 steps from nothing and 235 that went on at three quarters of the rate. `test
 FOLDER` numbers the discs of 300 other pictures and of real images, of which none is learnt from,
 and writes how often the answer is right there, as in `book/tables`.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.numpy import load_file, save_file
 from scipy import ndimage
 from torch import nn
 from torch.nn import functional
@@ -25,13 +26,14 @@ from softseg.csa.level_network import (
     prepared,
 )
 from softseg.csa.straighten import BEFORE_MM, BEHIND_MM, STEP_MM
+from softseg.files import replacing
 from softseg.paths import SHARED
 from softseg_study.phantom.straightened import straightened
 
 ROWS, BATCH, RATE = 192, 16, 2e-3
 WIDTH_MM = 2.5
 """Half width of what counts as a disc's place."""
-STORED = Path(softseg.__file__).parent / "data/level_network.npz"
+STORED = Path(softseg.__file__).parent / "data/level_network.safetensors"
 COLUMNS = round((BEFORE_MM + BEHIND_MM) / STEP_MM)
 
 
@@ -249,8 +251,8 @@ def train(folder: Path, steps: int, *, start: bool = False) -> None:
 def unfold(network: LevelNetwork, pictures: torch.Tensor) -> None:
     """Put the stored weights into a network, its normalisations undone again on some pictures."""
     hooks = []
-    with np.load(STORED) as stored:
-        arrays = {k: torch.from_numpy(stored[k].astype(np.float32)) for k in stored.files}
+    stored = load_file(STORED)
+    arrays = {name: torch.from_numpy(values.astype(np.float32)) for name, values in stored.items()}
     for name, layer in network.named_children():
         weight, bias = arrays[f"{name}.weight"], arrays[f"{name}.bias"]
         if isinstance(layer, nn.Conv2d):
@@ -283,7 +285,9 @@ def _loss(out: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 def store(network: LevelNetwork) -> None:
     """Write the weights into the package."""
     network.eval()
-    np.savez_compressed(STORED, **network.arrays())
+    arrays = {name: np.ascontiguousarray(values) for name, values in network.arrays().items()}
+    with replacing(STORED) as temporary:
+        save_file(arrays, temporary)
 
 
 def test(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scripts import loaded_script
 
 from softseg.csa.disc_search import search_discs
 from softseg.csa.level_network import KINDS, DiscHeat, forward, is_shown, prepared
@@ -112,11 +113,9 @@ def test_what_lies_outside_the_image_is_not_a_number():
     assert prepared(band.values).shape[1] % 4 == 0
 
 
-def test_the_network_in_numpy_is_the_one_that_learns(project_root, monkeypatch):
+def test_the_network_in_numpy_is_the_one_that_learns():
     torch = pytest.importorskip("torch")
-    monkeypatch.syspath_prepend(project_root / "notebooks")
-    import train_levels
-
+    train_levels = loaded_script("notebooks/train_levels.py")
     torch.manual_seed(0)
     network = train_levels.LevelNetwork().eval()
     layers = {k: v.astype(np.float32) for k, v in network.arrays().items()}

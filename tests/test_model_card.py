@@ -1,10 +1,10 @@
 """The page of the weights that ship prints their card, whole or not there yet."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
+from scripts import loaded_script
 
 ROOT = Path(__file__).resolve().parents[1]
 CARD = {
@@ -28,11 +28,7 @@ CARD = {
 
 @pytest.fixture(scope="module")
 def extension():
-    path = ROOT / "book" / "_ext" / "model_card.py"
-    spec = importlib.util.spec_from_file_location("model_card", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded_script("book/_ext/model_card.py")
 
 
 @pytest.fixture

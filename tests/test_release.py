@@ -1,5 +1,4 @@
 import gzip
-import importlib.util
 import re
 import subprocess
 from pathlib import Path
@@ -8,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from scripts import loaded_script
 
 from softseg.errors import InputError
 from softseg.network.config import PRESETS
@@ -27,10 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def release():
-    spec = importlib.util.spec_from_file_location("release", ROOT / "notebooks/release.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded_script("notebooks/release.py")
 
 
 def test_a_participant_is_scored_by_the_fold_that_left_them_out(release, tmp_path):
@@ -106,7 +103,7 @@ def test_the_network_to_start_from_has_seen_no_image_of_anybody():
     learnt, scale = card["training"], ROOT / "notebooks/scales/weights.yml"
     assert learnt["training_subjects"] == []
     assert learnt["empty_slices"] == {}
-    planned = yaml.safe_load(scale.read_text(encoding="utf-8"))["models"]["phantoms_and_none"]
+    planned = yaml.safe_load(scale.read_text(encoding="utf-8"))["models"]["phantoms_and_empty"]
     same = {**planned["settings"], "steps": planned["steps"], "loss": planned["loss"]}
     # Those whom a training is only watched with are no part of what it learns.
     unlike = {"validation_volumes", "validate_every", "anatomy_dataset"}

@@ -1,12 +1,11 @@
 """The whole book as one file: everything inside, nothing fetched, links that lead somewhere."""
 
-import importlib.util
 import re
 from pathlib import Path
 
 import pytest
+from scripts import ROOT, loaded_script
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGE = """<html><head><title>Book</title>
 <link rel="stylesheet" href="../_static/a.css?v=1"><link rel="icon" href="../_static/i.svg">
 <script src="../_static/a.js"></script></head><body>
@@ -18,10 +17,7 @@ PAGE = """<html><head><title>Book</title>
 
 @pytest.fixture(scope="module")
 def single():
-    spec = importlib.util.spec_from_file_location("single_page", ROOT / "notebooks/single_page.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded_script("notebooks/single_page.py")
 
 
 @pytest.fixture

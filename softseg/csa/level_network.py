@@ -1,6 +1,6 @@
 """How much each place along a straightened picture looks like a disc: a small network in NumPy.
 
-It was trained on straightened pictures of digital necks and loins in random contrasts
+It was trained on straightened pictures of digital necks and lumbar spines in random contrasts
 (`notebooks/train_levels.py`); no real image was used.
 """
 
@@ -9,6 +9,7 @@ from functools import cache
 from importlib.resources import files
 
 import numpy as np
+from safetensors.numpy import load
 from scipy import ndimage
 
 from softseg.csa.straighten import BEHIND_MM, STEP_MM, Band
@@ -144,6 +145,5 @@ def _convolved(
 
 @cache
 def _layers() -> dict[str, np.ndarray]:
-    with files("softseg").joinpath("data/level_network.npz").open("rb") as file:
-        stored = np.load(file, allow_pickle=False)
-        return {name: stored[name].astype(np.float32) for name in stored.files}
+    stored = load(files("softseg").joinpath("data/level_network.safetensors").read_bytes())
+    return {name: values.astype(np.float32) for name, values in stored.items()}

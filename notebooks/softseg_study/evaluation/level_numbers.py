@@ -19,7 +19,7 @@ from softseg_study.phantom.straightened import Straightened, straightened
 
 WRONG_MM = 8.0
 """A disc that is told further from its own place than half a vertebra has another's number."""
-LOINS = 13
+BELOW_NECK = 13
 """A field whose highest disc is this or a lower one (T5-T6) is none of the neck's."""
 
 
@@ -53,11 +53,11 @@ def _kind(one: Straightened, shown: np.ndarray) -> str:
         return 0 <= row < len(shown) and bool(shown[row])
 
     if in_it(2) and in_it(3):
-        return "with all of C2"
+        return "all of C2"
     if in_it(3):
-        return "with C2–C3 alone"
-    highest = min((k for k in one.rows if in_it(k)), default=LOINS)
-    return "of the neck without C2–C3" if highest < LOINS else "of the chest and loins"
+        return "C2–C3 without C2"
+    highest = min((k for k in one.rows if in_it(k)), default=BELOW_NECK)
+    return "neck without C2–C3" if highest < BELOW_NECK else "thoracic and lumbar"
 
 
 def judge_real(shared: Path) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Straightened pictures of digital necks and loins in random contrasts, whose discs are known.
+"""Straightened pictures of digital spines in random contrasts, whose discs are known.
 
 Only a slab about the midline is painted: a straightened picture (`softseg.csa.straighten`) shows no
 more, and a whole neck takes a hundred times as long.
