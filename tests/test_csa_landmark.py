@@ -37,6 +37,17 @@ def test_a_mean_is_over_the_slices_whose_middle_lies_in_the_extent(cord):
     assert row["n_slices"] == len(chosen) == pytest.approx(20 / SECANT, abs=1)
     assert row["distance_mm"] == pytest.approx(60, abs=1)
     assert row["area_mm2"] == pytest.approx(70, rel=0.01)
+    assert row["flag"] == ""
+
+
+def test_a_mask_that_does_not_hold_the_whole_extent_is_flagged(cord):
+    table = measure(cord, landmark_mm=on_cord(45.0))
+    end_mm = table["distance_mm"].max()
+    row = aggregate(table, distance_mm=(end_mm - 15, end_mm + 5)).iloc[0]
+    assert row["flag"] == "incomplete"
+    assert row["length_mm"] == pytest.approx(15, abs=1.5)
+    hollow = table.assign(area_mm2=table["area_mm2"].mask(table["distance_mm"].between(55, 60)))
+    assert aggregate(hollow, distance_mm=(50, 70))["flag"][0] == "incomplete"
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,8 @@ def test_the_command_writes_points_that_csa_reads(neck, anatomy, tmp_path, capsy
     assert set(record["Discs"]) == {str(k) for k in discs}
     assert all(0.9 <= one["ConfidenceLevel"] <= 1 for one in record["Discs"].values())
     assert "sub-1_T2w" in (tmp_path / "look/index.html").read_text()
-    assert "C3" in capsys.readouterr().out
+    assert "3 = C2-C3 (" in capsys.readouterr().out
+    assert {k: one["Name"] for k, one in record["Discs"].items()}["8"] == "C7-T1"
     areas = [tmp_path / f"{name}.csv" for name in ("marked", "automatic")]
     assert run(main, "csa", neck[1], "-o", areas[0], "--discs", out) == 0
     given = ("--levels", "auto", "--image", neck[0])
@@ -100,13 +101,25 @@ def test_the_command_writes_points_that_csa_reads(neck, anatomy, tmp_path, capsy
     assert automatic["area_mm2"][0] == pytest.approx(marked["area_mm2"][0], rel=0.002)
     assert automatic["level"][0] == "2:3"
     assert automatic["level_confidence"][0] >= 0.9
+    assert marked["level_confidence"][0] == pytest.approx(
+        automatic["level_confidence"][0], abs=1e-3
+    )
+
+
+def test_discs_that_somebody_moved_have_no_probability(neck, tmp_path):
+    out, table = tmp_path / "discs.nii.gz", tmp_path / "a.csv"
+    assert run(main, "levels", neck[0], "--mask", neck[1], "-o", out) == 0
+    moved = Volume.load(out)
+    moved.like(np.roll(moved.data, 1, axis=2)).save(out, dtype="int16")
+    assert run(main, "csa", neck[1], "-o", table, "--discs", out) == 0
+    assert "level_confidence" not in pd.read_csv(table)
 
 
 def test_a_disc_that_is_given_against_the_picture_is_said(neck, anatomy, tmp_path, capsys):
     third, fourth = (",".join(map(str, anatomy.discs_mm[k])) for k in (3, 4))
     given = (neck[0], "--mask", neck[1], "-o", tmp_path / "discs.nii.gz")
     assert run(main, "levels", *given, f"--disc=5:{third}") in (0, 1)
-    assert "disc 5 is given where the image shows disc 3" in capsys.readouterr().err
+    assert "disc 5 (C4-C5) is given where the image shows 3 (C2-C3)" in capsys.readouterr().err
     assert run(main, "levels", *given, "--overwrite", f"--disc=3:{third}") == 0
     assert "given" not in capsys.readouterr().err
     assert run(main, "levels", *given, f"--disc=3:{fourth}", f"--disc=4:{fourth}") == 2
@@ -148,15 +161,40 @@ def test_without_the_top_levels_are_unknown_until_a_disc_is_named(anatomy, tmp_p
     assert {7, 8, 9, 10} <= set(discs)
     assert max(off_mm(discs, anatomy).values()) < 4
     table = tmp_path / "a.csv"
-    assert run(main, "csa", paths[1], "-o", table, "--levels", "auto", "--image", paths[0]) == 0
-    assert "levels unknown" in capsys.readouterr().err
-    assert pd.read_csv(table)["level"].isna().all()
+    given = ("csa", paths[1], "-o", table, "--levels", "auto", "--image", paths[0])
+    assert run(main, *given) == 1
+    said = capsys.readouterr().err
+    assert "levels unknown" in said
+    assert "the mean is over the whole cord, not over levels C2 and C3" in said
+    row = pd.read_csv(table).iloc[0]
+    assert pd.isna(row["level"])
+    assert "levels-unknown" in row["flag"]
+    table.unlink()
+    assert run(main, *given, "--vertebrae", "2:3") == 2
+    assert not table.exists()
+    assert run(main, *given, "--disc", f"8:{point}", "--vertebrae", "8") == 0
+    assert "levels-unknown" not in str(pd.read_csv(table)["flag"][0])
 
 
 def test_loins_and_thick_slices_have_no_levels(anatomy):
     assert automatic_discs(*slab(anatomy, 23, 17)).points_mm == {}
-    image, soft = slab(anatomy, 8, 1, (1.0, 1.0, 5.0))
-    assert "slices 5 mm apart" in automatic_discs(image, soft).reason
+
+
+def test_thick_slices_are_refused_before_any_network_runs(anatomy, tmp_path, monkeypatch, capsys):
+    def runs(*given: object, **options: object) -> None:
+        raise AssertionError("a network runs")
+
+    monkeypatch.setattr("softseg.segmentation.engine.segment", runs)
+    monkeypatch.setattr("softseg.csa.automatic.disc_heat", runs)
+    image, soft = slab(anatomy, 4, 2, (1.0, 1.0, 5.0))
+    paths = image.save(tmp_path / "slab.nii.gz"), soft.save(tmp_path / "cord.nii.gz")
+    out, table = tmp_path / "discs.nii.gz", tmp_path / "a.csv"
+    assert run(main, "levels", paths[0], "-o", out) == 1
+    assert "slices 5 mm apart along the body show no discs" in capsys.readouterr().err
+    assert not out.exists()
+    assert run(main, "csa", paths[1], "-o", table, "--levels", "auto", "--image", paths[0]) == 1
+    assert "slices 5 mm apart" in capsys.readouterr().err
+    assert "levels-unknown" in pd.read_csv(table)["flag"][0]
 
 
 def test_an_image_turned_by_its_header_gives_the_same_points(neck):
@@ -191,6 +229,11 @@ def test_automatic_levels_need_an_image_and_an_image_needs_them(neck, tmp_path, 
     both = ("--levels", "auto", "--discs", alone)
     assert run(main, "csa", neck[1], "-o", out, *both) == 2
     assert "one source" in capsys.readouterr().err
+    assert run(main, "csa", neck[1], "-o", out, "--levels", "automatic") == 2
+    assert "--levels takes auto or a label image (NIfTI), found 'automatic'" in (
+        capsys.readouterr().err
+    )
+    assert not out.exists()
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def csa(
         Path | None,
         typer.Option(
             help="Label image with the level inside the cord (2 = C2), or `auto`: found in the "
-            "image."
+            "image of each mask, counted from the points of --disc if given."
         ),
     ] = None,
     image: Annotated[
@@ -33,7 +33,7 @@ def csa(
         ),
     ] = None,
     discs: Annotated[
-        Path | None, typer.Option(help="Label image with posterior disc points (3 = C2-C3).")
+        Path | None, typer.Option(help="Label image with posterior disc points (3 = disc C2-C3).")
     ] = None,
     disc: Annotated[
         list[str] | None,
@@ -51,7 +51,10 @@ def csa(
         ),
     ] = "softseg",
     vertebrae: Annotated[
-        str | None, typer.Option(help="Levels to average, `2:3` by default where levels are known.")
+        str | None,
+        typer.Option(
+            help="Levels to average, `2:3` (vertebrae C2 and C3) by default where levels are known."
+        ),
     ] = None,
     slices: Annotated[
         str | None, typer.Option(help="Slices to average, `10:30`; 0 is the most inferior.")
@@ -64,7 +67,7 @@ def csa(
         ),
     ] = None,
     at_mm: Annotated[
-        float | None, typer.Option(help="With --pmj: that distance, 60 by default.")
+        float | None, typer.Option(help="With --pmj: that distance, 64 by default.")
     ] = None,
     extent_mm: Annotated[
         float | None, typer.Option(help="With --pmj: length averaged there, 20 by default.")
@@ -112,16 +115,24 @@ def csa(
     slice is only partly covered, a slice leaves the cord's course, a gap was bridged, too few
     slices allow no angle, or an area is implausible. Means leave out the first two.
 
+    Levels come from one of --levels, --discs and --disc, and a mean is over one of --vertebrae,
+    --slices and --pmj. Without a choice it is over levels C2 and C3, or, where no level is known,
+    over the whole cord, which a line says. Where --levels auto finds none, rows have the flag
+    levels-unknown and the exit code is 1; with --vertebrae such a mask has no row.
+
     Example: `softseg csa sub-01_softseg.nii.gz -o csa.csv --disc 3:0,-12,40 --per-level`
     """
     from softseg.csa.batch import CsaOptions, measure_many, with_adjusted_area, without_levels
     from softseg.csa.landmark import read_landmark
     from softseg.csa.norm import check_sex_and_height
     from softseg.csa.numbering import check_level_names
+    from softseg.csa.table import UNKNOWN
     from softseg.events import tell
     from softseg.files import check_writable
 
     automatic = levels is not None and str(levels) == AUTO
+    if levels and not (automatic or levels.is_file() or ".nii" in levels.name):
+        raise InputError(f"--levels takes {AUTO} or a label image (NIfTI), found {str(levels)!r}")
     levels = None if automatic else levels
     if image and not automatic:
         raise InputError("--image is where levels are found; give --levels auto")
@@ -168,7 +179,7 @@ def csa(
     _write(rows, every, output, profile, plot, sex or "all", about)
     if said := without_levels(every, wanted):
         tell(f"softseg: {said}")
-    if failures:
+    if failures or every["flag"].str.contains(UNKNOWN).any():
         raise typer.Exit(1)
 
 
@@ -226,13 +237,15 @@ def _distance(
     pmj: str | None, at_mm: float | None, extent_mm: float | None, per_slice: bool
 ) -> tuple[float, float] | None:
     """From where to where down the cord; of rows per slice all, unless a distance is named."""
+    from softseg.csa.landmark import AT_MM
+
     if pmj is None:
         if at_mm is not None or extent_mm is not None:
             raise InputError("--at-mm and --extent-mm need a landmark; give --pmj")
         return None
     if per_slice and at_mm is None:
         return None
-    middle, half = 60.0 if at_mm is None else at_mm, (20.0 if extent_mm is None else extent_mm) / 2
+    middle, half = AT_MM if at_mm is None else at_mm, (20.0 if extent_mm is None else extent_mm) / 2
     if not (math.isfinite(middle) and 0 < half < math.inf):
         raise InputError("--at-mm is a distance and --extent-mm a length above 0, in millimetres")
     return middle - half, middle + half

@@ -21,8 +21,9 @@ def levels(
     disc: Annotated[
         list[str] | None,
         typer.Option(
-            help="A disc that you know, `3:X,Y,Z` in scanner millimetres (x right, y front, z up); "
-            "repeat. The others are counted from it, also where C2-C3 is not in the field."
+            help="A disc that you know, `3:X,Y,Z` (3 = disc C2-C3, 8 = C7-T1) in scanner "
+            "millimetres (x right, y front, z up); repeat. The others are counted from it, also "
+            "where the top of the neck is not in the field."
         ),
     ] = None,
     qc: Annotated[
@@ -35,17 +36,18 @@ def levels(
 ) -> None:
     """Find and number the discs beside the cord: where each vertebral level begins.
 
-    Written is a label image of posterior disc points (2 = C1-C2, 3 = C2-C3), for `csa --discs`,
-    with a confidence of each in the record beside it. Discs are numbered only if C2 and C2-C3 are
-    seen, or from a disc that --disc names: otherwise, or where slices are too thick along the cord
-    to show discs, nothing is written and a line says that levels are unknown (exit code 1). Tried
-    on phantoms and a few real necks. For research, not for diagnosis.
+    Written is a label image of posterior disc points, for `csa --discs`, with a probability of each
+    in the record beside it: 3 is disc C2-C3, the lower border of vertebra C2. Discs are numbered
+    only if vertebra C2 and disc C2-C3 are seen, or from a disc that --disc names: otherwise, or
+    where slices are too thick along the body to show discs, nothing is written and a line says
+    that levels are unknown (exit code 1). Tried on phantoms and a few real necks. For research,
+    not for diagnosis.
 
     Example: `softseg levels t2.nii.gz --mask t2_cord.nii.gz -o t2_label-discs_dlabel.nii.gz`
     """
     from softseg.cli.csa import parse_discs
-    from softseg.csa.automatic import automatic_discs
-    from softseg.csa.levels import level_name
+    from softseg.csa.automatic import automatic_discs, too_thick
+    from softseg.csa.levels import disc_name
     from softseg.events import tell
     from softseg.files import check_writable
     from softseg.provenance.records import foreign, record_of, signed
@@ -62,6 +64,9 @@ def levels(
         if path:
             check_writable(path)
     shown = Volume.load(image, average="mean")
+    if said := too_thick(shown):  # before the cord is segmented
+        tell(f"{image}: {said}")
+        raise typer.Exit(1)
     cord = Volume.load(mask) if mask else _segmented(shown)
     found = automatic_discs(shown, cord, given=given)
     for doubt in found.doubts:
@@ -72,15 +77,19 @@ def levels(
         tell(f"{image}: {found.reason}")
         raise typer.Exit(1)
     discs = {
-        str(k): {"ConfidenceLevel": round(sure, 4), "PointMillimetres": point.round(2).tolist()}
-        for (k, sure), point in zip(found.confidence.items(), found.points_mm.values(), strict=True)
+        str(k): {
+            "Name": disc_name(k),
+            "ConfidenceLevel": round(found.confidence[k], 4),
+            "PointMillimetres": point.round(2).tolist(),
+        }
+        for k, point in found.points_mm.items()
     }
     about = {"step": "levels", "parameters": recorded_options(context)}
     sources = [image, mask] if mask else [image]
     with signed(output, notes={output: {"Discs": discs}}, sources=sources, **about) as temporary:
         found.label_image(shown).save(temporary[output], dtype="int16")
-    names = (f"{level_name(k)} {sure:.2f}" for k, sure in found.confidence.items())
-    typer.echo(f"{output}: discs above {', '.join(names)}")
+    names = (f"{k} = {disc_name(k)} ({sure:.2f})" for k, sure in found.confidence.items())
+    typer.echo(f"{output}: discs {', '.join(names)}")
 
 
 def _segmented(image):

@@ -424,7 +424,7 @@ def _discs(job, made, say: Callable):
     # Volumes of a series differ by no more than noise here; a mean shows discs best.
     found = automatic_discs(Volume.load(job.image, average="mean"), made.mask)
     if found.reason:
-        say(f"{job.image.name}: {found.reason}", style="yellow")
+        say(f"{job.image.name}: {found.reason}; the column level is empty", style="yellow")
     return found
 
 
@@ -442,7 +442,7 @@ def _areas(job, made, say: Callable, found=None):
             warnings.simplefilter("always")
             known = found.points_mm or None if found else None
             table = select(measure(made.mask, discs=known))
-            table = found.with_confidence(table) if found else table
+            table = found.told_in(table) if found else table
         for warning in caught:
             say(f"{job.image.name}: {warning.message}", style="yellow")
     uncertain = table["slice"].map(made.reasons)

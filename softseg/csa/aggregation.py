@@ -8,7 +8,7 @@ import pandas as pd
 from softseg.errors import InputError
 
 DEFAULT_VERTEBRAE = (2, 3)
-"""C2-C3, where the field measures the cervical cord."""
+"""Levels C2 and C3, where the field measures the cervical cord."""
 MEASURES = (
     "area_mm2", "angle_ap_deg", "angle_rl_deg", "diameter_ap_mm", "diameter_rl_mm", "eccentricity",
     "orientation_deg", "solidity",
@@ -27,7 +27,7 @@ def aggregate(
 ) -> pd.DataFrame:
     """Mean, spread and number of slices of each file, or of each level of each file.
 
-    Without a choice, C2-C3 is taken where levels are known, else all slices.
+    Without a choice, levels C2 and C3 are taken where levels are known, else all slices.
 
     Args:
         table: What `measure` returned, of one or several files.
@@ -42,8 +42,9 @@ def aggregate(
     Returns:
         `file, level, slice, n_slices, n_left_out` (of those two kinds), each measure under the name
         that it has in a row per slice, here the mean over slices, and its population SD as `…_std`,
-        `area_mm2_median`, `area_mm2_weighted` (by length of cord), `length_mm`, `flag`, and the
-        mean `distance_mm` where that was measured.
+        `area_mm2_median`, `area_mm2_weighted` (by length of cord), `length_mm`, `flag`, which has
+        `incomplete` where the slices averaged do not hold all of the distance chosen, and the mean
+        `distance_mm` where that was measured.
 
     Raises:
         InputError: If a choice leaves no slice, or two choices are given.
@@ -68,6 +69,8 @@ def aggregate(
         else:
             groups = [(label, usable, chosen)]
         rows += [_row(str(file), *group) for group in groups]
+        if distance_mm is not None and _missing_mm(usable, *distance_mm) > 0:
+            rows[-1]["flag"] = ";".join(filter(None, (rows[-1]["flag"], "incomplete")))
     return pd.DataFrame(rows)
 
 
@@ -126,6 +129,12 @@ def _choose(one, file, vertebrae, slices, distance_mm, per_level) -> tuple[pd.Da
         wanted = f"vertebrae {label}" if vertebrae else f"{given[0]}" if given else "levels"
         raise InputError(f"{file}: {wanted} must be on the cord, found {found}")
     return chosen, label
+
+
+def _missing_mm(usable: pd.DataFrame, first: float, last: float) -> float:
+    """How much of a length of cord the slices leave out, beyond half a slice at either end."""
+    lengths = usable["length_mm"]
+    return last - first - float(lengths.sum() + lengths.max())
 
 
 def whole_slices(

@@ -12,10 +12,11 @@ import pandas as pd
 from softseg.csa.centreline import fit_centreline
 from softseg.csa.disc_search import FoundDisc, search_discs
 from softseg.csa.level_network import disc_heat
-from softseg.csa.levels import FAR_MM
+from softseg.csa.levels import FAR_MM, disc_name
 from softseg.csa.oversized import cord_sections
 from softseg.csa.region import cord_region
 from softseg.csa.straighten import STEP_MM, Band, cord_course, straighten
+from softseg.csa.table import UNKNOWN, with_confidence
 from softseg.errors import InputError
 from softseg.volume import Volume
 
@@ -24,7 +25,6 @@ THICKEST_MM = 4.0
 LEAST_MM = 6.0
 """Between neighbouring discs; the lowest level of the population is twice as high."""
 MOVED_MM = 5.0
-_UNKNOWN = "levels unknown: "
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,15 +48,12 @@ class AutomaticDiscs:
     rows: dict[int, float] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
 
-    def with_confidence(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The rows of slices with `level_confidence`: of the less sure of the level's two discs."""
-        known = table["level"].astype("Float64").to_numpy(dtype=float, na_value=0).astype(int)
-        sure = [
-            min((self.confidence[k] for k in (level, level + 1) if k in self.confidence),
-                default=np.nan)
-            for level in known
-        ]  # fmt: skip
-        return table.assign(level_confidence=sure)
+    def told_in(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The rows of slices with `level_confidence`, flagged where levels stayed unknown."""
+        table = with_confidence(table, self.confidence)
+        if not self.reason or table["level"].notna().any():
+            return table
+        return table.assign(flag=[f"{flag};{UNKNOWN}".strip(";") for flag in table["flag"]])
 
     def label_image(self, image: Volume) -> Volume:
         """The points on an image's grid, each as one voxel with its number."""
@@ -92,13 +89,10 @@ def automatic_discs(
             none or lies far from the cord.
     """
     image = image if isinstance(image, Volume) else Volume.load(image, average="mean")
+    if said := too_thick(image):
+        return AutomaticDiscs(reason=said)
     region = cord_region(mask, threshold=threshold, full_value=full_value)
     course = cord_course(region, fit_centreline(cord_sections(region)))
-    thickness = _along(image, course)
-    if thickness > THICKEST_MM:
-        return AutomaticDiscs(
-            reason=f"{_UNKNOWN}slices {thickness:.3g} mm apart along the cord show no discs"
-        )
     band = straighten(image, course)
     if not np.isfinite(band.values).any():
         raise InputError(f"{region.name}: the mask must lie in {image.name}, found it outside")
@@ -107,10 +101,10 @@ def automatic_discs(
     found = search_discs(heat, known)
     if not found:
         return AutomaticDiscs(
-            reason=f"{_UNKNOWN}no sure sequence of discs with C2 and C2-C3 in it is seen; a disc "
-            "can be named (--disc of softseg levels)"
+            reason="levels unknown: no sure sequence of discs with vertebra C2 and disc C2-C3 is "
+            "seen; one disc can be named, and the others are counted from it (--disc)"
             if not given
-            else f"{_UNKNOWN}the discs given do not fit what is seen",
+            else "levels unknown: the discs given do not fit what is seen",
             band=band,
         )
     rows = {disc: one.row for disc, one in found.items() if disc > 1}
@@ -131,17 +125,25 @@ def _doubts(given: Mapping[int, float], seen: Mapping[int, FoundDisc]) -> tuple[
     for disc, row in given.items():
         for number, one in seen.items():
             if abs(one.row - row) * STEP_MM < MOVED_MM and number != disc:
-                said.append(f"disc {disc} is given where the image shows disc {number}")
+                said.append(
+                    f"disc {_called(disc)} is given where the image shows {_called(number)}"
+                )
         if disc in seen and (away := abs(seen[disc].row - row) * STEP_MM) >= MOVED_MM:
-            said.append(f"disc {disc} is given {away:.0f} mm along the cord from where it is seen")
+            said.append(f"disc {_called(disc)} is given {away:.0f} mm from where it is seen")
     return tuple(said)
 
 
-def _along(image: Volume, course: np.ndarray) -> float:
-    """Distance between voxels of an image along the axis that runs most along a course."""
-    direction = course[-1] - course[0] if len(course) > 1 else np.array([0.0, 0.0, 1.0])
-    axes = image.affine[:3, :3] / np.array(image.spacing_mm)
-    return float(image.spacing_mm[int(np.abs(direction @ axes).argmax())])
+def _called(disc: int) -> str:
+    return f"{disc} ({disc_name(disc)})"
+
+
+def too_thick(image: Volume) -> str:
+    """Why an image cannot show discs, told by its slices' distance along the body; else nothing."""
+    upright = np.abs(image.affine[2, :3]) / np.array(image.spacing_mm)
+    thickness = image.spacing_mm[int(upright.argmax())]
+    if thickness <= THICKEST_MM:
+        return ""
+    return f"levels unknown: slices {thickness:.3g} mm apart along the body show no discs"
 
 
 def _rows(given: Mapping[int, Sequence[float]], band: Band, name: str) -> dict[int, float]:

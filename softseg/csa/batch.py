@@ -11,17 +11,18 @@ import pandas as pd
 from softseg.csa.aggregation import aggregate, select
 from softseg.csa.measure import Points, measure
 from softseg.csa.norm import REFERENCE, adjust_area, norm_levels
+from softseg.csa.table import with_confidence
 from softseg.errors import InputError, counted
 from softseg.files import sha256
 from softseg.masks import MaskWarning
 from softseg.nifti_header import HeaderWarning
-from softseg.provenance.records import is_ours, listed, read_json, record_of
+from softseg.provenance.records import listed, read_json, record_of
 from softseg.volume import Volume
 
 
 @dataclass(frozen=True)
 class CsaOptions:
-    """Which rows are wanted: a row per mask over C2-C3 or all slices by default.
+    """Which rows are wanted: a row per mask over levels C2 and C3 or all slices by default.
 
     Attributes:
         vertebrae: First and last level.
@@ -89,12 +90,14 @@ def measure_many(
         InputError: If not one mask could be measured; with one mask, what is wrong with it.
     """
     rows, slices, failures = [], [], []
+    sure = disc_confidence(options.get("discs"))
     for number, mask in enumerate(masks):
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", MaskWarning)
                 if images is None:
                     table = measure(mask, **options)
+                    table = with_confidence(table, sure) if sure else table
                 else:
                     table, reason = with_automatic_levels(mask, images[number], **options)
                     if reason:
@@ -134,7 +137,26 @@ def with_automatic_levels(
     own = {k: v for k, v in options.items() if k in ("threshold", "full_value")}
     found = automatic_discs(image, mask, given=discs, **own)
     table = measure(mask, discs=found.points_mm or discs, **options)
-    return found.with_confidence(table), found.reason
+    return found.told_in(table), found.reason
+
+
+def disc_confidence(discs: object) -> dict[int, float]:
+    """Probabilities in the record of disc points that `softseg levels` found.
+
+    Points that were moved or added since are somebody's own, without any.
+    """
+    try:
+        found = _record_of_unchanged(Path(discs))["Discs"]
+        return {int(disc): float(one["ConfidenceLevel"]) for disc, one in found.items()}
+    except (AttributeError, LookupError, OSError, TypeError, ValueError):
+        return {}
+
+
+def _record_of_unchanged(path: Path) -> dict:
+    """Our record of a file that is still as it was written; empty for any other."""
+    record = read_json(record_of(path))
+    written = listed(record, "SHA256").get(path.name)
+    return record if written is not None and written == sha256(path) else {}
 
 
 def with_interval(rows: pd.DataFrame, mask: Path) -> pd.DataFrame:
@@ -143,11 +165,8 @@ def with_interval(rows: pd.DataFrame, mask: Path) -> pd.DataFrame:
     What is off in an image is off in all of its slices alike, so that a level has the whole mask's.
     It is the interval of the mask as it is: one cut at a threshold has another area.
     """
-    record = read_json(record_of(mask))
-    error = record.get("AreaError") if is_ours(record) else None
+    error = _record_of_unchanged(mask).get("AreaError")
     if not isinstance(error, int | float):  # null where nobody fitted it
-        return rows
-    if listed(record, "SHA256").get(mask.name) != sha256(mask):
         return rows
     area = rows["area_mm2"]
     return rows.assign(area_mm2_low=area * np.exp(-error), area_mm2_high=area * np.exp(error))
@@ -159,7 +178,8 @@ def without_levels(slices: pd.DataFrame, wanted: CsaOptions) -> str | None:
     if not empty.any() or wanted.distance_mm is not None:
         return None
     averaged = wanted.slices is None and not wanted.per_slice
-    told = "the mean is over the whole cord" if averaged else "the column level is empty"
+    whole = "the mean is over the whole cord, not over levels C2 and C3"
+    told = whole if averaged else "the column level is empty"
     which = f" in {empty.sum()} of {len(empty)} masks" if len(empty) > 1 else ""
     return f"no levels{which}: {told}; --levels, --discs or --disc give them"
 

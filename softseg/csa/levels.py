@@ -67,6 +67,16 @@ def level_name(level: int) -> str:
     raise ValueError(f"levels begin at 1 = C1, found {level}")
 
 
+def disc_name(disc: int) -> str:
+    """Between which vertebrae a disc lies: disc k at the top of level k.
+
+    Example:
+        >>> disc_name(3), disc_name(8), disc_name(1)
+        ('C2-C3', 'C7-T1', 'top of C1')
+    """
+    return f"{level_name(disc - 1)}-{level_name(disc)}" if disc > 1 else "top of C1"
+
+
 @cache
 def level_lengths_mm() -> dict[int, float]:
     """Length of each vertebral level along the cord, from C1 (1) downwards, population mean."""

@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from softseg.csa.measure import COLUMNS
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 NO_AREA = pd.DataFrame([{"flag": "no mask"}], columns=list(COLUMNS))
 """The row of a mask that is empty or could not be measured."""
+UNKNOWN = "levels-unknown"
+"""The flag of rows whose levels were looked for in the image and not found."""
 SPREAD = "_std"
 """What follows a measure's name in the column of its standard deviation over the slices."""
 
@@ -52,6 +55,21 @@ def with_names(table: pd.DataFrame) -> pd.DataFrame:
     if named.empty or named["participant_id"].isna().all():
         return table
     return table.assign(**named)
+
+
+def with_confidence(table: pd.DataFrame, confidence: Mapping[int, float]) -> pd.DataFrame:
+    """Rows of slices with `level_confidence`: of the less sure of the discs above and below.
+
+    Args:
+        table: A row per slice.
+        confidence: Disc to the probability that its point is on it.
+    """
+    known = table["level"].astype("Float64").to_numpy(dtype=float, na_value=0).astype(int)
+    sure = [
+        min((confidence[k] for k in (level, level + 1) if k in confidence), default=np.nan)
+        for level in known
+    ]
+    return table.assign(level_confidence=sure)
 
 
 def arranged(table: pd.DataFrame) -> pd.DataFrame:

@@ -3,8 +3,9 @@
 import numpy as np
 
 from softseg.csa.automatic import AutomaticDiscs
+from softseg.csa.levels import disc_name
 from softseg.csa.straighten import BEHIND_MM, STEP_MM
-from softseg.quality_control.lettering import write_level
+from softseg.quality_control.lettering import write_name
 
 PIXELS_PER_MM = 2
 _DOT = 2
@@ -35,5 +36,5 @@ def draw_band(found: AutomaticDiscs) -> np.ndarray:
         y = round((rows - 0.5 - row) * size)
         x = round((columns - 0.5 - (away + BEHIND_MM) / STEP_MM) * size)
         picture[max(0, y - _DOT) : y + _DOT, max(0, x - _DOT) : x + _DOT] = _MARK
-        write_level(picture, disc, (y + 6, 4))
+        write_name(picture, disc_name(disc), (y + 6, 4))
     return picture

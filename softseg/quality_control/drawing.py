@@ -8,10 +8,11 @@ import pandas as pd
 from scipy import ndimage
 
 from softseg.csa.automatic import AutomaticDiscs
+from softseg.csa.levels import level_name
 from softseg.errors import InputError
 from softseg.masks import bounding_box, same_grid
 from softseg.quality_control.band import draw_band
-from softseg.quality_control.lettering import level_of_slices, write_level
+from softseg.quality_control.lettering import level_of_slices, write_name
 from softseg.volume import WORKING, Volume
 
 COLORS = ("#D55E00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442")
@@ -79,7 +80,9 @@ def draw(
         for row in (0, 1)
     ]
     for place, z in enumerate(chosen):
-        write_level(rows[0], level[z], (4, 4 + place * rows[0].shape[1] // len(chosen)))
+        if level[z] > 0:
+            corner = (4, 4 + place * rows[0].shape[1] // len(chosen))
+            write_name(rows[0], level_name(level[z]), corner)
     for values in on_image:
         if ((values > 0) & (values < 1)).any():
             rows.append(np.concatenate([_map(values, back, centre, z) for z in chosen], axis=1))
@@ -200,7 +203,7 @@ def _sagittal(
     for number in np.unique(of_row[of_row > 0]):
         own = np.flatnonzero(of_row == number)
         picture[1 + own[0], 1:20] = 255  # the top of the level
-        write_level(picture, number, (int(own.mean()) - 5, 4))
+        write_name(picture, level_name(number), (int(own.mean()) - 5, 4))
     return picture
 
 

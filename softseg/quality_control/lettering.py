@@ -1,4 +1,4 @@
-"""Names of levels on a picture, and the picture as a file."""
+"""Names of levels and discs on a picture, and the picture as a file."""
 
 import struct
 import zlib
@@ -7,7 +7,6 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from softseg.csa.levels import level_name
 from softseg.volume import Volume
 
 _SCALE = 2
@@ -15,7 +14,7 @@ _GLYPHS = {
     "0": "111101101101111", "1": "010110010010111", "2": "111001111100111", "3": "111001111001111",
     "4": "101101111001001", "5": "111100111001111", "6": "111100111101111", "7": "111001001001001",
     "8": "111101111101111", "9": "111101111001111", "C": "111100100100111", "T": "111010010010010",
-    "L": "100100100100111", "S": "011100010001110",
+    "L": "100100100100111", "S": "011100010001110", "-": "000000111000000",
 }  # fmt: skip
 """Three columns and five rows each, row by row."""
 
@@ -42,17 +41,17 @@ def level_of_slices(levels: pd.DataFrame | None, image: Volume) -> np.ndarray:
     return np.where(np.abs(slices - at[nearest]) <= reach, value[nearest], 0)
 
 
-def write_level(picture: np.ndarray, level: int, corner: tuple[int, int]) -> None:
-    """Write a level's name into a picture, its upper left corner at (row, column).
+def write_name(picture: np.ndarray, name: str, corner: tuple[int, int]) -> None:
+    """Write the name of a level or a disc into a picture, its upper left corner at (row, column).
 
     Example:
         >>> picture = np.zeros((12, 16, 3), dtype=np.uint8)
-        >>> write_level(picture, 2, (1, 1))
+        >>> write_name(picture, "C2", (1, 1))
         >>> bool(picture[1, 1:7].all()), bool(picture[3:9, 3:7].any())
         (True, False)
     """
     row, column = corner
-    for letter in level_name(level) if level > 0 else "":
+    for letter in name:
         bits = np.array(list(_GLYPHS[letter]), dtype=int).reshape(5, 3)
         ink = np.kron(bits, np.ones((_SCALE, _SCALE), dtype=int)).astype(bool)
         place = picture[max(row, 0) : row + ink.shape[0], column : column + ink.shape[1]]
