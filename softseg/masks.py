@@ -131,7 +131,7 @@ def _describe(grid: Grid) -> str:
 
 @dataclass(frozen=True)
 class CordComponent:
-    """The cord in a mask, cropped to a box that holds every component.
+    """The cord in a mask, cropped to a box around it and its rim.
 
     Attributes:
         soft: `(x, y, z)` float64 values of the mask; 0 outside the cord and its rim.
@@ -184,15 +184,28 @@ def cord_component(
     if box is None:
         return None
     spacing = np.array(spacing_mm)
+    main, others, count = _largest(core[box], fractions[box], spacing, torn)
+    other_voxels = 0.0 if others is None else float(fractions[box][others].sum(dtype=float))
+    # What is kept is as large as the cord, wherever in the field other pieces lie.
+    own = bounding_box(main)
     margin = np.maximum(np.floor(RIM_MM / spacing + _EPSILON_MM).astype(int), (1, 1, 0))
-    low = np.maximum([side.start for side in box] - margin, 0)
-    high = np.minimum([side.stop for side in box] + margin, fractions.shape)
+    first = np.array([side.start for side in box])
+    low = np.maximum(first + [side.start for side in own] - margin, 0)
+    high = np.minimum(first + [side.stop for side in own] + margin, fractions.shape)
     crop = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     soft = fractions[crop].astype(np.float64)
-    main, others, count = _largest(core[crop], soft, spacing, torn)
-    other_voxels = 0.0 if others is None else float(soft[others].sum())
-    soft[~_with_rim(main, soft, others, spacing, torn)] = 0.0
+    core, main = core[crop], _moved(main, first - low, soft.shape)
+    soft[~_with_rim(main, soft, core & ~main, spacing, torn)] = 0.0
     return CordComponent(soft, main, low, count, other_voxels)
+
+
+def _moved(inside: np.ndarray, shift: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """What is true in an array, in one of another shape whose first voxel lies elsewhere."""
+    moved = np.zeros(shape, dtype=bool)
+    here = [slice(max(s, 0), s + n) for s, n in zip(shift, inside.shape, strict=True)]
+    there = [slice(max(-s, 0), n - s) for s, n in zip(shift, shape, strict=True)]
+    moved[tuple(here)] = inside[tuple(there)]
+    return moved
 
 
 def bounding_box(inside: np.ndarray) -> tuple[slice, ...] | None:
@@ -225,8 +238,7 @@ def _largest(
     labels, count = ndimage.label(pieces, structure=np.ones((3, 3, 3), dtype=bool))
     if count == 1:
         return core, None, 0
-    weight = np.bincount(labels.ravel(), weights=(soft * core).ravel(), minlength=count + 1)
-    weight[0] = 0.0
+    weight = np.bincount(labels[core], weights=soft[core], minlength=count + 1)
     if torn:
         main = core & (labels == weight.argmax())
         return main, core & ~main, count - 1
@@ -311,12 +323,10 @@ def _continuation(ends: _Ends, chosen: list[int], spacing: np.ndarray) -> int | 
 
 
 def _with_rim(
-    main: np.ndarray, soft: np.ndarray, others: np.ndarray | None, spacing: np.ndarray, torn: bool
+    main: np.ndarray, soft: np.ndarray, others: np.ndarray, spacing: np.ndarray, torn: bool
 ) -> np.ndarray:
     """`main` and what lies within `RIM_MM` of it, without other components."""
-    candidates = (soft > 0) & ~main
-    if others is not None:
-        candidates &= ~others
+    candidates = (soft > 0) & ~main & ~others
     if not candidates.any():
         return main
     near = main.copy() if torn else _neighbours(main, spacing)

@@ -32,9 +32,9 @@ def one_piece(inside: np.ndarray) -> bool:
         >>> one_piece(cord), one_piece(cord & (np.arange(4) != 2))
         (True, False)
     """
-    if not unbroken(inside):
-        return False
     first, last, length = _run(inside)
+    if (inside.sum(axis=1) != length).any():
+        return False
 
     def touching(a: tuple, b: tuple) -> np.ndarray:
         both = (length[a] > 0) & (length[b] > 0)

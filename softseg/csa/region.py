@@ -169,7 +169,7 @@ def _advice(scaled: np.ndarray, full_value: float) -> str:
 
 def _check_background(data: np.ndarray, name: str) -> None:
     """Refuse, or say of a faint one, a background over most of the field and most of its sides."""
-    sides = [np.take(data, end, axis=axis).ravel() for axis in (0, 1) for end in (0, -1)]
+    sides = [side.ravel() for side in (data[0], data[-1], data[:, 0], data[:, -1])]
     sparse = data[tuple(slice(None, None, 1 + n // _SPARSE) for n in data.shape)]
     usual = min(float(np.median(np.concatenate(sides))), float(np.median(sparse)))
     if _TRACE < usual <= _BACKGROUND:
