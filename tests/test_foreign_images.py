@@ -1,5 +1,7 @@
 """Files and folders that are no NIfTI images, and those that need no data set."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -39,10 +41,17 @@ def test_another_format_is_told_which_one_is_read(tmp_path, ending):
         find_jobs([tmp_path / f"a{ending}"], tmp_path / "out")
 
 
-def test_a_folder_of_plain_images_is_a_batch(tmp_path):
+def test_a_folder_of_dicom_is_told_even_where_a_file_is_to_be_written(tmp_path):
+    with pytest.raises(InputError, match=r"DICOM; .* dcm2niix"):
+        find_jobs([dicom(tmp_path / "scan/IM0001").parent], tmp_path / "out.nii.gz")
+
+
+@pytest.mark.parametrize("given", ["in", "{}/in"])
+def test_a_folder_of_plain_images_is_a_batch(tmp_path, monkeypatch, given):
+    monkeypatch.chdir(tmp_path)
     for name in ("b.nii.gz", "a.nii", "sub/c.nii.gz"):
         image(tmp_path / "in" / name)
-    jobs, left_out = find_jobs([tmp_path / "in"], tmp_path / "out")
+    jobs, left_out = find_jobs([Path(given.format(tmp_path))], tmp_path / "out")
     assert [job.image.name for job in jobs] == ["a.nii", "b.nii.gz"]
     assert left_out == []
 

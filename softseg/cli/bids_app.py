@@ -8,15 +8,19 @@ import sys
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from softseg.cli import segment as segmenting
 from softseg.cli.invocation import run
+from softseg.cli.made_masks import make_masks
 from softseg.cli.options import AUTO, FollowLinks, QcCrop, recorded_options, split_commas
+from softseg.cli.segment import mask_ending
 from softseg.errors import InputError, counted
 from softseg.events import tell
+
+if TYPE_CHECKING:
+    from softseg.dataset.bids_filter import Selection
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -91,9 +95,10 @@ def bids(
     if analysis_level is Level.group:
         _group(output_dir, wanted, used, qc_crop)
         return
-    masks, unmade = segmenting.segment_data_set(
-        bids_dir, output_dir, used, takes=wanted.takes, average=average, weights=weights,
-        ending=segmenting.mask_ending(False, probseg), jobs=n_cpus, follow_links=follow_links,
+    masks, unmade = _segment(
+        bids_dir, output_dir, wanted, used,
+        ending=mask_ending(False, probseg), average=average, weights=weights, processes=n_cpus,
+        follow_links=follow_links,
     )  # fmt: skip
     by_participant: dict[str, list[Path]] = {}
     for mask in masks:
@@ -115,6 +120,40 @@ def _validate(root: Path) -> None:
         raise InputError(f"{root / DESCRIPTION}: must name Name and BIDSVersion; {advice}")
     if said.get("DatasetType", "raw") != "raw":
         raise InputError(f"{root}: raw data are segmented, found {said['DatasetType']}; {advice}")
+
+
+def _segment(
+    root: Path,
+    out: Path,
+    wanted: "Selection",
+    used: dict,
+    *,
+    ending: str,
+    average: str | None,
+    weights: str,
+    processes: int | None,
+    follow_links: bool,
+) -> tuple[list[Path], int]:
+    """Masks of the wanted images that are there now, and how many should be there and are not."""
+    from softseg.segmentation.batch import SegmentationOptions, describe
+    from softseg.segmentation.engine import Model
+    from softseg.segmentation.jobs import find_jobs, kept
+
+    found, left_out = find_jobs([root], out, ending=ending, series=average is not None)
+    found = [job for job in found if wanted.takes(job.image)]
+    left_out = [each for each in left_out if wanted.takes(each.path)]
+    if not (found or left_out):
+        raise InputError(f"{root}: none of its images is chosen; see --bids-filter-file and labels")
+    found, left_out = kept(found, left_out, [] if follow_links else [root])
+    source = {"weights": weights, "device": "cpu"}
+    model = Model.load(**source)
+    used = used | {"weights": Path(weights).name, "weights_checksum": model.card.get("checksum")}
+    failed, unmade = make_masks(
+        found, left_out, model, SegmentationOptions(average=average), used,
+        describe=lambda: describe(out, [root], model), source=source, processes=processes,
+    )  # fmt: skip
+    failures = {id(outcome.item) for outcome in failed}
+    return [job.mask for job in found if id(job) not in failures], unmade
 
 
 def _write_slices(
@@ -141,7 +180,7 @@ def _write_slices(
     write_signed({out / name / f"{name}{SLICES}": stacked(tables)}, **about)
 
 
-def _group(out: Path, wanted, used: dict, qc_crop: float | None) -> None:
+def _group(out: Path, wanted: "Selection", used: dict, qc_crop: float | None) -> None:
     import pandas as pd
 
     from softseg.csa.batch import CsaOptions, without_levels

@@ -1,11 +1,12 @@
 """Which image goes where: files, folders and data sets in, a name of a mask for each image out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from softseg.dataset.description import described_by
-from softseg.dataset.foreign import plain_images, unreadable
+from softseg.dataset.exclusions import verdicts_on, why_excluded
+from softseg.dataset.foreign import dicom_in, plain_images, unreadable
 from softseg.dataset.names import EXTENSIONS, PROBABILITY, sidecar_path, strip_extension
 from softseg.dataset.raw_images import (
     NOT_FETCHED,
@@ -17,6 +18,7 @@ from softseg.dataset.raw_images import (
     without_twins,
 )
 from softseg.errors import InputError
+from softseg.files import check_inside
 
 NO_FOLDER = (".gz", ".img", ".hdr", ".mgz", ".mha", ".nrrd", ".csv", ".txt", ".json", ".png")
 """Endings of files, by which no folder is meant."""
@@ -74,6 +76,8 @@ def find_jobs(
     if not to_file and out.suffix in NO_FOLDER and not out.is_dir():
         raise InputError(f"{out}: a mask's name must end in .nii or .nii.gz")
     if to_file and (len(inputs) != 1 or inputs[0].is_dir()):
+        for said in filter(None, map(dicom_in, filter(Path.is_dir, inputs))):
+            raise InputError(said)
         raise InputError(f"{out}: several images need a folder, found the name of one file")
     named, unusable = _named([path for path in inputs if not path.is_dir()])
     jobs = [Job(path, out / _mask_name(path, ending)) for path in named]
@@ -99,9 +103,50 @@ def find_jobs(
     return jobs, left_out
 
 
+def kept(
+    jobs: list[Job], left_out: list[LeftOut], data_sets: Iterable[Path]
+) -> tuple[list[Job], list[LeftOut]]:
+    """Jobs that no `exclude.yml` beside their masks, and no link out of a data set, leaves out.
+
+    Args:
+        jobs: Of `find_jobs`.
+        left_out: What it left out.
+        data_sets: Folders that no image in them may lead out of by a link.
+
+    Returns:
+        The others, and what is left out now.
+
+    Raises:
+        InputError: If an `exclude.yml` is no list of exclusions, or nothing is kept.
+    """
+    bad = verdicts_on(job.mask for job in jobs)
+    left_out = list(left_out)
+    for root in [None, *(path.expanduser().absolute() for path in data_sets)]:
+        staying = []
+        for job in jobs:
+            reason = why_excluded(job.image, bad) if root is None else _outside(job.image, root)
+            if reason is None:
+                staying.append(job)
+            else:
+                left_out.append(LeftOut(job.image, reason, deliberate=root is None))
+        jobs = staying
+    check_some(jobs, left_out)
+    return jobs, left_out
+
+
+def _outside(image: Path, root: Path) -> str | None:
+    """Why an image of a data set does not lie in it; None for one that does."""
+    try:
+        check_inside(root, [image] if image.is_relative_to(root) else [])
+    except InputError as error:
+        return str(error).removeprefix(f"{image}: ")
+    return None
+
+
 def opened(path: Path) -> list[Path]:
     """A folder that is no data set stands for the images in it."""
-    data_set = path.is_dir() and (any(path.glob("sub-*/")) or data_set_of(path.absolute()) != path)
+    place = path.expanduser().absolute()
+    data_set = path.is_dir() and (any(path.glob("sub-*/")) or data_set_of(place) != place)
     return (plain_images(path) or [path]) if path.is_dir() and not data_set else [path]
 
 
