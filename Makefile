@@ -87,7 +87,7 @@ format: $(STAMP) ## format in place
 
 benchmark: $(STAMP) ## measure speed and accuracy, refresh the tables of the pages that show them
 	mkdir -p runs
-	$(BIN)/python -m pytest -o addopts=--doctest-modules --benchmark-only -m 'not stress' --benchmark-json runs/benchmarks.json tests
+	PYTHONPATH=tests $(BIN)/python -m pytest -o addopts=--doctest-modules --benchmark-only --benchmark-timer processor_time.seconds -m 'not stress' --benchmark-json runs/benchmarks.json tests
 	$(BIN)/python tests/benchmark_table.py runs/benchmarks.json $(wildcard runs/benchmarks_*.json) book/tables/benchmarks.csv
 
 clean: ## remove what was computed (not .venv, not data)

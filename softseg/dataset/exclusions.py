@@ -4,8 +4,6 @@ from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 
-import yaml
-
 from softseg.dataset.names import entities_of, image_stem
 from softseg.errors import InputError
 from softseg.files import read_text
@@ -92,6 +90,8 @@ def _read_file(path: Path) -> Exclusions:
 
 
 def _parse(text: str, name: str) -> Exclusions:
+    import yaml  # 0.05 s at start-up, for a list that most folders have not
+
     try:
         content = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
