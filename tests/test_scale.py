@@ -49,7 +49,7 @@ def test_the_committed_table_shows_linear_time_and_flat_memory(project_root):
 
 
 def test_committed_tables_name_date_machine_and_command(project_root):
-    for name in ("scale", "scale_projection", "interruptions", "fuzz"):
+    for name in ("scale", "scale_projection", "interruptions", "fuzz", "versions"):
         table = pd.read_csv(project_root / f"book/tables/{name}.csv")
         assert table[["date", "machine", "command"]].notna().all().all(), name
         assert table["date"].str.fullmatch(r"\d{4}-\d\d-\d\d").all()
