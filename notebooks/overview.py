@@ -2,7 +2,7 @@
 
     python notebooks/overview.py runs/book book/_static/overview.png
 
-One phantom of a run: six contrasts, six hard areas, one soft area.
+One phantom of a run: six contrasts, six drawn masks and their areas, one soft area.
 """
 
 import argparse

@@ -61,7 +61,7 @@ def contrast_cost_plot(table: pd.DataFrame, *, atrophy_percent: float) -> Figure
         axes[0, 0].plot([], [], marker, color=GREY, label=name,
                         markerfacecolor="white" if place == 2 else None)  # fmt: skip
     figure.legend(loc="outside upper center", ncols=3)
-    label = f"participants per arm to see {atrophy_percent:g} % atrophy"
+    label = f"participants per arm to detect {atrophy_percent:g} % atrophy"
     figure.supxlabel(label, fontsize=10)
     return figure
 
