@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help env reproduce test tiny book chapters weights release check format benchmark clean
+.PHONY: help env reproduce test tiny book chapters plan weights release check format benchmark clean
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 CORES ?= $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2)
@@ -60,6 +60,10 @@ chapters: $(STAMP) ## execute at book scale (long) and refresh the committed cha
 	@$(call snakemake,book) notebooks/scales/grid.yml $(if $(FACTORS),--config factors=$(FACTORS)) -- chapters
 	$(BIN)/python notebooks/assemble.py --commit runs/book/chapters
 	$(BIN)/python notebooks/overview.py runs/book book/_static/overview.png
+
+plan: $(STAMP) ## list the jobs that `make chapters` has left, and the core hours of all of them
+	@$(call snakemake,book) notebooks/scales/grid.yml --dry-run --quiet rules -- chapters
+	@$(BIN)/python notebooks/cost.py notebooks/scales/book.yml notebooks/scales/grid.yml
 
 weights: $(STAMP) ## train the weights that ship, about an hour and a half; needs ../shared/data
 	@$(call snakemake,weights) -- models

@@ -17,6 +17,7 @@ import logging
 import os
 import platform
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -150,6 +151,12 @@ def record(products: list[Path], options: argparse.Namespace) -> None:
         write_record(options.record, [options.chapter, *rest], **mine)
 
 
+def processor_seconds() -> float:
+    """What this process and the kernels that it has waited for have computed."""
+    used = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
 def main() -> None:
     """Command line."""
     try:
@@ -210,7 +217,8 @@ def make_chapter(options: argparse.Namespace) -> None:
     if options.record:
         events.unlink(missing_ok=True)
     if options.times:
-        write_json(options.times, {"notebook": options.source.stem, "seconds": round(seconds, 1)})
+        took = {"seconds": round(seconds, 1), "processor_seconds": round(processor_seconds(), 1)}
+        write_json(options.times, {"notebook": options.source.stem} | took)
 
 
 if __name__ == "__main__":

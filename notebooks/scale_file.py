@@ -20,6 +20,24 @@ OF_THE_GRID = ("seeds", "factor", "against")
 """What a model of a scale says of its place in the grid, beside the parameters of chapter 03."""
 
 
+def model_jobs(config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Every training of a scale: a model once per seed, of the scale or of its own.
+
+    `--config factors=truth,models` leaves out rows of other factors; chapter 05 names them.
+
+    Returns:
+        Folder of the model → parameters of chapter 03, in the scale's order.
+    """
+    factors, jobs = str(config.get("factors") or "").split(","), {}
+    for name, entry in config["models"].items():
+        if factors != [""] and entry.get("factor", factors[0]) not in factors:
+            continue
+        settings = {key: value for key, value in entry.items() if key not in OF_THE_GRID}
+        for seed in entry.get("seeds", config["seeds"]):
+            jobs[f"{name}_seed-{seed}"] = {**settings, "model": name, "seed": seed}
+    return jobs
+
+
 def check_scale(config: Mapping[str, Any], name: str = "the scale") -> None:
     """Refuse keys, notebooks and parameters that nothing reads, with the nearest that is read.
 

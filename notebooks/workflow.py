@@ -76,6 +76,7 @@ class Lines:
     def __init__(self) -> None:
         self.began = time.monotonic()
         self.total = self.done = 0
+        self.begun = "to do" if {"-n", "--dry-run"} & set(sys.argv) else "begun"
         self.jobs: dict[int, tuple[str, float]] = {}
 
     def of(self, record: logging.LogRecord) -> list[str]:
@@ -95,7 +96,7 @@ class Lines:
     def _job_info(self, record) -> list[str]:
         name = record.rule_msg or record.rule_name.replace("_", " ")
         self.jobs[record.jobid] = name, time.monotonic()
-        return [self._line(f"begun: {name}")]
+        return [self._line(f"{self.begun}: {name}")]
 
     def _job_finished(self, record) -> list[str]:
         self.done += 1

@@ -166,9 +166,13 @@ def test_a_training_of_few_steps_is_not_asked_whether_its_loss_fell(steps):
     assert names["first"] >= names["last"]
 
 
-def chapter_5(methods: dict[str, float], factors: dict, *, seeds=("1", "2"), lost=()) -> dict:
+def chapter_5(
+    methods: dict[str, float], factors: dict, *, seeds=("1", "2"), lost=(), fewer=()
+) -> dict:
     parts = [areas(methods, seed=int(seed)).assign(seed=seed) for seed in seeds]
-    csa = pd.concat(parts, ignore_index=True)
+    csa = pd.concat(parts, ignore_index=True).assign(status="ok")
+    csa.loc[csa["method"].isin(fewer) & csa["subject"].isin(csa["subject"].unique()[12:]),
+            ["area_mm2", "status"]] = [np.nan, "no mask"]  # fmt: skip
     csa.loc[csa["method"].isin(lost) & (csa["contrast"] == "T1w"), "area_mm2"] = np.nan
     return run(
         "05", "pairs", "ablations", "missing", csa=csa, known=csa.dropna(subset=["area_mm2"]),
@@ -197,6 +201,13 @@ def test_variants_are_compared_in_the_contrasts_that_both_have_and_lost_masks_ar
     mean = names["found"].loc[0, "mean_mm2"]
     assert mean == pytest.approx(rest.std(ddof=1), rel=0.1)
     assert names["lost"].to_numpy().tolist() == [["hard_all", 288, 48]]
+
+
+def test_a_variant_that_segments_fewer_people_is_compared_on_them_and_has_lost_none():
+    methods = {"soft_all": 0.2, "hard_all": 1.0}
+    names = chapter_5(methods, {"truth": {"hard_all": "soft_all"}}, fewer=["hard_all"])
+    assert names["found"].loc[0, "n"] == 12
+    assert names["lost"].empty
 
 
 class Earlier(Saved):

@@ -9,11 +9,14 @@ The workflow writes two files beside the executed chapters, and this extension o
 `book/chapters/times.json`
     Chapter's name to seconds. Apart, because it differs between two otherwise identical runs.
 
-In a page, ```` ```{run-record} settings ```` (or `versions`, `times`) makes a table, and
+In a page, ```` ```{run-record} settings ```` (or `versions`, `times`) makes a table, `cost` one of
+what `book/tables/cost.csv` expects of a run, and
 ``{run}`scale` ``, ``{run}`versions.torch` `` or ``{run}`times.total` `` a value inside a sentence.
 """
 
+import csv
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 FOLDER = Path("book/chapters")
+COST = Path("book/tables/cost.csv")
 NOT_YET = "not executed yet"
 FIRST = ("scale", "data set", "models", "seeds", "commit")
 BANNER = (
@@ -34,6 +38,7 @@ HEADS = {
     "settings": ("setting", "value"),
     "versions": ("package", "version"),
     "times": ("chapter", "time"),
+    "cost": ("chapter", "core hours"),
 }
 
 
@@ -86,6 +91,15 @@ def rows(what: str, run: dict[str, Any], times: dict[str, float]) -> list[tuple[
     return [(key, say(run[key])) for key in keys]
 
 
+def cost(path: Path) -> list[tuple[str, str]]:
+    """Core hours of a chapter and, last, of all, from the table of timed units."""
+    hours: Counter = Counter()
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            hours[row["chapter"]] += float(row["core hours"])
+    return [(chapter, f"{value:.2f}") for chapter, value in hours.items()]
+
+
 def table(head: tuple[str, str], body: list[tuple[str, str]]) -> nodes.table:
     """A table of two columns."""
 
@@ -100,7 +114,7 @@ def table(head: tuple[str, str], body: list[tuple[str, str]]) -> nodes.table:
 
 
 class RunRecord(SphinxDirective):
-    """A table of the record: `settings`, `versions` or `times`."""
+    """A table of the record: `settings`, `versions` or `times`; or of the cost."""
 
     required_arguments = 1
 
@@ -108,6 +122,9 @@ class RunRecord(SphinxDirective):
         what = self.arguments[0]
         if what not in HEADS:
             raise self.error(f"run-record: {what!r} is none of {', '.join(HEADS)}")
+        if what == "cost":
+            self.env.note_dependency(str(Path(self.env.srcdir) / COST))
+            return [table(HEADS[what], cost(Path(self.env.srcdir) / COST))]
         run, times = read(self.env, "run.json"), read(self.env, "times.json")
         if run is None or times is None:
             return [nodes.paragraph(text=f"The chapters were {NOT_YET}.")]
