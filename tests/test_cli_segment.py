@@ -575,7 +575,7 @@ def test_a_phase_image_that_is_named_is_refused_and_does_not_stop_the_others(
         (("in.nii.gz", "-o", "in.nii.gz"), "would overwrite"),
         (("in.nii.gz", "other/in.nii.gz", "-o", "out"), "different folders"),
         (("in.nii.gz", "other/in.nii.gz", "-o", "out.nii.gz"), "need a folder"),
-        (("other", "-o", "out"), "other"),
+        (("bare", "-o", "out"), "bare"),
         (("note.txt", "-o", "out"), "must end in .nii"),
         (("in.nii.gz", "-o", "out", "--threshold", "0.3"), "--binary"),
         (("in.nii.gz", "-o", "out", "--binary", "--threshold", "1.5"), "(0, 1]"),
@@ -601,6 +601,7 @@ def test_wrong_use_is_one_line_before_anything_is_written(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "other").mkdir()
+    (tmp_path / "bare").mkdir()
     image.rename(tmp_path / "in.nii.gz")
     (tmp_path / "other" / "in.nii.gz").write_bytes((tmp_path / "in.nii.gz").read_bytes())
     (tmp_path / "note.txt").write_text("a note")
