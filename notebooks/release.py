@@ -45,19 +45,25 @@ PROPSEG = "PropSeg"
 PRESENCE_SEED, PRESENCE_CASES = 1907, 240
 """Of the phantoms and the pictures without a cord that presence and quality are fitted to: no
 training and no test set has this seed."""
+OTHER_RULE = ("sub-sgunf01",)
+"""Whose masks were drawn 0.5 to 0.9 mm inside the visible edge, others' 0.1: in no training, in the
+table of scores, out of its means."""
 WATCHED = 12
 """Digital participants to whom the temperature is fitted."""
 FAILURES = [
     "The edge follows the manual masks it was tuned on: those on T2star are drawn wider than those "
     "on T2w, and areas inherit some of it.",
-    "Where people draw to a narrower rule than on the images that it has seen, its areas are "
-    "larger than theirs.",
-    "Below the cone of the cord, and in the brainstem, a mask may go on or stop too early.",
+    "Where people draw to a narrower rule than on the images that it has seen, its areas are larger "
+    "than theirs: by 17 to 27 % in sub-sgunf01, the one such person here, whom it has not seen and "
+    "who is out of the means.",
+    "Below the cone of the cord a mask may go on into the dural sac, with any fluid as bright as a "
+    "cord elsewhere; in sagittal slices of 4 mm on T1w it may stop centimetres above it. In the "
+    "brainstem it may stop too early.",
     "Trained on adults of three hospitals and on phantoms; severe deformity, hardware and tumours "
     "are untested.",
     "A picture without any cord is recognised by what was learnt from phantoms below and above "
-    "the cord, noise, textures and drawn limbs; something round that was in none of them may pass "
-    "for a cord. Look at presence, quality and the quality-control page.",
+    "the cord, noise, textures and drawn limbs, bellies, heads and tubes; what was in none of them "
+    "may pass for a cord. Look at presence, quality and the quality-control page.",
 ]
 
 
@@ -124,7 +130,7 @@ def write(out: Path, network, config, card: dict) -> None:
 
 def crossvalidate(run: Path, temperature: float) -> pd.DataFrame:
     """Every labelled real image, segmented by weights that have not seen its participant."""
-    folds = left_out(run)
+    folds = left_out(run) | dict.fromkeys(OTHER_RULE, run / "models" / f"{NAME}_seed-1")
     models = {weights: load_at(weights, temperature) for weights in set(folds.values())}
 
     @cache  # areas of repeats are read from the same masks
@@ -150,6 +156,7 @@ def crossvalidate(run: Path, temperature: float) -> pd.DataFrame:
 def by_contrast(scores: pd.DataFrame) -> list[dict]:
     """Mean and spread of the Dice with the manual masks, and the bias of the area."""
     rows = []
+    scores = scores[~scores["subject"].isin(OTHER_RULE)]
     for contrast, part in scores.groupby("contrast", sort=False):
         people = part.groupby("person")[["dice", "error_percent"]].mean()
         rows.append({
@@ -192,8 +199,12 @@ def sources(training: dict) -> list[dict[str, str | int]]:
     """What the network has seen, under which licence."""
     participants = Dataset.index(SHARED / "real", contrasts="all").participants
     rows = []
-    for setting, what in {"training_subjects": "", "anatomy_subjects": ", masks alone"}.items():
-        seen = participants.loc[list(training[setting])]
+    empty = sorted({name.split("_")[0] for name in training["empty_slices"]})
+    for what, people in {
+        "": training["training_subjects"], ", masks alone": training["anatomy_subjects"],
+        ", slices below the cord": empty,
+    }.items():  # fmt: skip
+        seen = participants.loc[list(people)]
         rows += [
             {"name": source + what, "licence": licence, "people": int(part["person"].nunique())}
             for (source, licence), part in seen.groupby(["source", "licence"])

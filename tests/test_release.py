@@ -45,8 +45,9 @@ def test_a_participant_is_scored_by_the_fold_that_left_them_out(release, tmp_pat
 
 def test_scores_of_a_contrast_count_participants_not_images(release):
     scores = pd.DataFrame({
-        "contrast": "T2star", "person": ["a", "a", "a", "b"], "dice": [0.9, 0.9, 0.9, 0.98],
-        "error_percent": [-4.0, -4.0, -4.0, 2.0],
+        "contrast": "T2star", "person": ["a", "a", "a", "b", "unf01"],
+        "subject": ["sub-a", "sub-a", "sub-a", "sub-b", "sub-sgunf01"],
+        "dice": [0.9, 0.9, 0.9, 0.98, 0.5], "error_percent": [-4.0, -4.0, -4.0, 2.0, 25.0],
     })  # fmt: skip
     row = release.by_contrast(scores)[0]
     assert (row["images"], row["people"], row["dice_lowest"]) == (4, 2, 0.9)

@@ -203,8 +203,8 @@ MISTAKEN = pytest.mark.xfail(
     "data",
     [
         pytest.param(limb(), id="limb"),
-        *(pytest.param(other_limb(seed), id=f"limb {seed}") for seed in range(7)),
-        pytest.param(other_limb(7), id="limb 7", marks=MISTAKEN),
+        pytest.param(other_limb(1), id="limb 1", marks=MISTAKEN),
+        *(pytest.param(other_limb(seed), id=f"limb {seed}") for seed in range(8) if seed != 1),
     ],
 )
 def test_a_limb_has_no_cord(case, softseg, tmp_path, data):

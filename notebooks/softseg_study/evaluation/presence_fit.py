@@ -40,6 +40,8 @@ COVERED, FOLDS = 0.95, 5
 PATHOLOGIES = ("compression", "lesions", "injury", "atrophy")
 FIELDS = {"cord": 0.5, "full": 0.1, "lumbar": 0.16, "cauda": 0.12, "head": 0.12}
 """Where images are taken, and how often: no cord is in `cauda` and `head`."""
+LENGTHS_MM = {"lumbar": 160}
+"""How much of them, if not 60 mm: with the cord's tip is shown what lies above and below it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +146,8 @@ def phantom_case(rng: np.random.Generator, name: str) -> Case:
         field_of_view=field,
     )
     height = scan.image.data.shape[2]
-    count = min(height, max(8, round(60 / scan.image.spacing_mm[2])))
+    length_mm = LENGTHS_MM.get(field, 60)
+    count = min(height, max(8, round(length_mm / scan.image.spacing_mm[2])))
     start = int(rng.integers(0, height - count + 1))
     part = slice(start, start + count)
     return Case(f"{name}-{field}-{contrast}", _part(scan.image, part), _part(scan.truth, part))
