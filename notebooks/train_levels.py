@@ -295,7 +295,9 @@ def test(folder: Path) -> None:
     from softseg_study.evaluation.level_numbers import judge_phantoms, judge_real
 
     folder.mkdir(parents=True, exist_ok=True)
-    judge_phantoms().to_csv(folder / "levels_phantom.csv", index=False)
+    fields, discs = judge_phantoms()
+    fields.to_csv(folder / "levels_phantom.csv", index=False)
+    discs.to_csv(folder / "levels_probability.csv", index=False)
     if (SHARED / "real").is_dir():
         judge_real(SHARED).to_csv(folder / "levels_real.csv", index=False)
 

@@ -5,7 +5,7 @@ import pytest
 from scripts import loaded_script
 
 from softseg.csa.disc_search import search_discs
-from softseg.csa.level_network import KINDS, DiscHeat, forward, is_shown, prepared
+from softseg.csa.level_network import KINDS, DiscHeat, _turned, forward, is_shown, prepared
 from softseg.csa.levels import level_lengths_mm
 from softseg.csa.straighten import BEHIND_MM, STEP_MM, straighten
 from softseg.volume import Volume
@@ -99,6 +99,15 @@ def test_a_bent_cord_becomes_straight():
     ahead = band.place(start, 10.0) - band.place(start, 0.0)
     assert np.linalg.norm(ahead) == pytest.approx(10)
     assert ahead[2] < 0 < ahead[1]
+
+
+def test_a_turned_view_keeps_the_discs_posterior_points_in_their_rows():
+    values = np.random.default_rng(0).normal(size=(60, 60)).astype(np.float32)
+    turned = _turned(values, 0.2)
+    edge = round((BEHIND_MM + 8) / STEP_MM)
+    np.testing.assert_allclose(turned[:, edge], values[:, edge])
+    np.testing.assert_allclose(turned[:-2, edge + 5], values[1:-1, edge + 5], atol=1e-5)
+    assert np.isnan(turned[-1, -1])
 
 
 def test_what_lies_outside_the_image_is_not_a_number():

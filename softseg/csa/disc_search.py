@@ -25,6 +25,10 @@ SCALE_SPREAD = 0.10
 USUAL = np.array([-1.4, -3.6, -3.6, -3.6])
 """Log odds of each of `KINDS` in a place of which nothing is known: what counts is how much more
 likely than that the network takes it to be."""
+WEIGHT = 0.5
+"""Of the evidence for a numbering: answers next to one another are not independent. With all of it
+blurred, noisy and cut fields of real necks got wrong numbers at .9 and more; phantoms do not tell
+the two apart."""
 SURE = 0.9
 """From this probability on a number is told."""
 NEAR_MM = 5.0
@@ -49,40 +53,35 @@ class FoundDisc:
     confidence: float
 
 
-def search_discs(heat: DiscHeat, given: Mapping[int, float] | None = None) -> dict[int, FoundDisc]:
+def search_discs(
+    heat: DiscHeat, given: Mapping[int, float] | None = None, *, sure: float = SURE
+) -> dict[int, FoundDisc]:
     """Number the discs that a picture shows.
 
     Args:
         heat: What the network saw.
-        given: Discs whose row is known.
+        given: Discs whose row is known; without any, C2-C3 is looked for and the others are counted
+            from it.
+        sure: Probability from which on a disc is told.
 
     Returns:
         Disc (3 is C2-C3) to where it is, from above downwards as long as the numbers are sure;
         empty where C2-C3 is not, or C2 above it is not shown, and no disc is given.
     """
-    rows = len(heat.logits)
     if not heat.shown.any():
         return {}
-    seen = _evidence(heat, given or {})  # (S, K), rows from above downwards
-    lengths = _lengths_mm()
-    runs = [_Run.of(seen, lengths * scale) for scale in SCALES]
-    prior = [-0.5 * ((scale - 1) / SCALE_SPREAD) ** 2 for scale in SCALES]
-    weight = np.array([run.total for run in runs]) + prior
-    share = np.exp(weight - weight.max())
-    share /= share.sum()
-    mass = sum(part * run.mass for part, run in zip(share, runs, strict=True))
-    found = {}
-    for disc in range(1, mass.shape[1] + 1):
-        one = _peak(mass[:, disc - 1])
-        if one.confidence >= SURE:
-            found[disc] = FoundDisc(rows - 1 - one.row, one.confidence)
-    anchor = min(given) if given else 3
-    if anchor not in found:
+    every, known = _places(heat, given or {}), 1.0
+    if not given:
+        anchor = every[3]
+        highest = np.flatnonzero(heat.shown)[-1]
+        if anchor.confidence < sure or (highest - anchor.row) * STEP_MM < ABOVE_MM:
+            return {}
+        every, known = _places(heat, {3: anchor.row}), anchor.confidence
+    found = {k: FoundDisc(one.row, known * one.confidence) for k, one in every.items()}
+    found = {k: one for k, one in found.items() if one.confidence >= sure}
+    first = last = min(given) if given else 3
+    if first not in found:
         return {}
-    highest = np.flatnonzero(heat.shown)[-1]
-    if not given and (highest - found[anchor].row) * STEP_MM < ABOVE_MM:
-        return {}
-    first = last = anchor
     while first - 1 in found:
         first -= 1
     while last + 1 in found:
@@ -90,9 +89,25 @@ def search_discs(heat: DiscHeat, given: Mapping[int, float] | None = None) -> di
     return {disc: found[disc] for disc in range(first, last + 1)}
 
 
+def _places(heat: DiscHeat, given: Mapping[int, float]) -> dict[int, FoundDisc]:
+    """Where each disc most probably is, however improbable that is."""
+    rows = len(heat.logits)
+    seen = _evidence(heat, given)  # (S, K), rows from above downwards
+    lengths = _lengths_mm()
+    runs = [_Run.of(seen, lengths * scale) for scale in SCALES]
+    prior = [-0.5 * ((scale - 1) / SCALE_SPREAD) ** 2 for scale in SCALES]
+    weight = np.array([run.total for run in runs]) + prior
+    share = np.exp(weight - weight.max())
+    share /= share.sum()
+    mass = sum(part * run.mass for part, run in zip(share, runs, strict=True))
+    peaks = enumerate(map(_peak, mass.T), start=1)
+    return {disc: FoundDisc(rows - 1 - one.row, one.confidence) for disc, one in peaks}
+
+
 def _evidence(heat: DiscHeat, given: Mapping[int, float]) -> np.ndarray:
     """Log odds of each disc in each row, from above downwards."""
-    disc, top, second, third = ((heat.logits - USUAL) * heat.shown[:, None])[::-1].T
+    weight = 1.0 if given else WEIGHT
+    disc, top, second, third = (weight * (heat.logits - USUAL) * heat.shown[:, None])[::-1].T
     count = len(_lengths_mm()) + 1
     seen = np.empty((len(disc), count))
     seen[:, :3] = np.stack([top, second, third], axis=1)

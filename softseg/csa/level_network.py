@@ -22,10 +22,14 @@ DILATIONS = (1, 2, 4, 8, 1)
 _ROWS = 4
 """The network halves the number of rows twice."""
 _NEAR_MM = 8.0
+_EDGE_MM = 8.0
+"""About so far before the centreline lie the discs' posterior points."""
 _BRIGHTEST = 4.0
 BEFORE_UNIT_MM = 10.0
 """The distance of a disc's posterior point from the centreline is learnt in these."""
 LARGEST_LOGIT = 8.0
+_TURNED = (0.2, -0.2)
+"""Slopes by which vertebrae are turned about the posterior points of their discs in two views."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,16 +48,28 @@ class DiscHeat:
 
 
 def disc_heat(band: Band) -> DiscHeat:
-    """Run the network over a picture."""
+    """Run the network over a picture, with black and white exchanged, and turned either way.
+
+    The mean of these views is taken: what only one of them shows is not sure.
+    """
     rows = len(band.values)
     layers = _layers()
-    picture = prepared(band.values)
-    out = forward(picture, layers)  # (len(KINDS) + 1, rows / 2)
+    views = [band.values, -band.values, *(_turned(band.values, slope) for slope in _TURNED)]
+    out = np.mean([forward(prepared(view), layers) for view in views], axis=0)  # (…, rows / 2)
     at = (np.arange(rows) - 0.5) / 2  # an answer stands for two rows
     fine = np.stack([np.interp(at, np.arange(out.shape[1]), row) for row in out], axis=1)
     shown = is_shown(band.values)
     logits = np.clip(fine[:, :-1], -LARGEST_LOGIT, LARGEST_LOGIT) * shown[:, None]
     return DiscHeat(logits, fine[:, -1] * BEFORE_UNIT_MM, shown)
+
+
+def _turned(values: np.ndarray, slope: float) -> np.ndarray:
+    """A picture whose rows lean, before the discs' posterior points more than behind them."""
+    rows, v = np.arange(len(values)), np.arange(values.shape[1]) * STEP_MM - BEHIND_MM
+    lean = np.where(v > _EDGE_MM, v - _EDGE_MM, 0.3 * (np.maximum(v, -15) - _EDGE_MM)) / STEP_MM
+    columns = zip(lean, values.T, strict=True)
+    turned = [np.interp(rows + slope * far, rows, one, np.nan, np.nan) for far, one in columns]
+    return np.stack(turned, axis=1)
 
 
 def is_shown(values: np.ndarray) -> np.ndarray:

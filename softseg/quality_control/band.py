@@ -36,5 +36,5 @@ def draw_band(found: AutomaticDiscs) -> np.ndarray:
         y = round((rows - 0.5 - row) * size)
         x = round((columns - 0.5 - (away + BEHIND_MM) / STEP_MM) * size)
         picture[max(0, y - _DOT) : y + _DOT, max(0, x - _DOT) : x + _DOT] = _MARK
-        write_name(picture, disc_name(disc), (y + 6, 4))
+        write_name(picture, disc_name(disc), (y - 5, 4))
     return picture

@@ -10,7 +10,7 @@ import pandas as pd
 
 from softseg.csa.aggregation import aggregate
 from softseg.csa.automatic import automatic_discs
-from softseg.csa.disc_search import search_discs
+from softseg.csa.disc_search import NEAR_MM, search_discs
 from softseg.csa.level_network import disc_heat
 from softseg.csa.measure import measure
 from softseg.csa.straighten import STEP_MM
@@ -23,14 +23,21 @@ BELOW_NECK = 13
 """A field whose highest disc is this or a lower one (T5-T6) is none of the neck's."""
 
 
-def judge_phantoms(count: int = 300, seed: int = 3) -> pd.DataFrame:
-    """A row for each kind of field: how many are answered, and with right numbers.
+PROBABILITIES = (0.1, 0.5, 0.9, 0.99, 1.0)
+
+
+def judge_phantoms(count: int = 300, seed: int = 3) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """How many fields of each kind are answered, and with right numbers; how often discs are right.
 
     Args:
         count: Fields of as many participants, each in one random contrast.
         seed: Of none that the network has learnt from.
+
+    Returns:
+        A row for each kind of field; and for all discs that have a probability between two of
+        `PROBABILITIES`, reported or not, how many lie where it says.
     """
-    rows = []
+    rows, discs = [], []
     for number in range(count):
         (one,) = straightened(np.random.default_rng([seed, number]), contrasts=1)
         heat = disc_heat(one.band)
@@ -43,8 +50,22 @@ def judge_phantoms(count: int = 300, seed: int = 3) -> pd.DataFrame:
             "right": int(bool(found) and max(off) < WRONG_MM),
             "wrong": int(bool(found) and max(off) >= WRONG_MM),
         })  # fmt: skip
+        for k, disc in search_discs(heat, sure=PROBABILITIES[0]).items():
+            near = abs(disc.row - one.rows.get(k, -np.inf)) * STEP_MM <= NEAR_MM
+            discs.append((disc.confidence, near))
     table = pd.DataFrame(rows).groupby("field", sort=False).sum().reset_index()
-    return table.sort_values("field", ignore_index=True)
+    return table.sort_values("field", ignore_index=True), _reliability(discs)
+
+
+def _reliability(discs: list[tuple[float, bool]]) -> pd.DataFrame:
+    table = pd.DataFrame(discs, columns=["told", "right"])
+    table["from"] = pd.cut(table["told"], PROBABILITIES, labels=PROBABILITIES[:-1])
+    groups = table.groupby("from", observed=True)
+    return pd.DataFrame({
+        "discs": groups.size(),
+        "mean_probability": groups["told"].mean().round(3),
+        "right": groups["right"].mean().round(3),
+    }).reset_index()  # fmt: skip
 
 
 def _kind(one: Straightened, shown: np.ndarray) -> str:
