@@ -53,9 +53,9 @@ WATCHED = 12
 FAILURES = [
     "The edge follows the manual masks it was tuned on: those on T2star are drawn wider than those "
     "on T2w, and areas inherit some of it.",
-    "Where people draw to a narrower rule than on the images that it has seen, its areas are larger "
-    "than theirs: by 17 to 27 % in sub-sgunf01, the one such person here, whom it has not seen and "
-    "who is out of the means.",
+    "Where people draw to a narrower rule than on the images that it has seen, its areas are "
+    "larger than theirs: by 17 to 27 % in sub-sgunf01, the one such person here, whom it has not "
+    "seen and who is out of the means.",
     "Below the cone of the cord a mask may go on into the dural sac, with any fluid as bright as a "
     "cord elsewhere; in sagittal slices of 4 mm on T1w it may stop centimetres above it. In the "
     "brainstem it may stop too early.",

@@ -104,7 +104,7 @@ def _belly(rng: np.random.Generator, shape: tuple[int, ...], spacing: np.ndarray
 
 
 def _head(rng: np.random.Generator, shape: tuple[int, ...], spacing: np.ndarray) -> np.ndarray:
-    """A part of a head: scalp, skull and fluid about folded cortex, ventricles, deep grey matter."""
+    """A part of a head: scalp, skull, fluid, folded cortex, ventricles and deep grey matter."""
     plane_mm = np.indices(shape)[:2] * spacing[:2].reshape(2, *[1] * len(shape))
     size_mm = spacing[:2] * shape[:2]
     radius = rng.uniform(35, 75)
@@ -154,9 +154,7 @@ MAKERS = {"limb": _limb, "belly": _belly, "head": _head, "tubes": _tubes}
 """What makes pictures of parts of a body, by kind."""
 
 
-def _waves(
-    rng: np.random.Generator, shape: tuple[int, ...], sigma: Sequence[float]
-) -> np.ndarray:
+def _waves(rng: np.random.Generator, shape: tuple[int, ...], sigma: Sequence[float]) -> np.ndarray:
     field = ndimage.gaussian_filter(rng.normal(size=shape), sigma)
     return field / max(float(field.std()), 1e-9)
 
