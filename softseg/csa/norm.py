@@ -90,6 +90,7 @@ def norm_levels() -> pd.DataFrame:
     return _table("spine_generic_norm.csv").copy()
 
 
+@cache
 def plausible_area_mm2(level: int | None = None) -> tuple[float, float]:
     """Areas within `PLAUSIBLE_SDS` standard deviations of the population's at a level.
 

@@ -148,8 +148,9 @@ def _is_short(
     expected = usual
     if next_ones.size >= 2:
         away = np.abs(next_ones - index)
-        trend = np.polyfit(away, area[next_ones], 1)
-        expected = min(usual, max(trend[1], _SCRAP * usual))
+        beside = away - away.mean()  # a straight line through them, in closed form
+        here = area[next_ones].mean() - beside @ area[next_ones] / (beside @ beside) * away.mean()
+        expected = min(usual, max(here, _SCRAP * usual))
     if step_mm > _THICK_MM and fill[index] >= _FULL * np.median(fill[next_ones]):
         expected *= 1 - min(_TAPER_PER_MM * step_mm, 1 - _SCRAP)
     return bool(area[index] < share * expected)
