@@ -16,6 +16,8 @@ _DIRECTIONS = np.linspace(0, 1, 101)
 """Cosines between gradient and fibre, uniform for directions spread over a sphere."""
 
 
+_ARTERIAL_INFLOW = 0.24
+"""Fraction of arterial blood that is fresh at each excitation of a gradient echo, at least."""
 _FLOW_DEPHASING_S = 0.03
 """In which pulsating blood of the neck's arteries loses its phase (estimated)."""
 _FAT_SHIFT_HZ_PER_T = 3.4 * 42.577
@@ -208,9 +210,10 @@ def tissue_channels(
             signal = signal * _out_of_phase(varied[material].fat, protocol.te_s, field_t)
         if name == "csf":
             signal = _flowing(signal, varied[material], protocol, protocol.inflow)
-            signal = signal * (1 - protocol.dephasing)
+            signal = signal * protocol.csf
         elif name == "vessel":
-            signal = _flowing(signal, varied[material], protocol, min(1.0, 4 * protocol.inflow))
+            inflow = np.clip(4 * protocol.inflow, _ARTERIAL_INFLOW, 1) if protocol.inflow else 0.0
+            signal = _flowing(signal, varied[material], protocol, inflow)
             signal = signal * _dephased(protocol)
         columns.append(signal)
     return np.stack(columns, axis=1)
