@@ -86,6 +86,19 @@ PERIMETER_PER_ROOT = 3.72
 its area."""
 
 
+def of_population(areas: pd.DataFrame) -> pd.DataFrame:
+    """The same areas, all moved by what these participants' true mean lacks to the population's.
+
+    Participants differ by chance, the mean of 200 of them by 0.5 mm². What is compared with
+    published means is how far masks are from the truth, on top of `POPULATION_MEAN_MM2`.
+
+    Args:
+        areas: As `cervical_areas` returns.
+    """
+    missing = POPULATION_MEAN_MM2 - _healthy(areas).groupby("subject")["true_mm2"].mean().mean()
+    return areas.assign(**{c: areas[c] + missing for c in areas if c.endswith("_mm2")})
+
+
 def compare_with_published(areas: pd.DataFrame) -> pd.DataFrame:
     """Mean and SD by contrast of masks by one rule and with constants, beside the published ones.
 
@@ -166,7 +179,7 @@ def main(fitted: int = 100, tried: int = 200, jobs: int | None = None, again: in
         tried, seed=_SEED, first=_OTHERS, rescanned=again, atrophied=again // 2,
         folder=_kept_at("tried"), jobs=jobs,
     )  # fmt: skip
-    _write(compare_with_published(others).round(2).reset_index(), TABLE)
+    _write(compare_with_published(of_population(others)).round(2).reset_index(), TABLE)
     columns = {"one rule": "one_rule_mm2", "with constants": "area_mm2"}
     pairs = [{"masks": k} | paired_difference(others, column=v) for k, v in columns.items()]
     _write(pd.DataFrame(pairs).round(3), PAIRED)
