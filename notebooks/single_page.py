@@ -23,7 +23,7 @@ ANCHOR = re.compile(r'<a\b[^>]*\shref="([^"]+)"[^>]*>(.*?)</a>', re.DOTALL)
 FETCHED = re.compile(r"@font-face\s*\{[^}]*\}|@import[^;]*;")
 EXTRA = """
 .bd-header-article, .bd-sidebar-secondary, .prev-next-footer, .search-button-field,
-button.copybtn { display: none !important; }
+button.copybtn, .headerlink, .only-dark { display: none !important; }
 @page { margin: 18mm; }
 """
 """What needs scripts or other pages is not shown."""
