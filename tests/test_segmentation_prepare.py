@@ -117,11 +117,22 @@ def test_outliers_far_above_the_tissue_do_not_move_it(air, share, how_bright):
     np.testing.assert_allclose(normalise(spoilt)[kept], normalise(data)[kept], atol=0.05)
 
 
-def test_a_block_of_text_that_was_burned_in_does_not_move_the_tissue():
+@pytest.mark.parametrize(("side", "depth"), [(6, 5), (10, 12), (18, 12)])
+def test_a_block_of_text_that_was_burned_in_does_not_move_the_tissue(side, depth):
     data = tube(shape=(80, 72, 12)).data
     spoilt = data.copy()
-    spoilt[:6, :6, :5] = 20 * np.percentile(data, 99)
-    np.testing.assert_allclose(normalise(spoilt)[6:], normalise(data)[6:], atol=0.05)
+    spoilt[:side, :side, :depth] = 20 * np.percentile(data, 99)
+    np.testing.assert_allclose(normalise(spoilt)[side:], normalise(data)[side:], atol=0.05)
+
+
+def test_a_small_bright_body_in_much_air_is_no_mark():
+    rng = np.random.default_rng(3)
+    air = np.hypot(*rng.normal(0, 5, (2, 100, 100, 10)))
+    body = np.hanning(22)[1:21]
+    air[40:60, 40:60] += 1000 * body[:, None, None] * body[:, None]
+    inside = normalise(air)[46:54, 46:54]
+    assert inside.std() > 0.1
+    assert np.abs(inside).max() < 4.9
 
 
 @pytest.mark.parametrize("value", [-2000, -1e6])

@@ -21,6 +21,8 @@ CLIP = (-5.0, 10.0)
 """Normalised intensities beyond are outliers: vessels, fat next to a surface coil."""
 OUTLIERS = 0.005
 """Fewer of the values that are not air are no tissue: bright marks, spikes, a vessel's inflow."""
+MARKED = 0.1
+"""Nor are fewer than this of which half are equal: a mark in a stack of few slices."""
 PADDING = 1e-3
 """Where more of the voxels than this hold the lowest value, and it is below 0, they are padding."""
 MAX_SAMPLES = 1_000_000
@@ -242,8 +244,8 @@ def intensity_scale(data: np.ndarray) -> IntensityScale:
 
     The darkest tissue is where `BACKGROUND` times the 98th percentile of everything brighter lies:
     a fixed point that does not move when more air is added. Where fewer than `OUTLIERS` of the
-    values lie above it they are none of the body's, and it is sought below them. A lowest value
-    below 0 that many voxels share is padding.
+    values lie above it, or fewer than `MARKED` of which half are equal, they are none of the
+    body's, and it is sought below them. A lowest value below 0 that many voxels share is padding.
 
     Args:
         data: Any shape and intensities.
@@ -291,11 +293,19 @@ def _tissue(values: np.ndarray) -> tuple[np.ndarray, float]:
             before, threshold = threshold, BACKGROUND * float(np.percentile(tissue, 98))
             if abs(threshold - before) <= 1e-3 * before:
                 break
-        tissue = positive > threshold
-        if tissue.sum() >= OUTLIERS * positive.size:
-            return positive[tissue], threshold
-        positive = positive[~tissue]
+        bright = positive > threshold
+        tissue, rest = positive[bright], positive[~bright]
+        if tissue.size >= OUTLIERS * positive.size and not _is_mark(tissue, rest):
+            return tissue, threshold
+        positive = rest
     return positive, threshold
+
+
+def _is_mark(tissue: np.ndarray, rest: np.ndarray) -> bool:
+    """Whether it is text or a frame, drawn in one brightness as no body is."""
+    if tissue.size > MARKED * rest.size:
+        return False
+    return bool(np.unique(tissue, return_counts=True)[1].max() > tissue.size / 2)
 
 
 def _apply(matrices: tuple[np.ndarray, ...], data: np.ndarray) -> np.ndarray:
