@@ -505,7 +505,7 @@ def test_the_grid_of_models_names_only_what_exists(project_root):
         alone = [m for m in grid.values() if m.get("method") == f"{kind}_per_contrast"]
         assert sorted(c for model in alone for c in model["contrasts"]) == sorted(CONTRASTS)
     for name, model in grid.items():
-        of_notebook = ("method", "seeds", "own_truth", "segmented", "settings", *AGAINST)
+        of_notebook = ("method", "seeds", "own_truth", "segmented", "people", "settings", *AGAINST)
         settings = {k: v for k, v in model.items() if k not in of_notebook}
         config = TrainingConfig.from_dict({"output": name} | settings | model.get("settings", {}))
         make_loss(config, make_network(config)[1])
