@@ -123,6 +123,7 @@ def test_a_damaged_mask_is_named_in_its_row_and_the_others_go_on(cohort):
     table = measure_areas(cohort, {"broken": "broken", "truth": "truth"}, subjects=["sub-001"])
     said = table[(table["method"] == "broken") & (table["contrast"] == "T1w")]["status"].iloc[0]
     assert "sub-001_T1w_label-SC_seg.nii.gz" in said
+    assert "/" not in said  # a published table names no folder of a machine
     assert (table[table["method"] == "truth"]["status"] == "ok").all()
 
 

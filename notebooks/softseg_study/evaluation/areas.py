@@ -1,5 +1,6 @@
 """Cross-sectional areas of every method's masks, and the exact ones where they are known."""
 
+import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -205,11 +206,14 @@ def _problem(entry: ImageMasks, source: object, *, needs_levels: bool) -> str | 
 
 
 def _try(do: Callable, *arguments: object) -> object:
-    """What `do` returns; the message of an error, which names one file among many."""
+    """What `do` returns; the message of an error, which names one file among many.
+
+    The name without its folder: tables are published, and the folder is one of this machine.
+    """
     try:
         return do(*arguments)
     except InputError as error:
-        return str(error)
+        return re.sub(r"(?<!\S)/\S*/(?=\S)", "", str(error))
 
 
 def _measure(mask: Volume, entry: ImageMasks) -> pd.DataFrame:
