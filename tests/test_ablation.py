@@ -77,7 +77,7 @@ def test_one_thing_differs_between_a_variant_and_its_base():
     for factor, variants in read_factors(GRID).items():
         for method, base in variants.items():
             one, other = grid[first[method]], grid[first[base]]
-            keys = (one.keys() | other.keys()) - {"seeds", "method", "factor", "against"}
+            keys = (one.keys() | other.keys()) - {"seeds", "people", "method", "factor", "against"}
             differing = {key for key in keys if one.get(key) != other.get(key)}
             assert differing == together.get(factor, {factor}), method
 
@@ -94,9 +94,11 @@ def test_no_network_of_the_grid_is_born_dead():
 
 def test_the_number_of_contrasts_is_trained_as_often_as_the_main_comparison():
     grid = yaml.safe_load(GRID.read_text(encoding="utf-8"))["models"]
-    fewer = [entry for entry in grid.values() if entry.get("factor") == "contrasts"]
+    fewer = {name: one for name, one in grid.items() if one.get("factor") == "contrasts"}
     assert len(fewer) >= 5
-    assert not [entry for entry in fewer if "seeds" in entry], "they have the scale's seeds"
+    # Another choice of four contrasts shows how much the choice matters, beside the curve.
+    del fewer["soft_4_contrasts_GRE-T1w"]
+    assert not [name for name, one in fewer.items() if "seeds" in one], "they have the scale's"
 
 
 def test_contrast_specific_models_share_one_method():

@@ -31,7 +31,8 @@ def page(evidence, *content: nodes.Node) -> nodes.document:
 
 
 def cells_of(document: nodes.document) -> list[str]:
-    return [link["refid"] for link in document.findall(nodes.reference)]
+    links = document.findall(nodes.reference)  # a link to a file to save is one, too
+    return [link["refid"] for link in links if link.hasattr("refid")]
 
 
 def test_evidence_leads_to_the_nearest_code_above_it(evidence):
