@@ -24,6 +24,7 @@ from softseg.csa.level_network import (
     BEFORE_UNIT_MM,
     DILATIONS,
     KINDS,
+    leaning_mm,
     prepared,
 )
 from softseg.csa.straighten import BEFORE_MM, BEHIND_MM, STEP_MM
@@ -169,8 +170,7 @@ def _bent(
         np.arange(ROWS), np.linspace(0, ROWS, 5), rng.normal(0, 0.15, 5)
     )
     v = (np.arange(COLUMNS) - BEHIND_MM / STEP_MM - moved) / wide
-    lean = np.clip(v, -15, None) - 8  # rows turn about a disc's posterior point
-    row = np.arange(ROWS)[:, None] + slope[:, None] * np.where(v > 8, lean, 0.3 * lean)
+    row = np.arange(ROWS)[:, None] + slope[:, None] * leaning_mm(v * STEP_MM) / STEP_MM
     row = (row + start) / tall
     column = np.broadcast_to(v + BEHIND_MM / STEP_MM, row.shape)
     inside = np.isfinite(values)

@@ -64,12 +64,23 @@ def disc_heat(band: Band) -> DiscHeat:
 
 
 def _turned(values: np.ndarray, slope: float) -> np.ndarray:
-    """A picture whose rows lean, before the discs' posterior points more than behind them."""
-    rows, v = np.arange(len(values)), np.arange(values.shape[1]) * STEP_MM - BEHIND_MM
-    lean = np.where(v > _EDGE_MM, v - _EDGE_MM, 0.3 * (np.maximum(v, -15) - _EDGE_MM)) / STEP_MM
+    """A picture whose vertebrae are turned by a slope."""
+    rows = np.arange(len(values))
+    lean = leaning_mm(np.arange(values.shape[1]) * STEP_MM - BEHIND_MM) / STEP_MM
     columns = zip(lean, values.T, strict=True)
     turned = [np.interp(rows + slope * far, rows, one, np.nan, np.nan) for far, one in columns]
     return np.stack(turned, axis=1)
+
+
+def leaning_mm(before_mm: np.ndarray) -> np.ndarray:
+    """How far places move up per unit of slope: before the discs' posterior points, about
+    which vertebrae turn, more than behind them.
+
+    Args:
+        before_mm: Distance before the centreline.
+    """
+    lean = np.maximum(before_mm, -15) - _EDGE_MM
+    return np.where(before_mm > _EDGE_MM, lean, 0.3 * lean)
 
 
 def is_shown(values: np.ndarray) -> np.ndarray:

@@ -12,8 +12,6 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
-KINDS = ("noise", "texture", "ramp", "limb", "belly", "head", "tubes")
-
 
 def distractor(
     rng: np.random.Generator,
@@ -38,7 +36,7 @@ def distractor(
         >>> image.shape, bool(image.std() > 0)
         ((48, 40), True)
     """
-    kind = kind or str(rng.choice([*KINDS, *MAKERS]))
+    kind = kind or str(rng.choice([*KINDS, *_MAKERS]))
     shape, spacing = tuple(shape), np.asarray(spacing_mm, float)
     if kind == "noise":
         image = np.hypot(*rng.normal(0, 1, (2, *shape)))
@@ -50,8 +48,8 @@ def distractor(
         slopes = rng.normal(0, 1 / 30, len(shape)) * spacing
         image = np.tensordot(slopes, np.indices(shape), 1)
         image = image - image.min() + rng.normal(0, rng.uniform(0, 0.3), shape)
-    elif kind in MAKERS:
-        image = MAKERS[kind](rng, shape, spacing)
+    elif kind in _MAKERS:
+        image = _MAKERS[kind](rng, shape, spacing)
     else:
         raise ValueError(f"kind must be one of {KINDS}, found {kind!r}")
     return np.maximum(image, 0).astype(np.float32)
@@ -150,8 +148,9 @@ def _tubes(rng: np.random.Generator, shape: tuple[int, ...], spacing: np.ndarray
     return _scanned(rng, image, spacing)
 
 
-MAKERS = {"limb": _limb, "belly": _belly, "head": _head, "tubes": _tubes}
+_MAKERS = {"limb": _limb, "belly": _belly, "head": _head, "tubes": _tubes}
 """What makes pictures of parts of a body, by kind."""
+KINDS = ("noise", "texture", "ramp", *_MAKERS)
 
 
 def _waves(rng: np.random.Generator, shape: tuple[int, ...], sigma: Sequence[float]) -> np.ndarray:
