@@ -196,6 +196,56 @@ def test_cervical_levels_of_totalspineseg_are_said_where_they_could_be_thoracic_
         measure(cord, levels=further)
 
 
+def ladder(first: int, length_mm: float, *, width_mm: float = 12.0) -> tuple[Volume, Volume]:
+    """A straight cord with five levels of one length, the outermost cut to 4 mm, in 2 mm slices."""
+    n = round((3 * length_mm + 8) / 2)
+    x, y = np.meshgrid(*[np.arange(24) - 11.5] * 2, indexing="ij")
+    inside = (x / (width_mm / 2)) ** 2 + (y / (width_mm / 3.2)) ** 2 <= 1
+    cord = Volume(np.repeat(inside[..., None], n, 2).astype(float), np.diag([-1.0, 1, 2, 1]))
+    down_mm = np.arange(n)[::-1] * 2.0
+    level = first + np.clip(1 + (down_mm - 4) // length_mm, 0, 4)
+    return cord, cord.like(cord.data * level)
+
+
+@pytest.mark.parametrize("length_mm", [16.0, 20.0])
+def test_cervical_levels_of_totalspineseg_are_refused_where_no_cord_has_them(length_mm):
+    """Three whole levels of 16 to 20 mm with 72 mm² are C3 to C5, and no T6 to T8."""
+    cord, levels = ladder(12, length_mm)
+    with pytest.raises(InputError, match=r"found T5 to T9, but 3 of them .* --level-names total"):
+        measure(cord, levels=levels)
+    own = measure(cord, levels=levels, level_names="totalspineseg")
+    assert set(own["level"]) == {2, 3, 4, 5, 6}
+    assert set(measure(cord, levels=levels, level_names="sct")["level"]) == {12, 13, 14, 15, 16}
+
+
+@pytest.mark.parametrize(
+    ("first", "length_mm", "width_mm"),
+    [
+        (12, 26.0, 9.0),  # an adult's thoracic cord
+        (12, 18.0, 8.0),  # a child's
+        (12, 26.0, 12.0),  # a swollen one
+        (13, 22.0, 12.0),  # and that of somebody small
+        (11, 24.0, 9.0),
+    ],
+)
+def test_thoracic_levels_are_read_as_they_are_named(first, length_mm, width_mm):
+    cord, levels = ladder(first, length_mm, width_mm=width_mm)
+    with pytest.warns(MaskWarning, match="read as T"):
+        found = measure(cord, levels=levels)
+    assert set(found["level"]) == set(range(first, first + 5))
+
+
+def test_thoracic_levels_of_totalspineseg_are_no_lumbar_and_sacral_ones():
+    cord, levels = ladder(21, 22.0)
+    with pytest.raises(InputError, match="found L2 to S1, but a cord ends above L4; TotalSpineSeg"):
+        measure(cord, levels=levels)
+    read = measure(cord, levels=levels, level_names="totalspineseg")
+    assert set(read["level"]) == {8, 9, 10, 11, 12}
+    lumbar = levels.like(levels.data * (levels.data < 23))
+    with pytest.warns(MaskWarning, match="read as L2 to L3; TotalSpineSeg"):
+        assert set(measure(cord, levels=lumbar)["level"].dropna()) == {21, 22}
+
+
 def test_vertebrae_of_totalsegmentators_task_for_mr_are_read(cord):
     labels = labelled(cord, {2: 40, 3: 20, 4: 0})
     theirs = cord.like(np.where(labels.data > 0, 26 - labels.data, 0))

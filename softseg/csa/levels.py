@@ -18,6 +18,8 @@ import nibabel as nib
 import numpy as np
 
 from softseg.csa.centreline import Centreline
+from softseg.csa.level_votes import vote_beside, vote_inside
+from softseg.csa.norm import PLAUSIBLE_SDS, norm_levels, plausible_area_mm2
 from softseg.csa.numbering import like_totalspineseg, read_labels
 from softseg.csa.region import Region
 from softseg.errors import InputError
@@ -32,6 +34,10 @@ _BLOB_MM = 5.0
 """Voxels of a disc further apart than this, and than neighbours are, lie in two places."""
 _MIXED_MM = 5.0
 """Labels of bodies that lie obliquely mix this far at their borders."""
+_LENGTH_SD = 0.055
+"""Of the length of several vertebrae over its mean: adults' height varies by as much."""
+_LOWEST = 22
+"""No cord reaches below L3."""
 
 
 @dataclass(frozen=True)
@@ -152,29 +158,69 @@ def levels_from_mask(
     values = volume.data[tuple(where.T)].astype(int)
     if where.shape[0] < 4 * np.unique(values).size:
         raise InputError(f"{name}: levels must cover the cord, found single points; use --discs")
-    level = _vote_inside(volume, region)
+    level = vote_inside(volume, region)
     missing = level == 0
     if missing.any():
-        level[missing] = _vote_beside(volume, where, values, region, line)[missing]
+        beside = vote_beside(volume, where, values, region, line, within_mm=FAR_MM)
+        level[missing] = beside[missing]
     if not level.any():
         raise InputError(f"{name}: no label lies on the slices of {region.name}; wrong level file?")
     _check_order(level, region.thickness_mm, name)
-    if level_names == "softseg":
-        _check_numbering(set(level[level > 0].tolist()), name)
     heights, _, lengths = along_cord(line)
     slices = np.interp(np.arange(line.n_slices), heights, lengths)
+    if level_names == "softseg":
+        _check_numbering(level, _borders(level, slices), region, name)
     return _with_positions(level, slices)
 
 
-def _check_numbering(found: set[int], name: str) -> None:
-    """Say that C1 to C7 of TotalSpineSeg, 11 to 17, are read as T4 to T10; its T1 is 21."""
+def _check_numbering(
+    level: np.ndarray, borders: Mapping[int, float], region: Region, name: str
+) -> None:
+    """Doubt levels that could be TotalSpineSeg's: C1 to C7 are 11 to 17 there, T1 is 21.
+
+    They are refused where no cord has them as they are named here, and said otherwise.
+    """
+    found = set(level[level > 0].tolist())
     if not like_totalspineseg(found):
         return
-    advice = "TotalSpineSeg's, from 11 = C1 on, are read with --level-names totalspineseg"
-    if max(found) > 20:
-        raise InputError(f"{name}: levels follow one another, found 17 beside 21; {advice}")
-    said = f"read as {level_name(min(found))} to {level_name(max(found))}; {advice}"
-    warnings.warn(f"{name}: {said}", MaskWarning, stacklevel=5)
+    first, last = min(found), max(found)
+    named = level_name(first) if first == last else f"{level_name(first)} to {level_name(last)}"
+    advice = "TotalSpineSeg's, from 11 = C1 and 21 = T1 on, are read with --level-names"
+    if first < 18 and last > 20:
+        raise InputError(
+            f"{name}: levels follow one another, found 17 beside 21; {advice} totalspineseg"
+        )
+    doubt = f"a cord ends above {level_name(_LOWEST + 1)}" if last > _LOWEST else None
+    if doubt := doubt or _too_short_and_large(level, borders, region):
+        raise InputError(
+            f"{name}: found {named}, but {doubt}; {advice} totalspineseg, and with sct as {named}"
+        )
+    warnings.warn(f"{name}: read as {named}; {advice} totalspineseg", MaskWarning, stacklevel=5)
+
+
+def _too_short_and_large(
+    level: np.ndarray, borders: Mapping[int, float], region: Region
+) -> str | None:
+    """Why levels named T4 to T10 are C1 to C7: both length and area say so, or nothing does.
+
+    Children have thoracic levels as short as cervical ones of adults, but no cord as large; a
+    swollen cord has levels of the usual length. Levels cut by either end of the file do not count.
+    """
+    whole = [k for k in borders if k + 1 in borders]
+    if len(whole) < 2:
+        return None
+    found_mm = sum(borders[k] - borders[k + 1] for k in whole)
+    ours_mm, theirs_mm = (sum(level_lengths_mm()[k - less] for k in whole) for less in (0, 10))
+    spread = PLAUSIBLE_SDS * _LENGTH_SD
+    area_mm2 = np.median(region.soft[:, :, level > 0].sum(axis=(0, 1))) * region.pixel_mm2
+    largest_mm2 = plausible_area_mm2(int(norm_levels()["level"].max()))[1]
+    fits = found_mm < (1 - spread) * ours_mm and abs(found_mm / theirs_mm - 1) <= spread
+    if not (fits and area_mm2 > largest_mm2):
+        return None
+    return (
+        f"{len(whole)} of them are {found_mm:.0f} mm long (usual are {ours_mm:.0f}) and hold a "
+        f"cord of {area_mm2:.0f} mm² (at most {largest_mm2:.0f})"
+    )
 
 
 def _check_order(level: np.ndarray, thickness_mm: float, name: str) -> None:
@@ -226,37 +272,6 @@ def read_discs(
     return {number: own.mean(axis=0) for number, own in discs.items()}
 
 
-def _vote_inside(volume: Volume, region: Region) -> np.ndarray:
-    """Most frequent label of the cord's voxels in each slice."""
-    voxels = np.argwhere(region.soft >= 0.5)
-    if voxels.size == 0:
-        voxels = np.argwhere(region.soft > 0)
-    world = nib.affines.apply_affine(region.affine, voxels + region.start)
-    index = np.round(nib.affines.apply_affine(np.linalg.inv(volume.affine), world)).astype(int)
-    inside = ((index >= 0) & (index < volume.data.shape)).all(axis=1)
-    labels = np.zeros(len(voxels), dtype=int)
-    labels[inside] = volume.data[tuple(index[inside].T)]
-    return _mode(voxels[:, 2], labels, region.soft.shape[2])
-
-
-def _vote_beside(
-    volume: Volume, where: np.ndarray, values: np.ndarray, region: Region, line: Centreline
-) -> np.ndarray:
-    points = region.from_world(nib.affines.apply_affine(volume.affine, where))
-    slices = np.round(points[:, 2] / region.thickness_mm).astype(int)
-    inside = (slices >= 0) & (slices < line.n_slices)
-    centre = line.at(np.arange(line.n_slices))
-    near = np.linalg.norm(points[inside] - centre[slices[inside]], axis=1) <= FAR_MM
-    return _mode(slices[inside][near], values[inside][near], line.n_slices)
-
-
-def _mode(slices: np.ndarray, labels: np.ndarray, n_slices: int) -> np.ndarray:
-    votes = np.zeros((n_slices, int(labels.max(initial=0)) + 1))
-    np.add.at(votes, (slices, labels), 1)
-    votes[:, 0] = 0
-    return votes.argmax(axis=1)
-
-
 def along_cord(line: Centreline) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Slice coordinate, place and length along the cord at fine steps, ends drawn out straight."""
     beyond = _BEYOND_MM / line.thickness_mm
@@ -303,13 +318,19 @@ def _between(slices: np.ndarray, discs: Mapping[int, float], marked: set[int]) -
     return Levels(level, np.where(known, np.clip(position, 0, 1), np.nan), known & ~sure)
 
 
-def _with_positions(level: np.ndarray, slices: np.ndarray) -> Levels:
-    """Place within each level, its borders lying halfway between slices of different levels."""
+def _borders(level: np.ndarray, slices: np.ndarray) -> dict[int, float]:
+    """Top of each level below another, halfway between slices of different levels."""
     borders = {}
     for number in np.unique(level[level > 0]):
         here, above = np.flatnonzero(level == number), np.flatnonzero(level == number - 1)
         if above.size and int(number) in _depths():
             borders[int(number)] = (slices[here].max() + slices[above].min()) / 2
+    return borders
+
+
+def _with_positions(level: np.ndarray, slices: np.ndarray) -> Levels:
+    """Place within each level."""
+    borders = _borders(level, slices)
     position = np.full(level.size, np.nan)
     if borders and (np.diff([borders[k] for k in sorted(borders)]) < 0).all():
         discs = _all_discs(borders)

@@ -111,8 +111,9 @@ def _numbers(level_names: str, found: set[int], discs: bool) -> dict[int, int]:
 
 
 def like_totalspineseg(levels: set[int]) -> bool:
-    """Whether these numbers, read as this project's, could be cervical ones of TotalSpineSeg."""
-    return min(levels) in range(11, 18) and levels <= set(_LEVELS["totalspineseg"])
+    """Whether numbers that this project has could be TotalSpineSeg's: C1 to C7, or T1 and below."""
+    first = (*range(11, 18), *range(21, LAST_LEVEL + 1))
+    return min(levels) in first and levels <= set(_LEVELS["totalspineseg"])
 
 
 def _whole_numbers(volume: Volume, name: str) -> Volume:
