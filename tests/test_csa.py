@@ -202,6 +202,17 @@ def test_overshoot_of_an_interpolation_is_clipped_and_said(tilted, gain, offset)
     pd.testing.assert_frame_equal(table, expected)
 
 
+@pytest.mark.parametrize(("full", "scale"), [(1, ""), (255, "--full-value 331.5 ")])
+def test_overshoot_that_no_scale_mends_is_refused_with_what_does(tilted, full, scale):
+    """From -0.2 to 1.3, as a spline of high order leaves a mask."""
+    data = tilted.soft.data.copy() * full
+    data[0, 0, 0], data[1, 0, 0] = -0.2 * full, 1.3 * full
+    with pytest.raises(InputError, match=f"; give {scale}--threshold 0.5 for a binary mask, or"):
+        measure(tilted.soft.like(data))
+    binary = measure(tilted.soft.like(data), threshold=0.5, full_value=full)["area_mm2"]
+    np.testing.assert_allclose(binary, measure(tilted.binary)["area_mm2"])
+
+
 @pytest.mark.parametrize("full", [255, 100, 3, 65535])
 def test_masks_of_other_ranges_are_read_by_the_value_of_a_full_voxel(tilted, full):
     scaled = tilted.soft.like((tilted.soft.data * full).astype(np.float32))

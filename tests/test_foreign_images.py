@@ -56,6 +56,22 @@ def test_a_folder_of_plain_images_is_a_batch(tmp_path, monkeypatch, given):
     assert left_out == []
 
 
+def test_masks_in_a_folder_of_plain_images_are_named_and_segmented_only_by_name(tmp_path):
+    """Masks beside their images do not stop a second run, nor get masks of their own."""
+    masks = ("t2_label-SC_softseg.nii.gz", "t2_seg.nii.gz", "t2_labels-disc-manual.nii.gz")
+    for name in ("t2.nii.gz", "t2_echo-1.nii", *masks):
+        image(tmp_path / name)
+    jobs, left_out = find_jobs([tmp_path], tmp_path)
+    assert [job.image.name for job in jobs] == ["t2.nii.gz", "t2_echo-1.nii"]
+    assert {(each.path.name, each.deliberate) for each in left_out} == {(m, True) for m in masks}
+    (named,), _ = find_jobs([tmp_path / masks[1]], tmp_path)
+    assert named.image.name == masks[1]
+    only = image(tmp_path / "other" / masks[1]).parent
+    for out in ("out", "out.nii.gz"):
+        with pytest.raises(InputError, match=r"t2_seg.nii.gz: a mask \(seg\); there is no other"):
+            find_jobs([only], tmp_path / out)
+
+
 @pytest.mark.parametrize("given", ["sub-1", "sub-1/ses-1", "sub-1/ses-1/anat"])
 def test_of_a_participants_folder_only_its_images_are_taken_where_the_set_would_have_them(
     tmp_path, given

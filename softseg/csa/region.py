@@ -157,6 +157,11 @@ def _advice(scaled: np.ndarray, full_value: float) -> str:
     high = float(scaled.max(initial=0)) * full_value
     if not 1 + OVERSHOOT < high / full_value < np.inf:
         return "; give --threshold 0.5 for a binary mask"
+    if (
+        float(scaled.min(initial=0)) * full_value < -OVERSHOOT * high
+    ):  # no scale brings it to [0, 1]
+        scale = f"--full-value {high:g} " if high > 2 * full_value else ""
+        return f"; give {scale}--threshold 0.5 for a binary mask, or interpolate it linearly"
     full = f"--full-value {high:g} if that is a voxel wholly inside the cord"
     numbers = np.unique(scaled[scaled > 0]) * full_value
     if 1 < numbers.size <= _FEW_NUMBERS and np.allclose(numbers, np.rint(numbers), atol=1e-3):

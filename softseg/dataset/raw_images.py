@@ -25,7 +25,12 @@ OTHER_FOLDERS = {
 """Folders of BIDS whose images are not segmented, and why."""
 
 _MAP = re.compile(r".*map|MTsat|MTR|ADC|FA|MD", re.IGNORECASE)
-_MASK = re.compile(r".*(mask|seg)|uncertainty|dlabel", re.IGNORECASE)
+_MASK = re.compile(
+    r".*(mask|seg|lesion)|uncertainty|dlabel|labels?|discs?|levels|centerline|centreline"
+    r"|(.*seg|lesion|labels?|discs?|centerline|centreline)-.*|.*-manual",
+    re.IGNORECASE,
+)
+"""Last word of a name; tools that know no BIDS write masks beside images."""
 _PHASE = re.compile(r"phase\d?|phasediff|ph", re.IGNORECASE)
 _PARTS = {"part-phase": "a phase image", "part-imag": "the imaginary part of an image"}
 _POINTERS = (b"/annex/objects/", b"../.git/annex/objects/", b"version https://git-lfs")
@@ -175,6 +180,20 @@ def phase_image(path: Path) -> str | None:
     return "a phase image (ImageType in its JSON file)" if phase else None
 
 
+def mask_image(path: Path) -> str | None:
+    """What a file is by its name, if it holds a mask, labels or points.
+
+    Example:
+        >>> mask_image(Path("t2_seg.nii.gz")), mask_image(Path("t2.nii.gz"))
+        ('a mask (seg)', None)
+    """
+    words = strip_extension(path.name).split("_")
+    labels = [word for word in words if word.startswith("label-")]
+    if labels or _MASK.fullmatch(words[-1]):
+        return f"a mask ({(labels or words)[-1]})"
+    return None
+
+
 def ignored_names(root: Path) -> Callable[[str], bool]:
     """Whether the `.bidsignore` of a data set, written as a `.gitignore` is, lists a name.
 
@@ -225,9 +244,8 @@ def _not_anatomy(path: Path, name: str) -> str | None:
     if phase is not None:
         return phase
     words = strip_extension(path.name).split("_")
-    labels = [word for word in words if word.startswith("label-")]
-    if labels or _MASK.fullmatch(words[-1]):
-        return f"a mask ({(labels or words)[-1]})"
+    if mask := mask_image(path):
+        return mask
     if _MAP.fullmatch(words[-1]):
         return f"a parametric map ({words[-1]})"
     return None

@@ -14,6 +14,7 @@ from softseg.dataset.raw_images import (
     choose_images,
     data_set_of,
     is_fetched,
+    mask_image,
     phase_image,
     without_twins,
 )
@@ -58,7 +59,8 @@ def find_jobs(
 
     One image may go to a file (`-o mask.nii.gz`), several go into a folder, and a BIDS data set
     becomes a BIDS derivative: every image in it, whatever its contrast. Of a participant's or a
-    session's folder only the images there; of a folder that is no data set its NIfTI files.
+    session's folder only the images there; of a folder that is no data set its NIfTI files but
+    masks, which are segmented only where they are named one by one.
 
     Args:
         inputs: Images, or folders.
@@ -71,17 +73,20 @@ def find_jobs(
             overwritten by its own mask, a data set's masks would lie among its raw images or in a
             folder that somebody else described, or there is nothing to segment.
     """
+    by_name = {Path(path) for path in inputs}
     inputs = [image for path in inputs for image in opened(Path(path))]
+    masks = {path: why for path in inputs if path not in by_name and (why := mask_image(path))}
+    inputs = [path for path in inputs if path not in masks]
     to_file = out.name.endswith(EXTENSIONS) and not out.is_dir()
     if not to_file and out.suffix in NO_FOLDER and not out.is_dir():
         raise InputError(f"{out}: a mask's name must end in .nii or .nii.gz")
-    if to_file and (len(inputs) != 1 or inputs[0].is_dir()):
+    if to_file and (len(inputs) > 1 or any(map(Path.is_dir, inputs))):
         for said in filter(None, map(dicom_in, filter(Path.is_dir, inputs))):
             raise InputError(said)
         raise InputError(f"{out}: several images need a folder, found the name of one file")
     named, unusable = _named([path for path in inputs if not path.is_dir()])
     jobs = [Job(path, out / _mask_name(path, ending)) for path in named]
-    left_out = []
+    left_out = [LeftOut(path, why) for path, why in masks.items()]
     for folder in (path.expanduser().absolute() for path in inputs if path.is_dir()):
         root = data_set_of(folder)
         _check_derivative(out, root)
