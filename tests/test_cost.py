@@ -41,8 +41,8 @@ def test_every_unit_of_a_scale_of_phantoms_was_timed(cost, timed, name):
 
 def test_a_unit_that_was_never_timed_is_named(cost, timed):
     scale = cost.read_scale(cost.BOOK)
-    with pytest.raises(KeyError, match="03 step, bigaug augmentation"):
-        cost.cost_table(scale, timed[~timed["unit"].str.contains("bigaug")])
+    with pytest.raises(KeyError, match="03 step, volume"):
+        cost.cost_table(scale, timed[~timed["unit"].str.contains("volume")])
 
 
 def test_steps_people_and_masks_are_counted(cost):
