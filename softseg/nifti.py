@@ -116,7 +116,7 @@ def _header(path: Path, stream: BinaryIO) -> nib.Nifti1Header:
     if size is None or len(block) < size:
         raise InputError(
             f"{path}: not a readable NIfTI image, it must start with a header of 348 or 540 bytes; "
-            "convert it, for example with dcm2niix"
+            "convert it first, DICOM for example with dcm2niix"
         )
     order = "<" if int.from_bytes(block[:4], "little") == size else ">"
     header = _KINDS[size](block[:size], endianness=order, check=False)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from softseg import cli
+from softseg.dataset.foreign import passed_over
 from softseg.dataset.names import PROBABILITY
 from softseg.dataset.raw_images import data_set_of
 from softseg.errors import InputError
@@ -44,6 +45,26 @@ def test_another_format_is_told_which_one_is_read(tmp_path, ending):
 def test_a_folder_of_dicom_is_told_even_where_a_file_is_to_be_written(tmp_path):
     with pytest.raises(InputError, match=r"DICOM; .* dcm2niix"):
         find_jobs([dicom(tmp_path / "scan/IM0001").parent], tmp_path / "out.nii.gz")
+
+
+def test_a_folder_of_another_format_is_told_which_one_is_read(tmp_path):
+    (tmp_path / "in").mkdir()
+    for ending in (".nrrd", ".mha"):
+        (tmp_path / f"in/a{ending}").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"in: NIfTI is read .*, found \.mha, \.nrrd; convert"):
+        find_jobs([tmp_path / "in"], tmp_path / "out")
+
+
+def test_images_beside_those_that_are_read_are_named(tmp_path):
+    image(tmp_path / "in/a.nii.gz")
+    (tmp_path / "in/notes.txt").write_text("none")
+    assert passed_over(tmp_path / "in") is None
+    (tmp_path / "in/b.NII.gz").write_bytes(b"x")
+    assert passed_over(tmp_path / "in").endswith(
+        "in: b.NII.gz: only names in .nii or .nii.gz are read"
+    )
+    dicom(tmp_path / "in/IM0001")
+    assert "IM0001 and 1 more" in passed_over(tmp_path / "in")
 
 
 @pytest.mark.parametrize("given", ["in", "{}/in"])

@@ -1,5 +1,6 @@
 """`softseg segment`."""
 
+import logging
 import shlex
 import sys
 from pathlib import Path
@@ -120,6 +121,7 @@ def segment(
 
     softseg segment my_bids_dataset -o my_bids_dataset/derivatives/softseg
     """
+    from softseg.dataset.foreign import passed_over
     from softseg.dataset.raw_images import data_set_of
     from softseg.events import event, tell
     from softseg.files import check_writable
@@ -127,7 +129,7 @@ def segment(
     from softseg.provenance.records import foreign, record_of
     from softseg.segmentation.batch import SegmentationOptions, describe
     from softseg.segmentation.engine import Model
-    from softseg.segmentation.jobs import find_jobs, kept
+    from softseg.segmentation.jobs import find_jobs, kept, opened
 
     _check_choice("--average", average, ("mean", "rms"))
     _check_choice("--activation", activation, ACTIVATIONS)
@@ -169,6 +171,9 @@ def segment(
         "weights_checksum": checksum,
         "temperature": model.temperature,
     }
+    plain = (path for path in images if path.is_dir() and opened(path) != [path])
+    for said in filter(None, map(passed_over, plain)):
+        tell(f"softseg: {said}")
     failed, unmade = make_masks(
         found, left_out, model, options, used,
         describe=lambda: describe(out, images, model),
@@ -181,7 +186,7 @@ def segment(
     if total == 1 and sys.stderr.isatty():
         tell(how_to_look(found[0].image, found[0].mask))
     if unmade:
-        tell(f"{unmade} of {total} images failed")
+        tell(f"{unmade} of {total} images failed", level=logging.ERROR)
         raise typer.Exit(2 if len(failed) == len(found) else 1)
 
 

@@ -67,18 +67,23 @@ def verdicts_on(masks: Iterable[Path]) -> Exclusions:
 def why_excluded(path: Path, exclusions: Exclusions) -> str | None:
     """The reason for which an image, or a mask of it, is left out; None if it is not.
 
+    A mask that somebody called otherwise than its image is named by its own name.
+
     Example:
         >>> bad = read_exclusions(["sub-1", "sub-2/T2w", "sub-3_ses-1_T1w_label-SC_softseg"])
         >>> names = "sub-1_T1w.nii", "sub-3_ses-1_T1w.nii", "sub-2_T1w.nii"
         >>> [why_excluded(Path(name), bad) is not None for name in names]
         [True, True, False]
+        >>> why_excluded(Path("softseg.nii.gz"), {"sub-softseg": "blurred"})
+        'excluded: blurred'
     """
     if not exclusions:
         return None
-    who, own = entities_of(path), _entry(image_stem(path))
+    who, name = entities_of(path), path.name.partition(".")[0]
+    own = {_entry(name), _entry(image_stem(path) or name)}
     asked = {who["participant_id"], f"{who['participant_id']}/{who['contrast']}"}
     for entry, reason in exclusions.items():
-        if entry in asked or ("/" not in entry and image_stem(entry) == own):
+        if entry in asked or ("/" not in entry and {entry, image_stem(entry)} & own):
             return f"excluded: {reason}"
     return None
 

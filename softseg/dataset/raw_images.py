@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from softseg.dataset.foreign import WRONG_ENDING, dicom_in
+from softseg.dataset.foreign import WRONG_ENDING, foreign_in
 from softseg.dataset.names import EXTENSIONS, sidecar_path, strip_extension
 from softseg.errors import InputError
 from softseg.files import read_text
@@ -123,7 +123,7 @@ def raw_images(root: Path) -> Iterator[str]:
 
 def no_data_set(root: Path) -> InputError:
     """What is said of a folder without participants."""
-    if said := dicom_in(root):
+    if said := foreign_in(root):
         return InputError(said)
     return InputError(f"{root}: no sub-* folders with images in them; is it a BIDS data set?")
 

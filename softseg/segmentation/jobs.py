@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from softseg.dataset.description import described_by
-from softseg.dataset.exclusions import verdicts_on, why_excluded
-from softseg.dataset.foreign import dicom_in, plain_images, unreadable
+from softseg.dataset.exclusions import Exclusions, verdicts_on, why_excluded
+from softseg.dataset.foreign import foreign_in, plain_images, unreadable
 from softseg.dataset.names import EXTENSIONS, PROBABILITY, sidecar_path, strip_extension
 from softseg.dataset.raw_images import (
     NOT_FETCHED,
@@ -81,7 +81,7 @@ def find_jobs(
     if not to_file and out.suffix in NO_FOLDER and not out.is_dir():
         raise InputError(f"{out}: a mask's name must end in .nii or .nii.gz")
     if to_file and (len(inputs) > 1 or any(map(Path.is_dir, inputs))):
-        for said in filter(None, map(dicom_in, filter(Path.is_dir, inputs))):
+        for said in filter(None, map(foreign_in, filter(Path.is_dir, inputs))):
             raise InputError(said)
         raise InputError(f"{out}: several images need a folder, found the name of one file")
     named, unusable = _named([path for path in inputs if not path.is_dir()])
@@ -129,7 +129,7 @@ def kept(
     for root in [None, *(path.expanduser().absolute() for path in data_sets)]:
         staying = []
         for job in jobs:
-            reason = why_excluded(job.image, bad) if root is None else _outside(job.image, root)
+            reason = _verdict(job, bad) if root is None else _outside(job.image, root)
             if reason is None:
                 staying.append(job)
             else:
@@ -137,6 +137,11 @@ def kept(
         jobs = staying
     check_some(jobs, left_out)
     return jobs, left_out
+
+
+def _verdict(job: Job, bad: Exclusions) -> str | None:
+    """Why an image is left out by its name or that of its mask; None if it is not."""
+    return why_excluded(job.image, bad) or why_excluded(job.mask, bad)
 
 
 def _outside(image: Path, root: Path) -> str | None:
