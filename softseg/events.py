@@ -42,11 +42,20 @@ def event(name: str, /, *, level: int = logging.INFO, **fields: Any) -> None:
 
 
 def tell(line: str, *, level: int = logging.WARNING) -> None:
-    """Say something to whoever runs a command: as it is, or as an event where programs read."""
+    """Say something to whoever runs a command: as it is, or as an event where programs read.
+
+    With `--quiet` only what went wrong is said, by the level `logging.ERROR`.
+    """
     if form() == "json":
         event("note", level=level, message=line)
-    elif form() != "quiet":
+    elif form() != "quiet" or level >= logging.ERROR:
         print(printable(line), file=sys.stderr)
+
+
+def result(line: str) -> None:
+    """Say on standard output what came of a command; nothing with `--quiet`."""
+    if form() != "quiet":
+        print(printable(line))
 
 
 def form() -> str | None:

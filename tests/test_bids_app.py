@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from softseg import __version__
 from softseg.cli.bids_app import main
 from softseg.dataset.bids_filter import Selection
 from softseg.errors import InputError
@@ -45,6 +46,13 @@ def run(*arguments: object) -> int:
     with pytest.raises(SystemExit) as left:
         main(list(map(str, arguments)))
     return int(left.value.code or 0)
+
+
+def test_version_and_the_command_to_ask_for_help_are_its_own(capsys):
+    assert run("-V") == run("--version") == 0
+    assert capsys.readouterr().out == f"softseg {__version__}\n" * 2
+    assert run("--divine") == 2
+    assert "see softseg-bids --help" in capsys.readouterr().err
 
 
 def test_participants_one_by_one_and_then_the_group(data_set, tmp_path, capsys):

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 
+import softseg
 from softseg import cli
 from softseg.volume import Volume
 
@@ -32,7 +33,8 @@ def test_every_command_has_help_with_an_example(command):
     shown = run(command.replace("_", "-"), "--help")
     assert shown.returncode == 0
     example = shown.stdout.partition("Example")[2]
-    assert f"softseg {command.replace('_', '-')} " in example
+    name = command.replace("_", "-")
+    assert re.search(rf"^ +(: )?`?softseg {name} [^`\n]+(`|$)", f"   {example}", re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
@@ -40,6 +42,7 @@ def test_help_fits_80_columns_and_names_every_option_in_full(command):
     function = getattr(importlib.import_module(f"softseg.cli.{command}"), command)
     shown = run(command.replace("_", "-"), "--help").stdout
     assert max(map(len, shown.splitlines())) <= 80
+    assert not re.search(r"--[a-z-]+-$", shown, re.MULTILINE)  # an option broken at a hyphen
     for name, parameter in inspect.signature(function).parameters.items():
         if name != "context" and "OptionInfo" in str(parameter.annotation):
             assert re.search(rf"--{name.replace('_', '-')}\b|-o, --output", shown), name
@@ -58,6 +61,10 @@ def test_quiet_says_nothing_but_what_went_wrong(tmp_path):
     done = run("-q", "csa", str(tmp_path / "none.nii.gz"), "-o", str(tmp_path / "b.csv"))
     assert done.returncode == 2
     assert "none.nii.gz" in done.stderr
+    words[1:1] = [str(tmp_path / "none.nii.gz")]
+    done = run(*words, "-q")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert "none.nii.gz: no such file" in done.stderr
 
 
 def test_a_shell_can_complete_commands_and_options():
@@ -102,4 +109,4 @@ def test_an_interruption_exits_with_130(monkeypatch):
 
 def test_the_version_is_the_packages():
     assert run("-V").stdout == run("--version").stdout
-    assert run("--version").stdout.strip() == f"softseg {cli.softseg.__version__}"
+    assert run("--version").stdout.strip() == f"softseg {softseg.__version__}"

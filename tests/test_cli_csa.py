@@ -221,7 +221,7 @@ def test_a_wrong_mask_is_refused_in_one_line_and_nothing_is_written(
         (["-o", "a.csv", "--disc", "3:1,2,3", "--levels", "x.nii"], "not several"),
         (["-o", "a.csv", "--per-slice", "--per-level"], "not both"),
         (["-o", "a.csv", "--slices", "3:4", "--vertebrae", "2"], "not both"),
-        (["-o", "a.csv", "--per-level"], "no level known"),
+        (["-o", "a.csv", "--per-level"], "a row per level needs levels, found no level known"),
         (["-o", "a.csv", "--slices", "80:90"], "found slices 0 to 39"),
         (["-o", "a.csv", "--levels", "soft.nii.gz"], "must be whole numbers"),
         (

@@ -81,6 +81,38 @@ def test_one_image_a_mask_is_asked_for(dataset, capsys):
     assert not (dataset / "look").exists()
 
 
+def test_a_mask_that_cannot_be_read_is_said_and_the_others_are_shown(dataset, capsys):
+    broken = dataset / "sub-9_T2w_seg.nii.gz"
+    broken.write_bytes(b"no image")
+    assert run("qc", broken, "-o", dataset / "look") == 2
+    assert not (dataset / "look").exists()
+    labels = dataset / "derivatives/labels"
+    assert run("-q", "qc", broken, labels, "-o", dataset / "look") == 1
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("sub-9_T2w_seg.nii.gz: not a readable NIfTI")) == ("", 2)
+    assert len([*(dataset / "look/pictures").iterdir()]) == 2
+
+
+@pytest.mark.parametrize("option", ["--image", "--discs", "--levels"])
+def test_what_is_given_beside_the_masks_must_be_there(dataset, capsys, option):
+    (mask, _) = masks_in(dataset / "derivatives/labels")
+    assert run("qc", mask, "-o", dataset / "look", option, dataset / "none.nii.gz") == 2
+    assert "none.nii.gz: no such file" in capsys.readouterr().err
+    assert not (dataset / "look").exists()
+
+
+@pytest.mark.parametrize("name", ["softseg", "seg21", "cord"])
+def test_a_mask_with_a_name_of_its_own_is_left_out_by_that_name(tmp_path, name, capsys):
+    data = np.zeros((30, 30, 6), np.float32)
+    data[10:20, 10:20] = 1
+    Volume(100 + 50 * data, np.eye(4)).save(tmp_path / "t2.nii.gz")
+    mask = Volume(data, np.eye(4)).save(tmp_path / f"{name}.nii.gz")
+    (tmp_path / "exclude.yml").write_text(f'"bad by eye":\n- {name}\n')
+    assert run("csa", mask, "-o", tmp_path / "a.csv") == 2
+    assert run("segment", tmp_path / "t2.nii.gz", "-o", mask) == 2
+    assert capsys.readouterr().err.count("excluded: bad by eye") == 2
+
+
 def test_what_is_ticked_on_the_page_is_left_out_by_csa_and_by_segment(dataset, capsys):
     labels = dataset / "derivatives/labels"
     masks = masks_in(labels)

@@ -13,8 +13,8 @@ import sys
 
 import typer
 
-import softseg
-from softseg.cli.invocation import run
+from softseg.cli.invocation import EPILOG, run
+from softseg.cli.options import print_version
 
 app = typer.Typer(
     name="softseg",
@@ -31,12 +31,6 @@ COMMANDS = (
 )  # fmt: skip
 """Modules of this package, in the order that `softseg --help` shows."""
 
-EPILOG = (
-    "With every command: -v says what happens, -q only what went wrong, --log-json says all as "
-    "JSON lines, --debug shows tracebacks. Exit codes: 0 done, 1 some failed, 2 wrong input, 3 an "
-    "error of softseg, 130 interrupted."
-)
-
 for _name in COMMANDS:
     _module = importlib.import_module(f"softseg.cli.{_name}")
     _class, _function = getattr(_module, "Command", None), getattr(_module, _name)
@@ -44,17 +38,11 @@ for _name in COMMANDS:
     app.command(_name.replace("_", "-"), cls=_class, epilog=EPILOG, short_help=_first)(_function)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"softseg {softseg.__version__}")
-        raise typer.Exit
-
-
 # The last four are taken out by `invocation.run`, wherever they stand; here they are documented.
 @app.callback()
 def _options(
     version: bool = typer.Option(
-        False, "-V", "--version", callback=_print_version, is_eager=True, help="Print the version."
+        False, "-V", "--version", callback=print_version, is_eager=True, help="Print the version."
     ),
     verbose: bool = typer.Option(
         False, "-v", "--verbose", help="Say what happens, one line each on standard error."

@@ -12,17 +12,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from softseg.cli.invocation import run
+from softseg.cli.invocation import EPILOG, run
 from softseg.cli.made_masks import make_masks
-from softseg.cli.options import AUTO, FollowLinks, QcCrop, recorded_options, split_commas
+from softseg.cli.options import (
+    AUTO,
+    FollowLinks,
+    QcCrop,
+    print_version,
+    recorded_options,
+    split_commas,
+)
 from softseg.cli.segment import mask_ending
 from softseg.errors import InputError, counted
-from softseg.events import tell
+from softseg.events import result, tell
 
 if TYPE_CHECKING:
     from softseg.dataset.bids_filter import Selection
 
 app = typer.Typer(
+    name="softseg-bids",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -38,7 +46,7 @@ class Level(StrEnum):
     group = "group"
 
 
-@app.command()
+@app.command(epilog=EPILOG)
 def bids(
     context: typer.Context,
     bids_dir: Annotated[Path, typer.Argument(help="Root of the data set.")],
@@ -75,6 +83,12 @@ def bids(
     ] = None,
     qc_crop: QcCrop = None,
     follow_links: FollowLinks = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "-V", "--version", callback=print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
 ) -> None:
     """Segment and measure the spinal cord in every image of a BIDS data set.
 
@@ -82,7 +96,7 @@ def bids(
     all of them into group_csa.tsv, a row an image, and report/index.html, a page of pictures. For
     research, not for diagnosis.
 
-    Example: softseg-bids /data /out participant --participant-label 01,02 --n-cpus 4
+    Example: `softseg-bids /data /out participant --participant-label 01,02`
     """
     from softseg.dataset.bids_filter import Selection
 
@@ -221,10 +235,10 @@ def _group(out: Path, wanted: "Selection", used: dict, qc_crop: float | None) ->
         tell(f"softseg: {said.partition(';')[0]}; {advice}")
     page = write_page(out / "report", items, title="Spinal cord segmentation", crop_mm=qc_crop)
     told = f"{counted(len(rows), 'image')} of {counted(len(places), 'participant')}"
-    typer.echo(f"{out / 'group_csa.tsv'}: {told}")
-    typer.echo(f"to look at: {page}")
+    result(f"{out / 'group_csa.tsv'}: {told}")
+    result(f"to look at: {page}")
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the BIDS App and leave with its exit code, as `softseg` does."""
-    sys.exit(run(app, sys.argv[1:] if arguments is None else arguments))
+    sys.exit(run(app, sys.argv[1:] if arguments is None else arguments, "softseg-bids"))

@@ -1,5 +1,6 @@
 """`softseg compare-weights`."""
 
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -39,7 +40,7 @@ def compare_weights(
     written. A study measured with the old weights goes on with the new ones only if nothing here
     matters to it.
 
-    Example: `softseg compare-weights axial new.safetensors data/phantom -o moved.csv --most 0.5`
+    Example: `softseg compare-weights axial models/new my-dataset --most 0.5`
     """
     from softseg.dataset.index import Dataset
     from softseg.files import check_writable, replacing
@@ -81,7 +82,8 @@ def _too_far(table: "pd.DataFrame", most: float | None) -> bool:
     # What cannot be compared at all is no agreement: `nan` counts as too far.
     far = whole[~(whole["difference_percent"].abs() <= most)]
     for row in far.itertuples():
-        tell(f"{row.contrast}: areas move by {row.difference_percent:+.2f} %, more than {most:g}")
+        said = f"areas move by {row.difference_percent:+.2f} %, more than {most:g}"
+        tell(f"{row.contrast}: {said}", level=logging.ERROR)
     return table.empty or not far.empty
 
 

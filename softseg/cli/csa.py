@@ -1,5 +1,6 @@
 """`softseg csa`."""
 
+import logging
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -76,7 +77,11 @@ def csa(
     per_level: Annotated[bool, typer.Option("--per-level", help="A row per level.")] = False,
     angle_correction: Annotated[
         bool,
-        typer.Option("--angle-correction/--no-angle-correction", help="Correct for obliquity."),
+        typer.Option(
+            "--angle-correction/--no-angle-correction",
+            help="Correct for obliquity (the default).",
+            show_default=False,
+        ),
     ] = True,
     threshold: Annotated[
         float | None,
@@ -118,9 +123,9 @@ def csa(
     Levels come from one of --levels, --discs and --disc, and a mean is over one of --vertebrae,
     --slices and --pmj. Without a choice it is over levels C2 and C3, or, where no level is known,
     over the whole cord, which a line says. Where --levels auto finds none, rows have the flag
-    levels-unknown and the exit code is 1; with --vertebrae such a mask has no row.
+    levels-unknown and the exit code is 1; with --vertebrae or --per-level such a mask has no row.
 
-    Example: `softseg csa sub-01_softseg.nii.gz -o csa.csv --disc 3:0,-12,40 --per-level`
+    Example: `softseg csa cord.nii.gz -o csa.csv --disc 3:0,-12,40 --per-level`
     """
     from softseg.csa.batch import CsaOptions, measure_many, with_adjusted_area, without_levels
     from softseg.csa.landmark import read_landmark
@@ -161,6 +166,7 @@ def csa(
         masks,
         wanted,
         lambda line: tell(f"softseg: {line}"),
+        fail=lambda line: tell(f"softseg: {line}", level=logging.ERROR),
         images=shown and [shown[mask] for mask in masks],
         levels=levels,
         discs=parse_discs(disc or []) or discs,

@@ -1,12 +1,13 @@
 """`softseg fetch`."""
 
+import logging
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from softseg.cli.options import Contrasts, Jobs, Subjects, recorded_options
+from softseg.cli.options import Contrasts, Subjects, recorded_options
 
 
 def fetch(
@@ -27,7 +28,7 @@ def fetch(
     sha256: Annotated[
         str | None, typer.Option(help="What the SHA-256 of a small set's archive must be.")
     ] = None,
-    jobs: Jobs = 2,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Files at once.")] = 2,
 ) -> None:
     """Download a public data set: only what is needed, checked, and resumable.
 
@@ -35,10 +36,10 @@ def fetch(
     optional `softseg[fetch]`. All of `spine-generic` are 26 GB. What came is listed with its
     checksums: `softseg verify OUT`.
 
-    Example: `softseg fetch spine-generic data/spine-generic --subjects sub-amu01,sub-amu02`
+    Example: `softseg fetch spine-generic data/amu --subjects sub-amu01`
     """
     from softseg import fetch as fetching
-    from softseg.events import form, tell
+    from softseg.events import form, result, tell
 
     since = time.time()
     if dataset == "spine-generic":
@@ -55,10 +56,8 @@ def fetch(
             dataset, out, url=source, known_sha256=sha256, progress=form() != "json"
         )
     fetched.record(since=since, **recorded_options(context) | {"source": fetched.origin["source"]})
-    typer.echo(
-        f"{fetched.path}: {len(fetched.new)} files fetched, {len(fetched.there)} already there"
-    )
+    result(f"{fetched.path}: {len(fetched.new)} files fetched, {len(fetched.there)} already there")
     for name, reason in fetched.failed:
-        tell(f"{name}: could not be fetched ({reason})")
+        tell(f"{name}: could not be fetched ({reason})", level=logging.ERROR)
     if fetched.failed:
         raise typer.Exit(1)

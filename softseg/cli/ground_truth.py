@@ -1,5 +1,6 @@
 """`softseg ground-truth`."""
 
+import logging
 import shutil
 import time
 from pathlib import Path
@@ -18,7 +19,7 @@ from softseg.cli.options import (
 )
 from softseg.cli.progress import progress
 from softseg.errors import InputError
-from softseg.events import tell
+from softseg.events import result, tell
 
 NOT_RECORDED = ("quality_control", "exclude.yml", "code")
 """What lies in the folder beside the soft truths: pages, and what users write."""
@@ -146,7 +147,7 @@ def ground_truth(
         from softseg.quality_control.page import write_ground_truth_page
 
         written = write_ground_truth_page(dataset, pipeline=output, labels=labels, crop_mm=qc_crop)
-        typer.echo(f"page: {written}")
+        result(f"page: {written}")
     _tell(table, unread)
 
 
@@ -162,15 +163,17 @@ def _wrong_endings(dataset, labels: str) -> list[Path]:
 
 def _tell(table, unread: list[Path]) -> None:
     for path in unread:
-        tell(f"{path}: an image's name must end in .nii or .nii.gz, in lower case; rename it")
+        said = "an image's name must end in .nii or .nii.gz, in lower case; rename it"
+        tell(f"{path}: {said}", level=logging.ERROR)
     for path in table.attrs.get("set_aside", []):
-        typer.echo(f"masks that were there already are now in {path}")
+        result(f"masks that were there already are now in {path}")
     participants = table.drop_duplicates(["subject", "session"])
     counts = participants["status"].value_counts()
-    typer.echo(", ".join(f"{count} {status}" for status, count in counts.items()))
+    result(", ".join(f"{count} {status}" for status, count in counts.items()))
     for row in participants[participants["message"] != ""].itertuples():
         for line in row.message.splitlines():
-            tell(line if row.subject in line else f"{row.subject}: {line}")
+            level = logging.ERROR if row.status == "failed" else logging.WARNING
+            tell(line if row.subject in line else f"{row.subject}: {line}", level=level)
     flagged = table[table["flags"].fillna("") != ""] if "flags" in table else table[:0]
     for row in flagged.itertuples():
         tell(f"{row.subject} {row.contrast}: out of bounds: {row.flags}")

@@ -14,6 +14,13 @@ import softseg
 from softseg.errors import InputError, brief, printable
 from softseg.events import event, following, form, tell
 
+EPILOG = (
+    "With every command: -v says what happens, -q only what went wrong, --debug shows tracebacks, "
+    "--log-json says all as JSON lines. Exit codes: 0 done, 1 some failed, 2 wrong input, 3 an "
+    "error of softseg, 130 interrupted."
+)
+"""What the help of every command ends with."""
+
 DONE, SOME_FAILED, WRONG_INPUT, OWN_ERROR, INTERRUPTED = 0, 1, 2, 3, 130
 
 # Typer brings its own copy of click, or uses the one installed: the class is found by name.
@@ -47,18 +54,18 @@ def common_options(arguments: Sequence[str]) -> Common:
     return Common(shown, "debug" in asked, (*rest, *arguments[end:]))
 
 
-def run(app: typer.Typer, arguments: Sequence[str]) -> int:
+def run(app: typer.Typer, arguments: Sequence[str], program: str = "softseg") -> int:
     """Run a command and return its exit code; every error is one line unless debugging."""
     common = common_options(arguments)
     with following(common.shown), _warnings_in_one_line():
         start = time.monotonic()
         event("start", version=softseg.__version__, arguments=list(common.arguments))
-        code = _run(app, common)
+        code = _run(app, common, program)
         event("end", exit_code=code, seconds=round(time.monotonic() - start, 3))
     return code
 
 
-def _run(app: typer.Typer, common: Common) -> int:
+def _run(app: typer.Typer, common: Common, program: str) -> int:
     try:
         # Without an exit of its own the command line returns what `typer.Exit` held.
         code = int(app(args=list(common.arguments), standalone_mode=False) or DONE)
@@ -70,13 +77,13 @@ def _run(app: typer.Typer, common: Common) -> int:
     except Exception as error:
         if common.debug and not isinstance(error, _ClickError):
             raise
-        return _explain(error, common)
+        return _explain(error, common, program)
     if code == INTERRUPTED:
         _say("interrupted; what was finished is kept", "yellow")
     return code
 
 
-def _explain(error: Exception, common: Common) -> int:
+def _explain(error: Exception, common: Common, program: str) -> int:
     """Say in one line what is wrong; the exit code."""
     if isinstance(error, InputError):
         return _fail(str(error), WRONG_INPUT)
@@ -86,7 +93,7 @@ def _explain(error: Exception, common: Common) -> int:
     if isinstance(error, _ClickError):
         command = next((w for w in common.arguments if not w.startswith("-")), "")
         known = getattr(getattr(error, "ctx", None), "info_name", None) == command
-        help_of = f"softseg {command} --help" if known else "softseg --help"
+        help_of = f"{program} {command} --help" if known else f"{program} --help"
         text = " ".join(error.format_message().split()).rstrip(".")
         return _fail(f"{text}; see {help_of}", WRONG_INPUT)
     if isinstance(error, MemoryError):

@@ -1,5 +1,6 @@
 """`softseg levels`."""
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from softseg.cli.options import recorded_options
 from softseg.errors import InputError
+from softseg.events import result, tell
 
 
 def levels(
@@ -43,12 +45,11 @@ def levels(
     that levels are unknown (exit code 1). Tried on phantoms and a few real necks. For research,
     not for diagnosis.
 
-    Example: `softseg levels t2.nii.gz --mask t2_cord.nii.gz -o t2_label-discs_dlabel.nii.gz`
+    Example: `softseg levels t2.nii.gz -o t2_label-discs_dlabel.nii.gz --qc look`
     """
     from softseg.cli.csa import parse_discs
     from softseg.csa.automatic import automatic_discs, too_thick
     from softseg.csa.levels import disc_name
-    from softseg.events import tell
     from softseg.files import check_writable
     from softseg.provenance.records import foreign, record_of, signed
     from softseg.volume import Volume
@@ -65,7 +66,7 @@ def levels(
             check_writable(path)
     shown = Volume.load(image, average="mean")
     if said := too_thick(shown):  # before the cord is segmented
-        tell(f"{image}: {said}")
+        tell(f"{image}: {said}", level=logging.ERROR)
         raise typer.Exit(1)
     cord = Volume.load(mask) if mask else _segmented(shown)
     found = automatic_discs(shown, cord, given=given)
@@ -74,7 +75,7 @@ def levels(
     if qc and found.band is not None:
         _write_page(qc, image, shown, cord, found)
     if found.reason:
-        tell(f"{image}: {found.reason}")
+        tell(f"{image}: {found.reason}", level=logging.ERROR)
         raise typer.Exit(1)
     discs = {
         str(k): {
@@ -89,7 +90,7 @@ def levels(
     with signed(output, notes={output: {"Discs": discs}}, sources=sources, **about) as temporary:
         found.label_image(shown).save(temporary[output], dtype="int16")
     names = (f"{k} = {disc_name(k)} ({sure:.2f})" for k, sure in found.confidence.items())
-    typer.echo(f"{output}: discs {', '.join(names)}")
+    result(f"{output}: discs {', '.join(names)}")
 
 
 def _segmented(image):
@@ -109,4 +110,4 @@ def _write_page(folder: Path, path: Path, image, mask, found) -> None:
     table = measure(mask, discs=found.points_mm, shape=False) if found.points_mm else None
     flags = (found.reason,) if found.reason else ()
     item = Item(path.name.partition(".")[0], image, {"cord": mask}, flags, "", table, found)
-    typer.echo(f"to look at: {write_page(folder, [item], title='Vertebral levels')}")
+    result(f"to look at: {write_page(folder, [item], title='Vertebral levels')}")

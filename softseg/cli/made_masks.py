@@ -101,7 +101,7 @@ def _report(
     qc_crop: float | None,
 ) -> list:
     """Show what happens, write the table of areas and the page, return what failed."""
-    from softseg.events import event
+    from softseg.events import event, result
 
     failed, tables, items, counts = [], [], [], {"made": 0, "already done": 0, "empty": 0}
     with progress(total, "segmenting") as (say, advance):
@@ -142,9 +142,9 @@ def _report(
         from softseg.quality_control.page import write_page
 
         page = write_page(qc, items, title="Spinal cord segmentation", crop_mm=qc_crop)
-        print(f"to look at: {page}")
+        result(f"to look at: {page}")
     if total > 1:
-        print(", ".join(f"{n} {what}" for what, n in counts.items() if n))
+        result(", ".join(f"{n} {what}" for what, n in counts.items() if n))
     return failed
 
 

@@ -5,16 +5,28 @@ from typing import Annotated, Any
 
 import typer
 
+import softseg
+from softseg.contrasts import CONTRASTS
 from softseg.errors import InputError
 
 AUTO = "auto"
 """What `--levels` is given so that levels are found in the image."""
 
+SIX = ", ".join(CONTRASTS)
+"""The contrasts that are meant where none is named."""
+
 NOT_RECORDED = {
     "csa", "device", "follow_links", "force", "image", "images", "jobs", "masks", "out", "output",
-    "overwrite", "page", "plot", "profile", "qc", "qc_crop", "root",
+    "overwrite", "page", "plot", "profile", "qc", "qc_crop", "root", "version",
 }  # fmt: skip
 """Where something lies and how fast it goes: the result does not depend on these."""
+
+
+def print_version(wanted: bool) -> None:
+    """Print the version and end, if it is asked for."""
+    if wanted:
+        typer.echo(f"softseg {softseg.__version__}")
+        raise typer.Exit
 
 
 def split_commas(texts: list[str] | None) -> list[str] | None:
@@ -40,16 +52,14 @@ Contrasts = Annotated[
     typer.Option(
         callback=split_commas,
         help="Contrasts, `all`, or NAME=SUFFIX in a data set of yours; commas or repeat. "
-        "Default: the six.",
+        f"Default: {SIX}.",
     ),
 ]
 Subjects = Annotated[
     list[str] | None,
     typer.Option(callback=split_commas, help="Participants; commas or repeat. Default: all."),
 ]
-Jobs = Annotated[
-    int | None, typer.Option("--jobs", "-j", min=1, help="Processes (of fetch: files) at once.")
-]
+Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes at once.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, or with PyTorch cuda, cuda:1, mps.")]
 QcCrop = Annotated[
     float | None,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from softseg.cli.options import Contrasts, Jobs, recorded_options
+from softseg.cli.options import SIX, Jobs, recorded_options, split_commas
 
 
 def phantom(
@@ -16,7 +16,12 @@ def phantom(
     ],
     subjects: int = typer.Option(24, help="How many participants."),
     seed: int = typer.Option(1, help="Which participants: the same seed gives the same bytes."),
-    contrasts: Contrasts = None,
+    contrasts: Annotated[
+        list[str] | None,
+        typer.Option(
+            callback=split_commas, help=f"Contrasts, or `all`; commas or repeat. Default: {SIX}."
+        ),
+    ] = None,
     pathology: str = typer.Option(
         None,
         help="healthy, compression, lesions, injury, atrophy or local-atrophy, with a number as in "
@@ -45,9 +50,11 @@ def phantom(
     of cord in each voxel and the exact area of each slice. A run that was stopped goes on; one
     process a core works at it by default.
 
-    Example: `softseg phantom data/phantom --subjects 24 --seed 1 --contrasts T1w,T2w`
+    Example: `softseg phantom data/phantom --subjects 24 --contrasts T1w,T2w`
     """
     from softseg.cli.progress import progress
+    from softseg.errors import counted
+    from softseg.events import result
     from softseg.phantom.cohort import OPTIONS_FILE, write_cohort
     from softseg.provenance.records import MANIFEST, write_record
 
@@ -81,4 +88,4 @@ def phantom(
         parameters=recorded_options(context),
         since=since,
     )
-    typer.echo(f"{folder}: {subjects} participants")
+    result(f"{folder}: {counted(subjects, 'participant')}")

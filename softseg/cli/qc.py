@@ -1,5 +1,6 @@
 """`softseg qc`."""
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -42,8 +43,9 @@ def qc(
     Example: `softseg qc my-dataset/derivatives/labels -o look`
     """
     from softseg.dataset.derivatives import image_of, masks_in
-    from softseg.events import tell
+    from softseg.events import result, tell
     from softseg.files import check_writable
+    from softseg.nifti import read_geometry
     from softseg.quality_control.page import write_page
 
     chosen = [mask for path in masks for mask in masks_in(path)]
@@ -51,6 +53,11 @@ def qc(
         raise InputError(f"--image: one for each mask, found {len(image)} for {len(chosen)} masks")
     if levels and discs:
         raise InputError("levels have one source: give --levels or --discs, not both")
+    for given in filter(None, (*(image or []), levels, discs)):
+        read_geometry(given)
+    broken = [said for said in map(_broken, chosen) if said]
+    if len(broken) == len(chosen):
+        raise InputError(broken[0])
     check_writable(output / "index.html")
     items = [
         _item(mask, shown, levels, discs)
@@ -58,7 +65,22 @@ def qc(
     ]
     if alone := sum(item.image is None for item in items):
         tell(f"softseg: {alone} of {len(items)} masks are drawn on black; --image gives an image")
-    typer.echo(f"to look at: {write_page(output, items, title='Masks', crop_mm=qc_crop)}")
+    result(f"to look at: {write_page(output, items, title='Masks', crop_mm=qc_crop)}")
+    if broken:
+        for said in broken:
+            tell(f"failed: {said}", level=logging.ERROR)
+        raise typer.Exit(1)
+
+
+def _broken(mask: Path) -> str | None:
+    """Why the header of a mask cannot be read; None if it can."""
+    from softseg.nifti import read_geometry
+
+    try:
+        read_geometry(mask)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _item(mask: Path, image: Path | None, levels: Path | None, discs: Path | None):

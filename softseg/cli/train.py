@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from softseg.cli.options import Contrasts, QcCrop, Subjects, recorded_options
-from softseg.errors import InputError
+from softseg.errors import InputError, counted
 
 if TYPE_CHECKING:
     from softseg.training.config import TrainingConfig
@@ -56,14 +56,14 @@ def train(
     (test.csv) and a page to look at. An interrupted training goes on where it was. It wants the
     optional `softseg[train]`.
 
-    Example: `softseg train my-dataset -o models/mine --truth hard --contrasts T1w,T2w`
+    Example: `softseg train my-dataset -o models/mine --truth hard`
     """
     try:
         from softseg.training.fitting import fit
     except ModuleNotFoundError as error:
         raise InputError(f'train: {error.name} is needed; pip install "softseg[train]"') from error
     from softseg.dataset.names import parse_contrasts
-    from softseg.events import form, tell
+    from softseg.events import form, result, tell
     from softseg.training.config import TrainingConfig
 
     if (out / "model.safetensors").exists() and not overwrite:
@@ -81,16 +81,17 @@ def train(
     learners = len(config.training_subjects)
     tell(f"softseg: {learners} participants to train on, {len(people)} to test on")
     if len(people) < FEW:
+        tested = counted(len(people), "participant")
         tell(
-            f"softseg: enough to try, too few to trust: scores rest on {len(people)} participants; "
-            f"{5 * FEW} or more leave {FEW} to the test"
+            f"softseg: enough to try, too few to trust: scores rest on {tested}; {5 * FEW} or more "
+            f"leave {FEW} to the test"
         )
     fit(config)
     shutil.rmtree(out / "prepared", ignore_errors=True)
     used = recorded_options(context) | {"init_weights": init_weights and Path(init_weights).name}
     page, dice = _test(out, test, used, qc_crop)
-    typer.echo(f"{out / 'model.onnx'}: soft Dice {dice:.3f} in {len(test)} images of the test")
-    typer.echo(f"to look at: {page}")
+    result(f"{out / 'model.onnx'}: soft Dice {dice:.3f} in {len(test)} images of the test")
+    result(f"to look at: {page}")
 
 
 def _shared_out(

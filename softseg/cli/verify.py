@@ -20,7 +20,7 @@ def verify(
     Example: `softseg verify my-dataset/derivatives/labels_softseg`
     """
     from softseg.errors import counted
-    from softseg.events import event
+    from softseg.events import event, result
     from softseg.provenance.checking import verify as compare
 
     checked = compare(folder)
@@ -35,4 +35,4 @@ def verify(
     if checked.findings:
         typer.echo(f"{counted(len(checked.findings), 'finding')} in {compared}")
         raise typer.Exit(1)
-    typer.echo(f"{compared} as in {counted(checked.records, 'record')}")
+    result(f"{compared} as in {counted(checked.records, 'record')}")

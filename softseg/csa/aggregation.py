@@ -126,7 +126,12 @@ def _choose(one, file, vertebrae, slices, distance_mm, per_level) -> tuple[pd.Da
         chosen, label = (one.dropna(subset=["level"]), "") if per_level else (one, "")
         found = "no level known"
     if chosen.empty:
-        wanted = f"vertebrae {label}" if vertebrae else f"{given[0]}" if given else "levels"
+        if not given and vertebrae is None:
+            raise InputError(
+                f"{file}: a row per level needs levels, found {found}; --levels, --discs or --disc "
+                "give them"
+            )
+        wanted = f"vertebrae {label}" if vertebrae else given[0]
         raise InputError(f"{file}: {wanted} must be on the cord, found {found}")
     return chosen, label
 

@@ -70,6 +70,7 @@ def measure_many(
     wanted: CsaOptions,
     say: Callable[[str], None],
     *,
+    fail: Callable[[str], None] | None = None,
     images: Sequence[Path] | None = None,
     **options: object,
 ) -> tuple[pd.DataFrame, pd.DataFrame, int]:
@@ -78,7 +79,8 @@ def measure_many(
     Args:
         masks: Files.
         wanted: Which rows.
-        say: Told in one line what is unusual or wrong about a mask.
+        say: Told in one line what is unusual about a mask.
+        fail: And what is wrong with one, or that levels looked for are unknown; `say` if not given.
         images: The image of each mask, where levels are to be found in it; discs that are given
             as points are then where to count from.
         **options: Those of `measure`.
@@ -89,7 +91,7 @@ def measure_many(
     Raises:
         InputError: If not one mask could be measured; with one mask, what is wrong with it.
     """
-    rows, slices, failures = [], [], []
+    rows, slices, failures, fail = [], [], [], fail or say
     sure = disc_confidence(options.get("discs"))
     for number, mask in enumerate(masks):
         try:
@@ -101,7 +103,7 @@ def measure_many(
                 else:
                     table, reason = with_automatic_levels(mask, images[number], **options)
                     if reason:
-                        say(f"{mask}: {reason}")
+                        fail(f"{mask}: {reason}")
                 chosen = wanted.rows(table)
                 if not wanted.per_slice and options.get("threshold") is None:
                     chosen = with_interval(chosen, Path(mask))
@@ -117,10 +119,10 @@ def measure_many(
                 say(str(warning.message))
     if not rows:
         for failure in failures[:-1]:
-            say(failure)
+            fail(failure)
         raise InputError(failures[-1])
     for failure in failures:
-        say(failure)
+        fail(failure)
     return (
         pd.concat(rows, ignore_index=True),
         pd.concat(slices, ignore_index=True),
