@@ -9,6 +9,7 @@ from typing import Any
 
 import dependencies
 from softseg.cli.phantom import phantom
+from softseg.fetch import ARCHIVES
 from softseg.training.config import TrainingConfig
 
 NOTEBOOKS = Path(__file__).resolve().parent
@@ -57,9 +58,10 @@ def check_scale(config: Mapping[str, Any], name: str = "the scale") -> None:
     for model, values in config["models"].items():
         wrong += _unknown(f"model {model}: ", values, {*training, *OF_THE_GRID})
         wrong += _unknown(f"model {model}, settings: ", values.get("settings", {}), settings)
-    if config["dataset"].get("kind") == "phantom":
-        options = [*inspect.signature(phantom).parameters, "kind"]
-        wrong += _unknown("dataset: ", config["dataset"], options)
+    kind = config["dataset"].get("kind")
+    wrong += _unknown("dataset, kind: ", [kind], ("phantom", "bids", "spine-generic", *ARCHIVES))
+    options = inspect.signature(phantom).parameters if kind == "phantom" else ("path", "release")
+    wrong += _unknown("dataset: ", config["dataset"], [*options, "kind"])
     if wrong:
         raise ValueError("\n".join(f"{name}: {line}" for line in wrong))
 

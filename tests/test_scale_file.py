@@ -51,6 +51,15 @@ def test_the_book_has_enough_people_a_condition_and_seeds_for_its_intervals():
     assert len(SCALES["book"]["seeds"]) >= 3
 
 
+def test_a_data_set_of_ones_own_has_a_path_and_a_kind_that_is_known():
+    scale = SCALES["tiny"] | {"dataset": {"kind": "bids", "pat": "my-dataset"}}
+    with pytest.raises(ValueError, match=r"dataset: unknown 'pat', is 'path' meant\?"):
+        check_scale(scale)
+    check_scale(scale | {"dataset": {"kind": "bids", "path": "my-dataset"}})
+    with pytest.raises(ValueError, match=r"kind: unknown 'bid', is 'bids' meant\?"):
+        check_scale(scale | {"dataset": {"kind": "bid", "path": "my-dataset"}})
+
+
 @pytest.mark.parametrize(
     ("place", "name", "value", "said"),
     [
