@@ -122,6 +122,23 @@ def test_the_cord_of_the_case_is_found(case):
     assert overlap(mask, case.truth) > 0.85
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_image_without_a_finite_value_is_refused(case, softseg, tmp_path, value):
+    data = np.full(case.image.data.shape, value, np.float32)
+    image = write(case.image, tmp_path / "in" / "empty.nii.gz", data)
+    code, said = softseg(image, tmp_path / "out" / "mask.nii.gz")
+    assert code == 2
+    assert "empty.nii.gz: an image needs finite values, found not one" in said
+    assert len(said.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+    data[20:30, 20:30] = 1.0
+    code, said = softseg(
+        write(case.image, tmp_path / "in" / "some.nii.gz", data), tmp_path / "mask.nii.gz"
+    )
+    assert code == 0
+    assert "no spinal cord found" in said
+
+
 def test_a_series_of_volumes_is_refused_unless_it_is_averaged(case, softseg, tmp_path):
     series = np.stack([case.image.data, 1.2 * case.image.data, 0.8 * case.image.data], axis=3)
     image = write(case.image, tmp_path / "in" / "series.nii.gz", series.astype(np.float32))

@@ -154,8 +154,13 @@ def _segment(
     if ours is not None and job.record not in ours:
         _check_ours(job, options)
     parameters = _parameters(job, model, options)  # of the file before it is read
+    image = Volume.load(job.image, average=options.average)
+    if not np.isfinite(image.data).any():
+        raise InputError(
+            f"{job.image}: an image needs finite values, found not one; convert or copy it again"
+        )
     found = segment(
-        Volume.load(job.image, average=options.average),
+        image,
         weights=model,
         activation=options.activation,
         largest_component=options.largest_component,
