@@ -12,6 +12,7 @@ from softseg.cli import main
 from softseg.cli.bids_app import main as bids_app
 from softseg.csa.automatic import automatic_discs
 from softseg.csa.levels import read_discs
+from softseg.errors import InputError
 from softseg.phantom.anatomy import Anatomy, random_anatomy
 from softseg.phantom.partial_volume import blend, cord_fraction
 from softseg.phantom.tissues import TISSUES
@@ -174,6 +175,60 @@ def test_without_the_top_levels_are_unknown_until_a_disc_is_named(anatomy, tmp_p
     assert not table.exists()
     assert run(main, *given, "--disc", f"8:{point}", "--vertebrae", "8") == 0
     assert "levels-unknown" not in str(pd.read_csv(table)["flag"][0])
+
+
+def above(volume: Volume, first: int, last: int | None = None) -> Volume:
+    """The slices from one on, and up to another."""
+    affine = volume.affine.copy()
+    affine[:3, 3] += affine[:3, 2] * first
+    return Volume(volume.data[:, :, first:last], affine)
+
+
+def test_a_mask_that_ends_below_c2_numbers_nothing_by_what_lies_beyond_it(neck, anatomy, tmp_path):
+    image, mask = (Volume.load(path) for path in neck)
+    index = np.linalg.inv(mask.affine)
+    heights = {k: round((index @ [*point, 1])[2]) for k, point in anatomy.discs_mm.items()}
+    for disc in (3, 4, 6):
+        part = mask.data.copy()
+        part[:, :, heights[disc] :] = 0
+        found = automatic_discs(image, mask.like(part))
+        assert found.points_mm == {}
+        assert "levels unknown" in found.reason
+        if disc == 3:
+            assert "the mask ends below the top of vertebra C2" in found.reason
+    part = mask.data.copy()
+    part[:, :, heights[3] + 25 :] = 0
+    assert max(off_mm(automatic_discs(image, mask.like(part)).points_mm, anatomy).values()) < 4
+    named = automatic_discs(image, mask.like(part), given={6: anatomy.discs_mm[6]})
+    assert {5, 6, 7} <= set(named.points_mm)
+
+
+def test_discs_beyond_the_field_are_neither_written_nor_counted_from(
+    neck, anatomy, capsys, tmp_path
+):
+    image, mask = (Volume.load(path) for path in neck)
+    last = max(automatic_discs(image, mask).points_mm)
+    index = np.linalg.inv(image.affine)
+    low = round((index @ [*anatomy.discs_mm[last - 1], 1])[2])
+    for first in (low - 3, low + 3, low + 6):
+        cut = above(image, max(first, 0))
+        for point in automatic_discs(cut, mask).points_mm.values():
+            voxel = np.rint(nib.affines.apply_affine(np.linalg.inv(cut.affine), point))
+            assert (voxel >= 0).all()
+            assert (voxel < cut.data.shape).all()
+    top = round((index @ [*anatomy.discs_mm[4], 1])[2])
+    cut = above(image, 0, top).save(tmp_path / "cut.nii.gz")
+    point = ",".join(f"{x:.2f}" for x in anatomy.discs_mm[3])
+    given = ("levels", cut, "--mask", neck[1], "-o", tmp_path / "discs.nii.gz")
+    assert run(main, *given, "--disc", f"3:{point}") == 2
+    assert "mm beyond its end; name one inside" in capsys.readouterr().err
+    assert not (tmp_path / "discs.nii.gz").exists()
+
+
+def test_an_image_without_a_number_is_named_as_the_wrong_file(neck):
+    image = Volume.load(neck[0])
+    with pytest.raises(InputError, match="found none that is finite"):
+        automatic_discs(image.like(np.full_like(image.data, np.nan)), neck[1])
 
 
 def test_loins_and_thick_slices_have_no_levels(anatomy):

@@ -13,7 +13,9 @@ from softseg.events import result, tell
 
 def levels(
     context: typer.Context,
-    image: Annotated[Path, typer.Argument(help="Image (NIfTI) of any contrast.")],
+    image: Annotated[
+        Path, typer.Argument(help="Image (NIfTI) of any contrast; a series is averaged.")
+    ],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Disc points to write, …_label-discs_dlabel.")
     ],

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from softseg.csa.centreline import fit_centreline
-from softseg.csa.disc_search import FoundDisc, search_discs
+from softseg.csa.disc_search import ABOVE_MM, NEAR_MM, FoundDisc, search_discs
 from softseg.csa.level_network import disc_heat
 from softseg.csa.levels import FAR_MM, disc_name
 from softseg.csa.oversized import cord_sections
@@ -25,6 +25,11 @@ THICKEST_MM = 4.0
 LEAST_MM = 6.0
 """Between neighbouring discs; the lowest level of the population is twice as high."""
 MOVED_MM = 5.0
+FOLLOWED_MM = 5.0
+"""So far beyond a mask's end a straight line still follows the cord. Beyond the masks of 20 to 100
+mm of two real necks that ended at C5 to T2 it left the spine, and the first disc it met was taken
+for C2-C3 at .93 to .98."""
+_NAMED = "--disc of softseg levels and csa"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +37,8 @@ class AutomaticDiscs:
     """Discs that were found in an image.
 
     Attributes:
-        points_mm: Disc (3 is C2-C3) to its posterior point in scanner millimetres; none where
-            `reason` says why.
+        points_mm: Disc (3 is C2-C3) to its posterior point in scanner millimetres, in the image;
+            none where `reason` says why.
         confidence: Disc to the probability that the point is on it.
         reason: Why levels are unknown; empty where they are known.
         band: The straightened picture; None where the image could not be used.
@@ -94,15 +99,23 @@ def automatic_discs(
     region = cord_region(mask, threshold=threshold, full_value=full_value)
     course = cord_course(region, fit_centreline(cord_sections(region)))
     band = straighten(image, course)
+    if not np.isfinite(image.data).any():
+        raise InputError(f"{image.name}: an image must hold numbers, found none that is finite")
     if not np.isfinite(band.values).any():
         raise InputError(f"{region.name}: the mask must lie in {image.name}, found it outside")
     heat = disc_heat(band)
     known = _rows(given or {}, band, region.name)
     found = search_discs(heat, known)
+    if found and not given and _above_mm(course, band, found[3]) < ABOVE_MM:
+        return AutomaticDiscs(
+            reason="levels unknown: the mask ends below the top of vertebra C2 though the image "
+            f"goes on; one that reaches it is needed, or a disc can be named ({_NAMED})",
+            band=band,
+        )
     if not found:
         return AutomaticDiscs(
             reason="levels unknown: no sure sequence of discs with vertebra C2 and disc C2-C3 is "
-            "seen; one disc can be named, and the others are counted from it (--disc)"
+            f"seen; one disc can be named, and the others are counted from it ({_NAMED})"
             if not given
             else "levels unknown: the discs given do not fit what is seen",
             band=band,
@@ -110,13 +123,31 @@ def automatic_discs(
     rows = {disc: one.row for disc, one in found.items() if disc > 1}
     before = {disc: np.interp(row, np.arange(len(band.values)), heat.before_mm)
               for disc, row in rows.items()}  # fmt: skip
+    points = {disc: band.place(row, float(before[disc])) for disc, row in rows.items()}
+    points = {
+        disc: point for disc, point in points.items() if disc in known or _inside(image, point)
+    }
+    if not points:
+        return AutomaticDiscs(reason="levels unknown: the discs lie outside the image", band=band)
     return AutomaticDiscs(
-        {disc: band.place(row, float(before[disc])) for disc, row in rows.items()},
-        {disc: found[disc].confidence for disc in rows},
+        points,
+        {disc: found[disc].confidence for disc in points},
         band=band,
-        rows=rows,
+        rows={disc: rows[disc] for disc in points},
         doubts=_doubts(known, search_discs(heat) if known else {}),
     )
+
+
+def _inside(image: Volume, point_mm: np.ndarray) -> bool:
+    """Whether a point lies in a voxel of an image."""
+    voxel = np.rint(nib.affines.apply_affine(np.linalg.inv(image.affine), point_mm))
+    return bool(((voxel >= 0) & (voxel < image.data.shape)).all())
+
+
+def _above_mm(course: np.ndarray, band: Band, disc: FoundDisc) -> float:
+    """How much of the cord above a disc the picture follows: the mask and a little beyond."""
+    end, _ = band.row_of(course[-1])
+    return (end - disc.row) * STEP_MM + FOLLOWED_MM
 
 
 def _doubts(given: Mapping[int, float], seen: Mapping[int, FoundDisc]) -> tuple[str, ...]:
@@ -154,6 +185,11 @@ def _rows(given: Mapping[int, Sequence[float]], band: Band, name: str) -> dict[i
             raise InputError(
                 f"{name}: a disc has a number from 1 to 21 and lies within {FAR_MM:g} mm of the "
                 f"cord, found disc {disc} at {apart_mm:.0f} mm"
+            )
+        if (beyond_mm := band.beyond(np.asarray(point, dtype=float))) > NEAR_MM:
+            raise InputError(
+                f"{name}: a disc must lie beside the cord that its image shows, found disc {disc} "
+                f"{beyond_mm:.0f} mm beyond its end; name one inside"
             )
         rows[disc] = float(row)
     ordered = [rows[disc] for disc in sorted(rows)]

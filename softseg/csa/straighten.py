@@ -55,6 +55,16 @@ class Band:
         apart = np.linalg.norm(self.points_mm - np.asarray(point_mm, dtype=float), axis=1)
         return int(apart.argmin()), float(apart.min())
 
+    def beyond(self, point_mm: np.ndarray) -> float:
+        """How far beyond the picture's nearer end a point lies along the cord, in mm; 0 inside."""
+        far = 0.0
+        for line in (self.points_mm, self.points_mm[::-1]):
+            on = line[-1] - line[-min(len(line), 2)]
+            if not on.any():
+                continue
+            far = max(far, float((point_mm - line[-1]) @ on / np.linalg.norm(on)))
+        return far
+
 
 def cord_course(region: Region, line: Centreline) -> np.ndarray:
     """`(N, 3)` points of a mask's centreline in scanner millimetres, from below upwards."""
