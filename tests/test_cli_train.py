@@ -39,7 +39,7 @@ def test_six_participants_give_weights_a_card_an_export_and_a_report(cohort, tmp
     code, printed, said = softseg(cohort, "-o", out, *FAST)
     assert code == 0, said
     assert "softseg: 4 participants to train on, 1 to test on" in said
-    assert "too few to trust: scores rest on 1 participants; 25 or more leave 5" in said
+    assert "too few to trust: scores rest on 1 participant; 25 or more leave 5" in said
     assert {path.name for path in out.iterdir()} >= {
         "model.onnx", "model.safetensors", "model.json", "history.csv", "test.csv", "test.csv.json",
     }  # fmt: skip
