@@ -51,7 +51,9 @@ def replacing(path: Path | str) -> Iterator[Path]:
     try:
         scratch = _made_in(path.parent, lambda: _claim(path.parent, PARTIAL))
     except OSError as error:
-        raise WriteError(f"{path}: cannot write here ({error.strerror}); choose another") from error
+        raise WriteError(
+            f"{path}: cannot write here ({_why(path.parent, error)}); choose another"
+        ) from error
     with scratch as folder:
         try:
             temporary = folder / path.name
@@ -90,7 +92,7 @@ def one_at_a_time(folder: Path | str) -> Iterator[None]:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise InputError(
-            f"{folder}: cannot work here ({error.strerror}); choose another"
+            f"{folder}: cannot work here ({_why(folder, error)}); choose another"
         ) from error
     try:
         if fcntl is not None:
@@ -130,6 +132,14 @@ def _made_in(parent: Path, make: Callable[[], Made]) -> Made:
             return make()
     parent.mkdir(parents=True, exist_ok=True)
     return make()
+
+
+def _why(folder: Path, error: OSError) -> str:
+    """What keeps a folder from being used: the system only says that something "exists"."""
+    there = next((place for place in (folder, *folder.parents) if os.path.lexists(place)), folder)
+    if there.is_symlink() and not there.exists():
+        return f"{there} is a link that leads nowhere"
+    return f"{there} is a file, not a folder" if there.is_file() else str(error.strerror)
 
 
 def _claim(parent: Path, prefix: str) -> AbstractContextManager[Path]:
@@ -184,7 +194,9 @@ def check_writable(path: Path | str) -> None:
         # Another process may have taken it for a leftover and removed it.
         shutil.rmtree(tried, ignore_errors=True)
     except OSError as error:
-        raise InputError(f"{path}: cannot write here ({error.strerror}); choose another") from error
+        raise InputError(
+            f"{path}: cannot write here ({_why(path.parent, error)}); choose another"
+        ) from error
     finally:
         remove_empty(made)
 
@@ -218,9 +230,23 @@ def remove_empty(folders: Iterable[Path]) -> None:
 
 
 def write_json(path: Path | str, content: Any) -> None:
-    """Write `content` as JSON with sorted keys, so that equal content is equal bytes."""
+    """Write `content` as JSON with sorted keys, so that equal content is equal bytes.
+
+    Keys that are all whole numbers are in their order: 2 before 10.
+    """
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        text = json.dumps(_in_order(content), indent=2)
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def _in_order(content: Any) -> Any:
+    if isinstance(content, list | tuple):
+        return [_in_order(each) for each in content]
+    if not isinstance(content, dict):
+        return content
+    numbered = all(str(key).isdecimal() for key in content)
+    keys = sorted(content, key=(lambda key: (int(key), str(key))) if numbered else None)
+    return {key: _in_order(content[key]) for key in keys}
 
 
 def read_text(path: Path | str) -> str:

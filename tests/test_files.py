@@ -9,7 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from softseg.errors import InputError
-from softseg.files import check_writable, remove_leftovers, replacing, sha256, write_json
+from softseg.files import (
+    check_writable,
+    one_at_a_time,
+    remove_leftovers,
+    replacing,
+    sha256,
+    write_json,
+)
 
 
 def test_a_failure_while_writing_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -34,6 +41,32 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write"), replacing(tmp_path / "file" / "a.csv"):
         pass
+
+
+def test_a_file_or_a_dead_link_in_place_of_a_folder_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for place, said in {
+        "file/a.csv": "file is a file, not a folder",
+        "file/deep/er/a.csv": "file is a file, not a folder",
+        "link/a.csv": "link is a link that leads nowhere",
+    }.items():
+        with pytest.raises(InputError, match=said):
+            check_writable(tmp_path / place)
+        with pytest.raises(InputError, match=said), replacing(tmp_path / place):
+            pass
+        with pytest.raises(InputError, match=said), one_at_a_time((tmp_path / place).parent):
+            pass
+
+
+def test_numbers_that_are_keys_are_in_their_order(tmp_path):
+    content = {"b": {"10": 1, "2": [{"11": 0, "3": 1}]}, "a": {"10": 1, "2": 0, "x": 0}}
+    write_json(tmp_path / "a.json", content)
+    read = json.loads((tmp_path / "a.json").read_text())
+    assert read == content
+    assert list(read["b"]) == ["2", "10"]
+    assert list(read["b"]["2"][0]) == ["3", "11"]
+    assert list(read["a"]) == ["10", "2", "x"]
 
 
 def test_equal_content_is_equal_bytes(tmp_path):
