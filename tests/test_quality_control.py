@@ -9,13 +9,14 @@ from PIL import Image
 from tubes import grid_of, rater_mask
 
 from softseg.contrasts import CONTRASTS
+from softseg.csa.automatic import AutomaticDiscs
 from softseg.dataset.exclusions import read_exclusions
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError
 from softseg.ground_truth.batch import make_ground_truth
 from softseg.quality_control.drawing import COLORS, HALF_MM, PIXELS_PER_MM, draw
 from softseg.quality_control.lettering import png
-from softseg.quality_control.page import Item, write_ground_truth_page, write_page
+from softseg.quality_control.page import MARKS, Item, write_ground_truth_page, write_page
 from softseg.volume import Volume
 
 HALF = (11, 18, 12.5)
@@ -109,6 +110,20 @@ def test_flagged_items_come_first_and_names_are_escaped(tmp_path, mask):
         assert (page.parent / source).is_file()
     # Nothing from elsewhere: the page works offline.
     assert "http" not in text
+
+
+def test_discs_that_were_found_have_their_probability_and_their_marks_a_sentence(tmp_path, mask):
+    points = {10: np.zeros(3), 3: np.ones(3)}
+    found = AutomaticDiscs(points, {10: 0.912, 3: 0.987})
+    item = Item("sub-1/T1w", mask, {"cord": mask}, details="presence 1.00", found=found)
+    text = write_page(tmp_path / "page", [item]).read_text()
+    assert "presence 1.00; probability of discs: C2-C3 0.99, T2-T3 0.91<" in text
+    assert MARKS in text
+    assert MARKS not in write_page(tmp_path / "page", [item], crop_mm=5).read_text()
+    none = Item("sub-1/T1w", mask, {"cord": mask}, found=AutomaticDiscs(reason="levels unknown"))
+    text = write_page(tmp_path / "page", [none]).read_text()
+    assert MARKS not in text
+    assert "probability" not in text
 
 
 def test_a_picture_that_cannot_be_drawn_says_why_and_stops_no_other(tmp_path, mask):

@@ -16,11 +16,17 @@ from string import Template
 import pandas as pd
 
 from softseg.csa.automatic import AutomaticDiscs
+from softseg.csa.levels import disc_name
 from softseg.dataset.index import Dataset
 from softseg.errors import InputError, counted
 from softseg.files import replacing
 from softseg.quality_control.drawing import COLORS, Source, draw
 from softseg.quality_control.lettering import png
+
+MARKS = (
+    "Blue marks on the straightened midline, at the left of a picture, are discs that were found "
+    "in the image or given, each at its posterior edge."
+)
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,8 @@ def write_page(
 
     with ThreadPoolExecutor(max(1, jobs)) as pool:
         pictures = list(pool.map(write, listed))
-    page = _page(title, listed, pictures)
+    marked = crop_mm is None and any(_discs_in(item) for item in listed)
+    page = _page(title, listed, pictures, f" {MARKS}" if marked else "")
     with replacing(folder / "index.html") as temporary:
         temporary.write_text(page, encoding="utf-8", errors="backslashreplace")
     return folder / "index.html"
@@ -157,7 +164,13 @@ def _without_folders(error: InputError, item: Item) -> str:
     return text
 
 
-def _page(title: str, items: list[Item], pictures: list[str]) -> str:
+def _discs_in(item: Item) -> str:
+    """Discs that were found and how probable each is, in words."""
+    sure = item.found.confidence if item.found is not None else {}
+    return ", ".join(f"{disc_name(disc)} {sure[disc]:.2f}" for disc in sorted(sure))
+
+
+def _page(title: str, items: list[Item], pictures: list[str], marks: str = "") -> str:
     names = list(dict.fromkeys(name for item in items for name in item.masks))
     legend = " ".join(
         f'<span style="color:{color}">&#9632; {escape(name)}</span>'
@@ -169,7 +182,7 @@ def _page(title: str, items: list[Item], pictures: list[str]) -> str:
     return template.substitute(
         title=escape(title),
         summary=f"{counted(len(items), 'picture')}, {flagged} flagged",
-        legend=legend,
+        legend=legend + marks,
         cards="\n".join(cards),
         names=json.dumps([item.name for item in items]).replace("</", "<\\/"),
     )
@@ -179,7 +192,9 @@ def _card(item: Item, picture: str) -> str:
     flags = "".join(f"<b>{escape(flag)}</b> " for flag in item.flags)
     kind = "flagged" if item.flags else "fine"
     name = escape(item.name, quote=True)
+    discs = _discs_in(item)
+    details = "; ".join(filter(None, (item.details, discs and f"probability of discs: {discs}")))
     return (
         f'<section class="{kind}"><label><input type="checkbox" value="{name}"> {name}</label> '
-        f"{flags}<small>{escape(item.details)}</small><br>{picture}</section>"
+        f"{flags}<small>{escape(details)}</small><br>{picture}</section>"
     )
