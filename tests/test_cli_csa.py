@@ -57,6 +57,14 @@ def test_levels_choose_c2_and_c3_by_default(folder, tmp_path):
     assert table[["level", "slice", "n_slices"]].to_numpy().tolist() == [["2:3", "10:39", 30]]
 
 
+def test_the_numbering_of_levels_may_be_named(folder, tmp_path):
+    out, given = tmp_path / "a.csv", ("--level-names", "sct")
+    for source in ("levels", "discs"):
+        where = (f"--{source}", folder / f"{source}.nii.gz")
+        assert run(folder / "soft.nii.gz", "-o", out, *where, *given) == 0
+        assert pd.read_csv(out)["level"].tolist() == ["2:3"]
+
+
 def test_a_landmark_gives_a_mean_at_a_distance_from_it_and_distances_of_slices(folder, tmp_path):
     out, given = tmp_path / "a.csv", (folder / "soft.nii.gz", "--pmj", "0,7,40")
     assert run(*given, "-o", out, "--at-mm", "40", "--extent-mm", "10") == 0
@@ -227,6 +235,11 @@ def test_a_wrong_mask_is_refused_in_one_line_and_nothing_is_written(
         (
             ["-o", "a.csv", "--level-names", "spine"],
             "--level-names must be one of softseg, sct, total",
+        ),
+        (["-o", "a.csv", "--level-names", "sct"], "leave it out, or give --levels or --discs"),
+        (
+            ["-o", "a.csv", "--level-names", "sct", "--disc", "3:0,0,0"],
+            "leave it out, or give --levels or --discs",
         ),
         (["-o", "a.csv", "--at-mm", "60"], "need a landmark; give --pmj"),
         (["-o", "a.csv", "--pmj", "0,0"], "--pmj takes a point"),

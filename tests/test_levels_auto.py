@@ -1,6 +1,7 @@
 """Levels from the image alone: `softseg levels`, and `--levels auto` wherever area is measured."""
 
 import json
+import re
 from pathlib import Path
 
 import nibabel as nib
@@ -10,12 +11,19 @@ import pytest
 
 from softseg.cli import main
 from softseg.cli.bids_app import main as bids_app
-from softseg.csa.automatic import automatic_discs
+from softseg.csa import automatic
+from softseg.csa.automatic import automatic_discs, read_image
+from softseg.csa.level_network import disc_heat
 from softseg.csa.levels import read_discs
+from softseg.csa.measure import measure
 from softseg.errors import InputError
+from softseg.nifti_header import HeaderWarning
 from softseg.phantom.anatomy import Anatomy, random_anatomy
 from softseg.phantom.partial_volume import blend, cord_fraction
 from softseg.phantom.tissues import TISSUES
+from softseg.quality_control.drawing import draw
+from softseg.quality_control.lettering import png
+from softseg.quality_control.page import MARKS
 from softseg.segmentation.engine import Segmentation
 from softseg.volume import Grid, Volume
 
@@ -91,7 +99,10 @@ def test_the_command_writes_points_that_csa_reads(neck, anatomy, tmp_path, capsy
     record = json.loads((tmp_path / "discs.json").read_text())
     assert set(record["Discs"]) == {str(k) for k in discs}
     assert all(0.9 <= one["ConfidenceLevel"] <= 1 for one in record["Discs"].values())
-    assert "sub-1_T2w" in (tmp_path / "look/index.html").read_text()
+    page = (tmp_path / "look/index.html").read_text()
+    assert "sub-1_T2w" in page
+    assert f"C2-C3 {record['Discs']['3']['ConfidenceLevel']:.2f}" in page
+    assert MARKS in page
     assert "3 = C2-C3 (" in capsys.readouterr().out
     assert {k: one["Name"] for k, one in record["Discs"].items()}["8"] == "C7-T1"
     areas = [tmp_path / f"{name}.csv" for name in ("marked", "automatic")]
@@ -105,6 +116,45 @@ def test_the_command_writes_points_that_csa_reads(neck, anatomy, tmp_path, capsy
     assert marked["level_confidence"][0] == pytest.approx(
         automatic["level_confidence"][0], abs=1e-3
     )
+
+
+def test_a_mask_of_0_to_255_is_read_as_the_message_says(neck, tmp_path, capsys):
+    image, soft = (Volume.load(path) for path in neck)
+    bright = soft.like(np.round(255 * soft.data)).save(tmp_path / "255.nii.gz", dtype="uint8")
+    out = tmp_path / "discs.nii.gz"
+    given = ("levels", neck[0], "--mask", bright, "-o", out, "--qc", tmp_path / "look")
+    assert run(main, "levels", "--help") == 0
+    known = capsys.readouterr().out
+    for mask in (bright, neck[0]):
+        assert run(main, "levels", neck[0], "--mask", mask, "-o", out) == 2
+        said = capsys.readouterr().err
+        assert (named := set(re.findall(r"--[a-z-]+", said)))
+        assert all(option in known for option in named)
+    assert not out.exists()
+    assert run(main, *given, "--full-value", 255, "--threshold", 0.5) == 0
+    cut = soft.like((np.round(255 * soft.data) > 127.5).astype(np.float32))
+    wanted = automatic_discs(image, cut)
+    assert list(read_discs(out)) == sorted(wanted.points_mm)
+    record = json.loads((tmp_path / "discs.json").read_text())
+    used = record["GeneratedBy"][0]["Parameters"]
+    assert (used["full_value"], used["threshold"]) == (255, 0.5)
+    for disc, point in wanted.points_mm.items():
+        read = record["Discs"][str(disc)]["PointMillimetres"]
+        np.testing.assert_allclose(read, point, atol=0.006)
+    picture = draw(image, {"cord": cut}, levels=measure(cut, discs=wanted.points_mm), found=wanted)
+    assert (tmp_path / "look/pictures/sub-1_T2w.png").read_bytes() == png(picture)
+
+
+def test_how_a_mask_is_read_needs_a_mask(neck, tmp_path, capsys):
+    for words in (("--threshold", 0.5), ("--full-value", 255)):
+        assert run(main, "levels", neck[0], "-o", tmp_path / "discs.nii.gz", *words) == 2
+        assert "give --mask" in capsys.readouterr().err
+    given = ("levels", neck[0], "--mask", neck[1], "-o", tmp_path / "discs.nii.gz")
+    assert run(main, *given, "--full-value", 0) == 2
+    assert "--full-value must be above 0" in capsys.readouterr().err
+    assert run(main, *given, "--threshold", -1) == 2
+    assert "--threshold must be 0 or above" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_discs_that_somebody_moved_have_no_probability(neck, tmp_path):
@@ -160,6 +210,8 @@ def test_without_the_top_levels_are_unknown_until_a_disc_is_named(anatomy, tmp_p
     assert run(main, *given, "--disc", f"8:{point}") == 0
     discs = read_discs(out)
     assert {7, 8, 9, 10} <= set(discs)
+    record = json.loads((tmp_path / "discs.json").read_text())
+    assert list(record["Discs"]) == [str(disc) for disc in sorted(discs)]
     assert max(off_mm(discs, anatomy).values()) < 4
     table = tmp_path / "a.csv"
     given = ("csa", paths[1], "-o", table, "--levels", "auto", "--image", paths[0])
@@ -225,6 +277,37 @@ def test_discs_beyond_the_field_are_neither_written_nor_counted_from(
     assert not (tmp_path / "discs.nii.gz").exists()
 
 
+def test_discs_that_all_lie_outside_the_image_are_unknown(neck, monkeypatch):
+    image, mask = (Volume.load(path) for path in neck)
+    seen = []
+    monkeypatch.setattr(
+        automatic, "disc_heat", lambda band: seen.append(disc_heat(band)) or seen[0]
+    )
+    points = automatic_discs(image, mask).points_mm
+    monkeypatch.setattr(automatic, "disc_heat", lambda band: seen[0])
+    index = nib.affines.apply_affine(np.linalg.inv(image.affine), list(points.values()))
+    behind = image.data[:, : int(index[:, 1].min()) - 1]  # the discs lie in front of it
+    found = automatic_discs(Volume(behind, image.affine), mask)
+    assert found.reason == "levels unknown: the discs lie outside the image"
+    assert found.points_mm == found.confidence == found.rows == {}
+
+
+def test_volumes_of_a_series_are_averaged_and_that_is_said(anatomy, tmp_path, capsys):
+    image, soft = slab(anatomy, 4, 2, (1.0, 1.0, 5.0))  # refused later, and soon
+    series = nib.Nifti1Image(np.stack([image.data, 3 * image.data], axis=-1), image.affine)
+    shown, cord, out = (tmp_path / name for name in ("series.nii.gz", "cord.nii.gz", "a.csv"))
+    nib.save(series, shown)
+    soft.save(cord)
+    with pytest.warns(HeaderWarning, match="the mean of its 2 volumes"):
+        read = read_image(shown)
+    np.testing.assert_allclose(read.data, 2 * image.data, rtol=1e-5)
+    said = f"softseg: {shown}: discs are looked for in the mean of its 2 volumes\n"
+    assert run(main, "levels", shown, "--mask", cord, "-o", tmp_path / "d.nii.gz") == 1
+    assert capsys.readouterr().err.count(said) == 1
+    assert run(main, "csa", cord, "-o", out, "--levels", "auto", "--image", shown) == 1
+    assert capsys.readouterr().err.count(said) == 1
+
+
 def test_an_image_without_a_number_is_named_as_the_wrong_file(neck):
     image = Volume.load(neck[0])
     with pytest.raises(InputError, match="found none that is finite"):
@@ -284,6 +367,9 @@ def test_automatic_levels_need_an_image_and_an_image_needs_them(neck, tmp_path, 
     both = ("--levels", "auto", "--discs", alone)
     assert run(main, "csa", neck[1], "-o", out, *both) == 2
     assert "one source" in capsys.readouterr().err
+    numbering = ("--levels", "auto", "--level-names", "sct")
+    assert run(main, "csa", neck[1], "-o", out, *numbering) == 2
+    assert "--level-names is how a label image counts" in capsys.readouterr().err
     assert run(main, "csa", neck[1], "-o", out, "--levels", "automatic") == 2
     assert "--levels takes auto or a label image (NIfTI), found 'automatic'" in (
         capsys.readouterr().err

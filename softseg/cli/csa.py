@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from softseg.cli.options import AUTO, recorded_options
+from softseg.cli.options import AUTO, FullValue, Threshold, asked_for, recorded_options
 from softseg.errors import InputError
 
 if TYPE_CHECKING:
@@ -83,14 +83,8 @@ def csa(
             show_default=False,
         ),
     ] = True,
-    threshold: Annotated[
-        float | None,
-        typer.Option(help="Binarise the masks: values above it (times --full-value) become 1."),
-    ] = None,
-    full_value: Annotated[
-        float,
-        typer.Option(help="Value of a voxel wholly inside the cord: 255 or 100 where it is not 1."),
-    ] = 1.0,
+    threshold: Threshold = None,
+    full_value: FullValue = 1.0,
     centreline: Annotated[
         Path | None, typer.Option(help="Mask or CSV of points that gives the cord's direction.")
     ] = None,
@@ -148,6 +142,11 @@ def csa(
         check_plot()
     one_source(levels or automatic, discs, None if automatic else disc)
     check_level_names(level_names)
+    if asked_for(context, "level_names") and not (levels or discs):
+        raise InputError(
+            "--level-names is how a label image counts; leave it out, or give --levels or --discs "
+            "such an image"
+        )
     check_sex_and_height(sex, height)
     wanted = CsaOptions(
         vertebrae=parse_range(vertebrae, "--vertebrae"),

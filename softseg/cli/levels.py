@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from softseg.cli.options import recorded_options
+from softseg.cli.options import FullValue, Threshold, recorded_options
 from softseg.errors import InputError
 from softseg.events import result, tell
 
@@ -22,6 +22,8 @@ def levels(
     mask: Annotated[
         Path | None, typer.Option(help="Soft or binary mask of its cord; without, it is segmented.")
     ] = None,
+    threshold: Threshold = None,
+    full_value: FullValue = 1.0,
     disc: Annotated[
         list[str] | None,
         typer.Option(
@@ -50,8 +52,9 @@ def levels(
     Example: `softseg levels t2.nii.gz -o t2_label-discs_dlabel.nii.gz --qc look`
     """
     from softseg.cli.csa import parse_discs
-    from softseg.csa.automatic import automatic_discs, too_thick
+    from softseg.csa.automatic import automatic_discs, read_image, too_thick
     from softseg.csa.levels import disc_name
+    from softseg.csa.region import cord_fractions
     from softseg.files import check_writable
     from softseg.provenance.records import foreign, record_of, signed
     from softseg.volume import Volume
@@ -60,22 +63,26 @@ def levels(
         raise InputError(f"{output}: an image's name must end in .nii or .nii.gz")
     if output.resolve() in {path.resolve() for path in (image, mask) if path}:
         raise InputError(f"{output}: is read by this command; choose another name to write to")
+    if mask is None and (threshold is not None or full_value != 1):
+        raise InputError("--threshold and --full-value say how a mask is read; give --mask")
     if output.is_file() and not overwrite and (said := foreign(output, record_of(output))):
         raise InputError(f"{said}; --overwrite replaces it")
     given = parse_discs(disc or [])
     for path in (output, record_of(output), qc and qc / "index.html"):
         if path:
             check_writable(path)
-    shown = Volume.load(image, average="mean")
+    shown = read_image(image)
     if said := too_thick(shown):  # before the cord is segmented
         tell(f"{image}: {said}", level=logging.ERROR)
         raise typer.Exit(1)
     cord = Volume.load(mask) if mask else _segmented(shown)
-    found = automatic_discs(shown, cord, given=given)
+    values = {"threshold": threshold, "full_value": full_value}
+    found = automatic_discs(shown, cord, given=given, **values)
     for doubt in found.doubts:
         tell(f"{image}: {doubt}; look at the picture (--qc)")
     if qc and found.band is not None:
-        _write_page(qc, image, shown, cord, found)
+        fractions = cord.like(cord_fractions(cord.data, cord.name, **values).astype("float32"))
+        _write_page(qc, image, shown, fractions, found)
     if found.reason:
         tell(f"{image}: {found.reason}", level=logging.ERROR)
         raise typer.Exit(1)

@@ -68,9 +68,23 @@ QcCrop = Annotated[
         help="In pictures, black out what is farther from the cord (millimetres).",
     ),
 ]
+Threshold = Annotated[
+    float | None,
+    typer.Option(help="Binarise masks: values above it (times --full-value) become 1."),
+]
+FullValue = Annotated[
+    float,
+    typer.Option(help="Value of a voxel wholly inside the cord: 255 or 100 where it is not 1."),
+]
 FollowLinks = Annotated[
     bool, typer.Option("--follow-links", help="Read links that leave the data set.")
 ]
+
+
+def asked_for(context: typer.Context, option: str) -> bool:
+    """Whether an option stands in the command line."""
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def recorded_options(context: typer.Context) -> dict[str, Any]:

@@ -10,7 +10,15 @@ import typer
 from typer.core import TyperCommand
 
 from softseg.cli.made_masks import make_masks
-from softseg.cli.options import AUTO, Device, FollowLinks, Jobs, QcCrop, recorded_options
+from softseg.cli.options import (
+    AUTO,
+    Device,
+    FollowLinks,
+    Jobs,
+    QcCrop,
+    asked_for,
+    recorded_options,
+)
 from softseg.errors import InputError
 
 BESIDE = Path(":beside:")
@@ -157,7 +165,7 @@ def segment(
     found, left_out = kept(found, left_out, roots)
     source = {"weights": weights, "device": device, "precision": precision}
     model = Model.load(**source)
-    if model.precision != precision and _asked_for(context, "precision"):
+    if model.precision != precision and asked_for(context, "precision"):
         tell("softseg: --precision is of PyTorch; this network is exported and runs in 32 bits")
     for path in (found[0].mask, csa, qc and qc / "index.html"):
         if path:
@@ -216,11 +224,6 @@ def how_to_look(image: Path, mask: Path) -> str:
         f"look: fsleyes {one} {other} -cm hot -dr 0.05 1 -a 50; itksnap -g {one} -o {other}; "
         f"Slicer {one} {other}"
     )
-
-
-def _asked_for(context: typer.Context, option: str) -> bool:
-    source = context.get_parameter_source(option)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def _check_table(csa: Path | None, after: Path | None, images: list[Path], out: Path) -> None:

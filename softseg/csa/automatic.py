@@ -1,5 +1,6 @@
 """Numbered discs from an image and the mask of its cord, or the reason why there are none."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -18,6 +19,8 @@ from softseg.csa.region import cord_region
 from softseg.csa.straighten import STEP_MM, Band, cord_course, straighten
 from softseg.csa.table import UNKNOWN, with_confidence
 from softseg.errors import InputError
+from softseg.nifti import read_geometry
+from softseg.nifti_header import HeaderWarning
 from softseg.volume import Volume
 
 THICKEST_MM = 4.0
@@ -93,7 +96,7 @@ def automatic_discs(
         InputError: If a file cannot be used, the mask lies outside the image, or a given disc is
             none or lies far from the cord.
     """
-    image = image if isinstance(image, Volume) else Volume.load(image, average="mean")
+    image = image if isinstance(image, Volume) else read_image(image)
     if said := too_thick(image):
         return AutomaticDiscs(reason=said)
     region = cord_region(mask, threshold=threshold, full_value=full_value)
@@ -136,6 +139,15 @@ def automatic_discs(
         rows={disc: rows[disc] for disc in points},
         doubts=_doubts(known, search_discs(heat) if known else {}),
     )
+
+
+def read_image(path: Path | str) -> Volume:
+    """An image to find discs in; of several volumes the mean, which a warning says."""
+    image = Volume.load(path, average="mean")
+    if (volumes := read_geometry(path).volumes) > 1:
+        said = f"{path}: discs are looked for in the mean of its {volumes} volumes"
+        warnings.warn(said, HeaderWarning, stacklevel=2)
+    return image
 
 
 def _inside(image: Volume, point_mm: np.ndarray) -> bool:

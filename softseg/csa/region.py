@@ -125,7 +125,7 @@ def cord_region(
     name = str(volume.path or "mask")
     _check_header(volume, name)
     highest = float(volume.data.max(initial=0))
-    volume = volume.like(_fractions(volume.data, name, threshold, full_value))
+    volume = volume.like(cord_fractions(volume.data, name, threshold, full_value))
     volume, cord = _across_the_cord(volume, name)
     if cord is None:
         share = f"of at least {FAINT * full_value:g}"
@@ -138,9 +138,23 @@ def cord_region(
     return _trimmed(cord, volume, name)
 
 
-def _fractions(
+def cord_fractions(
     data: np.ndarray, name: str, threshold: float | None, full_value: float
 ) -> np.ndarray:
+    """The values of a mask in [0, 1], of the same shape.
+
+    Args:
+        data: As stored.
+        name: For messages.
+        threshold, full_value: Of `cord_region`.
+
+    Raises:
+        InputError: If an option or a value is out of bounds.
+
+    Example:
+        >>> cord_fractions(np.array([0.0, 51.0, 255.0]), "mask", None, 255.0)
+        array([0. , 0.2, 1. ])
+    """
     if not (math.isfinite(full_value) and full_value > 0):
         raise InputError(f"--full-value must be above 0, found {full_value}")
     if threshold is None:
