@@ -171,6 +171,14 @@ def test_the_truth_itself_has_no_error(judged):
     assert not rows["failed"].any()
 
 
+def test_six_networks_that_do_not_know_a_contrast_have_missed_all_of_it(tmp_path):
+    six = {"six_seed-1": {"T2w": tmp_path / "never read"}}
+    table = run_conditions(tmp_path, six, conditions=["contrast-UNIT1"], **FEW)
+    assert table["failed"].all()
+    assert set(table["status"]) == {"no mask"}
+    assert set(table["method"]) == {"six"}
+
+
 def test_a_faint_mask_is_too_small_by_its_share(judged):
     exact, faint = judged.loc["exact"], judged.loc["faint"]
     ratio = faint["area_mm2"].to_numpy() / exact["area_mm2"].to_numpy()

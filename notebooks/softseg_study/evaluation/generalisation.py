@@ -49,6 +49,8 @@ def apply_method(dataset: Dataset, name: str, source: Source) -> None:
         part = replace(dataset, images=dataset.images[here].reset_index(drop=True))
         if here.any():
             segment_dataset(part, weights, name, overwrite=False)
+    # Of six networks none may know a contrast: then the method is there, and all its masks are missing.
+    (dataset.root / "derivatives" / name).mkdir(parents=True, exist_ok=True)
 
 
 def _follow_contours(dataset: Dataset, name: str) -> None:
