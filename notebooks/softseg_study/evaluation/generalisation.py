@@ -49,8 +49,6 @@ def apply_method(dataset: Dataset, name: str, source: Source) -> None:
         part = replace(dataset, images=dataset.images[here].reset_index(drop=True))
         if here.any():
             segment_dataset(part, weights, name, overwrite=False)
-    # Of six networks none may know a contrast: then the method is there, and all its masks are missing.
-    (dataset.root / "derivatives" / name).mkdir(parents=True, exist_ok=True)
 
 
 def _follow_contours(dataset: Dataset, name: str) -> None:
@@ -110,7 +108,13 @@ def _one_condition(condition: Condition, *, folder, methods, vertebrae, **people
     dataset = write_condition(condition, folder, **people)
     for name, source in methods.items():
         apply_method(dataset, name, source)
-    table = evaluate_condition(dataset, methods, vertebrae=vertebrae)
+    here = set(dataset.images["contrast"])
+    # Of six networks none may know a contrast: all its masks are missing.
+    none = [m for m, source in methods.items() if isinstance(source, dict) and not here & {*source}]
+    table = evaluate_condition(dataset, [m for m in methods if m not in none], vertebrae=vertebrae)
+    images = dataset.images[["subject", "contrast"]]
+    lost = [images.assign(method=m, status="no mask", failed=True) for m in none]
+    table = pd.concat([table, *lost], ignore_index=True)
     table.insert(0, "condition", condition.title)
     return table
 
