@@ -176,7 +176,7 @@ def chapter_5(
     csa.loc[csa["method"].isin(lost) & (csa["contrast"] == "T1w"), "area_mm2"] = np.nan
     return run(
         "05", "pairs", "ablations", "missing", csa=csa, known=csa.dropna(subset=["area_mm2"]),
-        plan=[(f, *p) for f, pairs in factors.items() for p in pairs.items()],
+        plan=[(f, *p) for f, pairs in factors.items() for p in pairs.items()], family=factors,
     )  # fmt: skip
 
 
@@ -192,6 +192,16 @@ def test_a_change_that_matters_is_told_from_one_that_does_not():
         abs(found.loc["soft_all_dice", "difference_mm2"])
         < found.loc["soft_all_dice", "seeds"] + 0.1
     )
+
+
+def test_trainings_that_lack_contrasts_say_nothing_of_how_others_vary():
+    methods = {"soft_all": 0.2, "hard_all": 1.0, "soft_1_contrast": 5.0}
+    truth = {"hard_all": "soft_all"}
+    alone = chapter_5(methods, {"truth": truth})["found"].set_index("method_a")
+    of_all = {"truth": truth, "contrasts": {"soft_1_contrast": "soft_all"}}
+    found = chapter_5(methods, of_all)["found"].set_index("method_a")
+    assert found.loc["hard_all", "seeds"] != alone.loc["hard_all", "seeds"], "one less is pooled"
+    assert found.loc["soft_1_contrast", "seeds"] == alone.loc["hard_all", "seeds"]
 
 
 def test_variants_are_compared_in_the_contrasts_that_both_have_and_lost_masks_are_counted():
