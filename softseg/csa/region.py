@@ -171,9 +171,8 @@ def _advice(scaled: np.ndarray, full_value: float) -> str:
     high = float(scaled.max(initial=0)) * full_value
     if not 1 + OVERSHOOT < high / full_value < np.inf:
         return "; give --threshold 0.5 for a binary mask"
-    if (
-        float(scaled.min(initial=0)) * full_value < -OVERSHOOT * high
-    ):  # no scale brings it to [0, 1]
+    # Where the lowest value is too low no scale brings it to [0, 1].
+    if float(scaled.min(initial=0)) * full_value < -OVERSHOOT * high:
         scale = f"--full-value {high:g} " if high > 2 * full_value else ""
         return f"; give {scale}--threshold 0.5 for a binary mask, or interpolate it linearly"
     full = f"--full-value {high:g} if that is a voxel wholly inside the cord"
