@@ -71,15 +71,16 @@ def add_a_method(run: Path) -> None:
 
 
 def tables_of_chapter_04(run: Path) -> None:
-    """`csa.csv` as chapter 04 would have written it, with one more method."""
-    csa = pd.read_csv(TINY / "tables/csa.csv")
+    """`csa.csv` and `overlap.csv` as chapter 04 would have written them, with one more method."""
     first, second, *_ = unseen_people(run)
-    gone = (csa["subject"] == first) & (csa["contrast"] == "T2w")
-    gone |= (csa["subject"] == second) & csa["contrast"].isin(["T1w", "T2star"])
-    csa = csa[~gone]
-    theirs = csa[csa["method"] == "labels"].assign(method="theirs")
     (run / "tables").mkdir()
-    pd.concat([csa, theirs]).to_csv(run / "tables/csa.csv", index=False)
+    for name in ("csa", "overlap"):
+        table = pd.read_csv(TINY / f"tables/{name}.csv")
+        gone = (table["subject"] == first) & (table["contrast"] == "T2w")
+        gone |= (table["subject"] == second) & table["contrast"].isin(["T1w", "T2star"])
+        table = table[~gone]
+        theirs = table[table["method"] == "labels"].assign(method="theirs")
+        pd.concat([table, theirs]).to_csv(run / f"tables/{name}.csv", index=False)
 
 
 @pytest.mark.slow

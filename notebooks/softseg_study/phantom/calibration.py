@@ -3,7 +3,7 @@
 Images of participants at C2 and C3 are drawn by one rule, and with the constants of their contrast.
 The constants are what remains between the first and the published areas, and are kept in
 `softseg/data/rater_constants.csv`. They are fitted on 100 participants; 200 others give
-`book/tables/raters.csv` and, with the first, `book/tables/floor.csv`. All three are made by
+`book/tables/rater_calibration.csv` and, with the first, `book/tables/floor.csv`. All three are made by
 
     python -m softseg_study.phantom.calibration
 """
@@ -31,7 +31,7 @@ from softseg_study.phantom.cervical_areas import cervical_areas
 
 PACKAGE = Path(raters.__file__).parents[1]
 CONSTANTS = PACKAGE / "data" / "rater_constants.csv"
-TABLE = ROOT / "book" / "tables" / "raters.csv"
+TABLE = ROOT / "book" / "tables" / "rater_calibration.csv"
 _SEED, _FITTED, _OTHERS = 11, 5000, 2000
 """One cohort's seed, and the positions of its participants that are fitted on and that are tried.
 Those who are fitted on are also those by whom the estimator of the edge was chosen."""
