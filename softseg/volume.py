@@ -284,7 +284,9 @@ class Volume:
         image.header.set_xyzt_units("mm")
         if fractions:
             image.header["cal_min"], image.header["cal_max"] = 0, 1
-            image.header["descrip"] = b"softseg: fraction of spinal cord in each voxel"
+            binary = np.issubdtype(dtype, np.integer)
+            what = "1 where the cord is" if binary else "fraction of spinal cord in each voxel"
+            image.header["descrip"] = f"softseg: {what}"
         with replacing(path) as temporary:
             nib.save(image, temporary)
         return path

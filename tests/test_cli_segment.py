@@ -112,6 +112,7 @@ def test_a_binary_mask_holds_what_reaches_the_threshold(softseg, image, tmp_path
         mask = nib.load(out)
         assert mask.get_data_dtype() == np.uint8
         np.testing.assert_array_equal(mask.get_fdata(), soft >= threshold)
+        assert b"1 where" in mask.header["descrip"].item()
 
 
 def test_several_images_go_into_a_folder_with_a_record_each(softseg, image, tmp_path):

@@ -282,13 +282,13 @@ def _warn(region: Region, sections: Sections, line: Centreline) -> None:
     if sections.faint_share > LARGEST_FAINT_SHARE:
         notes.append(
             f"{region.name}: values below 0.1 around the cord make {sections.faint_share:.1%} of "
-            "its area, more than an edge does; give --threshold 0.5 to leave them out"
+            "its area, more than an edge does; `softseg csa --threshold 0.5` leaves them out"
         )
     highest = float(region.soft.max())
     if highest < WHOLE:
         notes.append(
-            f"{region.name}: no voxel is wholly cord, the highest value is {highest:.2g}; give "
-            f"--full-value {highest:.2g} if that is one"
+            f"{region.name}: no voxel is wholly cord, the highest value is {highest:.2g}; if that "
+            f"is one, give `softseg csa` --full-value {highest:.2g}"
         )
     holes = _holes_share(region)
     if holes > LARGEST_HOLES:

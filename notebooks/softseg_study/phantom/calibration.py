@@ -3,7 +3,8 @@
 Images of participants at C2 and C3 are drawn by one rule, and with the constants of their contrast.
 The constants are what remains between the first and the published areas, and are kept in
 `softseg/data/rater_constants.csv`. They are fitted on 100 participants; 200 others give
-`book/tables/rater_calibration.csv` and, with the first, `book/tables/floor.csv`. All three are made by
+`book/tables/rater_calibration.csv` and, with the first, `book/tables/floor.csv`. All three are made
+by
 
     python -m softseg_study.phantom.calibration
 """
