@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 FRAME = ("_config.yml", "_toc.yml", "CHANGELOG.md")
 EVIDENCE = re.compile(r"\.\./tables/([\w-]+\.csv(?:\.json)?)")
 """How a chapter links to a table of its run, or to the table's record."""
+STDERR = ("stderr_output: warn", "stderr_output: show")
+"""What the book's pages do with a warning of a chapter, and what those of a run do."""
 
 
 def assemble(chapters: Path, target: Path) -> None:
@@ -25,6 +27,10 @@ def assemble(chapters: Path, target: Path) -> None:
     for name in FRAME:
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, target)
+    # Other data may warn where the book's do not: their page shows it, and the book is built.
+    config = target / "_config.yml"
+    shown = config.read_text(encoding="utf-8").replace(*STDERR)
+    config.write_text(shown, encoding="utf-8")
     refresh(chapters, target / "book" / "chapters")
 
 

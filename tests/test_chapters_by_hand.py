@@ -131,3 +131,14 @@ def test_a_book_of_a_run_holds_the_tables_that_its_chapters_link_to(tmp_path, mo
     (tables / "spread.csv").unlink()
     with pytest.raises(SystemExit, match=r"links to .*spread\.csv"):
         refresh(chapters, tmp_path / "book/chapters")
+
+
+def test_a_book_of_a_run_is_built_though_a_chapter_warns_and_shows_it(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "notebooks"))
+    from assemble import STDERR, assemble
+
+    (tmp_path / "chapters").mkdir()
+    assemble(tmp_path / "chapters", tmp_path / "book")
+    config = (tmp_path / "book/_config.yml").read_text()
+    assert STDERR[0] not in config
+    assert config.count(STDERR[1]) == 1
