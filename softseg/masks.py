@@ -6,6 +6,7 @@ slice. Low values elsewhere therefore neither add area nor move a centre.
 """
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +44,9 @@ class MaskWarning(UserWarning):
     """A mask could be used but holds something that the reader should know."""
 
 
-def as_fractions(values: np.ndarray, name: str = "", *, advice: str = "") -> np.ndarray:
+def as_fractions(
+    values: np.ndarray, name: str = "", *, advice: Callable[[], str] = str
+) -> np.ndarray:
     """The values of a soft or binary mask, clipped to [0, 1] where they leave it by little.
 
     Args:
@@ -67,18 +70,23 @@ def as_fractions(values: np.ndarray, name: str = "", *, advice: str = "") -> np.
     who, found = f"{name}: " if name else "", f"found [{low:.4g}, {high:.4g}]"
     beyond = max(-low, high - 1)
     if beyond > OVERSHOOT + 1e-6:
-        raise InputError(f"{who}a mask must lie in [0, 1], {found}{advice}")
+        raise InputError(f"{who}a mask must lie in [0, 1], {found}{advice()}")
     if beyond > VALUE_TOLERANCE:
         warnings.warn(f"{who}a mask lies in [0, 1], {found}, clipped", MaskWarning, stacklevel=2)
     return values if low >= 0 and high <= 1 else values.clip(0, 1)
 
 
 def finite_range(values: np.ndarray, name: str = "") -> tuple[float, float]:
-    """Lowest and highest value of a mask.
+    """Lowest and highest value of a mask, 0 included.
 
     Raises:
         InputError: If a value is not finite.
     """
+    if values.dtype.kind == "f" and values.dtype.isnative and values.itemsize <= 8:
+        # The bits of floats from 0 on are ordered as those are, and those of all others lie above.
+        highest = values.view(f"u{values.itemsize}").max(initial=0).view(values.dtype)
+        if np.isfinite(highest) and not np.signbit(highest):
+            return 0.0, float(highest)
     low, high = float(values.min(initial=0)), float(values.max(initial=0))
     if not (np.isfinite(low) and np.isfinite(high)):
         bad = int(np.count_nonzero(~np.isfinite(values)))
@@ -179,12 +187,11 @@ def cord_component(
         >>> cord.restored(fractions).sum(axis=(0, 1)).tolist(), cord.other_components
         ([9.0, 9.0, 0.0, 9.0, 9.0, 0.0], 1)
     """
-    core = fractions >= FAINT
-    box = bounding_box(core)
+    box = bounding_box(fractions, FAINT)
     if box is None:
         return None
     spacing = np.array(spacing_mm)
-    main, others, count = _largest(core[box], fractions[box], spacing, torn)
+    main, others, count = _largest(fractions[box] >= FAINT, fractions[box], spacing, torn)
     other_voxels = 0.0 if others is None else float(fractions[box][others].sum(dtype=float))
     # What is kept is as large as the cord, wherever in the field other pieces lie.
     own = bounding_box(main)
@@ -194,8 +201,8 @@ def cord_component(
     high = np.minimum(first + [side.stop for side in own] + margin, fractions.shape)
     crop = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
     soft = fractions[crop].astype(np.float64)
-    core, main = core[crop], _moved(main, first - low, soft.shape)
-    soft[~_with_rim(main, soft, core & ~main, spacing, torn)] = 0.0
+    main = _moved(main, first - low, soft.shape)
+    soft[~_with_rim(main, soft, (fractions[crop] >= FAINT) & ~main, spacing, torn)] = 0.0
     return CordComponent(soft, main, low, count, other_voxels)
 
 
@@ -208,21 +215,25 @@ def _moved(inside: np.ndarray, shift: np.ndarray, shape: tuple[int, ...]) -> np.
     return moved
 
 
-def bounding_box(inside: np.ndarray) -> tuple[slice, ...] | None:
+def bounding_box(values: np.ndarray, least: float = 1) -> tuple[slice, ...] | None:
     """The smallest box around what is true in an array of any dimension; None if nothing is.
+
+    Args:
+        values: Booleans, or finite numbers.
+        least: From which number on they are inside; 1 for booleans.
 
     Example:
         >>> bounding_box(np.array([[False, True, True], [False, False, True]]))
         (slice(0, 2, None), slice(1, 3, None))
     """
     box = []
-    for axis in range(inside.ndim):
-        line = inside.any(axis=tuple(a for a in range(inside.ndim) if a != axis))
-        filled = np.flatnonzero(line)
+    for axis in range(values.ndim):
+        others = tuple(a for a in range(values.ndim) if a != axis)
+        filled = np.flatnonzero(values.max(axis=others, initial=0) >= least)
         if not filled.size:
             return None
         box.append(slice(int(filled[0]), int(filled[-1]) + 1))
-        inside = inside[(slice(None),) * axis + (box[-1],)]  # what follows has less to look at
+        values = values[(slice(None),) * axis + (box[-1],)]  # what follows has less to look at
     return tuple(box)
 
 

@@ -14,6 +14,7 @@ from softseg.masks import (
     bounding_box,
     check_grid,
     cord_component,
+    finite_range,
     same_grid,
 )
 from softseg.volume import Volume
@@ -50,6 +51,14 @@ def test_values_beyond_are_clipped_said_or_refused_by_how_far_they_go():
 def test_values_that_are_not_finite_are_refused(bad):
     with pytest.raises(InputError, match=r"^a mask must be finite, found 1 NaN or infinite"):
         as_fractions(np.array([0.5, bad]))
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, ">f4", np.int16])
+def test_the_range_is_found_by_the_bits_of_values_and_by_their_size_alike(kind):
+    for values in ([0, 0.25, 3], [-0.0, 0.25], [-2, 0.25], [-2, -1], []):
+        array = np.array(values).astype(kind)
+        for each in (array, array[::-1]):
+            assert finite_range(each) == (min([0, *each]), max([0, *each]))
 
 
 def moved(volume, along_x_mm):

@@ -9,12 +9,15 @@ average the curve over their thickness, and the fit knows it.
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from softseg.csa.sections import Sections
 from softseg.csa.spline import BENDING, SIZE_MM2, SLAB_MEAN, Bending, basis, smoother
 
+ENDS = np.array([-0.5, 0.5])
+"""Where a slice begins and ends, in slices from its middle."""
 _FEWEST_DIFFERENCES = 5
 _NORMAL_MEDIAN = 0.6745
 """Median of the absolute value of a standard normal variable."""
@@ -61,16 +64,20 @@ class Centreline:
         """Number of slices."""
         return len(self.coefficients) - 4
 
+    @cached_property
+    def _windows(self) -> np.ndarray:
+        return np.lib.stride_tricks.sliding_window_view(self.coefficients, 5, axis=0)
+
     def at_slices(self, offset: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Position, slope and second derivative per millimetre of Z, each `(n, 2)`.
 
         Args:
-            offset: Where in each slice, from -0.5 to 0.5.
+            offset: Where in each slice, from -0.5 to 0.5; several `(m,)` return `(m, n, 2)` each.
         """
-        windows = np.lib.stride_tricks.sliding_window_view(self.coefficients, 5, axis=0)
-        values = windows @ basis(offset).T  # (n, 2, 3)
-        step = self.thickness_mm
-        return values[..., 0], values[..., 1] / step, values[..., 2] / step**2
+        weights = basis(offset)
+        values = (self._windows @ weights.reshape(-1, 5).T).transpose(2, 0, 1)  # (3 m, n, 2)
+        value, slope, second = values.reshape(*weights.shape[:-1], *values.shape[1:])
+        return value, slope / self.thickness_mm, second / self.thickness_mm**2
 
     def at(self, slices: np.ndarray) -> np.ndarray:
         """Position `(m, 3)` at any slice coordinate; straight beyond the ends."""
@@ -89,7 +96,8 @@ class Centreline:
         The first is named `angle_ap_deg`, since it is a turn about the A-P axis, as in the field's
         standard tool; the second `angle_rl_deg`.
         """
-        rise = (self.at_slices(0.5)[0] - self.at_slices(-0.5)[0]) / self.thickness_mm
+        bottom, top = self.at_slices(ENDS)[0]
+        rise = (top - bottom) / self.thickness_mm
         tilt = np.degrees(np.arctan(rise))
         return tilt[:, 0], tilt[:, 1]
 

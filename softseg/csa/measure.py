@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from softseg.csa.centreline import Centreline, fit_centreline
+from softseg.csa.centreline import ENDS, Centreline, fit_centreline
 from softseg.csa.given_centreline import given_centreline
 from softseg.csa.landmark import distance_from
 from softseg.csa.levels import (
@@ -131,7 +131,9 @@ def measure(
     columns = {
         "file": region.name,
         "slice": region.slices,
-        "level": pd.array(np.where(known.level > 0, known.level, 0), dtype="Int64"),
+        "level": pd.arrays.IntegerArray(
+            np.maximum(known.level, 0).astype(np.int64), known.level <= 0
+        ),
         "area_mm2": area_mm2,
         "angle_ap_deg": angle_ap,
         "angle_rl_deg": angle_rl,
@@ -143,7 +145,6 @@ def measure(
         "other_components": region.other_components,
     }
     table = pd.DataFrame({name: columns[name] for name in COLUMNS})
-    table.loc[known.level <= 0, "level"] = pd.NA
     if landmark_mm is not None:
         table["distance_mm"] = distance_from(landmark_mm, region, line)
     _warn(region, sections, line)
@@ -152,8 +153,8 @@ def measure(
 
 def secants(line: Centreline) -> np.ndarray:
     """Millimetres of centreline per millimetre of Z in each slice, `(n,)`."""
-    speed = [np.sqrt(1 + (line.at_slices(node / 2)[1] ** 2).sum(-1)) for node in _NODES]
-    return np.einsum("q,qn->n", _WEIGHTS / 2, np.array(speed))
+    speed = np.sqrt(1 + (line.at_slices(_NODES / 2)[1] ** 2).sum(-1))
+    return np.einsum("q,qn->n", _WEIGHTS / 2, speed)
 
 
 def obliquity_factor(line: Centreline, covariance_mm2: np.ndarray) -> np.ndarray:
@@ -168,7 +169,7 @@ def obliquity_factor(line: Centreline, covariance_mm2: np.ndarray) -> np.ndarray
     secant = np.sqrt(secant2)
     bend = (slope * second).sum(-1)
     rise = bend / secant
-    third = (line.at_slices(0.5)[2] - line.at_slices(-0.5)[2]) / line.thickness_mm
+    third = np.diff(line.at_slices(ENDS)[2], axis=0)[0] / line.thickness_mm
     curve = ((second**2).sum(-1) + (slope * third).sum(-1)) / secant - bend**2 / secant**3
     along_slope = np.einsum("nij,nj->ni", covariance_mm2, slope)
     sideways = second - slope * (bend / secant2)[:, None]

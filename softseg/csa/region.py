@@ -124,7 +124,7 @@ def cord_region(
     volume = mask if isinstance(mask, Volume) else Volume.load(mask)
     name = str(volume.path or "mask")
     _check_header(volume, name)
-    highest = float(volume.data.max(initial=0))
+    given = volume.data
     volume = volume.like(cord_fractions(volume.data, name, threshold, full_value))
     volume, cord = _across_the_cord(volume, name)
     if cord is None:
@@ -133,6 +133,7 @@ def cord_region(
         if full_value != 1:
             named = f"{threshold:g}" if threshold is not None else f"{FAINT:g}"
             rule += f" ({named} of --full-value {full_value:g})"
+        highest = float(given.max(initial=0))
         raise InputError(f"{name}: a mask needs voxels {rule}, found a maximum of {highest:.3g}")
     _check_background(volume.data, name)
     return _trimmed(cord, volume, name)
@@ -159,7 +160,7 @@ def cord_fractions(
         raise InputError(f"--full-value must be above 0, found {full_value}")
     if threshold is None:
         scaled = data if full_value == 1 else data / np.float32(full_value)
-        return as_fractions(scaled, name, advice=_advice(scaled, full_value))
+        return as_fractions(scaled, name, advice=lambda: _advice(scaled, full_value))
     if not (math.isfinite(threshold) and threshold >= 0):
         raise InputError(f"--threshold must be 0 or above, found {threshold}")
     finite_range(data, name)
@@ -187,9 +188,12 @@ def _advice(scaled: np.ndarray, full_value: float) -> str:
 
 def _check_background(data: np.ndarray, name: str) -> None:
     """Refuse, or say of a faint one, a background over most of the field and most of its sides."""
-    sides = [side.ravel() for side in (data[0], data[-1], data[:, 0], data[:, -1])]
+    around = (data[0], data[-1], data[:, 0], data[:, -1])
+    sides = np.concatenate([side.ravel() for side in around])
+    if 2 * np.count_nonzero(sides > _TRACE) < sides.size:
+        return
     sparse = data[tuple(slice(None, None, 1 + n // _SPARSE) for n in data.shape)]
-    usual = min(float(np.median(np.concatenate(sides))), float(np.median(sparse)))
+    usual = min(float(np.median(sides)), float(np.median(sparse)))
     if _TRACE < usual <= _BACKGROUND:
         warnings.warn(
             f"{name}: a mask must be 0 outside the cord, found a background of {usual:.2g} over "
@@ -298,10 +302,10 @@ def _course(cord: CordComponent, affine: np.ndarray) -> np.ndarray | None:
     """
     size = np.count_nonzero(cord.core, axis=(0, 1))
     usual = size <= 2 * np.median(size[size > 0])
-    world = np.argwhere(cord.core & usual) @ affine[:3, :3].T
-    if len(world) < 2:
+    index = np.array(np.nonzero(cord.core & usual))
+    if index.shape[1] < 2:
         return None
-    size, direction = np.linalg.eigh(np.cov(world, rowvar=False))
+    size, direction = np.linalg.eigh(affine[:3, :3] @ np.cov(index) @ affine[:3, :3].T)
     if size[2] < _LONG_MM**2 / 12 or size[2] < _ELONGATED**2 * size[1]:
         return None
     return direction[:, 2]

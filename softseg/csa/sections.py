@@ -1,5 +1,6 @@
 """What a cord's slices hold: area, centre and spread, before any correction for obliquity."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,44 +117,49 @@ def _short_ends(
     reach = max(_REACH_SLICES, round(_REACH_MM / step_mm))
     half = (filled.size - 1) // 2
     scrap_mm2 = _SCRAP * np.median(area[filled])
+    areas, fills = area.tolist(), fill.tolist()  # of few numbers NumPy is slower than Python
     for order in (filled, filled[::-1]):
+        places = order.tolist()
         ends = np.flatnonzero(area[order[:half]] < _SCRAP * area[order[1 : half + 1]])
         scraps = [k + 1 for k in ends if (area[order[: k + 1]] < scrap_mm2).all()]
         first = max(scraps, default=0)
         last = min(half, first + reach) - 1
-        below = {k: k < first for k in range(last + 1)}
+        further_in, until = places[last + 1 :], last + 1
         for step in range(last, first - 1, -1):
+            below = _is_short(places[step], areas, fills, further_in[:inner], step_mm, share)
+            until = until if below else step
             # A few per cent are noise: left out, they would make all others short that follow.
-            skipped = below if share < TRUSTED else {}
-            further_in = [k for k in range(step + 1, order.size) if not skipped.get(k, k < first)]
-            next_ones = order[further_in[:inner]]
-            below[step] = _is_short(order[step], area, fill, next_ones, step_mm, share)
-        for step in range(last + 1):
-            if not below[step]:
-                break
-            short[order[step]] = True
+            if not below or share >= TRUSTED:
+                further_in.insert(0, places[step])
+        short[order[:until]] = True
     return short
 
 
 def _is_short(
     index: int,
-    area: np.ndarray,
-    fill: np.ndarray,
-    next_ones: np.ndarray,
+    area: Sequence[float],
+    fill: Sequence[float],
+    next_ones: Sequence[int],
     step_mm: float,
     share: float,
 ) -> bool:
     """Whether a slice holds less than the next ones, from the nearest on, let expect."""
-    usual = float(np.median(area[next_ones]))
-    expected = usual
-    if next_ones.size >= 2:
-        away = np.abs(next_ones - index)
-        beside = away - away.mean()  # a straight line through them, in closed form
-        here = area[next_ones].mean() - beside @ area[next_ones] / (beside @ beside) * away.mean()
-        expected = min(usual, max(here, _SCRAP * usual))
-    if step_mm > _THICK_MM and fill[index] >= _FULL * np.median(fill[next_ones]):
+    there, count = [area[k] for k in next_ones], len(next_ones)
+    usual = expected = _median(there)
+    if count >= 2:
+        away = [abs(k - index) for k in next_ones]
+        middle = sum(away) / count
+        beside = [k - middle for k in away]  # a straight line through them, in closed form
+        rise = sum(k * a for k, a in zip(beside, there, strict=True)) / sum(k * k for k in beside)
+        expected = min(usual, max(sum(there) / count - rise * middle, _SCRAP * usual))
+    if step_mm > _THICK_MM and fill[index] >= _FULL * _median([fill[k] for k in next_ones]):
         expected *= 1 - min(_TAPER_PER_MM * step_mm, 1 - _SCRAP)
-    return bool(area[index] < share * expected)
+    return area[index] < share * expected
+
+
+def _median(values: Sequence[float]) -> float:
+    ordered = sorted(values)
+    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
 
 
 def _trusted(

@@ -170,14 +170,16 @@ def _banded_solver(bands: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray
         below.append(np.linalg.solve(lower[-1], block[:, _BLOCK:].swapaxes(1, 2)).swapaxes(1, 2))
 
     def solve(right: np.ndarray) -> np.ndarray:
-        parts = np.split(np.pad(right, ((0, 0), (0, end), (0, 0))), count, axis=1)
+        whole = np.zeros((len(right), count * _BLOCK, right.shape[2]))
+        whole[:, :n] = right
+        parts = whole.reshape(len(right), count, _BLOCK, -1).swapaxes(0, 1)
         for k in range(count):
             rest = parts[k] - (below[k - 1] @ parts[k - 1] if k else 0)
             parts[k] = np.linalg.solve(lower[k], rest)
         for k in reversed(range(count)):
             rest = parts[k] - (below[k].swapaxes(1, 2) @ parts[k + 1] if k + 1 < count else 0)
             parts[k] = np.linalg.solve(lower[k].swapaxes(1, 2), rest)
-        return np.concatenate(parts, axis=1)[:, :n]
+        return whole[:, :n]
 
     size = sum(np.log(np.diagonal(each, axis1=1, axis2=2)).sum(axis=1) for each in lower)
     return solve, size
