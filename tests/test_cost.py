@@ -47,6 +47,7 @@ def test_a_unit_that_was_never_timed_is_named(cost, timed):
 
 def test_steps_people_and_masks_are_counted(cost):
     scale = cost.read_scale([cost.BOOK[0].with_name("demo.yml")])
+    scale["dataset"]["subjects"] = 54
     scale["notebooks"]["03_training"] = {"steps": 10}
     scale["models"] = {
         "soft_all": {"seeds": [1, 2]},
