@@ -17,6 +17,9 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from softseg_study.figures.style import contrast_title
+from softseg_study.names import method_title
+
 FOLDER = Path("softseg/weights")
 ABSENT = "No weights ship with this version yet."
 MEASURES = {
@@ -62,7 +65,7 @@ def real(card: dict[str, Any]) -> tuple[Rows, Rows]:
     """Scores on real images of people whom the scored network had not seen."""
     rows = [
         (
-            str(entry.get("contrast", "–")),
+            contrast_title(entry.get("contrast", "–")),
             str(entry.get("images", "–")),
             str(entry.get("people", "–")),
             f"{number('{:.3f}', entry.get('dice'))} ± {number('{:.3f}', entry.get('dice_sd'))}",
@@ -132,7 +135,7 @@ def identity(card: dict[str, Any]) -> tuple[Rows, Rows]:
         ("Network", f"{config.get('architecture')} U-Net, {config.get('dimension')}-dimensional"),
         ("Parameters", number("{:,}", card.get("parameters"))),
         ("Working voxels", f"{spacing} mm" if spacing else None),
-        ("Loss", card.get("loss")),
+        ("Loss", method_title(card.get("loss", ""))),
         ("Augmentation", card.get("augmentation")),
         ("Steps", card.get("steps")),
         ("Temperature of soft values", card.get("temperature")),
