@@ -7,6 +7,8 @@ Exit codes: 0 done, 1 some items of a batch failed or a file is not what it was,
 use, 3 an error of softseg itself, 130 interrupted.
 """
 
+import atexit
+import gc
 import importlib
 import os
 import sys
@@ -60,4 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
     # Systems of equations are small here: further threads of NumPy would only wait, and busily.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if arguments is None:  # Of what the imports of a process make, little is ever garbage.
+        gc.set_threshold(10_000)
+        atexit.register(gc.freeze)
     sys.exit(run(app, sys.argv[1:] if arguments is None else arguments))

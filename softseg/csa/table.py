@@ -51,7 +51,9 @@ def _described(column: str) -> Mapping[str, Any]:
 
 def with_names(table: pd.DataFrame) -> pd.DataFrame:
     """The table with `participant_id, session_id, run, contrast` where a mask's name tells them."""
-    named = pd.DataFrame([entities_of(str(file)) for file in table["file"]], index=table.index)
+    files = [str(file) for file in table["file"]]
+    known = {file: entities_of(file) for file in set(files)}
+    named = pd.DataFrame([known[file] for file in files], index=table.index)
     if named.empty or named["participant_id"].isna().all():
         return table
     return table.assign(**named)
