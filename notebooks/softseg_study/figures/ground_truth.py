@@ -114,7 +114,7 @@ def _soft_picture(figure: FigureBase, ax: Axes, soft: Volume, z_mm: float | None
     show_slice(ax, soft, z, centre_mm=centre, size_mm=SIZE_MM * 0.8, cmap="magma", limits=(0, 1))
     ax.set_title("one soft mask", loc="center")
     bar = figure.colorbar(ax.images[0], ax=ax, shrink=0.85, aspect=14, ticks=[0, 0.5, 1])
-    bar.set_label("fraction of cord", fontsize=9)
+    bar.set_label("share of the contrasts", fontsize=9)
     bar.outline.set_visible(False)
 
 
