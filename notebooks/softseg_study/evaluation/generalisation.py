@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from softseg.batch import map_batch
+from softseg.contrasts import CONTRASTS, UNSEEN_CONTRASTS
 from softseg.dataset.index import Dataset
 from softseg.dataset.names import method_folder
 from softseg.volume import Volume
@@ -228,9 +229,10 @@ def _case(row: object, root: Path, beside: Iterable[str]) -> dict:
         if path is not None:
             masks[name] = Volume.load(path)
     image = Volume.load(data.image(row.subject, row.contrast), average="mean")
-    error = "failed" if row.failed else f"{row.slice_error_percent:.0f} % a slice"
+    error = "failed" if row.failed else f"{row.slice_error_percent:.0f} % per slice"
     z = None if row.failed or pd.isna(row.worst_slice) else int(row.worst_slice)
-    title = f"{row.condition}\n{row.contrast}, {error}"
+    contrast = (CONTRASTS | UNSEEN_CONTRASTS)[row.contrast].title
+    title = f"{row.condition}\n{contrast}, {error}"
     return {"title": title, "image": image, "masks": masks, "z": z}
 
 
