@@ -53,8 +53,8 @@ PARTS = (
 )  # fmt: skip
 
 HEADINGS = {
-    "mm2": "mm²", "percent": "%", "ci_low": "interval from", "ci_high": "to",
-    "t2star_mm2": "T2star alone (mm²)",
+    "mm2": "mm²", "percent": "per cent", "ci_low": "interval from", "ci_high": "to",
+    "t2star_mm2": "T2*w alone (mm²)",
 }  # fmt: skip
 
 
