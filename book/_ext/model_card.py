@@ -17,8 +17,7 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from softseg_study.figures.style import contrast_title
-from softseg_study.names import method_title
+from softseg_study.names import contrast_title, method_title
 
 FOLDER = Path("softseg/weights")
 ABSENT = "No weights ship with this version yet."

@@ -1,9 +1,10 @@
-"""What readers are told a method is called, and the keys that folders and tables know it by."""
+"""What readers are told a method or contrast is called, and the keys that folders know it by."""
 
 from collections.abc import Iterable
 
 import pandas as pd
 
+from softseg.contrasts import CONTRASTS, UNSEEN_CONTRASTS
 from softseg.dataset.names import parse_method
 
 CONSTANTS = " + constants"
@@ -90,3 +91,14 @@ def key_table(methods: Iterable[str]) -> pd.DataFrame:
     """Plain names and keys of methods, for the end of a chapter; seeds and constants left out."""
     keys = dict.fromkeys(parse_method(str(m).removesuffix(CONSTANTS))[0] for m in methods)
     return pd.DataFrame({"name": [method_title(key) for key in keys], "key": list(keys)})
+
+
+def contrast_title(name: str) -> str:
+    """What readers are told a contrast is called; one that is not known, its own name.
+
+    Example:
+        >>> contrast_title("T2star")
+        'T2*w'
+    """
+    known = CONTRASTS | UNSEEN_CONTRASTS
+    return known[name].title if name in known else str(name)

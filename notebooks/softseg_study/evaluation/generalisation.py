@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 
 from softseg.batch import map_batch
-from softseg.contrasts import CONTRASTS, UNSEEN_CONTRASTS
 from softseg.dataset.index import Dataset
 from softseg.dataset.names import method_folder
 from softseg.volume import Volume
@@ -23,6 +22,7 @@ from softseg_study.evaluation.conditions import (
 )
 from softseg_study.evaluation.method_folders import CONTOUR, Source, separate_seeds
 from softseg_study.evaluation.overlap import DICE_FLOOR, evaluate_overlap
+from softseg_study.names import contrast_title
 
 _IMAGE = ["subject", "contrast", "method"]
 _AREAS = [
@@ -231,8 +231,7 @@ def _case(row: object, root: Path, beside: Iterable[str]) -> dict:
     image = Volume.load(data.image(row.subject, row.contrast), average="mean")
     error = "failed" if row.failed else f"{row.slice_error_percent:.0f} % per slice"
     z = None if row.failed or pd.isna(row.worst_slice) else int(row.worst_slice)
-    contrast = (CONTRASTS | UNSEEN_CONTRASTS)[row.contrast].title
-    title = f"{row.condition}\n{contrast}, {error}"
+    title = f"{row.condition}\n{contrast_title(row.contrast)}, {error}"
     return {"title": title, "image": image, "masks": masks, "z": z}
 
 

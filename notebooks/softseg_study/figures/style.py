@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from softseg.contrasts import CONTRASTS, UNSEEN_CONTRASTS
 from softseg.dataset.names import parse_method
 from softseg_study.names import CONSTANTS, method_title
+from softseg_study.names import contrast_title as contrast_title
 
 WIDTH_IN = 7.0
 """Width of a page, in inches."""
@@ -116,17 +117,6 @@ def contrast_color(name: str) -> str:
     """The contrast's colour through the book; grey for one that the package does not know."""
     known = CONTRASTS | UNSEEN_CONTRASTS
     return known[name].color if name in known else GREY
-
-
-def contrast_title(name: str) -> str:
-    """How figures write a contrast.
-
-    Example:
-        >>> contrast_title("T2star")
-        'T2*w'
-    """
-    known = CONTRASTS | UNSEEN_CONTRASTS
-    return known[name].title if name in known else str(name)
 
 
 def contrast_order(names: Iterable[str]) -> list[str]:
