@@ -52,7 +52,7 @@ def as_fractions(
     Args:
         values: Any shape; what lies within [0, 1] is returned as it is, not copied.
         name: Of the mask, for the message.
-        advice: What to do about values beyond, for the message.
+        advice: Says what to do about values beyond, for the message; called only then.
 
     Raises:
         InputError: If a value is not finite, or leaves [0, 1] by more than `OVERSHOOT`.
