@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from softseg.network.onnx_session import OnnxNetwork, processor_threads
 from softseg.network.torch_inference import inference
 from softseg.network.unet import build_network
 from softseg.network.weights import SHIPPED, available_weights, load_weights, save_weights
+from softseg.segmentation.predict import predict_slices, predict_volume
 
 # PyTorch refuses to normalise features of a single voxel.
 SIZES = {
@@ -145,14 +147,46 @@ def test_without_a_number_of_threads_there_is_one_a_core(monkeypatch, asked):
     assert 1 <= processor_threads() <= 8
 
 
-def test_one_and_two_threads_give_the_same_bytes(tmp_path, monkeypatch):
-    write(tmp_path, PRESETS["axial"])
-    image = np.random.default_rng(0).normal(size=(5, 1, 96, 112)).astype(np.float32)
+@pytest.mark.parametrize("preset", ["axial", "volume"])
+def test_one_and_three_threads_give_the_same_bytes(tmp_path, monkeypatch, preset):
+    write(tmp_path, PRESETS[preset])
     outputs = []
-    for threads in ("1", "2"):
+    for threads in ("1", "3"):
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
-        outputs.append(OnnxNetwork.load(tmp_path / "model.onnx")(image).tobytes())
-    assert outputs[0] == outputs[1]
+        network = OnnxNetwork.load(tmp_path / "model.onnx")
+        assert network.at_once == int(threads)
+        image = np.random.default_rng(0).normal(size=(32, 48, 64)).astype(np.float32)
+        if preset == "axial":
+            outputs.append(predict_slices(network, image))
+        else:
+            outputs.append(predict_volume(network, image, (16, 32, 32)))
+    np.testing.assert_array_equal(*outputs)
+
+
+def test_calls_run_side_by_side_and_come_back_in_order():
+    """Each waits for another one: one after the other they would wait forever."""
+    together = threading.Barrier(2, timeout=20)
+
+    class Slow:
+        at_once, pixels_per_batch = 2, 1
+
+        def __call__(self, images):
+            together.wait()
+            return images * 2
+
+    slices = np.random.default_rng(0).normal(size=(6, 4, 4)).astype(np.float32)
+    np.testing.assert_array_equal(predict_slices(Slow(), slices), slices * 2)
+
+
+def test_an_error_of_one_call_comes_out():
+    class Broken:
+        at_once, pixels_per_batch = 2, 1
+
+        def __call__(self, images):
+            raise MemoryError("no room")
+
+    with pytest.raises(MemoryError, match="no room"):
+        predict_slices(Broken(), np.eye(4, dtype=np.float32)[None].repeat(9, axis=0))
 
 
 def test_the_card_is_that_of_the_weights_it_was_made_from(tmp_path):

@@ -24,7 +24,7 @@ UNKNOWN = b"0" * 64
 CHECKSUM = re.compile(rb"file_sha256\x12\x40([0-9a-f]{64})")
 """The entry of the file's metadata: its name, then a string (`12`) of 64 bytes (`40`)."""
 MOST_THREADS = 8
-"""More threads than this wait for each other: a slice is small."""
+"""More threads than this find too little to do: a slice is small."""
 
 
 class OnnxNetwork:
@@ -37,6 +37,8 @@ class OnnxNetwork:
     Attributes:
         card: The model card.
         config: What the network is.
+        at_once: How many calls may run side by side, each on one core: a call in several threads
+            waits for the slowest of them in every layer.
 
     Raises:
         InputError: If it is not ours or it is damaged.
@@ -45,11 +47,8 @@ class OnnxNetwork:
     def __init__(self, content: bytes, name: Path | str) -> None:
         _check_whole(content, name)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = processor_threads()
-        options.inter_op_num_threads = 1
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # A thread that waits for work leaves the core to others.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(
                 content, options, providers=["CPUExecutionProvider"]
@@ -59,6 +58,7 @@ class OnnxNetwork:
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.card = parse_card(name, metadata, FORMAT)
         self.config = NetworkConfig.from_dict(self.card["config"])
+        self.at_once = processor_threads()
 
     @classmethod
     def load(cls, path: Path | str) -> "OnnxNetwork":

@@ -1,7 +1,9 @@
 """Running a network over slices or a volume, a batch at a time."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
@@ -21,7 +23,8 @@ NOTHING = -100.0
 class Network(Protocol):
     """From images `(B, 1, …)` to raw output of the same shape, both float32.
 
-    `pixels_per_batch` says how much it likes at a time, where that is not `PIXELS_PER_BATCH`.
+    `pixels_per_batch` says how much it likes at a time, where that is not `PIXELS_PER_BATCH`, and
+    `at_once` how many calls may run side by side, where that is more than one.
     """
 
     def __call__(self, images: np.ndarray) -> np.ndarray: ...
@@ -72,10 +75,26 @@ def predict_slices(network: Network, slices: np.ndarray) -> np.ndarray:
     batch = max(1, pixels // max(1, slices[:1].size))
     raw = np.full(slices.shape, NOTHING, dtype=np.float32)
     structured = np.flatnonzero(np.ptp(slices, axis=(1, 2)) > FLAT)
-    for start in range(0, len(structured), batch):
-        chosen = structured[start : start + batch]
-        raw[chosen] = network(slices[chosen][:, None])[:, 0]  # (B, 1, X, Y) and back
+    parts = [structured[start : start + batch] for start in range(0, len(structured), batch)]
+    images = (slices[chosen][:, None] for chosen in parts)  # (B, 1, X, Y)
+    for chosen, output in zip(parts, _outputs(network, images), strict=True):
+        raw[chosen] = output[:, 0]
     return raw
+
+
+def _outputs(network: Network, batches: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """What a network makes of batches, in their order; few of them are in memory."""
+    at_once = getattr(network, "at_once", 1)
+    if at_once == 1:
+        yield from map(network, batches)
+        return
+    with ThreadPoolExecutor(at_once) as pool:
+        running = deque()
+        for images in batches:
+            running.append(pool.submit(network, images))
+            if len(running) > 2 * at_once:
+                yield running.popleft().result()
+        yield from (each.result() for each in running)
 
 
 def predict_volume(
@@ -100,13 +119,12 @@ def predict_volume(
     padded = np.pad(image, pads, mode="edge")
     weight = _gaussian(window)
     total, weights = np.zeros(padded.shape, np.float32), np.zeros(padded.shape, np.float32)
-    starts = list(_starts(padded.shape, window, overlap))
-    for first in range(0, len(starts), WINDOWS_PER_BATCH):
-        batch = starts[first : first + WINDOWS_PER_BATCH]
-        places = [tuple(slice(s, s + w) for s, w in zip(b, window, strict=True)) for b in batch]
-        images = np.stack([padded[place] for place in places])
-        output = network(images[:, None])[:, 0]
-        for place, values in zip(places, output, strict=True):
+    starts = _starts(padded.shape, window, overlap)
+    every = [tuple(slice(s, s + w) for s, w in zip(b, window, strict=True)) for b in starts]
+    parts = [every[n : n + WINDOWS_PER_BATCH] for n in range(0, len(every), WINDOWS_PER_BATCH)]
+    images = (np.stack([padded[place] for place in places])[:, None] for places in parts)
+    for places, output in zip(parts, _outputs(network, images), strict=True):
+        for place, values in zip(places, output[:, 0], strict=True):
             total[place] += weight * values
             weights[place] += weight
     inside = tuple(slice(a, a + n) for (a, _), n in zip(pads, image.shape, strict=True))
