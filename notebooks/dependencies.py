@@ -5,15 +5,16 @@ nothing else. Imports inside functions count: the package imports its heavy part
 """
 
 import ast
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
 ROOT = Path(__file__).resolve().parents[1]
 HOMES = {"softseg": ".", "softseg_study": "notebooks"}
 """Where our packages lie in the checkout."""
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""Parts of a statement that hold statements; what is in expressions imports nothing."""
 
 
 def module_files(name: str, root: Path = ROOT) -> list[Path]:
@@ -37,8 +38,11 @@ def module_files(name: str, root: Path = ROOT) -> list[Path]:
 
 def imported_names(source: str, package: str = "") -> set[str]:
     """Dotted names that a piece of Python imports; relative ones are resolved in `package`."""
-    names = set()
-    for node in ast.walk(ast.parse(source)):
+    names, waiting = set(), list(ast.parse(source).body)
+    while waiting:
+        node = waiting.pop()
+        for within in BLOCKS:
+            waiting += getattr(node, within, [])
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -69,19 +73,23 @@ def closure(start: set[Path], root: Path = ROOT) -> list[Path]:
     return sorted(seen)
 
 
+def _cells(path: Path) -> list[tuple[dict, str]]:
+    """Code cells, as nbformat reads them; to import that takes longer than all the rest."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return [(c["metadata"], "".join(c["source"])) for c in cells if c["cell_type"] == "code"]
+
+
 def notebook_modules(path: Path, root: Path = ROOT) -> list[Path]:
     """Our files that a notebook runs on."""
-    notebook = nbformat.read(path, as_version=4)
-    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    code = "\n".join(source for _, source in _cells(path))
     start = {file for name in imported_names(code) for file in module_files(name, root)}
     return closure(start, root)
 
 
 def defaults(path: Path) -> dict[str, Any]:
     """A notebook's parameters with the values that its source gives them."""
-    cells = nbformat.read(path, as_version=4).cells
-    cell = next(cell for cell in cells if "parameters" in cell.metadata.get("tags", []))
-    return {line.target.id: ast.literal_eval(line.value) for line in ast.parse(cell.source).body}
+    cell = next(code for about, code in _cells(path) if "parameters" in about.get("tags", []))
+    return {line.target.id: ast.literal_eval(line.value) for line in ast.parse(cell).body}
 
 
 def command_modules(command: str, root: Path = ROOT) -> list[Path]:
