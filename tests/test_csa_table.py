@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from softseg.cli import main
-from softseg.csa.aggregation import aggregate
+from softseg.csa.aggregation import aggregate, select
+from softseg.csa.columns import columns_of
 from softseg.csa.measure import COLUMNS, measure
 from softseg.csa.norm import against_norm, length_profile
 from softseg.csa.table import _dictionary, arranged, data_dictionary
@@ -43,6 +44,15 @@ def test_a_quantity_has_one_name_in_rows_per_slice_per_level_and_in_means(slices
     )
 
 
+@pytest.mark.parametrize("options", [{}, {"per_level": True}, {"slices": (10, 30)}])
+def test_columns_are_averaged_and_chosen_as_a_data_frame_is(slices, options):
+    columns = columns_of(slices)
+    averaged = pd.DataFrame(aggregate(columns, **options))
+    pd.testing.assert_frame_equal(averaged, aggregate(slices, **options))
+    chosen = select(columns, vertebrae=(3, 3))
+    assert chosen["slice"].tolist() == select(slices, vertebrae=(3, 3))["slice"].tolist()
+
+
 def test_every_column_is_in_the_dictionary_and_every_unit_in_the_name(slices):
     profile = against_norm(length_profile(slices))
     for table in (slices, aggregate(slices), profile):
@@ -63,7 +73,7 @@ def test_the_page_shows_the_dictionary():
 
 
 def test_columns_of_names_come_where_a_name_tells_them(slices):
-    assert arranged(slices).columns[:5].tolist() == [
+    assert list(arranged(slices))[:5] == [
         "file", "participant_id", "session_id", "run", "contrast",
     ]  # fmt: skip
     assert "contrast" not in arranged(slices.assign(file="cord.nii.gz"))

@@ -107,7 +107,7 @@ def test_an_old_import_fails_with_one_line_that_names_the_new(old):
     ("module", "absent"),
     [
         ("softseg.cli", ("torch", "pandas", "scipy", "monai", "lightning")),
-        ("softseg.csa.measure", ("torch", "monai", "lightning")),
+        ("softseg.csa.batch", ("torch", "pandas", "scipy.ndimage", "monai", "lightning")),
         ("softseg.phantom.cohort", ("torch", "monai", "lightning")),
         ("softseg.network.weights", ("torch", "monai", "lightning", "onnx")),
         ("softseg.segmentation.engine", ("torch", "monai", "lightning", "onnx", "pandas")),

@@ -175,7 +175,8 @@ def _write_slices(
 ) -> None:
     """Areas of all masks of a participant; a mask without an area has a row that says so."""
     from softseg.csa.batch import CsaOptions, measure_many
-    from softseg.csa.table import NO_AREA, stacked, write_signed
+    from softseg.csa.columns import filled, stacked
+    from softseg.csa.table import NO_AREA, write_signed
     from softseg.dataset.derivatives import discs_of, image_of
 
     tables = []
@@ -189,7 +190,7 @@ def _write_slices(
         except InputError as error:
             tell(f"softseg: no area: {error}")
             rows = NO_AREA
-        tables.append(rows.assign(file=place.as_posix()))
+        tables.append(rows | filled(len(rows["slice"]), file=place.as_posix()))
     about = {"step": "bids participant", "parameters": used, "sources": masks}
     write_signed({out / name / f"{name}{SLICES}": stacked(tables)}, **about)
 

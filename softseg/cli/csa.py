@@ -12,7 +12,7 @@ from softseg.cli.options import AUTO, FullValue, Threshold, asked_for, recorded_
 from softseg.errors import InputError
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from softseg.csa.columns import Columns
 
 
 def csa(
@@ -184,7 +184,7 @@ def csa(
     _write(rows, every, output, profile, plot, sex or "all", about)
     if said := without_levels(every, wanted):
         tell(f"softseg: {said}")
-    if failures or every["flag"].str.contains(UNKNOWN).any():
+    if failures or any(UNKNOWN in flag for flag in every["flag"]):
         raise typer.Exit(1)
 
 
@@ -314,21 +314,26 @@ def check_outputs(
 
 
 def _write(
-    rows: "pd.DataFrame",
-    every: "pd.DataFrame",
+    rows: "Columns",
+    every: "Columns",
     output: Path,
     profile: Path | None,
     plot: Path | None,
     sex: str,
     about: dict,
 ) -> None:
-    from softseg.csa.norm import against_norm, length_profile
     from softseg.csa.table import write_signed
 
     # Everything is computed before anything is written.
-    along = length_profile(every) if profile or plot else None
-    tables = {output: rows} | ({profile: against_norm(along, sex=sex)} if profile else {})
-    figures = {}
+    tables, figures = {output: rows}, {}
+    if profile or plot:
+        import pandas as pd
+
+        from softseg.csa.norm import against_norm, length_profile
+
+        along = length_profile(pd.DataFrame(every))
+    if profile:
+        tables[profile] = against_norm(along, sex=sex)
     if plot:
         from softseg.csa.plot import plot_profile
 

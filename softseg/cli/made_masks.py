@@ -133,7 +133,8 @@ def _report(
                     items.append(_picture(job, made, found, tables[-1] if found else None))
             advance(name)
     if tables:
-        from softseg.csa.table import stacked, write_signed
+        from softseg.csa.columns import stacked
+        from softseg.csa.table import write_signed
 
         table = stacked(tables)
         sources = sorted({Path(file) for file in table["file"]})
@@ -167,6 +168,7 @@ def _areas(job, made, say: Callable, found=None):
     import warnings
 
     from softseg.csa.aggregation import select
+    from softseg.csa.columns import filled
     from softseg.csa.measure import measure
     from softseg.csa.table import NO_AREA
 
@@ -175,16 +177,18 @@ def _areas(job, made, say: Callable, found=None):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             known = found.points_mm or None if found else None
-            table = select(measure(made.mask, discs=known))
+            table = select(measure(made.mask, discs=known, as_columns=True))
             table = found.told_in(table) if found else table
         for warning in caught:
             say(f"{job.image.name}: {warning.message}", style="yellow")
-    uncertain = table["slice"].map(made.reasons)
+    uncertain = [made.reasons.get(k) for k in table["slice"].tolist()]
     told = {name: getattr(made, name) for name in ("presence", "quality", "area_error")}
-    return table.assign(file=str(job.mask), uncertain=uncertain, **told)
+    return table | filled(len(uncertain), file=str(job.mask), uncertain=uncertain, **told)
 
 
 def _picture(job, made, found=None, levels=None):
+    import pandas as pd
+
     from softseg.quality_control.page import Item
 
     # By path, so that a page over a thousand images holds none of them.
@@ -192,4 +196,5 @@ def _picture(job, made, found=None, levels=None):
     known = "" if made.quality != made.quality else f", quality {made.quality:.2f}"
     details = f"presence {made.presence:.2f}{known}"
     name = job.mask.name.split(".")[0]
+    levels = None if levels is None else pd.DataFrame(levels)
     return Item(name, job.image, {"cord": job.mask}, flags, details, levels, found)

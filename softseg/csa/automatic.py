@@ -8,9 +8,9 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import pandas as pd
 
 from softseg.csa.centreline import fit_centreline
+from softseg.csa.columns import Columns, filled
 from softseg.csa.disc_search import ABOVE_MM, NEAR_MM, FoundDisc, search_discs
 from softseg.csa.level_network import disc_heat
 from softseg.csa.levels import FAR_MM, disc_name
@@ -56,12 +56,13 @@ class AutomaticDiscs:
     rows: dict[int, float] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
 
-    def told_in(self, table: pd.DataFrame) -> pd.DataFrame:
+    def told_in(self, table: Columns) -> Columns:
         """The rows of slices with `level_confidence`, flagged where levels stayed unknown."""
         table = with_confidence(table, self.confidence)
-        if not self.reason or table["level"].notna().any():
+        if not self.reason or not np.isnan(table["level"]).all():
             return table
-        return table.assign(flag=[f"{flag};{UNKNOWN}".strip(";") for flag in table["flag"]])
+        flags = [f"{flag};{UNKNOWN}".strip(";") for flag in table["flag"]]
+        return table | filled(len(flags), flag=flags)
 
     def label_image(self, image: Volume) -> Volume:
         """The points on an image's grid, each as one voxel with its number."""

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from softseg.csa.aggregation import aggregate, select
+from softseg.csa.columns import Columns, Table, columns_of, stacked
 from softseg.csa.measure import Points, measure
-from softseg.csa.norm import REFERENCE, adjust_area, norm_levels
+from softseg.csa.norm import REFERENCE, adjust_area, norm_areas_mm2
 from softseg.csa.table import with_confidence
 from softseg.errors import InputError, counted
 from softseg.files import sha256
@@ -42,7 +42,7 @@ class CsaOptions:
     partial: bool = False
     outliers: bool = False
 
-    def rows(self, table: pd.DataFrame) -> pd.DataFrame:
+    def rows(self, table: Table) -> Table:
         """The rows wanted of a table with a row per slice.
 
         Raises:
@@ -73,7 +73,7 @@ def measure_many(
     fail: Callable[[str], None] | None = None,
     images: Sequence[Path] | None = None,
     **options: object,
-) -> tuple[pd.DataFrame, pd.DataFrame, int]:
+) -> tuple[Columns, Columns, int]:
     """Measure every mask and put the chosen rows into one table.
 
     Args:
@@ -98,7 +98,7 @@ def measure_many(
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", MaskWarning)
                 if images is None:
-                    table = measure(mask, **options)
+                    table = measure(mask, **options, as_columns=True)
                     table = with_confidence(table, sure) if sure else table
                 else:
                     table, reason = with_automatic_levels(mask, images[number], **options)
@@ -107,7 +107,7 @@ def measure_many(
                 chosen = wanted.rows(table)
                 if not wanted.per_slice and options.get("threshold") is None:
                     chosen = with_interval(chosen, Path(mask))
-                if wanted.per_slice and (bare := int(table["area_mm2"].isna().sum())):
+                if wanted.per_slice and (bare := int(np.isnan(table["area_mm2"]).sum())):
                     say(f"{mask}: {counted(bare, 'slice')} without a mask, without a row")
                 rows.append(chosen)
                 slices.append(table)
@@ -123,22 +123,18 @@ def measure_many(
         raise InputError(failures[-1])
     for failure in failures:
         fail(failure)
-    return (
-        pd.concat(rows, ignore_index=True),
-        pd.concat(slices, ignore_index=True),
-        len(failures),
-    )
+    return stacked(rows), stacked(slices), len(failures)
 
 
 def with_automatic_levels(
     mask: Path | Volume, image: Path | Volume, *, discs: Points | None = None, **options: object
-) -> tuple[pd.DataFrame, str]:
-    """What `measure` returns with levels found in an image, and why there are none."""
+) -> tuple[Columns, str]:
+    """What `measure` measures with levels found in an image, and why there are none."""
     from softseg.csa.automatic import automatic_discs  # with SciPy, which a mask alone needs not
 
     own = {k: v for k, v in options.items() if k in ("threshold", "full_value")}
     found = automatic_discs(image, mask, given=discs, **own)
-    table = measure(mask, discs=found.points_mm or discs, **options)
+    table = measure(mask, discs=found.points_mm or discs, **options, as_columns=True)
     return found.told_in(table), found.reason
 
 
@@ -161,7 +157,7 @@ def _record_of_unchanged(path: Path) -> dict:
     return record if written is not None and written == sha256(path) else {}
 
 
-def with_interval(rows: pd.DataFrame, mask: Path) -> pd.DataFrame:
+def with_interval(rows: Columns, mask: Path) -> Columns:
     """Mean rows with the 95 % interval of the area, if the record beside an unchanged mask has it.
 
     What is off in an image is off in all of its slices alike, so that a level has the whole mask's.
@@ -171,33 +167,33 @@ def with_interval(rows: pd.DataFrame, mask: Path) -> pd.DataFrame:
     if not isinstance(error, int | float):  # null where nobody fitted it
         return rows
     area = rows["area_mm2"]
-    return rows.assign(area_mm2_low=area * np.exp(-error), area_mm2_high=area * np.exp(error))
+    low, high = area * np.exp(-error), area * np.exp(error)
+    return rows | {"area_mm2_low": low, "area_mm2_high": high}
 
 
-def without_levels(slices: pd.DataFrame, wanted: CsaOptions) -> str | None:
+def without_levels(slices: Table, wanted: CsaOptions) -> str | None:
     """Why the column `level` is empty and what a mean is over instead, in one line; else None."""
-    empty = slices["level"].isna().groupby(slices["file"]).all()
-    if not empty.any() or wanted.distance_mm is not None:
+    slices = columns_of(slices)
+    files, known = slices["file"], ~np.isnan(slices["level"].astype(float))
+    masks = set(files)
+    empty = masks - set(files[known])
+    if not empty or wanted.distance_mm is not None:
         return None
     averaged = wanted.slices is None and not wanted.per_slice
     whole = "the mean is over the whole cord, not over levels C2 and C3"
     told = whole if averaged else "the column level is empty"
-    which = f" in {empty.sum()} of {len(empty)} masks" if len(empty) > 1 else ""
+    which = f" in {len(empty)} of {len(masks)} masks" if len(masks) > 1 else ""
     return f"no levels{which}: {told}; --levels, --discs or --disc give them"
 
 
-def with_adjusted_area(
-    rows: pd.DataFrame, *, sex: str | None, height_cm: float | None
-) -> pd.DataFrame:
+def with_adjusted_area(rows: Columns, *, sex: str | None, height_cm: float | None) -> Columns:
     """The rows with `area_mm2_adjusted` for sex and height, where either is given.
 
     In rows of one level the effect is that level's share of it.
     """
     if sex is None and height_cm is None:
         return rows
-    means = norm_levels().set_index("level")["area_mm2_mean"]
-    level = pd.to_numeric(rows["level"], errors="coerce").map(means)
-    area = rows["area_mm2"].to_numpy(dtype=float)
-    share = level.fillna(REFERENCE.area_mm2).to_numpy(dtype=float)
-    adjusted = adjust_area(area, sex=sex, height_cm=height_cm, level_area_mm2=share)
-    return rows.assign(area_mm2_adjusted=adjusted)
+    means = norm_areas_mm2()  # a mean over several levels has a text there
+    share = np.array([means.get(level, REFERENCE.area_mm2) for level in rows["level"].tolist()])
+    adjusted = adjust_area(rows["area_mm2"], sex=sex, height_cm=height_cm, level_area_mm2=share)
+    return rows | {"area_mm2_adjusted": adjusted}

@@ -4,7 +4,6 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from softseg.csa.centreline import Centreline, fit_centreline
 from softseg.csa.oversized import cord_sections
@@ -84,6 +83,8 @@ def _interpolate(where: np.ndarray, height: np.ndarray, value: np.ndarray) -> np
 
 
 def _read_points(path: Path) -> np.ndarray:
+    import pandas as pd  # takes longer than measuring, and a mask alone needs none
+
     try:
         points = pd.read_csv(path)
         columns = [c for a in "xyz" for c in points.columns if c.strip() in (a, f"{a}_mm")]

@@ -19,7 +19,7 @@ import numpy as np
 
 from softseg.csa.centreline import Centreline
 from softseg.csa.level_votes import vote_beside, vote_inside
-from softseg.csa.norm import PLAUSIBLE_SDS, norm_levels, plausible_area_mm2
+from softseg.csa.norm import PLAUSIBLE_SDS, norm_areas_mm2, plausible_area_mm2
 from softseg.csa.numbering import like_totalspineseg, read_labels
 from softseg.csa.region import Region
 from softseg.errors import InputError
@@ -213,7 +213,7 @@ def _too_short_and_large(
     ours_mm, theirs_mm = (sum(level_lengths_mm()[k - less] for k in whole) for less in (0, 10))
     spread = PLAUSIBLE_SDS * _LENGTH_SD
     area_mm2 = np.median(region.soft[:, :, level > 0].sum(axis=(0, 1))) * region.pixel_mm2
-    largest_mm2 = plausible_area_mm2(int(norm_levels()["level"].max()))[1]
+    largest_mm2 = plausible_area_mm2(max(norm_areas_mm2()))[1]
     fits = found_mm < (1 - spread) * ours_mm and abs(found_mm / theirs_mm - 1) <= spread
     if not (fits and area_mm2 > largest_mm2):
         return None

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from softseg.csa.centreline import ENDS, Centreline, fit_centreline
+from softseg.csa.columns import Table, filled
 from softseg.csa.given_centreline import given_centreline
 from softseg.csa.landmark import distance_from
 from softseg.csa.levels import (
@@ -68,7 +68,8 @@ def measure(
     threshold: float | None = None,
     full_value: float = 1.0,
     shape: bool = True,
-) -> pd.DataFrame:
+    as_columns: bool = False,
+) -> Table:
     """Area, angles and shape of the cord in every slice of a mask.
 
     Slice 0 is the most inferior of the volume in working orientation. Areas are perpendicular to
@@ -91,6 +92,7 @@ def measure(
         full_value: Value of a voxel wholly inside the cord, for a mask of 0 to 255 or 0 to 100.
         shape: False leaves out diameters, eccentricity, orientation and solidity, which take most
             of the time.
+        as_columns: Return the columns by name as arrays, missing levels as NaN, without pandas.
 
     Returns:
         One row per slice with the columns of `COLUMNS`, and `distance_mm` down the cord from the
@@ -131,9 +133,7 @@ def measure(
     columns = {
         "file": region.name,
         "slice": region.slices,
-        "level": pd.arrays.IntegerArray(
-            np.maximum(known.level, 0).astype(np.int64), known.level <= 0
-        ),
+        "level": np.where(known.level > 0, known.level, np.nan),
         "area_mm2": area_mm2,
         "angle_ap_deg": angle_ap,
         "angle_rl_deg": angle_rl,
@@ -144,11 +144,15 @@ def measure(
         **{f"centre_{a}_mm": centre[:, i] for i, a in enumerate("xyz")},
         "other_components": region.other_components,
     }
-    table = pd.DataFrame({name: columns[name] for name in COLUMNS})
+    table = filled(line.n_slices, **{name: columns[name] for name in COLUMNS})
     if landmark_mm is not None:
         table["distance_mm"] = distance_from(landmark_mm, region, line)
     _warn(region, sections, line)
-    return table
+    if as_columns:
+        return table
+    import pandas as pd
+
+    return pd.DataFrame(table | {"level": pd.array(table["level"], dtype="Int64")})
 
 
 def secants(line: Centreline) -> np.ndarray:

@@ -8,15 +8,20 @@ The figures are group means of the Spine Generic cohort (CC-BY-4.0, T2w, 3 T; Co
 doi:10.1162/imag_a_00075).
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from softseg.csa.aggregation import whole_slices
+from softseg.csa.columns import Columns, where
 from softseg.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 POINTS_PER_LEVEL = 10
 PROFILE_MEASURES = ("area_mm2", "diameter_ap_mm", "diameter_rl_mm")
@@ -80,14 +85,30 @@ REFERENCE = Reference()
 
 
 @cache
-def _table(name: str) -> pd.DataFrame:
-    with files("softseg").joinpath(f"data/{name}").open(encoding="utf-8") as file:
-        return pd.read_csv(file, comment="#")
+def _table(name: str) -> Columns:
+    text = files("softseg").joinpath(f"data/{name}").read_text(encoding="utf-8")
+    head, *rows = (line.split(",") for line in text.splitlines() if not line.startswith("#"))
+    return {name: _read(texts) for name, texts in zip(head, zip(*rows, strict=True), strict=True)}
 
 
-def norm_levels() -> pd.DataFrame:
+def _read(texts: tuple[str, ...]) -> np.ndarray:
+    for kind in (int, float):
+        with suppress(ValueError):
+            return np.array([kind(text) for text in texts])
+    return np.array(texts, dtype=object)
+
+
+def norm_levels() -> "pd.DataFrame":
     """Mean area, diameters and canal area of each level, n = 203; spread and sexes, n = 150."""
-    return _table("spine_generic_norm.csv").copy()
+    import pandas as pd
+
+    return pd.DataFrame(_table("spine_generic_norm.csv"))
+
+
+def norm_areas_mm2() -> dict[int, float]:
+    """Mean area of each level."""
+    table = _table("spine_generic_norm.csv")
+    return dict(zip(table["level"].tolist(), table["area_mm2_mean"].tolist(), strict=True))
 
 
 @cache
@@ -104,14 +125,14 @@ def plausible_area_mm2(level: int | None = None) -> tuple[float, float]:
     """
     table = _table("spine_generic_norm.csv")
     if level is not None and (table["level"] == level).any():
-        table = table[table["level"] == level]
+        table = where(table, table["level"] == level)
     spread = PLAUSIBLE_SDS * table["area_mm2_std"]
     low = (table["area_mm2_mean"] - spread).min()
     high = (table["area_mm2_mean"] + spread).max()
     return (0.0 if level is not None and level >= _LUMBAR else float(low)), float(high)
 
 
-def norm_profile(sex: str = "all") -> pd.DataFrame:
+def norm_profile(sex: str = "all") -> "pd.DataFrame":
     """Mean, SD and percentiles along the cord.
 
     Args:
@@ -125,13 +146,15 @@ def norm_profile(sex: str = "all") -> pd.DataFrame:
     """
     if sex not in SEXES:
         raise InputError(f"sex must be one of {', '.join(SEXES)}, found {sex!r}")
-    table = _table("spine_generic_norm_profile.csv")
+    import pandas as pd
+
+    table = pd.DataFrame(_table("spine_generic_norm_profile.csv"))
     return table[table["sex"] == sex].drop(columns="sex").reset_index(drop=True)
 
 
 def length_profile(
-    table: pd.DataFrame, *, points_per_level: int = POINTS_PER_LEVEL
-) -> pd.DataFrame:
+    table: "pd.DataFrame", *, points_per_level: int = POINTS_PER_LEVEL
+) -> "pd.DataFrame":
     """Measures at fixed places along the normalised length axis, to average participants.
 
     Between slices the measures are linear; nothing is extrapolated beyond a participant's outermost
@@ -145,11 +168,14 @@ def length_profile(
         `file, level, position` and the measures that the table has.
 
     Example:
+        >>> import pandas as pd
         >>> table = pd.DataFrame({"file": "a", "level": [3, 3, 2, 2], "flag": "",
         ...     "position": [0.75, 0.25, 0.75, 0.25], "area_mm2": [74.0, 73.0, 72.0, 71.0]})
         >>> length_profile(table, points_per_level=2).area_mm2.tolist()
         [71.0, 72.0, 73.0, 74.0]
     """
+    import pandas as pd
+
     measures = [m for m in PROFILE_MEASURES if m in table]
     place = (np.arange(points_per_level) + 0.5) / points_per_level
     profiles = []
@@ -175,7 +201,7 @@ def length_profile(
     return pd.concat(profiles, ignore_index=True)
 
 
-def against_norm(profile: pd.DataFrame, *, sex: str = "all") -> pd.DataFrame:
+def against_norm(profile: "pd.DataFrame", *, sex: str = "all") -> "pd.DataFrame":
     """A profile with the population's mean and SD beside it, and how many SDs it lies from it.
 
     Args:

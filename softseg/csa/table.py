@@ -1,6 +1,8 @@
 """Tables as they are written: who was measured, one order of columns, and what each column says."""
 
+import csv
 import json
+import os
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
@@ -8,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
+from softseg.csa.columns import Columns, Table, columns_of, filled
 from softseg.csa.measure import COLUMNS
 from softseg.dataset.names import entities_of
 from softseg.provenance.records import signed
@@ -17,7 +19,7 @@ from softseg.provenance.records import signed
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NO_AREA = pd.DataFrame([{"flag": "no mask"}], columns=list(COLUMNS))
+NO_AREA = filled(1, **dict.fromkeys(COLUMNS, np.nan) | {"flag": "no mask"})
 """The row of a mask that is empty or could not be measured."""
 UNKNOWN = "levels-unknown"
 """The flag of rows whose levels were looked for in the image and not found."""
@@ -49,47 +51,40 @@ def _described(column: str) -> Mapping[str, Any]:
     return {"Description": said} | {key: measure[key] for key in ("Units",) if key in measure}
 
 
-def with_names(table: pd.DataFrame) -> pd.DataFrame:
+def with_names(table: Columns) -> Columns:
     """The table with `participant_id, session_id, run, contrast` where a mask's name tells them."""
     files = [str(file) for file in table["file"]]
     known = {file: entities_of(file) for file in set(files)}
-    named = pd.DataFrame([known[file] for file in files], index=table.index)
-    if named.empty or named["participant_id"].isna().all():
+    if all(one["participant_id"] is None for one in known.values()):
         return table
-    return table.assign(**named)
+    names = known[files[0]]
+    return table | {name: np.array([known[file][name] for file in files]) for name in names}
 
 
-def with_confidence(table: pd.DataFrame, confidence: Mapping[int, float]) -> pd.DataFrame:
+def with_confidence(table: Columns, confidence: Mapping[int, float]) -> Columns:
     """Rows of slices with `level_confidence`: of the less sure of the discs above and below.
 
     Args:
         table: A row per slice.
         confidence: Disc to the probability that its point is on it.
     """
-    known = table["level"].astype("Float64").to_numpy(dtype=float, na_value=0).astype(int)
     sure = [
         min((confidence[k] for k in (level, level + 1) if k in confidence), default=np.nan)
-        for level in known
+        for level in table["level"].tolist()
     ]
-    return table.assign(level_confidence=sure)
+    return table | {"level_confidence": np.array(sure)}
 
 
-def arranged(table: pd.DataFrame) -> pd.DataFrame:
-    """The table `with_names`, its columns in the order of the data dictionary."""
-    table, order = with_names(table), list(_dictionary())
+def arranged(table: Table) -> Columns:
+    """The columns of a table `with_names`, in the order of the data dictionary."""
+    table, order = with_names(columns_of(table)), list(_dictionary())
     places = {name: order.index(name.removesuffix(SPREAD)) for name in set(table) - set(order)}
     places |= {name: order.index(name) for name in set(table) & set(order)}
-    return table[sorted(table, key=lambda name: (places[name], name))]
-
-
-def stacked(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Tables of one or several masks below one another, some of them perhaps `NO_AREA`."""
-    # Joined by their kinds, columns would take that of a row without values.
-    return pd.DataFrame([row for table in tables for row in table.to_dict("records")])
+    return {name: table[name] for name in sorted(table, key=lambda name: (places[name], name))}
 
 
 def write_signed(
-    tables: Mapping[Path, pd.DataFrame],
+    tables: Mapping[Path, Table],
     *,
     figures: Mapping[Path, "Figure"] | None = None,
     **about: Any,
@@ -111,7 +106,17 @@ def write_signed(
             figure.savefig(temporary[path], dpi=150)
 
 
-def _save(table: pd.DataFrame, path: Path) -> None:
+def _save(table: Columns, path: Path) -> None:
     """Write with six significant digits; tabs for `.tsv`. A file's name may be no text."""
-    separator = "\t" if path.suffix == ".tsv" else ","
-    table.to_csv(path, sep=separator, index=False, float_format="%.6g", errors="surrogateescape")
+    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        separator = "\t" if path.suffix == ".tsv" else ","
+        writer = csv.writer(file, delimiter=separator, lineterminator=os.linesep)
+        writer.writerow(table)
+        columns = (map(_written, values.tolist()) for values in table.values())
+        writer.writerows(zip(*columns, strict=True))
+
+
+def _written(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    return "" if np.isnan(value) else f"{value:.6g}"
