@@ -36,7 +36,8 @@ def columns_of(table: Table) -> Columns:
     """The columns of a table; columns as they are."""
     if isinstance(table, dict):
         return table
-    return {name: table[name].to_numpy(na_value=np.nan) for name in table}
+    missing = {"na_value": np.nan}  # whole numbers of pandas 2.2 take it where one is missing only
+    return {k: one.to_numpy(**(missing if one.hasnans else {})) for k, one in table.items()}
 
 
 def like(table: Table, rows: Sequence[Mapping[str, Any]]) -> Table:
