@@ -363,7 +363,7 @@ def test_the_table_is_that_of_csa_with_its_dictionary(softseg, image, tmp_path):
     with pytest.raises(SystemExit):
         cli.main(["csa", str(mask), "-o", str(tmp_path / "again.csv"), "--per-slice"])
     ours, other = (pd.read_csv(tmp_path / name) for name in ("areas.csv", "again.csv"))
-    more = ["uncertain", "presence", "quality", "area_error"]
+    more = ["uncertain", "presence", "quality", "area_error", "edge_mm"]
     assert list(ours.drop(columns=more)) == list(other)
     assert ours["participant_id"].eq("sub-01").all()
     pd.testing.assert_frame_equal(ours[other.columns], other, rtol=1e-4)  # this mask is float32

@@ -182,7 +182,7 @@ def _areas(job, made, say: Callable, found=None):
         for warning in caught:
             say(f"{job.image.name}: {warning.message}", style="yellow")
     uncertain = [made.reasons.get(k) for k in table["slice"].tolist()]
-    told = {name: getattr(made, name) for name in ("presence", "quality", "area_error")}
+    told = {name: getattr(made, name) for name in ("presence", "quality", "area_error", "edge_mm")}
     return table | filled(len(uncertain), file=str(job.mask), uncertain=uncertain, **told)
 
 

@@ -19,6 +19,9 @@ from softseg.segmentation.engine import Model, Segmentation, segment
 from softseg.segmentation.jobs import Job, opened
 from softseg.volume import Volume
 
+NUMBERS = ("Presence", "Quality", "AreaError", "EdgeWidth")
+"""What is said of a whole mask, in its record."""
+
 
 @dataclass(frozen=True)
 class SegmentationOptions:
@@ -60,29 +63,29 @@ class MadeMask:
     presence: float
     quality: float
     area_error: float
+    edge_mm: float
     reasons: dict[int, str]
 
     @classmethod
     def of(cls, mask: Volume, found: Segmentation) -> "MadeMask":
         """A mask of what was found."""
-        said = (found.note, found.presence, found.quality, found.area_error, found.reasons)
-        return cls(mask, *said)
+        numbers = (found.presence, found.quality, found.area_error, found.edge.width_mm)
+        return cls(mask, found.note, *numbers, found.reasons)
 
     @classmethod
     def recorded(cls, mask: Path, record: Mapping[str, Any]) -> "MadeMask":
         """A mask that is there, and what its record says of it."""
-        numbers = (record[key] for key in ("Presence", "Quality", "AreaError"))
+        numbers = (np.nan if record[key] is None else float(record[key]) for key in NUMBERS)
         reasons = {int(z): str(why) for z, why in record["UncertainReasons"].items()}
-        presence, quality, area_error = (np.nan if x is None else float(x) for x in numbers)
-        return cls(Volume.load(mask), str(record["Note"]), presence, quality, area_error, reasons)
+        return cls(Volume.load(mask), str(record["Note"]), *numbers, reasons)
 
     def record(self) -> dict[str, Any]:
         """Entries of the record beside the mask."""
-        numbers = (self.presence, self.quality, self.area_error)
+        numbers = (self.presence, self.quality, self.area_error, self.edge_mm)
         known = (None if np.isnan(x) else round(x, 4) for x in numbers)
         return {
             "CordFound": bool(self.mask.data.any()),
-            **dict(zip(("Presence", "Quality", "AreaError"), known, strict=True)),
+            **dict(zip(NUMBERS, known, strict=True)),
             "UncertainSlices": sorted(self.reasons),
             "UncertainReasons": {str(z): self.reasons[z] for z in sorted(self.reasons)},
             "Note": self.note,
@@ -225,7 +228,7 @@ def _parameters(job: Job, model: Model, options: SegmentationOptions) -> dict[st
 def _made_before(job: Job, model: Model, options: SegmentationOptions) -> MadeMask | None:
     """What was made, if files and record are those of the same options and image.
 
-    A record of an earlier version names no `AreaError`: its mask is made again.
+    A record of an earlier version lacks one of `NUMBERS`: its mask is made again.
     """
     if not (job.recorded and all(path.is_file() for path in _products(job, options))):
         return None

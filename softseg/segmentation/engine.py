@@ -24,6 +24,7 @@ from softseg.segmentation.locate import find_cord, window_starts
 from softseg.segmentation.predict import Network, predict_slices, predict_volume, soft_values
 from softseg.segmentation.prepare import Prepared, prepare
 from softseg.segmentation.presence import Findings, cord_slices, examine
+from softseg.segmentation.sharpness import UNSEEN, Edge
 from softseg.segmentation.slice_features import slice_features
 from softseg.segmentation.temperature import at_temperature
 from softseg.volume import Volume
@@ -142,6 +143,7 @@ class Segmentation:
         quality: Dice to be expected, in [0, 1]; nan where the weights' card has no model of it.
         area_error: Half the width of the 95 % interval of the mean area's logarithm, in [0, 1], for
             an edge as the weights know it; nan too.
+        edge: The image at the mask's edge: where it is blurred, areas are too small.
         reasons: Why not to trust the mask on a slice, by its index along Z in working orientation,
             0 the most inferior.
         uncertainty: Standard deviation between variants of the image, if asked for.
@@ -153,6 +155,7 @@ class Segmentation:
     presence: float = 0.0
     quality: float = np.nan
     area_error: float = np.nan
+    edge: Edge = UNSEEN
     reasons: dict[int, str] = field(default_factory=dict)
     uncertainty: Volume | None = None
 
@@ -178,6 +181,8 @@ class Segmentation:
             for why in dict.fromkeys(self.reasons[z] for z in self.uncertain_slices)
         )
         doubt = [] if self.likely else [f"perhaps no spinal cord (presence {self.presence:.2f})"]
+        if self.edge.blurred:
+            doubt.append(f"blurred edges (SD {self.edge.width_mm:.1f} mm), areas are too small")
         return "; ".join(doubt + ([f"uncertain slices {said}"] if said else []))
 
 
@@ -320,6 +325,7 @@ def _clean(
         found.presence,
         found.quality,
         found.area_error,
+        found.edge,
         found.reasons if there else {},
     )
 

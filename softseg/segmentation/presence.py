@@ -17,6 +17,7 @@ from scipy.special import expit
 
 from softseg.errors import InputError
 from softseg.segmentation.components import SMALLEST_MM2
+from softseg.segmentation.sharpness import Edge, find_edge
 from softseg.segmentation.slice_features import (
     FEATURES,
     IMAGE_FEATURES,
@@ -99,6 +100,7 @@ class Findings:
         area_error: Of the mean area, as of `Segmentation`; nan too.
         slice_presence: `(Z,)` the same a slice, 0 where nothing was predicted.
         reasons: Why not to trust a slice, by its index along Z.
+        edge: The image at the mask's edge.
         threshold: Of `presence`, below which a mask is withheld.
     """
 
@@ -107,6 +109,7 @@ class Findings:
     area_error: float
     slice_presence: np.ndarray
     reasons: dict[int, str]
+    edge: Edge
     threshold: float = THRESHOLD
 
 
@@ -157,7 +160,8 @@ def examine(
         area_error = float(min(np.exp(model.score(whole)), LARGEST_ERROR))
     reasons = _reasons(features, one, soft, spacing_mm, cut)
     threshold = float(models.get("threshold", THRESHOLD))
-    return Findings(presence, quality, area_error, one, reasons, threshold)
+    edge = find_edge(soft, image, spacing_mm)
+    return Findings(presence, quality, area_error, one, reasons, edge, threshold)
 
 
 def cord_slices(slice_presence: np.ndarray) -> np.ndarray:
