@@ -251,8 +251,6 @@ def read_discs(
     Raises:
         InputError: If it holds no labels, areas instead of points, or a number in several places.
     """
-    from scipy.cluster.hierarchy import linkage  # a fifth of a second that nobody else needs
-
     volume = read_labels(source, level_names=level_names, discs=True)
     name = str(volume.path or "discs")
     where = np.argwhere(volume.data > 0)
@@ -263,7 +261,11 @@ def read_discs(
     discs = {int(k): points[values == k] for k in np.unique(values)}
     reach_mm = max(_BLOB_MM, float(np.linalg.norm(volume.spacing_mm)) + 1e-3)
     for number, own in discs.items():
-        gaps_mm = linkage(own, "single")[:, 2] if len(own) > 1 else np.zeros(1)
+        gaps_mm = np.zeros(1)
+        if len(own) > 1:
+            from scipy.cluster.hierarchy import linkage  # a fifth of a second that few need
+
+            gaps_mm = linkage(own, "single")[:, 2]
         if (places := 1 + np.count_nonzero(gaps_mm > reach_mm)) > 1:
             raise InputError(
                 f"{name}: disc {number} lies in {'two' if places == 2 else places} places, "
