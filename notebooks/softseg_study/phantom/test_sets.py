@@ -178,5 +178,11 @@ SETS: dict[str, TestSet] = {
     "conus": TestSet(60, _conus, cord=False),
     "without_cord": TestSet(200, _without_cord, cord=False),
     "six_contrasts": TestSet(120, _six_contrasts),
+    "lower_end": TestSet(60, _conus, cord=False),
+    "no_cord_again": TestSet(200, _without_cord, cord=False),
 }
-"""Every set by name; their order is part of their seeds."""
+"""Every set by name; their order is part of their seeds.
+
+The last two are `conus` and `without_cord` with other seeds, on which nothing was chosen when
+`softseg.segmentation.along_cord` was scored on them.
+"""
