@@ -44,16 +44,16 @@ class LevelNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first = _layer(3, 16, stride=(1, 2))
-        self.second = _layer(16, 24, stride=(2, 2))
-        self.third = _layer(24, 32)
-        self.fourth = _layer(32, 48, stride=(2, 2))
-        self.fifth = _layer(48, 48)
-        self.across = _layer(48, 80, (1, -(-COLUMNS // 8)))
+        self.first = layer(3, 16, stride=(1, 2))
+        self.second = layer(16, 24, stride=(2, 2))
+        self.third = layer(24, 32)
+        self.fourth = layer(32, 48, stride=(2, 2))
+        self.fifth = layer(48, 48)
+        self.across = layer(48, 80, (1, -(-COLUMNS // 8)))
         for number, dilation in enumerate(DILATIONS):
-            self.add_module(f"along{number}", _layer(80, 80, (3, 1), dilation=dilation))
-        self.fine = _layer(32, 32, (1, -(-COLUMNS // 4)))
-        self.joined = _layer(112, 64, (3, 1))
+            self.add_module(f"along{number}", layer(80, 80, (3, 1), dilation=dilation))
+        self.fine = layer(32, 32, (1, -(-COLUMNS // 4)))
+        self.joined = layer(112, 64, (3, 1))
         self.last = nn.Conv2d(64, len(KINDS) + 1, 1)
         nn.init.constant_(self.last.bias, -3.0)  # most places are no disc's
 
@@ -75,26 +75,28 @@ class LevelNetwork(nn.Module):
         """Weights as stored, each normalisation taken into its layer."""
         found = {}
         for name, layer in self.named_children():
-            weight, bias = _folded(layer)
+            weight, bias = folded(layer)
             found[f"{name}.weight"] = weight.astype(np.float16)
             found[f"{name}.bias"] = bias.astype(np.float32)
         return found
 
 
-def _layer(
+def layer(
     few: int,
     many: int,
     kernel: tuple[int, int] = (3, 3),
     stride: tuple[int, int] = (1, 1),
     dilation: int = 1,
 ) -> nn.Sequential:
+    """A convolution along and across a picture, dilated along it, and its normalisation."""
     tall, wide = kernel
     padding = (dilation * (tall // 2), 1 if wide == 3 else 0)
     convolution = nn.Conv2d(few, many, kernel, stride, padding, (dilation, 1), bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(many))
 
 
-def _folded(layer: nn.Module) -> tuple[np.ndarray, np.ndarray]:
+def folded(layer: nn.Module) -> tuple[np.ndarray, np.ndarray]:
+    """Weight and bias of a layer with its normalisation in them."""
     if isinstance(layer, nn.Conv2d):
         return layer.weight.detach().numpy(), layer.bias.detach().numpy()
     convolution, norm = layer

@@ -10,8 +10,8 @@ from importlib.resources import files
 
 import numpy as np
 from safetensors.numpy import load
-from scipy import ndimage
 
+from softseg.csa.picture_layers import convolved, prepared, rectified
 from softseg.csa.straighten import BEHIND_MM, STEP_MM, Band
 
 KINDS = ("disc", "top_of_c1", "c1_c2", "c2_c3")
@@ -19,12 +19,8 @@ KINDS = ("disc", "top_of_c1", "c1_c2", "c2_c3")
 ROW_MM = 2 * STEP_MM
 """Distance between the network's answers."""
 DILATIONS = (1, 2, 4, 8, 1)
-_ROWS = 4
-"""The network halves the number of rows twice."""
-_NEAR_MM = 8.0
 _EDGE_MM = 8.0
 """About so far before the centreline lie the discs' posterior points."""
-_BRIGHTEST = 4.0
 BEFORE_UNIT_MM = 10.0
 """The distance of a disc's posterior point from the centreline is learnt in these."""
 LARGEST_LOGIT = 8.0
@@ -89,35 +85,6 @@ def is_shown(values: np.ndarray) -> np.ndarray:
     return np.isfinite(values[:, first:last]).mean(axis=1) > 0.6
 
 
-def prepared(values: np.ndarray) -> np.ndarray:
-    """Three pictures for the network: of usual brightness, evened out, and where the image is.
-
-    Args:
-        values: `(S, V)`, NaN outside the image.
-
-    Returns:
-        `(3, S, V)` float32, the rows filled up to a multiple of four.
-    """
-    values = np.pad(values, ((0, -len(values) % _ROWS), (0, 0)), constant_values=np.nan)
-    inside = np.isfinite(values)
-    if not inside.any():
-        return np.zeros((3, *values.shape), np.float32)
-    low, high = np.percentile(values[inside], (1, 99))
-    clipped = np.clip(np.where(inside, values, 0), low, high)
-    mean, spread = clipped[inside].mean(), clipped[inside].std()
-    usual = np.where(inside, (clipped - mean) / max(float(spread), 1e-6), 0)
-    share = np.maximum(_around(inside.astype(np.float32)), 1e-3)
-    middle = _around(usual) / share
-    varies = np.sqrt(np.maximum(_around(usual**2) / share - middle**2, 0)) + 0.05
-    even = np.where(inside, (usual - middle) / varies, 0)
-    pictures = np.stack([usual, even, inside]).astype(np.float32)
-    return np.clip(pictures, -_BRIGHTEST, _BRIGHTEST)
-
-
-def _around(picture: np.ndarray) -> np.ndarray:
-    return ndimage.gaussian_filter(picture.astype(np.float32), _NEAR_MM / STEP_MM, truncate=2.5)
-
-
 def forward(picture: np.ndarray, layers: dict[str, np.ndarray]) -> np.ndarray:
     """The network: across the picture first, then along it.
 
@@ -130,44 +97,18 @@ def forward(picture: np.ndarray, layers: dict[str, np.ndarray]) -> np.ndarray:
     """
 
     def layer(x: np.ndarray, name: str, **how) -> np.ndarray:
-        return _convolved(x, layers[f"{name}.weight"], layers[f"{name}.bias"], **how)
+        return convolved(x, layers[f"{name}.weight"], layers[f"{name}.bias"], **how)
 
-    x = _rectified(layer(picture, "first", stride=(1, 2)))
-    x = _rectified(layer(x, "second", stride=(2, 2)))
-    fine = _rectified(layer(x, "third"))  # (C, S / 2, V / 4)
-    x = _rectified(layer(fine, "fourth", stride=(2, 2)))
-    x = _rectified(layer(x, "fifth"))  # (C, S / 4, V / 8)
-    x = _rectified(layer(x, "across"))  # (C, S / 4, 1)
+    x = rectified(layer(picture, "first", stride=(1, 2)))
+    x = rectified(layer(x, "second", stride=(2, 2)))
+    fine = rectified(layer(x, "third"))  # (C, S / 2, V / 4)
+    x = rectified(layer(fine, "fourth", stride=(2, 2)))
+    x = rectified(layer(x, "fifth"))  # (C, S / 4, V / 8)
+    x = rectified(layer(x, "across"))  # (C, S / 4, 1)
     for number, dilation in enumerate(DILATIONS):
-        x = x + _rectified(layer(x, f"along{number}", dilation=dilation))
-    x = np.concatenate([np.repeat(x, 2, axis=1), _rectified(layer(fine, "fine"))])
-    return layer(_rectified(layer(x, "joined")), "last")[:, :, 0]
-
-
-def _rectified(x: np.ndarray) -> np.ndarray:
-    return np.maximum(x, 0)
-
-
-def _convolved(
-    x: np.ndarray,
-    weight: np.ndarray,
-    bias: np.ndarray,
-    *,
-    stride: tuple[int, int] = (1, 1),
-    dilation: int = 1,
-) -> np.ndarray:
-    """Convolution of `(C, S, V)`: kernels of three keep the size, wider ones take the width."""
-    _, _, tall, wide = weight.shape
-    across = 1 if wide == 3 else 0
-    x = np.pad(x, ((0, 0), (dilation * (tall // 2),) * 2, (across, across)))
-    rows = (x.shape[1] - dilation * (tall - 1) - 1) // stride[0] + 1
-    columns = (x.shape[2] - wide) // stride[1] + 1
-    out = np.zeros((len(weight), rows, columns), np.float32) + bias[:, None, None]
-    for i in range(tall):
-        for j in range(wide):
-            part = x[:, i * dilation :: stride[0], j :: stride[1]][:, :rows, :columns]
-            out += np.tensordot(weight[:, :, i, j], part, axes=1)
-    return out
+        x = x + rectified(layer(x, f"along{number}", dilation=dilation))
+    x = np.concatenate([np.repeat(x, 2, axis=1), rectified(layer(fine, "fine"))])
+    return layer(rectified(layer(x, "joined")), "last")[:, :, 0]
 
 
 @cache

@@ -5,7 +5,9 @@ under it (`slice_features`). Three logistic models, whose coefficients stand in 
 weights because they depend on the network, turn them into the probability that a slice shows the
 cord, that the image does, and the Dice to be expected; a fourth, of the same kind but for its link,
 says how far the area may be off (`softseg_study.evaluation.presence_fit` fits them where the truth
-is known). No other rule withholds a mask.
+is known). A slice alone does not tell the roots in the sac from the cord above them: below the
+place where a small network that looks along the mask sees the cord end (`along_cord`), presence
+is 0. No other rule withholds a mask.
 """
 
 from collections.abc import Mapping
@@ -16,6 +18,7 @@ import numpy as np
 from scipy.special import expit
 
 from softseg.errors import InputError
+from softseg.segmentation.along_cord import below_the_cord
 from softseg.segmentation.components import SMALLEST_MM2
 from softseg.segmentation.sharpness import Edge, find_edge
 from softseg.segmentation.slice_features import (
@@ -147,7 +150,13 @@ def examine(
     else:
         one = np.where(features["log_area"] >= np.log(SMALLEST_MM2), 1.0, 0.0)
     one = np.where(seen, one, 0.0)
-    whole = image_features(features, one, spacing_mm[2])
+    kept = features
+    if models and seen.any():
+        ended = below_the_cord(soft, image, spacing_mm, features)
+        one[ended] = 0.0
+        kept = {name: np.where(ended, np.nan, values) for name, values in features.items()}
+        seen = seen & ~ended
+    whole = image_features(kept, one, spacing_mm[2])
     presence, quality, area_error = float(one.max(initial=0.0)), np.nan, np.nan
     if seen.any() and models:
         presence = float(Logistic.from_card(models["image"], IMAGE_FEATURES)(whole))
@@ -172,7 +181,7 @@ def cord_slices(slice_presence: np.ndarray) -> np.ndarray:
 
     Returns:
         `(Z,)` true between the outermost slices that are at least `KEPT` present and joined to one
-        of at least `CORE`; all where none is.
+        of at least `CORE`; where none is, all that may be.
 
     Example:
         >>> cord_slices(np.array([0.0, 0.3, 0.9, 0.0, 0.7, 0.0, 0.3])).astype(int).tolist()
@@ -180,7 +189,7 @@ def cord_slices(slice_presence: np.ndarray) -> np.ndarray:
     """
     core = np.flatnonzero(slice_presence >= CORE)
     if not core.size:
-        return np.ones(len(slice_presence), dtype=bool)
+        return (slice_presence > 0) | ~(slice_presence > 0).any()
     below, above = core[0], core[-1]
     while below > 0 and slice_presence[below - 1] >= KEPT:
         below -= 1
