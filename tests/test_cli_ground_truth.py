@@ -257,3 +257,15 @@ def test_a_mask_whose_name_ends_in_upper_case_is_said(root, capsys):
     assert code == 1
     assert "label-SC_seg.NII.GZ: an image's name must end in .nii or .nii.gz" in said
     assert len(made(root)) == 8
+
+
+def test_shards_leave_the_same_manifest_in_either_order(root, tmp_path_factory, capsys):
+    other = tmp_path_factory.mktemp("other") / "data"
+    shutil.copytree(root, other)
+    shards = ("sub-1,sub-3", "sub-2")
+    for place, order in ((root, shards), (other, shards[::-1])):
+        for subjects in order:
+            code, _ = run_here(place, capsys, "--subjects", subjects, "--no-page")
+            assert code == 0
+    manifest = Path("derivatives/labels_softseg/code/provenance.json")
+    assert (root / manifest).read_text() == (other / manifest).read_text()

@@ -135,12 +135,14 @@ def ground_truth(
         for folder in new:  # a description of nothing
             shutil.rmtree(folder, ignore_errors=True)
         _tell(table, unread)
+    # Shards fill a folder together, in any order: what was made is listed, not what was asked for.
+    asked = {name: value for name, value in recorded_options(context).items() if name != "subjects"}
     for folder in folders:
         write_record(
             folder / MANIFEST,
             (path for path in folder.glob("[!.]*") if path.name not in NOT_RECORDED),
             step="ground-truth",
-            parameters=recorded_options(context),
+            parameters=asked,
             since=since,
         )
     if page and (folders[0] / "report.csv").is_file():
