@@ -133,12 +133,29 @@ def commit(
         (True, True)
     """
     records = [Path(path) for path in records]
-    with ExitStack() as stack:
+    with ExitStack() as meanwhile, ExitStack() as stack:
         # What is entered first is moved last.
         paths = [*records, *map(Path, products)]
         yield {path: stack.enter_context(replacing(path)) for path in paths}
+        meanwhile.enter_context(_uninterrupted())
         for path in records:
             path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait: a mask that was moved without its record would look like somebody else's."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals come to the main one
+        return
+    pressed = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+        for number in pressed[:1]:
+            signal.raise_signal(number)
 
 
 def cores() -> int:

@@ -143,6 +143,26 @@ def write(mask: Path, record: Path, text: str, *, fail: bool = False) -> None:
         temporary[record].write_text(text)
 
 
+def test_ctrl_c_between_two_moves_leaves_both_files_and_still_interrupts(tmp_path, monkeypatch):
+    mask, record, replace = tmp_path / "a.nii", tmp_path / "a.json", os.replace
+
+    def interrupted(*paths):
+        signal.raise_signal(signal.SIGINT)
+        replace(*paths)
+
+    def write():
+        with commit([mask], records=[record]) as temporary:
+            temporary[mask].write_text("mask")
+            temporary[record].write_text("{}")
+            monkeypatch.setattr(os, "replace", interrupted)
+
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert (mask.read_text(), record.read_text()) == ("mask", "{}")
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
 def test_files_are_moved_together_or_not_at_all(tmp_path):
     mask, record = tmp_path / "a.nii", tmp_path / "a.json"
     write(mask, record, "old")
