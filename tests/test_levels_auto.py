@@ -177,6 +177,17 @@ def test_a_disc_that_is_given_against_the_picture_is_said(neck, anatomy, tmp_pat
     assert "at least 6 mm apart" in capsys.readouterr().err
 
 
+def test_a_disc_that_does_not_fit_numbers_nothing(neck, anatomy, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(automatic, "search_discs", lambda heat, known=None: {})
+    point = ",".join(map(str, anatomy.discs_mm[5]))
+    given = ("--levels", "auto", "--image", neck[0], "--disc", f"7:{point}")
+    assert run(main, "csa", neck[1], "-o", tmp_path / "a.csv", *given) == 1
+    assert "the discs given do not fit what is seen" in capsys.readouterr().err
+    row = pd.read_csv(tmp_path / "a.csv").iloc[0]
+    assert np.isnan(row["level"])
+    assert "levels-unknown" in row["flag"]
+
+
 def test_discs_replace_no_file_of_somebody_else(neck, tmp_path, capsys):
     out = tmp_path / "mine.nii.gz"
     out.write_bytes(neck[0].read_bytes())

@@ -134,7 +134,9 @@ def with_automatic_levels(
 
     own = {k: v for k, v in options.items() if k in ("threshold", "full_value")}
     found = automatic_discs(image, mask, given=discs, **own)
-    table = measure(mask, discs=found.points_mm or discs, **options, as_columns=True)
+    # Discs that contradict a picture number nothing; without a picture nothing contradicts them.
+    known = found.points_mm or (discs if found.band is None else None)
+    table = measure(mask, discs=known, **options, as_columns=True)
     return found.told_in(table), found.reason
 
 
