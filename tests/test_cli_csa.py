@@ -11,6 +11,8 @@ import pytest
 from tubes import Curve, Tube, sample
 
 from softseg.cli import main
+from softseg.csa.automatic import AutomaticDiscs
+from softseg.csa.measure import measure
 from softseg.csa.norm import adjust_area
 from softseg.volume import Volume
 
@@ -148,6 +150,28 @@ def test_a_profile_and_a_plot_stand_before_the_norm(folder, tmp_path):
         atol=1e-3,
     )
     assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_mask_without_levels_does_not_fail_the_profile_of_the_others(
+    folder, tmp_path, monkeypatch, capsys
+):
+    def known(mask, image, **options):
+        found = AutomaticDiscs(reason="levels unknown: none seen" if mask == bare else "")
+        options["levels"] = None if mask == bare else folder / "levels.nii.gz"
+        return found.told_in(measure(mask, **options, as_columns=True)), found.reason
+
+    monkeypatch.setattr("softseg.csa.batch.with_automatic_levels", known)
+    bare, whole = tmp_path / "bare.nii.gz", folder / "soft.nii.gz"
+    Volume.load(whole).save(bare)
+    table, profile = tmp_path / "a.csv", tmp_path / "p.csv"
+    given = ("--levels", "auto", "-o", table, "--profile", profile)
+    assert run(bare, whole, *given, "--image", bare, "--image", whole) == 1
+    assert f"{bare}: no levels on whole slices, not in the profile" in capsys.readouterr().err
+    assert pd.read_csv(table)["file"].tolist() == [str(bare), str(whole)]
+    assert set(pd.read_csv(profile)["file"]) == {str(whole)}
+    profile.unlink()
+    assert run(bare, *given, "--image", bare) == 2
+    assert not profile.exists()
 
 
 def test_area_is_adjusted_for_sex_and_height_where_given(folder, tmp_path):

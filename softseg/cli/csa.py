@@ -181,10 +181,12 @@ def csa(
     sources = [mask for mask in masks if str(mask) in measured]
     sources += filter(None, (*(shown or {}).values(), levels, discs, centreline))
     about = {"step": "csa", "parameters": recorded_options(context), "sources": sources}
-    _write(rows, every, output, profile, plot, sex or "all", about)
+    bare = _write(rows, every, output, profile, plot, sex or "all", about)
+    for mask in bare:
+        tell(f"softseg: {mask}: no levels on whole slices, not in the profile", level=logging.ERROR)
     if said := without_levels(every, wanted):
         tell(f"softseg: {said}")
-    if failures or any(UNKNOWN in flag for flag in every["flag"]):
+    if failures or bare or any(UNKNOWN in flag for flag in every["flag"]):
         raise typer.Exit(1)
 
 
@@ -321,17 +323,19 @@ def _write(
     plot: Path | None,
     sex: str,
     about: dict,
-) -> None:
+) -> list[str]:
+    """Write what is asked for, and name the masks that a profile asked for lacks."""
     from softseg.csa.table import write_signed
 
     # Everything is computed before anything is written.
-    tables, figures = {output: rows}, {}
+    tables, figures, bare = {output: rows}, {}, []
     if profile or plot:
         import pandas as pd
 
         from softseg.csa.norm import against_norm, length_profile
 
         along = length_profile(pd.DataFrame(every))
+        bare = sorted({*every["file"]} - {*along["file"]})
     if profile:
         tables[profile] = against_norm(along, sex=sex)
     if plot:
@@ -339,3 +343,4 @@ def _write(
 
         figures[plot] = plot_profile(along, sex=sex)
     write_signed(tables, figures=figures, **about)
+    return bare

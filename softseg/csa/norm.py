@@ -165,7 +165,11 @@ def length_profile(
         points_per_level: Places per level, evenly spread.
 
     Returns:
-        `file, level, position` and the measures that the table has.
+        `file, level, position` and the measures that the table has; nothing of a file without
+        levels on whole slices.
+
+    Raises:
+        InputError: If no file has any.
 
     Example:
         >>> import pandas as pd
@@ -182,7 +186,7 @@ def length_profile(
     for file, one in table.groupby("file", sort=False):
         one = whole_slices(one[one["position"].notna()])
         if one.empty:
-            raise InputError(f"{file}: a length profile needs levels, found none on whole slices")
+            continue
         at = (one["level"].astype(float) + one["position"]).to_numpy()
         order = np.argsort(at, kind="stable")
         at = at[order]
@@ -198,6 +202,9 @@ def length_profile(
         for name in measures:
             profile[name] = np.interp(wanted[inside], at, one[name].to_numpy(dtype=float)[order])
         profiles.append(pd.DataFrame(profile))
+    if not profiles:
+        file = table["file"].iloc[0]
+        raise InputError(f"{file}: a length profile needs levels, found none on whole slices")
     return pd.concat(profiles, ignore_index=True)
 
 
