@@ -53,6 +53,17 @@ def test_columns_are_averaged_and_chosen_as_a_data_frame_is(slices, options):
     assert chosen["slice"].tolist() == select(slices, vertebrae=(3, 3))["slice"].tolist()
 
 
+@pytest.mark.parametrize("flag", ["", "outlier"])
+def test_a_table_that_is_read_again_is_averaged_as_it_was(slices, tmp_path, flag):
+    slices = slices.assign(flag=["", flag] * (len(slices) // 2))
+    slices.to_csv(tmp_path / "a.csv", index=False)
+    again = pd.read_csv(tmp_path / "a.csv")  # where an empty flag is missing
+    assert again["flag"].isna().any()
+    pd.testing.assert_frame_equal(aggregate(again), aggregate(slices))
+    wanted = {"vertebrae": (3, 3)}
+    assert select(again, **wanted)["slice"].tolist() == select(slices, **wanted)["slice"].tolist()
+
+
 def test_every_column_is_in_the_dictionary_and_every_unit_in_the_name(slices):
     profile = against_norm(length_profile(slices))
     for table in (slices, aggregate(slices), profile):

@@ -194,5 +194,6 @@ def _row(file: str, level: object, group: Columns, chosen: Columns) -> dict[str,
         row["distance_mm"] = group["distance_mm"].mean()
     if "level_confidence" in group:
         row["level_confidence"] = np.fmin.reduce(group["level_confidence"])
-    row["flag"] = ";".join(sorted({f for flag in chosen["flag"] for f in flag.split(";") if f}))
+    flags = [flag for flag in chosen["flag"] if isinstance(flag, str)]  # NaN in a table read again
+    row["flag"] = ";".join(sorted({f for flag in flags for f in flag.split(";") if f}))
     return row
