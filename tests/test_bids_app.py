@@ -70,6 +70,13 @@ def test_participants_one_by_one_and_then_the_group(data_set, tmp_path, capsys):
         ["sub-1", "ses-1", "1", "T2w"],
         ["sub-1", "ses-2", "", "T2star"],
     ]
+    doubt = {"uncertain", "presence", "quality", "area_error", "edge_mm"}
+    assert doubt <= set(table)
+    assert table["presence"].notna().all()
+    record = out / f"{IMAGES[0]}_label-SC_softseg.json"
+    said = json.loads(record.read_text())
+    said |= {"Note": "blurred edges", "UncertainReasons": {"0": "no signal"}, "EdgeWidth": 1.0}
+    record.write_text(json.dumps(said))
     beside = json.loads((out / "sub-1/sub-1_desc-slices_csa.json").read_text())
     assert beside["area_mm2"]["Units"] == "mm^2"
 
@@ -80,7 +87,13 @@ def test_participants_one_by_one_and_then_the_group(data_set, tmp_path, capsys):
     means = pd.read_csv(out / "group_csa.tsv", sep="\t", dtype={"level": str})
     assert means["contrast"].tolist() == ["T2w", "T2star", "UNIT1"]
     assert means["level"].fillna("").tolist() == ["", "", "2:3"]
-    assert (out / "report/index.html").read_text().count("<section") == 3
+    assert doubt <= set(means)
+    assert means["presence"].notna().all()
+    assert means["uncertain"][0] == "no signal"
+    assert means["edge_mm"][0] == 1
+    page = (out / "report/index.html").read_text()
+    assert page.count("<section") == 3
+    assert "<b>blurred edges</b>" in page
     assert len(list((out / "report/pictures").iterdir())) == 3
 
     assert run(data_set, out, "participant", "--participant-label", "2") == 0

@@ -1,5 +1,7 @@
 """`softseg qc`: a page of any masks, and the verdicts that later runs read."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from softseg import cli
 from softseg.dataset.derivatives import discs_of, image_of, masks_in
 from softseg.dataset.exclusions import read_exclusions, verdicts_on, why_excluded
 from softseg.errors import InputError
+from softseg.provenance.records import record_of, write_record
 from softseg.quality_control.drawing import draw
 from softseg.volume import Volume
 
@@ -91,6 +94,51 @@ def test_a_mask_that_cannot_be_read_is_said_and_the_others_are_shown(dataset, ca
     said = capsys.readouterr()
     assert (said.out, said.err.count("sub-9_T2w_seg.nii.gz: not a readable NIfTI")) == ("", 2)
     assert len([*(dataset / "look/pictures").iterdir()]) == 2
+
+
+def test_a_mask_whose_voxels_are_cut_off_is_a_failure_too(dataset, capsys):
+    labels = dataset / "derivatives/labels"
+    whole = masks_in(labels)[0].read_bytes()
+    broken = dataset / "sub-9_T2w_seg.nii.gz"
+    broken.write_bytes(whole[: len(whole) // 2])
+    assert run("-q", "qc", broken, labels, "-o", dataset / "look") == 1
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert "sub-9_T2w_seg.nii.gz" in said[0]
+    assert run("qc", broken, "-o", dataset / "alone") == 2
+    assert not (dataset / "alone").exists()
+
+
+def test_masks_of_one_name_have_a_picture_and_a_verdict_each(tmp_path, capsys):
+    data = np.zeros((30, 30, 6), np.float32)
+    data[10:20, 10:20] = 1
+    names = ("jp/s1/m", "jp/s2/m", "jp/a b", "jp/a_b", "jp/A_B", "jp/脊髄", "jp/頸髄")
+    masks = [Volume(data, np.eye(4)).save(tmp_path / f"{name}.nii.gz") for name in names]
+    assert run("qc", *masks, "-o", tmp_path / "look") == 0
+    page = (tmp_path / "look/index.html").read_text()
+    sources = re.findall(r'src="([^"]+)"', page)
+    assert len({source.lower() for source in sources}) == len(masks)
+    ticked = re.findall(r'<input type="checkbox" value="([^"]+)">', page)
+    assert set(ticked) == {"s1/m", "s2/m", "a b", "a_b", "A_B", "脊髄", "頸髄"}
+    for number, name in enumerate(names):
+        (entry,) = (each for each in ticked if f"/{name}".endswith(f"/{each}"))
+        bad = read_exclusions([entry])
+        left_out = [why_excluded(mask, bad) is not None for mask in masks]
+        assert left_out == [k == number for k in range(len(masks))]
+    assert run("qc", *masks, "-o", tmp_path / "look") == 0
+    assert (tmp_path / "look/index.html").read_text() == page
+
+
+def test_what_the_record_beside_a_mask_doubts_is_a_flag_until_the_mask_is_corrected(dataset):
+    mask = masks_in(dataset / "derivatives/labels")[0]
+    note = "blurred edges (SD 1.0 mm), areas are too small"
+    write_record(record_of(mask), [mask], notes={"Note": note}, step="segment")
+    assert run("qc", mask, "-o", dataset / "look") == 0
+    assert f"<b>{note}</b>" in (dataset / "look/index.html").read_text()
+    volume = Volume.load(mask)
+    volume.like(volume.data * 0.9).save(mask)
+    assert run("qc", mask, "-o", dataset / "look") == 0
+    assert note not in (dataset / "look/index.html").read_text()
 
 
 @pytest.mark.parametrize("option", ["--image", "--discs", "--levels"])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from softseg.cli.invocation import EPILOG, run
-from softseg.cli.made_masks import make_masks
+from softseg.cli.made_masks import doubt, made_before, make_masks
 from softseg.cli.options import (
     AUTO,
     FollowLinks,
@@ -190,7 +190,9 @@ def _write_slices(
         except InputError as error:
             tell(f"softseg: no area: {error}")
             rows = NO_AREA
-        tables.append(rows | filled(len(rows["slice"]), file=place.as_posix()))
+        rows = rows | filled(len(rows["slice"]), file=place.as_posix())
+        made = made_before(mask)
+        tables.append(rows | (doubt(made, rows["slice"].tolist()) if made else {}))
     about = {"step": "bids participant", "parameters": used, "sources": masks}
     write_signed({out / name / f"{name}{SLICES}": stacked(tables)}, **about)
 
@@ -219,9 +221,14 @@ def _group(out: Path, wanted: "Selection", used: dict, qc_crop: float | None) ->
             except InputError as error:
                 tell(f"softseg: no mean: {error}")
                 row = pd.DataFrame([{"file": file, "n_slices": 0, "flag": one["flag"].iloc[0]}])
+            made = made_before(mask)
+            if made:
+                row = row.assign(**doubt(made, [None]))
+                row["uncertain"] = "; ".join(dict.fromkeys(made.reasons.values()))
             rows.append(row)
             slices.append(one)
-            flags = [flag for flag in row["flag"].iloc[0].split(";") if flag]
+            flags = [made.note] if made and made.note else []
+            flags += [flag for flag in row["flag"].iloc[0].split(";") if flag]
             area = row["area_mm2"].iloc[0] if "area_mm2" in row else float("nan")
             name = mask.name.partition(".")[0]
             known = None if one["level"].isna().all() else one

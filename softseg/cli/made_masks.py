@@ -181,9 +181,28 @@ def _areas(job, made, say: Callable, found=None):
             table = found.told_in(table) if found else table
         for warning in caught:
             say(f"{job.image.name}: {warning.message}", style="yellow")
-    uncertain = [made.reasons.get(k) for k in table["slice"].tolist()]
+    table = table | filled(len(table["slice"]), file=str(job.mask))
+    return table | doubt(made, table["slice"].tolist())
+
+
+def doubt(made, slices: list) -> dict:
+    """What is said of a mask, as columns of its table of slices."""
+    from softseg.csa.columns import filled
+
+    uncertain = [made.reasons.get(k) for k in slices]
     told = {name: getattr(made, name) for name in ("presence", "quality", "area_error", "edge_mm")}
-    return table | filled(len(uncertain), file=str(job.mask), uncertain=uncertain, **told)
+    return filled(len(slices), uncertain=uncertain, **told)
+
+
+def made_before(mask: Path):
+    """`MadeMask` of a mask that is as softseg wrote it; None of any other."""
+    from softseg.provenance.records import record_of_unchanged
+    from softseg.segmentation.batch import MadeMask
+
+    try:
+        return MadeMask.recorded(mask, record_of_unchanged(mask))
+    except (AttributeError, LookupError, OSError, TypeError, ValueError):
+        return None  # drawn, corrected, or of an earlier version
 
 
 def _picture(job, made, found=None, levels=None):

@@ -1,6 +1,7 @@
 """`softseg qc`."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -55,41 +56,48 @@ def qc(
         raise InputError("levels have one source: give --levels or --discs, not both")
     for given in filter(None, (*(image or []), levels, discs)):
         read_geometry(given)
-    broken = [said for said in map(_broken, chosen) if said]
-    if len(broken) == len(chosen):
-        raise InputError(broken[0])
+    broken = {mask: said for mask in chosen if (said := _broken(mask, read_geometry))}
+    if len(broken) == len(set(chosen)):
+        raise InputError(broken[chosen[0]])
     check_writable(output / "index.html")
     items = [
-        _item(mask, shown, levels, discs)
+        _item(mask, shown, levels, discs, broken)
         for mask, shown in zip(chosen, image or map(image_of, chosen), strict=True)
     ]
+    if len(broken) == len(set(chosen)):
+        raise InputError(broken[chosen[0]])
     if alone := sum(item.image is None for item in items):
         tell(f"softseg: {alone} of {len(items)} masks are drawn on black; --image gives an image")
     result(f"to look at: {write_page(output, items, title='Masks', crop_mm=qc_crop)}")
     if broken:
-        for said in broken:
+        for said in broken.values():
             tell(f"failed: {said}", level=logging.ERROR)
         raise typer.Exit(1)
 
 
-def _broken(mask: Path) -> str | None:
-    """Why the header of a mask cannot be read; None if it can."""
-    from softseg.nifti import read_geometry
-
+def _broken(mask: Path, read: Callable[[Path], object]) -> str | None:
+    """Why a mask, or its header, cannot be read; None if it can."""
     try:
-        read_geometry(mask)
+        read(mask)
     except InputError as error:
         return str(error)
     return None
 
 
-def _item(mask: Path, image: Path | None, levels: Path | None, discs: Path | None):
-    """The picture of a mask; what `csa` says of it is a flag."""
+def _item(
+    mask: Path, image: Path | None, levels: Path | None, discs: Path | None, broken: dict[Path, str]
+):
+    """The picture of a mask; what its record and `csa` say of it are flags.
+
+    What cannot be read is added to `broken`.
+    """
     import warnings
 
     from softseg.csa.measure import measure
     from softseg.dataset.derivatives import discs_of
+    from softseg.provenance.records import record_of_unchanged
     from softseg.quality_control.page import Item
+    from softseg.volume import Volume
 
     discs = discs or (discs_of(mask) if levels is None else None)
     name, flags, table = mask.name.partition(".")[0], [], None
@@ -99,6 +107,10 @@ def _item(mask: Path, image: Path | None, levels: Path | None, discs: Path | Non
             table = measure(mask, levels=levels, discs=discs, shape=False)
         except InputError as error:
             flags.append(str(error).replace(str(mask), mask.name))
+            if mask not in broken and (said := _broken(mask, Volume.load)):
+                broken[mask] = said
     flags += [str(warning.message).replace(str(mask), mask.name) for warning in caught]
+    if mask not in broken and (note := record_of_unchanged(mask).get("Note")):
+        flags.insert(0, str(note))
     details = "" if table is None else f"median area {table['area_mm2'].median():.1f} mm²"
     return Item(name, image, {"mask": mask}, flags, details, table)

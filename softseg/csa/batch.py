@@ -13,10 +13,9 @@ from softseg.csa.measure import Points, measure
 from softseg.csa.norm import REFERENCE, adjust_area, norm_areas_mm2
 from softseg.csa.table import with_confidence
 from softseg.errors import InputError, counted
-from softseg.files import sha256
 from softseg.masks import MaskWarning
 from softseg.nifti_header import HeaderWarning
-from softseg.provenance.records import listed, read_json, record_of
+from softseg.provenance.records import record_of_unchanged
 from softseg.volume import Volume
 
 
@@ -146,17 +145,10 @@ def disc_confidence(discs: object) -> dict[int, float]:
     Points that were moved or added since are somebody's own, without any.
     """
     try:
-        found = _record_of_unchanged(Path(discs))["Discs"]
+        found = record_of_unchanged(Path(discs))["Discs"]
         return {int(disc): float(one["ConfidenceLevel"]) for disc, one in found.items()}
     except (AttributeError, LookupError, OSError, TypeError, ValueError):
         return {}
-
-
-def _record_of_unchanged(path: Path) -> dict:
-    """Our record of a file that is still as it was written; empty for any other."""
-    record = read_json(record_of(path))
-    written = listed(record, "SHA256").get(path.name)
-    return record if written is not None and written == sha256(path) else {}
 
 
 def with_interval(rows: Columns, mask: Path) -> Columns:
@@ -165,7 +157,7 @@ def with_interval(rows: Columns, mask: Path) -> Columns:
     What is off in an image is off in all of its slices alike, so that a level has the whole mask's.
     It is the interval of the mask as it is: one cut at a threshold has another area.
     """
-    error = _record_of_unchanged(mask).get("AreaError")
+    error = record_of_unchanged(mask).get("AreaError")
     if not isinstance(error, int | float):  # null where nobody fitted it
         return rows
     area = rows["area_mm2"]

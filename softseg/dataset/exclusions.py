@@ -67,7 +67,8 @@ def verdicts_on(masks: Iterable[Path]) -> Exclusions:
 def why_excluded(path: Path, exclusions: Exclusions) -> str | None:
     """The reason for which an image, or a mask of it, is left out; None if it is not.
 
-    A mask that somebody called otherwise than its image is named by its own name.
+    A mask that somebody called otherwise than its image is named by its own name, with folders
+    before it where a page of pictures has several of that name.
 
     Example:
         >>> bad = read_exclusions(["sub-1", "sub-2/T2w", "sub-3_ses-1_T1w_label-SC_softseg"])
@@ -76,12 +77,16 @@ def why_excluded(path: Path, exclusions: Exclusions) -> str | None:
         [True, True, False]
         >>> why_excluded(Path("softseg.nii.gz"), {"sub-softseg": "blurred"})
         'excluded: blurred'
+        >>> [why_excluded(Path(f"{k}/m.nii"), read_exclusions(["a/m"])) for k in "ab"]
+        ['excluded: excluded by option', None]
     """
     if not exclusions:
         return None
     who, name = entities_of(path), path.name.partition(".")[0]
     own = {_entry(name), _entry(image_stem(path) or name)}
     asked = {who["participant_id"], f"{who['participant_id']}/{who['contrast']}"}
+    folders = path.absolute().parent.parts[1:]
+    asked |= {_entry("/".join((*folders[k:], name))) for k in range(len(folders))}
     for entry, reason in exclusions.items():
         if entry in asked or ("/" not in entry and {entry, image_stem(entry)} & own):
             return f"excluded: {reason}"

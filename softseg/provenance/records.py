@@ -197,6 +197,13 @@ def is_ours(content: Any) -> bool:
         return False
 
 
+def record_of_unchanged(path: Path) -> dict[str, Any]:
+    """Our record of a file that is still as it was written; empty for any other."""
+    record = read_json(record_of(path))
+    written = listed(record, "SHA256").get(path.name)
+    return record if written is not None and written == sha256(path) else {}
+
+
 def foreign(path: Path, record: Path) -> str | None:
     """What is said of a file that no record vouches for; None of one that softseg may replace.
 

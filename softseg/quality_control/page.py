@@ -5,9 +5,10 @@ Works for any masks over any images: soft truths, segmentations, a rater's masks
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -34,7 +35,8 @@ class Item:
     """One picture of the page.
 
     Attributes:
-        name: Shown, and written into the list of exclusions.
+        name: Shown, and written into the list of exclusions; where masks of several files have one,
+            behind as many of their folders as tell them apart.
         image: The image, as a volume or a path; None draws the masks on black.
         masks: By name, drawn in this order; fractional ones get a row of their own.
         flags: What is out of bounds; flagged items come first.
@@ -81,10 +83,11 @@ def write_page(
         InputError: If the folder cannot be written to.
     """
     folder = Path(folder)
-    listed = sorted(items, key=lambda item: (not item.flags, item.name))
+    listed = sorted(_told_apart(list(items)), key=lambda item: (not item.flags, item.name))
+    files = _picture_names([item.name for item in listed])
 
-    def write(item: Item) -> str:
-        path = folder / "pictures" / f"{re.sub(r'[^A-Za-z0-9.-]+', '_', item.name)}.png"
+    def write(item: Item, file: str) -> str:
+        path = folder / "pictures" / file
         try:
             own = {"levels": item.levels, "found": item.found}
             picture = draw(item.image, item.masks, crop_mm=crop_mm, **own)
@@ -96,7 +99,7 @@ def write_page(
         return f'<img src="{source}" alt="{escape(item.name)}" loading="lazy">'
 
     with ThreadPoolExecutor(max(1, jobs)) as pool:
-        pictures = list(pool.map(write, listed))
+        pictures = list(pool.map(write, listed, files))
     marked = crop_mm is None and any(_discs_in(item) for item in listed)
     page = _page(title, listed, pictures, f" {MARKS}" if marked else "")
     with replacing(folder / "index.html") as temporary:
@@ -153,6 +156,46 @@ def write_ground_truth_page(
         )
     title = f"Soft ground truth: {dataset.root.name}"
     return write_page(folder / "quality_control", items, title=title, jobs=jobs, crop_mm=crop_mm)
+
+
+def _told_apart(items: list[Item]) -> list[Item]:
+    """Items whose masks are other files under one name, with folders before the name."""
+    places = [
+        next((Path(m).absolute() for m in item.masks.values() if isinstance(m, Path | str)), None)
+        for item in items
+    ]
+    same = defaultdict(set)
+    for item, place in zip(items, places, strict=True):
+        if place is not None:
+            same[item.name].add(place.parent)
+
+    def named(item: Item, place: Path | None) -> Item:
+        others = same[item.name] - {place and place.parent}
+        if place is None or not others:
+            return item
+        parts = place.parent.parts[1:]
+        needed = (
+            k
+            for k in range(1, len(parts))
+            if all(other.parts[1:][-k:] != parts[-k:] for other in others)
+        )
+        return replace(item, name="/".join((*parts[-next(needed, len(parts)) :], item.name)))
+
+    return [named(*each) for each in zip(items, places, strict=True)]
+
+
+def _picture_names(names: list[str]) -> list[str]:
+    """Names of files, all different on any disk, the same whichever items are flagged."""
+    files, taken = [""] * len(names), set()
+    for place in sorted(range(len(names)), key=names.__getitem__):
+        plain = stem = re.sub(r"[^A-Za-z0-9.-]+", "_", names[place])
+        number = 1
+        while stem.lower() in taken:
+            number += 1
+            stem = f"{plain}_{number}"
+        taken.add(stem.lower())
+        files[place] = f"{stem}.png"
+    return files
 
 
 def _without_folders(error: InputError, item: Item) -> str:
