@@ -616,6 +616,19 @@ def test_a_centreline_file_gives_the_direction(tilted, tmp_path):
         measure(tilted.binary, centreline=path)
 
 
+@pytest.mark.parametrize(("every", "within"), [(1, 2e-3), (10, 0.01), (20, 0.03)])
+def test_points_far_apart_give_a_smooth_centreline_to_its_ends(every, within, tmp_path):
+    path = tmp_path / "line.csv"
+    wave = Curve(tilt_deg=(0.0, 10.0), amplitude_mm=(0.0, 3.0), period_mm=120.0)
+    for curve in (Curve(radius_mm=150.0), wave):
+        mask = sample(Tube(curve), (1.0, 1.0, 1.0), length_mm=81).soft
+        plain = measure(mask, shape=False)
+        points = plain[[f"centre_{axis}_mm" for axis in "xyz"]].iloc[::every]
+        points.rename(columns=lambda name: name[7:]).to_csv(path, index=False)
+        area = measure(mask, centreline=path, shape=False)["area_mm2"]
+        np.testing.assert_allclose(area, plain["area_mm2"], rtol=within)
+
+
 def straight(mm, tilt_deg=20.0, aside_mm=0.0, above_mm=0.0):
     z = np.linspace(-mm, mm, 9)
     y = z * np.tan(np.radians(tilt_deg))

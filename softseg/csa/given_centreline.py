@@ -70,16 +70,34 @@ def centreline_through(points_mm: np.ndarray, n_slices: int, thickness_mm: float
 
 
 def _interpolate(where: np.ndarray, height: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Linear between points, and straight on beyond the first and the last few."""
+    """Through the points, all in slices, and straight on beyond the first and the last."""
+    low, high = height[0], height[-1]
+    if high <= low:
+        return np.interp(where, height, value)
+    if np.median(np.diff(height)) > 1 + 1e-6:
+        return _spline(where, height, value)
     inside = np.interp(where, height, value)
-    if height[-1] <= height[0]:
-        return inside
     span = min(5, height.size)
-    ends = ((slice(0, span), where < height[0]), (slice(-span, None), where > height[-1]))
-    for end, beyond in ends:
-        slope, level = np.polyfit(height[end], value[end], 1)
-        inside[beyond] = level + slope * where[beyond]
+    ends = ((slice(0, span), where < low, 0), (slice(-span, None), where > high, -1))
+    for few, beyond, end in ends:
+        slope = np.polyfit(height[few], value[few], 1)[0]
+        inside[beyond] = value[end] + slope * (where[beyond] - height[end])
     return inside
+
+
+def _spline(where: np.ndarray, height: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """A natural cubic spline: points far apart joined by lines would tilt whole stretches."""
+    from scipy.interpolate import CubicSpline  # which a mask alone needs not
+
+    starts = [0]  # points less than a slice apart are one, for their noise is no direction
+    for index, one in enumerate(height):
+        if one - height[starts[-1]] >= 1:
+            starts.append(index)
+    count = np.diff([*starts, height.size])
+    height, value = (np.add.reduceat(each, starts) / count for each in (height, value))
+    curve = CubicSpline(height, value, bc_type="natural")
+    nearest = np.clip(where, height[0], height[-1])
+    return curve(nearest) + curve(nearest, 1) * (where - nearest)
 
 
 def _read_points(path: Path) -> np.ndarray:
