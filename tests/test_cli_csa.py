@@ -277,7 +277,7 @@ def test_a_wrong_mask_is_refused_in_one_line_and_nothing_is_written(
         (["-o", "a.csv", "--discs", "levels.nii.gz"], "found areas; use --levels"),
         (["-o", "a.csv", "--threshold", "2"], "needs voxels above 2, found a maximum of 1"),
         (["-o", "a.csv", "--full-value", "nan"], "--full-value must be above 0"),
-        (["-o", "a.csv", "--centreline", "no.csv"], "not a readable table"),
+        (["-o", "a.csv", "--centreline", "no.csv"], "no.csv: no such file"),
     ],
 )
 def test_wrong_use_is_refused_in_one_line_and_nothing_is_written(
@@ -292,6 +292,15 @@ def test_wrong_use_is_refused_in_one_line_and_nothing_is_written(
     assert len(said.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
     assert (folder / "line.csv").read_text() == line
+
+
+def test_a_mask_below_0_is_not_sent_to_a_threshold(folder, tmp_path, capsys):
+    soft = Volume.load(folder / "soft.nii.gz")
+    soft.like(-soft.data).save(tmp_path / "neg.nii.gz")
+    assert run(tmp_path / "neg.nii.gz", "-o", tmp_path / "a.csv") == 2
+    said = capsys.readouterr().err
+    assert "none above 0; turn their sign round" in said
+    assert "--threshold" not in said
 
 
 def test_an_older_table_survives_a_wrong_mask(folder, tmp_path):

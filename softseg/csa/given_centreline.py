@@ -103,6 +103,8 @@ def _spline(where: np.ndarray, height: np.ndarray, value: np.ndarray) -> np.ndar
 def _read_points(path: Path) -> np.ndarray:
     import pandas as pd  # takes longer than measuring, and a mask alone needs none
 
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
     try:
         points = pd.read_csv(path)
         columns = [c for a in "xyz" for c in points.columns if c.strip() in (a, f"{a}_mm")]

@@ -170,6 +170,8 @@ def cord_fractions(
 def _advice(scaled: np.ndarray, full_value: float) -> str:
     """What to do about values above 1: a few whole numbers are labels rather than fractions."""
     high = float(scaled.max(initial=0)) * full_value
+    if high <= 0:
+        return ", none above 0; turn their sign round if it is the cord that is below 0"
     if not 1 + OVERSHOOT < high / full_value < np.inf:
         return "; give --threshold 0.5 for a binary mask"
     # Where the lowest value is too low no scale brings it to [0, 1].
