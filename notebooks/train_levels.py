@@ -39,7 +39,20 @@ STORED = Path(softseg.__file__).parent / "data/level_network.safetensors"
 COLUMNS = round((BEFORE_MM + BEHIND_MM) / STEP_MM)
 
 
-class LevelNetwork(nn.Module):
+class StoredNetwork(nn.Module):
+    """A network whose layers NumPy runs."""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Weights as stored, each normalisation taken into its layer."""
+        found = {}
+        for name, layer in self.named_children():
+            weight, bias = _folded(layer)
+            found[f"{name}.weight"] = weight.astype(np.float16)
+            found[f"{name}.bias"] = bias.astype(np.float32)
+        return found
+
+
+class LevelNetwork(StoredNetwork):
     """`softseg.csa.level_network.forward` with weights that learn."""
 
     def __init__(self) -> None:
@@ -71,15 +84,6 @@ class LevelNetwork(nn.Module):
         x = torch.cat([x.repeat_interleave(2, dim=2), fine], dim=1)
         return self.last(functional.relu(self.joined(x)))[..., 0]
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Weights as stored, each normalisation taken into its layer."""
-        found = {}
-        for name, layer in self.named_children():
-            weight, bias = folded(layer)
-            found[f"{name}.weight"] = weight.astype(np.float16)
-            found[f"{name}.bias"] = bias.astype(np.float32)
-        return found
-
 
 def layer(
     few: int,
@@ -95,7 +99,7 @@ def layer(
     return nn.Sequential(convolution, nn.BatchNorm2d(many))
 
 
-def folded(layer: nn.Module) -> tuple[np.ndarray, np.ndarray]:
+def _folded(layer: nn.Module) -> tuple[np.ndarray, np.ndarray]:
     """Weight and bias of a layer with its normalisation in them."""
     if isinstance(layer, nn.Conv2d):
         return layer.weight.detach().numpy(), layer.bias.detach().numpy()

@@ -27,7 +27,7 @@ from softseg.segmentation.engine import Model
 from softseg.segmentation.slice_features import FEATURES
 from softseg_study.evaluation.cord_ends import along_mask, fields
 from softseg_study.evaluation.presence_fit import empty_case
-from train_levels import folded, layer
+from train_levels import StoredNetwork, layer
 
 SEED, HELD_OUT = 7, 9
 ROWS, BATCH, RATE = 192, 8, 2e-3
@@ -39,7 +39,7 @@ CORD_MM2, NO_CORD_MM2 = 4.0, 0.5
 """Sections between are neither."""
 
 
-class AlongCord(nn.Module):
+class AlongCord(StoredNetwork):
     """`softseg.segmentation.along_cord.forward` with weights that learn."""
 
     def __init__(self) -> None:
@@ -71,15 +71,6 @@ class AlongCord(nn.Module):
         for number in range(len(DILATIONS)):
             x = x + functional.relu(getattr(self, f"along{number}")(x))
         return self.last(x)[:, 0, :, 0]
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Weights as stored, each normalisation taken into its layer."""
-        found = {}
-        for name, one in self.named_children():
-            weight, bias = folded(one)
-            found[f"{name}.weight"] = weight.astype(np.float16)
-            found[f"{name}.bias"] = bias.astype(np.float32)
-        return found
 
 
 def pool(folder: Path, first: int, count: int) -> None:

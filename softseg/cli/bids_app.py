@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from softseg.cli.invocation import EPILOG, run
-from softseg.cli.made_masks import doubt, made_before, make_masks
+from softseg.cli.made_masks import doubt, make_masks, unchanged_mask
 from softseg.cli.options import (
     AUTO,
     FollowLinks,
@@ -191,7 +191,7 @@ def _write_slices(
             tell(f"softseg: no area: {error}")
             rows = NO_AREA
         rows = rows | filled(len(rows["slice"]), file=place.as_posix())
-        made = made_before(mask)
+        made = unchanged_mask(mask)
         tables.append(rows | (doubt(made, rows["slice"].tolist()) if made else {}))
     about = {"step": "bids participant", "parameters": used, "sources": masks}
     write_signed({out / name / f"{name}{SLICES}": stacked(tables)}, **about)
@@ -221,7 +221,7 @@ def _group(out: Path, wanted: "Selection", used: dict, qc_crop: float | None) ->
             except InputError as error:
                 tell(f"softseg: no mean: {error}")
                 row = pd.DataFrame([{"file": file, "n_slices": 0, "flag": one["flag"].iloc[0]}])
-            made = made_before(mask)
+            made = unchanged_mask(mask)
             if made:
                 row = row.assign(**doubt(made, [None]))
                 row["uncertain"] = "; ".join(dict.fromkeys(made.reasons.values()))

@@ -194,7 +194,7 @@ def doubt(made, slices: list) -> dict:
     return filled(len(slices), uncertain=uncertain, **told)
 
 
-def made_before(mask: Path):
+def unchanged_mask(mask: Path):
     """`MadeMask` of a mask that is as softseg wrote it; None of any other."""
     from softseg.provenance.records import record_of_unchanged
     from softseg.segmentation.batch import MadeMask

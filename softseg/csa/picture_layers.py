@@ -6,7 +6,7 @@ Rows and columns of such a picture are a millimetre apart.
 import numpy as np
 from scipy import ndimage
 
-_ROWS = 4
+ROWS = 4
 """The networks halve the number of rows twice."""
 _NEAR = 8.0
 _BRIGHTEST = 4.0
@@ -21,7 +21,7 @@ def prepared(values: np.ndarray) -> np.ndarray:
     Returns:
         `(3, S, V)` float32, the rows filled up to a multiple of four.
     """
-    values = np.pad(values, ((0, -len(values) % _ROWS), (0, 0)), constant_values=np.nan)
+    values = np.pad(values, ((0, -len(values) % ROWS), (0, 0)), constant_values=np.nan)
     inside = np.isfinite(values)
     if not inside.any():
         return np.zeros((3, *values.shape), np.float32)

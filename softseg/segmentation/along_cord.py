@@ -15,7 +15,7 @@ import numpy as np
 from safetensors.numpy import load
 from scipy import ndimage
 
-from softseg.csa.picture_layers import convolved, prepared, rectified
+from softseg.csa.picture_layers import ROWS, convolved, prepared, rectified
 from softseg.segmentation.cord_path import interpolate, smoothed
 from softseg.segmentation.slice_features import FEATURES
 from softseg.volume import Spacing
@@ -35,8 +35,6 @@ SURE = 0.5
 SPARE_MM = 16.0
 """What is kept below the place where most speaks against the cord: on pictures that nothing was
 learnt from it lay up to 13 mm above the tip, and some sac does less harm than a cone cut off."""
-_ROWS = 4
-"""The network halves the number of rows twice."""
 _SLAB_MM = (-1.0, 0.0, 1.0)
 
 
@@ -75,9 +73,7 @@ def pictures(
     filled = np.flatnonzero(seen)
     centres = np.full((soft.shape[2], 2), np.nan)
     for z in filled:
-        weight = soft[:, :, z].astype(np.float64)
-        total = weight.sum()
-        centres[z] = [weight.sum(axis=1 - a) @ np.arange(weight.shape[a]) / total for a in (0, 1)]
+        centres[z] = ndimage.center_of_mass(soft[:, :, z].astype(np.float64))
     slices = np.arange(soft.shape[2])
     centres = interpolate(smoothed(centres * spacing[:2], spacing[2]), slices, slices)
     low = max(filled[0] * spacing[2] - BEYOND_MM, 0)
@@ -165,7 +161,7 @@ def below_the_cord(
 def log_odds(found: Pictures, layers: Mapping[str, np.ndarray]) -> np.ndarray:
     """`(Z,)` log odds that a slice shows the cord; beyond the pictures those of their ends."""
     seen = forward(*channels(found, layers), layers)
-    at = (found.rows - (_ROWS - 1) / 2) / _ROWS  # an answer stands for four rows
+    at = (found.rows - (ROWS - 1) / 2) / ROWS  # an answer stands for four rows
     return np.interp(at, np.arange(len(seen)), seen)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from softseg.segmentation.locate import find_cord, window_starts
 from softseg.segmentation.predict import Network, predict_slices, predict_volume, soft_values
 from softseg.segmentation.prepare import Prepared, prepare
 from softseg.segmentation.presence import Findings, cord_slices, examine
-from softseg.segmentation.sharpness import UNSEEN, Edge
+from softseg.segmentation.result import Segmentation
 from softseg.segmentation.slice_features import slice_features
 from softseg.segmentation.temperature import at_temperature
 from softseg.volume import Volume
@@ -131,61 +131,6 @@ class Model:
 Weights = str | Path | tuple | Model
 
 
-@dataclass(frozen=True, eq=False)
-class Segmentation:
-    """A soft mask and what can be said about it without knowing the truth.
-
-    Attributes:
-        soft: On the image's own grid, values in [0, 1]; zeros if it was withheld.
-        cord_found: Whether there is a mask.
-        likely: Whether presence reaches the threshold; what is below it is kept only if asked for.
-        presence: Probability that the image shows a cord; 0 where nothing was predicted.
-        quality: Dice to be expected, in [0, 1]; nan where the weights' card has no model of it.
-        area_error: Half the width of the 95 % interval of the mean area's logarithm, in [0, 1], for
-            an edge as the weights know it; nan too.
-        edge: The image at the mask's edge: where it is blurred, areas are too small.
-        reasons: Why not to trust the mask on a slice, by its index along Z in working orientation,
-            0 the most inferior.
-        uncertainty: Standard deviation between variants of the image, if asked for.
-    """
-
-    soft: Volume
-    cord_found: bool
-    likely: bool = True
-    presence: float = 0.0
-    quality: float = np.nan
-    area_error: float = np.nan
-    edge: Edge = UNSEEN
-    reasons: dict[int, str] = field(default_factory=dict)
-    uncertainty: Volume | None = None
-
-    @property
-    def uncertain_slices(self) -> tuple[int, ...]:
-        """The slices of `reasons`, ascending."""
-        return tuple(sorted(self.reasons))
-
-    @property
-    def note(self) -> str:
-        """One line to read, empty if there is nothing to say.
-
-        Example:
-            >>> volume, reasons = Volume(np.zeros((2, 2, 2)), np.eye(4)), {3: "empty", 4: "empty"}
-            >>> Segmentation(volume, True, reasons=reasons | {9: "no signal"}).note
-            'uncertain slices 3-4 (empty), 9 (no signal)'
-        """
-        if not self.cord_found:
-            seen = f"presence {self.presence:.2f}" if self.presence else "nothing was predicted"
-            return f"no spinal cord found ({seen}), the mask is empty"
-        said = ", ".join(
-            f"{_ranges(tuple(z for z in self.uncertain_slices if self.reasons[z] == why))} ({why})"
-            for why in dict.fromkeys(self.reasons[z] for z in self.uncertain_slices)
-        )
-        doubt = [] if self.likely else [f"perhaps no spinal cord (presence {self.presence:.2f})"]
-        if self.edge.blurred:
-            doubt.append(f"blurred edges (SD {self.edge.width_mm:.1f} mm), areas are too small")
-        return "; ".join(doubt + ([f"uncertain slices {said}"] if said else []))
-
-
 def segment(
     image: Volume,
     *,
@@ -231,23 +176,41 @@ def segment(
     return replace(result, uncertainty=prepared.pasted(spread, box))
 
 
-def seen_features(image: Volume, model: Model) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """What presence and quality are fitted to: a mask with nothing withheld, and its features.
+class SeenMask(NamedTuple):
+    """A mask with nothing withheld, and what it lies on.
 
-    Returns:
-        Soft values `(X, Y, Z)` of the cord's component in working orientation, and the features of
-        each slice (`softseg.segmentation.slice_features`).
+    Attributes:
+        box: The part of the image that the arrays cover.
+        soft: `(x, y, Z)` soft values of the cord's component.
+        image: The same shape, normalised intensities.
+        features: Of the slices (`softseg.segmentation.slice_features`).
     """
-    prepared = prepare(image, model.config)
+
+    box: tuple[slice, slice]
+    soft: np.ndarray
+    image: np.ndarray
+    features: dict[str, np.ndarray]
+
+
+def seen_mask(prepared: Prepared, model: Model, *, centres: np.ndarray | None = None) -> SeenMask:
+    """What presence, quality and the cord's end are learnt from.
+
+    Args:
+        prepared: The image.
+        model: A network of two dimensions where `centres` are given.
+        centres: `(Z, 2)` working voxels about which windows are laid, instead of the cord's search.
+    """
+    about = {} if centres is None else {"centres": centres}
     predict = _predict_2d if model.config.dimension == 2 else _predict_3d
     with model.running() as network:
         box, (soft,) = predict(
-            network, model.config, prepared, model.config.activation, VARIANTS[:1]
+            network, model.config, prepared, model.config.activation, VARIANTS[:1], **about
         )
-    one = largest_component(_positive(model.calibrated(soft)), prepared.image.spacing_mm)
-    normal = prepared.scale.apply(prepared.image.data[box])
-    features = slice_features(one, normal, prepared.image.spacing_mm, air=prepared.scale.normal_air)
-    return prepared.pasted(one, box).oriented().data, features
+    spacing = prepared.image.spacing_mm
+    one = largest_component(_positive(model.calibrated(soft)), spacing)
+    image = prepared.scale.apply(prepared.image.data[box])
+    features = slice_features(one, image, spacing, air=prepared.scale.normal_air)
+    return SeenMask(box, one, image, features)
 
 
 VARIANTS: tuple[tuple[bool, int], ...] = ((False, 0), (True, 0), (False, 3), (True, -3))
@@ -262,6 +225,7 @@ def _predict_2d(
     prepared: Prepared,
     kind: str,
     variants: tuple[tuple[bool, int], ...],
+    centres: np.ndarray | None = None,
 ) -> tuple[Box, list[np.ndarray]]:
     """Find the cord on some whole slices, then segment windows around it on all slices."""
 
@@ -270,9 +234,9 @@ def _predict_2d(
 
     shape, size = np.array(prepared.grid.shape), np.array(config.patch_size)
     slices = np.arange(shape[2])
-    if (shape[:2] <= size).all():
+    if centres is None and (shape[:2] <= size).all():
         centres = np.tile((shape[:2] - 1) / 2.0, (len(slices), 1))
-    else:
+    elif centres is None:
         centres = find_cord(predict, config, prepared)
     if np.isnan(centres).any():
         nothing = np.zeros((1, 1, shape[2]), np.float32)
@@ -341,13 +305,3 @@ def _examined(prepared: Prepared, box: Box, one: np.ndarray, model: Model) -> Fi
     spacing = prepared.image.spacing_mm
     air = prepared.scale.normal_air
     return examine(one, image, spacing, air=air, card=model.card, cut=tuple(cut))
-
-
-def _ranges(numbers: tuple[int, ...]) -> str:
-    parts: list[list[int]] = []
-    for number in numbers:
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1] = [parts[-1][0], number]
-        else:
-            parts.append([number])
-    return ", ".join("-".join(map(str, part)) for part in parts)

@@ -96,8 +96,7 @@ def _profiles(soft: np.ndarray, image: np.ndarray, spacing_mm: Spacing) -> np.nd
     """`(RAYS, len(AWAY_MM))` brightness across one slice's edge."""
     mm = np.array(spacing_mm[:2])
     soft = soft.astype(np.float64)
-    sides = soft.sum(axis=1), soft.sum(axis=0)
-    centre = np.array([side @ np.arange(side.size) / side.sum() for side in sides])
+    centre = np.array(ndimage.center_of_mass(soft))
     angles = (np.arange(RAYS) + 0.5) * 2 * np.pi / RAYS
     outwards = np.stack([np.cos(angles), np.sin(angles)]) / mm[:, None]  # voxels a millimetre
 

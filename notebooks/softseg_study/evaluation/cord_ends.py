@@ -14,12 +14,8 @@ from softseg.phantom.random_contrast import grain_strengths, random_contrast
 from softseg.phantom.stream import CORD, FLUID
 from softseg.phantom.tissues import TISSUES
 from softseg.segmentation.along_cord import pictures
-from softseg.segmentation.components import largest_component
-from softseg.segmentation.engine import Model
-from softseg.segmentation.locate import find_cord, window_starts
-from softseg.segmentation.predict import predict_slices, soft_values
+from softseg.segmentation.engine import Model, seen_mask
 from softseg.segmentation.prepare import Prepared, prepare
-from softseg.segmentation.slice_features import slice_features
 from softseg.volume import Grid, Volume
 from softseg_study.evaluation.presence_fit import Case
 
@@ -117,34 +113,18 @@ def along_mask(
         model: Segments it.
         course_mm: `(N, 3)` where windows are laid, instead of searching for the cord.
     """
-    config, prepared = model.config, prepare(case.image, model.config)
-    slices, size = np.arange(prepared.grid.shape[2]), np.array(config.patch_size)
-    with model.running() as network:
-
-        def predict(windows: np.ndarray) -> np.ndarray:
-            return soft_values(predict_slices(network, windows), config.activation)
-
-        if course_mm is None:
-            centres = find_cord(predict, config, prepared)
-        else:
-            centres = _centres(course_mm, prepared)
-        if np.isnan(centres).any():
-            return None
-        starts = window_starts(centres, np.array(prepared.grid.shape[:2]), size)
-        box = prepared.box(starts, size)
-        soft = predict(prepared.windows(slices, starts, size))
-    soft = model.calibrated(prepared.restore_windows(soft, slices, starts, box))
-    soft = largest_component(soft, prepared.image.spacing_mm)
-    spacing, image = prepared.image.spacing_mm, prepared.scale.apply(prepared.image.data[box])
-    features = slice_features(soft, image, spacing, air=prepared.scale.normal_air)
-    found = pictures(soft, image, spacing, features)
+    prepared = prepare(case.image, model.config)
+    centres = None if course_mm is None else _centres(course_mm, prepared)
+    seen = seen_mask(prepared, model, centres=centres)
+    spacing = prepared.image.spacing_mm
+    found = pictures(seen.soft, seen.image, spacing, seen.features)
     if found is None:
         return None
     cord = np.zeros_like(prepared.image.data)
     cord = cord if case.truth is None else case.truth.oriented().data
     voxel_mm2 = spacing[0] * spacing[1]
-    shared = (soft > 0.5) & (cord[box] > 0.3)
-    areas = {"cord": cord, "shared": shared, "mask": soft > 0.5}
+    shared = (seen.soft > 0.5) & (cord[seen.box] > 0.3)
+    areas = {"cord": cord, "shared": shared, "mask": seen.soft > 0.5}
     return {
         "image": found.image.astype(np.float16),
         "soft": found.soft.astype(np.float16),

@@ -19,7 +19,8 @@ from softseg.phantom.anatomy import random_anatomy
 from softseg.phantom.artefacts import with_options
 from softseg.phantom.distractors import distractor
 from softseg.phantom.protocols import imaged
-from softseg.segmentation.engine import Model, seen_features
+from softseg.segmentation.engine import Model, seen_mask
+from softseg.segmentation.prepare import prepare
 from softseg.segmentation.presence import Logistic
 from softseg.segmentation.slice_features import FEATURES, IMAGE_FEATURES, image_features
 from softseg.volume import Volume
@@ -208,16 +209,18 @@ def worsened(case: Case, rng: np.random.Generator) -> Case:
 
 def record(case: Case, model: Model) -> Record:
     """Segment a case and compare with its truth."""
-    soft, features = seen_features(case.image, model)
+    prepared = prepare(case.image, model.config)
+    seen = seen_mask(prepared, model)
+    soft = prepared.pasted(seen.soft, seen.box).oriented().data
     mask = soft > 0.5
     cord = np.zeros_like(soft) if case.truth is None else case.truth.oriented().data
     truth = cord > 0.5
     spacing = case.image.oriented().spacing_mm
-    shared, true, seen, total, known = (
+    shared, true, drawn, total, known = (
         each.sum(axis=(0, 1), dtype=float) * spacing[0] * spacing[1]
         for each in (mask & truth, truth, mask, soft, cord)
     )
-    return Record(case.name, features, shared, true, seen, spacing[2], total, known)
+    return Record(case.name, seen.features, shared, true, drawn, spacing[2], total, known)
 
 
 def fit_logistic(
