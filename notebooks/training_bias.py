@@ -172,6 +172,17 @@ def tabulate(parts: pd.DataFrame, test: pd.Series, true_mm2: float) -> pd.DataFr
     return table
 
 
+def trained(run: Run, data: Dataset, people: list[str], key: str, **changes: object) -> Path:
+    """Folder of a training like those of the run but for `changes`, made unless it is there."""
+    folder = RUNS / "training_bias" / run.name / key
+    if not (folder / "model.safetensors").exists():
+        fit(TrainingConfig.from_dict({
+            "output": str(folder), "dataset": str(data.root), "contrasts": data.contrasts,
+            "training_subjects": people, "seed": 1, "threads": 1, "progress": "none",
+        } | changes))  # fmt: skip
+    return folder
+
+
 def train_variants(run: Run, data: Dataset, people: list[str], steps: int, keys: list[str]) -> dict:
     """Key of a variant → folder of its weights, by contrast where there are six."""
     found: dict[str, Path | dict[str, Path]] = {}
@@ -181,15 +192,10 @@ def train_variants(run: Run, data: Dataset, people: list[str], steps: int, keys:
             found[key] = {c: run.model(f"soft_{c}_seed-1") for c in data.contrasts}
             continue
         known = run.model("soft_all_mean_squared_error_seed-1")
+        changes["steps"] = steps * changes.get("steps", 1)
         found[key] = known if key == "loss" and known.exists() else (
-            RUNS / "training_bias" / run.name / key
+            trained(run, data, people, key, **changes)
         )  # fmt: skip
-        if not (found[key] / "model.safetensors").exists():
-            changes["steps"] = steps * changes.get("steps", 1)
-            fit(TrainingConfig.from_dict({
-                "output": str(found[key]), "dataset": str(data.root), "contrasts": data.contrasts,
-                "training_subjects": people, "seed": 1, "threads": 1, "progress": "none",
-            } | changes))  # fmt: skip
     return found
 
 

@@ -26,6 +26,11 @@ def bias():
     return loaded_script("notebooks/training_bias.py")
 
 
+@pytest.fixture(scope="module")
+def mend():
+    return loaded_script("notebooks/mend_bias.py")
+
+
 def test_a_cohort_at_c2_c3_has_masks_levels_and_true_areas(robustness, tmp_path):
     options = robustness.CohortOptions(robustness.SEED, ("DWI", "T2w"), mean_area_mm2=66.0)
     dataset = robustness.write_cohort(tmp_path, options, 1)
@@ -64,6 +69,31 @@ def test_figures_of_a_cohort_are_those_of_made_up_areas(robustness):
     assert found["SD, drawn masks (mm²)"] == pytest.approx(5.0)
     assert found["drawn masks with constants (mm²)"] == pytest.approx(0.0, abs=1e-9)
     assert found["closer"] == found["test people"] == 8
+
+
+def test_figures_of_a_training_are_those_of_made_up_areas(mend):
+    areas = made_up({"soft_all": 1.0})
+    own, truth = (areas[areas["method"] == name] for name in ("soft_all", "truth"))
+    found = mend.figures(own, truth.drop(columns="seed"))
+    assert found["bias (mm²)"] == pytest.approx(2.0)
+    assert found["bias (per cent)"] == pytest.approx(100 * 2 / 70)
+    assert found["bias in T1w (mm²)"] == pytest.approx(1.0)
+    assert [found[f"slope{end}"] for end in ("", ", from", ", to")] == pytest.approx([0.8] * 3)
+    assert found["SD over contrasts (mm²)"] == pytest.approx(1.0)
+
+
+def test_the_exponent_makes_areas_those_of_learnt_masks(mend, monkeypatch):
+    def areas(data, masks, people, exponent=1.0):
+        larger = masks != "labels_softseg"
+        return pd.Series([70.0, 80.0]) + larger * (np.array([2, 4]) - 10 * np.log(exponent))
+
+    monkeypatch.setattr(mend, "areas_of", areas)
+    assert mend.fitted_exponent(None, "longer", []) == pytest.approx(np.exp(0.3))
+    soft = sample(Tube(), (0.8, 0.8, 5.0), length_mm=10).soft
+    smaller = mend.raised(soft, 1.2).data
+    edge = (soft.data > 0.01) & (soft.data < 0.99)
+    assert (smaller[edge] < soft.data[edge]).all()
+    assert [smaller.min(), smaller.max()] == [soft.data.min(), soft.data.max()] == [0, 1]
 
 
 def test_sums_near_the_cord_are_those_of_a_network_that_adds_a_tenth(bias, monkeypatch):
@@ -120,6 +150,24 @@ def test_the_committed_bias_sums_up(bias):
     check_sums(table, bias, tolerance=0.01)
     assert list(table["part"][table["kind"] == "part"]) == list(bias.PARTS)
     assert table["mm2"].between(table["ci_low"], table["ci_high"]).all()
+
+
+def test_the_committed_mending_begins_with_what_chapter_04_says(mend):
+    table = pd.read_csv(TABLES / "training_bias_mended.csv", index_col="figure")
+    errors, spread = (pd.read_csv(TABLES / f"{name}.csv") for name in ("area_errors", "spread"))
+    said = errors.set_index("method").loc["soft_all"]
+    book = table[mend.BOOK]
+    assert book["bias (mm²)"] == pytest.approx(said["error_mm2"], abs=2e-3)
+    assert book["slope"] == pytest.approx(said["slope"], abs=2e-3)
+    sd = spread.loc[spread["method"] == "soft_all", "sd_mm2"].mean()
+    assert book["SD over contrasts (mm²)"] == pytest.approx(sd, abs=2e-3)
+    ideal = mend.floor().drop(index=mend.ALL)["error_percent"].mean()
+    assert table.loc[mend.ERROR, mend.FLOOR] == pytest.approx(ideal, abs=1e-3)
+    tried = table.drop(columns=mend.FLOOR)
+    assert list(tried) == [n + w for n in (mend.BOOK, mend.LONGER) for w in ("", mend.WITH)]
+    assert tried.notna().all(axis=None)
+    for name in ("bias (mm²)", "slope", "SD over contrasts (mm²)"):
+        assert tried.loc[name].between(tried.loc[f"{name}, from"], tried.loc[f"{name}, to"]).all()
 
 
 def test_the_committed_cohorts_are_those_of_the_script(robustness):
