@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from softseg.cli import app, main
 from softseg.cli.phantom import phantom
-from softseg.phantom.cohort import write_cohort
+from softseg.phantom.subjects import CohortOptions
 
 
 def test_the_help_shows_an_example_and_every_option():
@@ -43,9 +43,9 @@ def test_bad_settings_exit_with_2_and_one_line(tmp_path, capsys, options):
     assert not (tmp_path / "new").exists()
 
 
-def test_the_command_s_defaults_are_those_of_write_cohort():
+def test_the_command_s_defaults_are_those_of_a_cohort():
     ours = inspect.signature(phantom).parameters
-    theirs = inspect.signature(write_cohort).parameters
+    theirs = inspect.signature(CohortOptions).parameters
     for name in ("mean_area_mm2", "rule_mm", "edges", "severity", "field_of_view"):
         assert ours[name].default.default == theirs[name].default
 

@@ -12,7 +12,7 @@ from softseg.phantom import artefacts
 from softseg.phantom.acquisition import CORD_LEVEL, acquire, picture
 from softseg.phantom.anatomy import random_anatomy
 from softseg.phantom.artefacts import SEVERITIES, with_options
-from softseg.phantom.placement import MAX_GRID_VOXELS, Movement, place, refined
+from softseg.phantom.placement import MAX_GRID_VOXELS, place, refined, seen_after
 from softseg.phantom.protocols import get_protocol
 from softseg.phantom.true_areas import true_areas
 from softseg.volume import Grid
@@ -102,7 +102,9 @@ def test_the_same_generator_gives_the_same_image_and_another_one_another(anatomy
 
 
 def test_the_participant_moves_by_one_to_three_millimetres_between_contrasts(scans):
-    steps = np.array([scan.placement.movement.translation_mm for scan in scans.values()])
+    places = [scan.placement for scan in scans.values()]
+    moved = [p.grid.affine @ np.linalg.inv(p.body_grid.affine) for p in places]
+    steps = np.array(moved)[:, :3, 3]
     length = np.linalg.norm(steps, axis=1)
     assert length.min() >= 1
     assert length.max() <= 3
@@ -111,7 +113,7 @@ def test_the_participant_moves_by_one_to_three_millimetres_between_contrasts(sca
 
 def test_a_moved_participant_is_seen_where_the_movement_brought_them():
     grid = Grid((5, 5, 5), np.diag([-1.0, 1, 1, 1]))
-    seen = Movement((1.0, 2.0, 3.0)).seen_from_body(grid)
+    seen = seen_after(grid, (1.0, 2.0, 3.0), (0, 0, 0))
     np.testing.assert_allclose(seen.affine[:3, 3], [-1, -2, -3])
 
 
@@ -373,7 +375,8 @@ def test_smooth_fields_have_unit_deviation_and_their_scale():
 
 
 def test_the_coil_is_brighter_behind_and_fades_towards_the_ends():
-    coil = artefacts.coil_profile((20, 80, 100), (1, 1, 2), 0.8, np.random.default_rng(0))
+    grid = Grid((20, 80, 100), np.diag([1, 1, 2, 1]))
+    coil = artefacts.coil_profile(grid, 0.8, np.random.default_rng(0))
     assert coil.min() > 0
     assert coil[:, 0].mean() > coil[:, -1].mean()
     assert coil[:, :, 50].mean() > coil[:, :, [0, -1]].mean()
@@ -395,7 +398,7 @@ def test_a_ghost_is_a_faint_copy_along_the_phase_axis():
 
 
 def test_flow_takes_signal_and_never_adds_any():
-    void = artefacts.flow_void((30, 30, 60), (1, 1, 1), 0.5, np.random.default_rng(0))
+    void = artefacts.flow_void(Grid((30, 30, 60), np.eye(4)), 0.5, np.random.default_rng(0))
     assert void.max() <= 1
     assert 0.5 <= void.min() < 0.7
 

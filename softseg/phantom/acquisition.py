@@ -125,13 +125,13 @@ def acquire(
         severity: `mild`, `realistic` or your own `ArtefactOptions`.
         field_of_view: One of `FIELDS_OF_VIEW` or `FIELDS_ELSEWHERE` of `placement`.
         field_t: Field strength: 1.5, 3 or 7 T.
-        voxel_scale: Factor on every side of the contrast's nominal voxel; noise stays the same
-            fraction of the signal.
+        voxel_scale: Factor on every side of the contrast's nominal voxel, 0.25 to 4; a stack of
+            slices keeps its height, and noise stays the same fraction of the signal.
         series: Make diffusion and functional scans volume by volume, and keep volumes and echoes.
         protocol: Settings of the sequence in place of the vendor's.
 
     Raises:
-        InputError: If a name is unknown.
+        InputError: If a name is unknown or the scale out of range.
 
     Example:
         >>> from softseg.phantom.anatomy import random_anatomy
@@ -235,9 +235,9 @@ def _object_channels(
         for protocol in shots.protocols
     ]
     signals = np.concatenate(signals)
-    void = flow_void(grid.shape, grid.spacing_mm, level.flow_depth, rng)
+    void = flow_void(grid, level.flow_depth, rng)
     void = void if not placement.protocol.inflow else 0.5 + 0.5 * void
-    uneven = texture(grid.shape, grid.spacing_mm, level.texture, rng)
+    uneven = texture(grid, level.texture, rng)
     flows = np.array([name == "csf" for name in TISSUES])
     if level.fluid:
         signals[:, flows] = level.fluid * signals[:, [INDEX["white_matter"]]]
@@ -251,7 +251,7 @@ def _object_channels(
     shift = placement.protocol.fat_shift_mm * field_t / 3 / grid.spacing_mm[axis]
     solid = plain + rough * uneven + rolled(fat * uneven, shift, axis - 3)
     strength = placement.protocol.texture if level.noise else 0.0
-    spots = texture(grid.shape, grid.spacing_mm, strength, rng, TEXTURE_MM)
+    spots = texture(grid, strength, rng, TEXTURE_MM)
     return [solid, fluid * void, spots]
 
 
@@ -334,7 +334,7 @@ def _receive(
     shift, factor = unsteady(shots, placement.grid, level.jitter_mm, rng)
     if len(volumes) > 1:
         volumes = np.stack([slide(v, s) for v, s in zip(volumes, shift, strict=True)])
-    coil = coil_profile(placement.grid.shape, placement.grid.spacing_mm, level.bias, rng)
+    coil = coil_profile(placement.grid, level.bias, rng)
     deviation = shots.protocols[0].noise * level.noise * rng.lognormal(0, 0.15)
     return add_noise(volumes * factor * coil, deviation * float(cord), rng)
 

@@ -4,12 +4,14 @@ Each function takes arrays in working orientation (X right to left, Y posterior 
 inferior to superior) and has no hidden state; random ones take a generator.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from scipy import fft, ndimage
 
 from softseg.errors import InputError
+from softseg.volume import Grid, Spacing
 
 
 @dataclass(frozen=True)
@@ -199,10 +201,7 @@ def slice_profile(fine: np.ndarray, factor: int, spill: float = 0.08) -> np.ndar
 
 
 def smooth_field(
-    shape: tuple[int, int, int],
-    spacing_mm: tuple[float, float, float],
-    scale_mm: float,
-    rng: np.random.Generator,
+    shape: Sequence[int], spacing_mm: Spacing, scale_mm: float, rng: np.random.Generator
 ) -> np.ndarray:
     """`(X, Y, Z)` float32 random field, mean 0, deviation about 1, varying over `scale_mm`."""
     extent = np.array(shape) * np.array(spacing_mm)
@@ -217,12 +216,7 @@ def smooth_field(
     return knots * np.float32(1.5**1.5)  # linear interpolation leaves (2/3)^3 of the variance
 
 
-def coil_profile(
-    shape: tuple[int, int, int],
-    spacing_mm: tuple[float, float, float],
-    strength: float,
-    rng: np.random.Generator,
-) -> np.ndarray:
+def coil_profile(grid: Grid, strength: float, rng: np.random.Generator) -> np.ndarray:
     """`(X, Y, Z)` smooth positive brightness: the neck coil lies behind, and fades up and down.
 
     With a strength of 0.5 muscle behind the cord is twice as bright as muscle 6 cm further in
@@ -230,7 +224,7 @@ def coil_profile(
     """
     x, y, z = (
         ((np.arange(n) - (n - 1) / 2) * s / 100).reshape([-1 if i == a else 1 for i in range(3)])
-        for a, (n, s) in enumerate(zip(shape, spacing_mm, strict=True))
+        for a, (n, s) in enumerate(zip(grid.shape, grid.spacing_mm, strict=True))
     )
     a, b, c, d = rng.normal(0, 0.5, 4)
     exponent = -(2.3 + 0.5 * a) * y + 0.5 * b * x + 0.7 * c * z - (0.7 + 0.4 * d) * z**2
@@ -238,27 +232,14 @@ def coil_profile(
 
 
 def add_noise(channels: np.ndarray, deviation: float, rng: np.random.Generator) -> np.ndarray:
-    """Complex Gaussian noise on real signals; its magnitude is Rician.
-
-    Args:
-        channels: `(C, X, Y, Z)` signed signals.
-        deviation: Standard deviation of the real and of the imaginary part.
-
-    Returns:
-        Complex array of the same shape.
-    """
+    """Complex Gaussian noise of a standard deviation in both parts: the magnitude is Rician."""
     noise = rng.standard_normal((2, *channels.shape), dtype=np.float32) * np.float32(deviation)
     return (channels + noise[0]) + 1j * noise[1]
 
 
-def flow_void(
-    shape: tuple[int, int, int],
-    spacing_mm: tuple[float, float, float],
-    depth: float,
-    rng: np.random.Generator,
-) -> np.ndarray:
+def flow_void(grid: Grid, depth: float, rng: np.random.Generator) -> np.ndarray:
     """`(X, Y, Z)` factor on the CSF: pulsating streaks lose up to `depth` of their signal."""
-    streaks = smooth_field(shape, spacing_mm, 9.0, rng)
+    streaks = smooth_field(grid.shape, grid.spacing_mm, 9.0, rng)
     return 1 - depth / (1 + np.exp(-2.5 * (streaks - 0.6)))
 
 
@@ -270,18 +251,15 @@ def add_ghost(channels: np.ndarray, strength: float, shift_fraction: float) -> n
 
 
 def displacement_mm(
-    shape: tuple[int, int, int],
-    spacing_mm: tuple[float, float, float],
-    amplitude_mm: float,
-    jitter_mm: float,
-    rng: np.random.Generator,
+    grid: Grid, amplitude_mm: float, jitter_mm: float, rng: np.random.Generator
 ) -> np.ndarray:
     """`(X, 1, Z)` shift along the phase axis from an uneven field, with a jump from slice to slice.
 
     It depends on X and Z alone, so that columns slide and areas within a slice stay true.
     """
-    smooth = smooth_field((shape[0], 2, shape[2]), (spacing_mm[0], 30.0, spacing_mm[2]), 25.0, rng)
-    jumps = rng.standard_normal((1, 1, shape[2])).astype(np.float32)
+    (x, _, z), (width, _, height) = grid.shape, grid.spacing_mm
+    smooth = smooth_field((x, 2, z), (width, 30.0, height), 25.0, rng)
+    jumps = rng.standard_normal((1, 1, z)).astype(np.float32)
     return amplitude_mm * 0.6 * smooth[:, :1] + jitter_mm * jumps
 
 
@@ -321,12 +299,8 @@ def drop_out(
 
 
 def texture(
-    shape: tuple[int, int, int],
-    spacing_mm: tuple[float, float, float],
-    strength: float,
-    rng: np.random.Generator,
-    scale_mm: float = 5.0,
+    grid: Grid, strength: float, rng: np.random.Generator, scale_mm: float = 5.0
 ) -> np.ndarray:
     """`(X, Y, Z)` factor on tissue, uneven over some millimetres: muscle more than cord."""
-    coarse = smooth_field(shape, spacing_mm, scale_mm, rng)
+    coarse = smooth_field(grid.shape, grid.spacing_mm, scale_mm, rng)
     return np.exp(np.float32(strength) * ndimage.uniform_filter(coarse, 2))

@@ -11,8 +11,10 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,14 +25,12 @@ from softseg.dataset.description import describe_pipeline
 from softseg.errors import InputError
 from softseg.events import event
 from softseg.files import remove_leftovers, replacing, scratch_folder, write_json
-from softseg.phantom.artefacts import ArtefactOptions, get_severity
+from softseg.phantom.artefacts import get_severity
 from softseg.phantom.pathology import parse_pathology
-from softseg.phantom.placement import FIELDS_OF_VIEW, check_voxel_scale
-from softseg.phantom.protocols import PROTOCOLS, VENDORS, imaged
-from softseg.phantom.raters import RATER
+from softseg.phantom.placement import FIELDS_OF_VIEW, VOXEL_SCALES
+from softseg.phantom.protocols import PROTOCOLS, VENDORS, get_protocol, imaged
 from softseg.phantom.subjects import (
     EDGES,
-    POPULATION_MEAN_MM2,
     CohortOptions,
     draw_subject,
     subject_label,
@@ -66,45 +66,21 @@ def write_cohort(
     out: Path | str,
     *,
     subjects: int,
-    seed: int,
     contrasts: Sequence[str] | str | None = None,
-    pathology: str | None = None,
-    vendor: str | None = None,
-    field_of_view: str = "cord",
-    severity: str | ArtefactOptions = "mild",
-    field_t: float = 3.0,
-    voxel_scale: float = 1.0,
-    same_people: bool = False,
-    mean_area_mm2: float = POPULATION_MEAN_MM2,
-    rule_mm: float = RATER.rule_mm,
-    edges: str = "by-contrast",
-    series: bool = False,
     jobs: int | None = None,
     progress: Callable[[str], None] | None = None,
+    **settings: Any,
 ) -> Path:
     """Write a BIDS data set of digital participants whose true cord area is known.
 
     Args:
         out: Folder of the data set: new, empty, or a cohort of the same settings to go on with.
         subjects: How many participants.
-        seed: Which participants; the same seed gives the same bytes, whatever `jobs`.
         contrasts: Keys of `softseg.contrasts`, as a list or separated by commas; None for the six
             of the paper, `all` for the unseen ones too.
-        pathology: For example `compression=30`; several separated by commas take turns; None for
-            healthy participants.
-        vendor: `Siemens`, `Philips` or `GE` for all; None for the shares of Spine Generic.
-        field_of_view: `cord` or `full`.
-        severity: `mild`, `realistic` or your own `ArtefactOptions`.
-        field_t: Field strength: 1.5, 3 or 7 T.
-        voxel_scale: Factor on every side of each contrast's nominal voxel.
-        same_people: Draw pathology apart from the participant: cohorts of one seed then hold the
-            same participants with and without it.
-        mean_area_mm2: Mean true area at C2-C3 that the population is scaled to, 40 to 110.
-        rule_mm: Where raters draw, seen from the edge in the image, outward positive; -1 to 1.
-        edges: `by-contrast`, or `same` for images and masks whose edge no contrast moves.
-        series: Keep echoes, diffusion directions and functional volumes below `sourcedata`.
         jobs: Processes; None for one a core.
         progress: Told the label of each participant whose files are in place.
+        settings: The other fields of `CohortOptions`; `seed` has no default.
 
     Returns:
         `out` as a path.
@@ -112,11 +88,9 @@ def write_cohort(
     Raises:
         InputError: If a setting is wrong or `out` holds something else; nothing is touched.
     """
-    options = CohortOptions(
-        seed, _names(contrasts), pathology, vendor, field_of_view, severity, series,
-        float(field_t), float(voxel_scale), same_people, float(mean_area_mm2), float(rule_mm),
-        edges,
-    )  # fmt: skip
+    floats = [f.name for f in fields(CohortOptions) if f.type is float and f.name in settings]
+    settings |= {name: float(settings[name]) for name in floats}  # 3 and 3.0 are the same cohort
+    options = CohortOptions(contrasts=_names(contrasts), **settings)
     check_options(options, subjects)
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs must be at least 1, found {jobs}")
@@ -144,30 +118,24 @@ def check_options(options: CohortOptions, subjects: int) -> None:
     Raises:
         InputError: If a setting is unknown or out of range.
     """
-    if not 1 <= subjects <= MOST_SUBJECTS:
-        raise InputError(f"subjects must be 1 to {MOST_SUBJECTS}, found {subjects}")
-    unknown = [name for name in options.contrasts if name not in PROTOCOLS]
-    if unknown or not options.contrasts:
-        raise InputError(
-            f"unknown contrast {(unknown or [''])[0]!r}; known are {', '.join(PROTOCOLS)}"
-        )
-    if not 0 <= options.seed < 2**32:
-        raise InputError(f"seed must be 0 to {2**32 - 1}, found {options.seed}")
-    if options.vendor is not None and options.vendor not in VENDORS:
-        raise InputError(f"unknown vendor {options.vendor!r}; known are {', '.join(VENDORS)}")
-    if options.field_of_view not in FIELDS_OF_VIEW:
-        known = ", ".join(FIELDS_OF_VIEW)
-        raise InputError(f"unknown field of view {options.field_of_view!r}; known are {known}")
-    if options.field_t not in FIELDS_T:
-        known = ", ".join(f"{t:g}" for t in FIELDS_T)
-        raise InputError(f"unknown field strength {options.field_t:g} T; known are {known}")
-    if not 40 <= options.mean_area_mm2 <= 110:
-        raise InputError(f"mean_area_mm2 must be 40 to 110, found {options.mean_area_mm2:g}")
-    if not -1 <= options.rule_mm <= 1:
-        raise InputError(f"rule_mm must be -1 to 1, found {options.rule_mm:g}")
-    if options.edges not in EDGES:
-        raise InputError(f"unknown edges {options.edges!r}; known are {', '.join(EDGES)}")
-    check_voxel_scale(options.voxel_scale)
+    ranges = {
+        "subjects": (1, MOST_SUBJECTS),
+        "seed": (0, 2**32 - 1),
+        "mean_area_mm2": (40, 110),
+        "rule_mm": (-1, 1),
+        "voxel_scale": VOXEL_SCALES,
+    }
+    for name, (low, high) in ranges.items():
+        value = subjects if name == "subjects" else getattr(options, name)
+        if not low <= value <= high:
+            raise InputError(f"{name} must be {low} to {high}, found {value}")
+    for contrast in options.contrasts or ("",):
+        get_protocol(contrast, options.vendor or VENDORS[0])
+    names = {"field_of_view": FIELDS_OF_VIEW, "field_t": FIELDS_T, "edges": EDGES}
+    for name, known in names.items():
+        if getattr(options, name) not in known:
+            known = ", ".join(map(str, known))
+            raise InputError(f"unknown {name} {getattr(options, name)!r}; known are {known}")
     get_severity(options.severity)
     for name in (options.pathology or "healthy").split(","):
         parse_pathology(name.strip(), np.random.default_rng(0))

@@ -26,13 +26,16 @@ from softseg.volume import Grid, Volume
 
 FIELDS_OF_VIEW = ("cord", "full")
 """`cord` keeps what lies around the cord, `full` is what the protocol images."""
-FIELDS_ELSEWHERE = ("lumbar", "cauda", "head")
-"""`lumbar` lies between T11 and the sacrum, `cauda` and `head` below and above the cord: no cord is
-in them, nor in every axial stack of `lumbar`."""
-
+FIELDS_ELSEWHERE = {
+    "lumbar": lambda a: (a.profiles.disc_mm[25] - 20, a.profiles.disc_mm[18]),
+    "cauda": lambda a: (a.profiles.disc_mm[25] - 20, a.profiles.bottom_mm - 12),
+    "head": lambda a: (a.profiles.top_mm + 12, a.profiles.top_mm + 85),
+}
+"""Fields away from the neck by the arc lengths between which they lie: `lumbar` from the sacrum to
+T11, `cauda` and `head` below and above the cord: no cord is in them, nor in every axial stack of
+`lumbar`."""
 _CORD_HALF_MM = 23.0
 _ELSEWHERE_MM = (76.0, 120.0)  # right-left, posterior-anterior
-_HEAD_MM = (12.0, 85.0)  # above the upper end of the cord
 _FULL_SAGITTAL_MM = {"T2w": (51.2, 256.0, 256.0), "T1w": (192.0, 256.0, 260.0)}
 _FULL_SAGITTAL_DEFAULT_MM = (54.0, 240.0, 240.0)
 _FULL_AXIAL_MM = {"T2star": 224.0, "DWI": 86.0, "b0": 86.0, "EPI": 128.0}
@@ -68,8 +71,9 @@ def plan(
     known = (*FIELDS_OF_VIEW, *FIELDS_ELSEWHERE)
     if field_of_view not in known:
         raise InputError(f"unknown field of view {field_of_view!r}; known are {', '.join(known)}")
-    if field_of_view in _ENDS:
-        return _elsewhere(anatomy, contrast, slices or 15, _ENDS[field_of_view](anatomy), rng)
+    if field_of_view in FIELDS_ELSEWHERE:
+        ends_mm = FIELDS_ELSEWHERE[field_of_view](anatomy)
+        return _elsewhere(anatomy, contrast, slices or 15, ends_mm, rng)
     full = field_of_view == "full"
     if contrast.plane == "axial":
         return _axial(anatomy, contrast, slices or 15, full, rng)
@@ -91,14 +95,6 @@ def _sagittal(anatomy: Anatomy, contrast: Contrast, full: bool, rng: np.random.G
         centre = (first + last) / 2
     centre = centre + rng.uniform(-1, 1, 3)
     return _grid(centre, np.eye(3), size, contrast.spacing_mm)
-
-
-_ENDS = {
-    "lumbar": lambda a: (a.profiles.disc_mm[25] - 20, a.profiles.disc_mm[18]),
-    "cauda": lambda a: (a.profiles.disc_mm[25] - 20, a.profiles.bottom_mm - 12),
-    "head": lambda a: tuple(a.profiles.top_mm + mm for mm in _HEAD_MM),
-}
-"""Arc lengths between which a field away from the neck lies."""
 
 
 def _elsewhere(
@@ -157,39 +153,29 @@ def _grid(
             f"a phantom has at most {MAX_GRID_VOXELS:,} voxels, found "
             f"{' x '.join(map(str, shape))}; take a larger voxel_scale or the field of view `cord`"
         )
-    steps = axes @ np.diag(np.array([-1.0, 1.0, 1.0]) * spacing_mm)
+    return centred_grid(shape, axes @ np.diag(np.array([-1.0, 1.0, 1.0]) * spacing_mm), centre)
+
+
+def centred_grid(shape: Sequence[int], sides: np.ndarray, centre: np.ndarray) -> Grid:
+    """The grid of voxels with these sides, the columns of a matrix, about a point."""
     affine = np.eye(4)
-    affine[:3, :3] = steps
-    affine[:3, 3] = centre - steps @ ((shape - 1) / 2)
+    affine[:3, :3] = sides
+    affine[:3, 3] = centre - sides @ ((np.array(shape) - 1) / 2)
     return Grid(tuple(int(n) for n in shape), affine)
 
 
-@dataclass(frozen=True)
-class Movement:
-    """How the participant lies during one contrast, relative to the planning.
+def seen_after(grid: Grid, translation_mm: Sequence[float], rotation_deg: Sequence[float]) -> Grid:
+    """Where the scanner's grid lies in the subject frame of a participant who has moved.
 
-    Attributes:
+    Args:
+        grid: As planned.
         translation_mm: `(3,)` right-anterior-superior.
         rotation_deg: `(3,)` about the same axes, around the cord at C2-C3.
     """
-
-    translation_mm: tuple[float, float, float]
-    rotation_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, *, rotation_deg: float = 0.0) -> "Movement":
-        """One to three millimetres in any direction, half as much along the cord."""
-        direction = rng.standard_normal(3) * np.array([1.0, 1.0, 0.5])
-        step = direction / np.linalg.norm(direction) * rng.uniform(1, 3)
-        turn = rng.normal(0, 1, 3) * rotation_deg
-        return cls(tuple(step.tolist()), tuple(turn.tolist()))
-
-    def seen_from_body(self, grid: Grid) -> Grid:
-        """Where the scanner's grid lies in the subject frame of the moved participant."""
-        moved = np.eye(4)
-        moved[:3, :3] = Rotation.from_euler("xyz", self.rotation_deg, degrees=True).as_matrix()
-        moved[:3, 3] = self.translation_mm
-        return Grid(grid.shape, np.linalg.inv(moved) @ grid.affine)
+    moved = np.eye(4)
+    moved[:3, :3] = Rotation.from_euler("xyz", rotation_deg, degrees=True).as_matrix()
+    moved[:3, 3] = translation_mm
+    return Grid(grid.shape, np.linalg.inv(moved) @ grid.affine)
 
 
 def refined(grid: Grid, factors: tuple[int, int, int], margin: tuple[int, int, int]) -> Grid:
@@ -230,7 +216,6 @@ class Placement:
     protocol: Protocol
     grid: Grid
     body_grid: Grid
-    movement: Movement
     slide_voxels: np.ndarray | None
 
     @property
@@ -297,16 +282,7 @@ def place(
 ) -> Placement:
     """Plan a contrast on a participant who has moved since: what `acquire` then pictures.
 
-    Args:
-        anatomy: The participant.
-        contrast: Key of `softseg.contrasts`.
-        rng: Source of randomness.
-        vendor: `Siemens`, `Philips` or `GE`.
-        severity: `mild`, `realistic` or your own `ArtefactOptions`.
-        field_of_view: One of `FIELDS_OF_VIEW` or `FIELDS_ELSEWHERE`.
-        voxel_scale: Factor on every side of the contrast's nominal voxel, 0.25 to 4; a stack of
-            slices keeps its height.
-        protocol: Settings of the sequence in place of the vendor's.
+    Arguments are those of `acquire`.
 
     Raises:
         InputError: If contrast, vendor, severity, field of view or scale is unknown.
@@ -317,12 +293,13 @@ def place(
         kind, protocol = _rescaled(kind, protocol, voxel_scale)
     level = get_severity(severity)
     grid = plan(anatomy, kind, slices=protocol.slices, field_of_view=field_of_view, rng=rng)
-    movement = Movement.draw(rng, rotation_deg=level.rotation_deg)
+    # One to three millimetres in any direction, half as much along the cord.
+    direction = rng.standard_normal(3) * np.array([1.0, 1.0, 0.5])
+    step = direction / np.linalg.norm(direction) * rng.uniform(1, 3)
+    body_grid = seen_after(grid, step, rng.normal(0, 1, 3) * level.rotation_deg)
     shift = None
     if contrast in ECHO_PLANAR:
-        shift = displacement_mm(
-            grid.shape, grid.spacing_mm, level.distortion_mm, level.jitter_mm, rng
-        )
+        shift = displacement_mm(grid, level.distortion_mm, level.jitter_mm, rng)
         shift = shift / grid.spacing_mm[PHASE_AXIS]
         if level.stretch:
             gain = level.stretch * rng.standard_normal(grid.shape[2])
@@ -332,22 +309,13 @@ def place(
         jumps = rng.standard_normal((1, 1, grid.shape[2])) * level.jitter_mm
         shift = np.broadcast_to(jumps, (grid.shape[0], 1, grid.shape[2])) / grid.spacing_mm[1]
         shift = shift if level.jitter_mm > _UNFELT_MM else None
-    return Placement(anatomy, kind, protocol, grid, movement.seen_from_body(grid), movement, shift)
-
-
-def check_voxel_scale(scale: float) -> None:
-    """Refuse voxels that no scan has.
-
-    Raises:
-        InputError: If the scale is outside `VOXEL_SCALES`.
-    """
-    low, high = VOXEL_SCALES
-    if not low <= scale <= high:
-        raise InputError(f"voxel_scale must lie in {low:g} to {high:g}, found {scale:g}")
+    return Placement(anatomy, kind, protocol, grid, body_grid, shift)
 
 
 def _rescaled(kind: Contrast, protocol: Protocol, scale: float) -> tuple[Contrast, Protocol]:
-    check_voxel_scale(scale)
+    low, high = VOXEL_SCALES
+    if not low <= scale <= high:
+        raise InputError(f"voxel_scale must be {low:g} to {high:g}, found {scale:g}")
     kind = replace(kind, spacing_mm=tuple(scale * side for side in kind.spacing_mm))
     slices = protocol.slices and max(1, round(protocol.slices / scale))
     return kind, replace(protocol, slices=slices)

@@ -21,8 +21,9 @@ phase graph loses as much from the middle to the end of k-space as 54 ms of T2 d
 were encoded times their spacing. Fat is displaced by 434 Hz over the bandwidth for a millimetre.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -88,57 +89,76 @@ class Protocol:
     slices: int | None = None
 
 
-def _t1w(te_s: float, echo_spacing_s: float, pulses: int, fat: float, noise: float) -> Protocol:
-    return Protocol(
-        "inversion_gradient_echo", 2.0, (te_s,), (9.0,), ti_s=(1.0,),
-        echo_spacing_s=echo_spacing_s, pulses=pulses, inflow=0.035, noise=noise, texture=0.025,
-        fat_shift_mm=fat,
-    )  # fmt: skip
+def _by_vendor(shared: Callable[..., Protocol], **settings: tuple) -> dict[str, Protocol]:
+    """A sequence with the settings in which the scanners of `VENDORS` differ."""
+    rows = zip(*settings.values(), strict=True)
+    return {
+        vendor: shared(**dict(zip(settings, row, strict=True)))
+        for vendor, row in zip(VENDORS, rows, strict=True)
+    }
 
 
-def _t2w(tr_s: float, te_s: float, csf: float, fat: float, noise: float) -> Protocol:
-    return Protocol(
-        "turbo_spin_echo", tr_s, (te_s,), (90.0,), csf=csf, noise=noise, texture=0.08,
-        train_s=0.108, fat_shift_mm=fat,
-    )  # fmt: skip
+_gradient_echo = partial(Protocol, "gradient_echo")
 
-
-def _t2star(tr_s: float, te_s: tuple[float, ...], fat: float, noise: float) -> Protocol:
-    return Protocol(
-        "gradient_echo", tr_s, te_s, (30.0,), inflow=0.35, noise=noise, texture=0.10,
-        fat_shift_mm=fat, slices=15,
-    )  # fmt: skip
-
-
-def _mt_on(tr_s: float, te_s: float, fat: float, noise: float) -> Protocol:
-    return Protocol(
-        "gradient_echo", tr_s, (te_s,), (9.0,), mt=True, inflow=0.015, noise=noise,
-        fat_shift_mm=fat, slices=22,
-    )  # fmt: skip
-
-
-def _gre_t1w(te_s: float, fat: float, noise: float) -> Protocol:
-    return Protocol(
-        "gradient_echo", 0.015, (te_s,), (15.0,), inflow=0.015, noise=noise, fat_shift_mm=fat,
-        slices=22,
-    )  # fmt: skip
-
-
-_EPI_READOUTS = {"Siemens": (0.034, 31 / 36), "Philips": (0.050, 1.0), "GE": (0.057, 1.0)}
-"""Echo-planar readouts of diffusion: 36 lines of 0.94 ms of which 31 are read, 65 of 0.77 ms (the
-bandwidth's inverse), 48 of 1.19 ms."""
-
-
-def _dwi(vendor: str, te_s: float, b_value: float, noise: float) -> Protocol:
-    readout_s, part = _EPI_READOUTS[vendor]
-    return Protocol(
-        "diffusion_spin_echo", 4.5, (te_s,), (90.0,), b_value=b_value, fat_saturation=0.95,
-        csf=0.6, noise=noise, readout_s=readout_s, partial_fourier=part, fat_shift_mm=13.0,
-        slices=15,
-    )  # fmt: skip
-
-
-_SHARED: dict[str, Protocol] = {
+PROTOCOLS: dict[str, dict[str, Protocol]] = {
+    "DWI": _by_vendor(
+        partial(
+            Protocol, "diffusion_spin_echo", 4.5, flip_deg=(90.0,), b_value=800, csf=0.6,
+            fat_saturation=0.95, fat_shift_mm=13.0, slices=15,
+        ),
+        te_s=((0.060,), (0.070,), (0.087,)),
+        # 36 lines of 0.94 ms of which 31 are read, 65 of 0.77 (the bandwidth's inverse), 48 of 1.19
+        readout_s=(0.034, 0.050, 0.057),
+        partial_fourier=(31 / 36, 1.0, 1.0),
+        noise=(0.035, 0.040, 0.050),
+    ),
+    "MT-on": _by_vendor(
+        partial(_gradient_echo, flip_deg=(9.0,), mt=True, inflow=0.015, slices=22),
+        tr_s=(0.035, 0.057, 0.035),
+        te_s=((0.0035,), (0.0020,), (0.0040,)),
+        fat_shift_mm=(1.5, 1.5, 1.1),
+        noise=(0.050, 0.050, 0.055),
+    ),
+    "GRE-T1w": _by_vendor(
+        partial(_gradient_echo, 0.015, flip_deg=(15.0,), inflow=0.015, slices=22),
+        te_s=((0.0035,), (0.0020,), (0.0040,)),
+        fat_shift_mm=(1.5, 1.5, 1.1),
+        noise=(0.030, 0.030, 0.040),
+    ),
+    "T1w": _by_vendor(
+        partial(
+            Protocol, "inversion_gradient_echo", 2.0, flip_deg=(9.0,), ti_s=(1.0,), inflow=0.035,
+            texture=0.025,
+        ),
+        te_s=((0.0037,), (0.0036,), (0.0019,)),
+        echo_spacing_s=(0.0085, 0.0077, 0.0048),
+        pulses=(130, 140, 200),
+        fat_shift_mm=(2.3, 1.8, 0.4),
+        noise=(0.021, 0.021, 0.035),
+    ),
+    "T2star": _by_vendor(
+        partial(_gradient_echo, flip_deg=(30.0,), inflow=0.35, texture=0.10, slices=15),
+        tr_s=(0.600, 0.625, 0.660),
+        te_s=(
+            (0.0065, 0.0103, 0.0141, 0.0180, 0.0218),
+            (0.0069, 0.0139, 0.0208),
+            (0.0069, 0.0139, 0.0209),
+        ),
+        fat_shift_mm=(0.8, 1.3, 0.8),
+        noise=(0.075, 0.065, 0.075),
+    ),
+    "T2w": _by_vendor(
+        partial(Protocol, "turbo_spin_echo", flip_deg=(90.0,), texture=0.08, train_s=0.108),
+        tr_s=(2.00, 3.50, 2.52),
+        te_s=((0.120,), (0.120,), (0.128,)),
+        csf=(1.27, 0.93, 0.93),
+        fat_shift_mm=(0.6, 0.9, 0.7),
+        noise=(0.110, 0.100, 0.120),
+    ),
+}  # fmt: skip
+"""Protocol of each contrast and vendor, at 3 T."""
+PROTOCOLS["b0"] = {v: replace(p, b_value=0, noise=0.030) for v, p in PROTOCOLS["DWI"].items()}
+PROTOCOLS |= {name: dict.fromkeys(VENDORS, protocol) for name, protocol in {
     "UNIT1": Protocol(
         "two_inversions", 5.0, (0.0024,), (4.0, 5.0), ti_s=(0.7, 2.5), echo_spacing_s=0.0062,
         pulses=150, noise=0.02, fat_shift_mm=2.0,
@@ -153,43 +173,7 @@ _SHARED: dict[str, Protocol] = {
         "gradient_echo", 2.5, (0.03,), (80.0,), fat_saturation=0.95, inflow=0.1, noise=0.025,
         readout_s=0.035, fat_shift_mm=15.0, slices=15,
     ),
-}  # fmt: skip
-
-PROTOCOLS: dict[str, dict[str, Protocol]] = {
-    "DWI": {
-        "Siemens": _dwi("Siemens", 0.060, 800, 0.035),
-        "Philips": _dwi("Philips", 0.070, 800, 0.040),
-        "GE": _dwi("GE", 0.087, 800, 0.050),
-    },
-    "MT-on": {
-        "Siemens": _mt_on(0.035, 0.0035, 1.5, 0.050),
-        "Philips": _mt_on(0.057, 0.0020, 1.5, 0.050),
-        "GE": _mt_on(0.035, 0.0040, 1.1, 0.055),
-    },
-    "GRE-T1w": {
-        "Siemens": _gre_t1w(0.0035, 1.5, 0.030),
-        "Philips": _gre_t1w(0.0020, 1.5, 0.030),
-        "GE": _gre_t1w(0.0040, 1.1, 0.040),
-    },
-    "T1w": {
-        "Siemens": _t1w(0.0037, 0.0085, 130, 2.3, 0.021),
-        "Philips": _t1w(0.0036, 0.0077, 140, 1.8, 0.021),
-        "GE": _t1w(0.0019, 0.0048, 200, 0.4, 0.035),
-    },
-    "T2star": {
-        "Siemens": _t2star(0.600, (0.0065, 0.0103, 0.0141, 0.0180, 0.0218), 0.8, 0.075),
-        "Philips": _t2star(0.625, (0.0069, 0.0139, 0.0208), 1.3, 0.065),
-        "GE": _t2star(0.660, (0.0069, 0.0139, 0.0209), 0.8, 0.075),
-    },
-    "T2w": {
-        "Siemens": _t2w(2.00, 0.120, 1.27, 0.6, 0.110),
-        "Philips": _t2w(3.50, 0.120, 0.93, 0.9, 0.100),
-        "GE": _t2w(2.52, 0.128, 0.93, 0.7, 0.120),
-    },
-    "b0": {vendor: _dwi(vendor, te_s, 0, 0.030) for vendor, te_s in zip(
-        VENDORS, (0.060, 0.070, 0.087), strict=True)},
-} | {name: dict.fromkeys(VENDORS, protocol) for name, protocol in _SHARED.items()}  # fmt: skip
-"""Protocol of each contrast and vendor, at 3 T."""
+}.items()}  # fmt: skip
 
 
 def imaged(contrasts: Iterable[str]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from softseg.phantom.anatomy import Anatomy
+from softseg.phantom.placement import centred_grid
 from softseg.volume import Grid, interpolation_matrix
 
 
@@ -70,7 +71,7 @@ def working_grid(
     tilt_deg = rng.choice([-1, 1]) * rng.uniform(*options.tilts_deg)
     angles_deg[0] += tilt_deg * (rng.random() < options.tilted)
     axes = _rotation(angles_deg) @ np.diag([-1.0, 1.0, 1.0])
-    return _centred_grid(shape, axes * np.array(spacing_mm), centre)
+    return centred_grid(shape, axes * np.array(spacing_mm), centre)
 
 
 _CORD_MM = np.array([12.5, 7.7])
@@ -136,14 +137,7 @@ def native_grid(
     shape = np.maximum(np.round(field_mm / native), [4, 4, 1]).astype(int)
     shape = np.where(np.array(working.shape) == 1, 1, shape)
     directions = working.affine[:3, :3] / spacing
-    return _centred_grid(tuple(int(n) for n in shape), directions * native, _middle(working))
-
-
-def _centred_grid(shape: tuple[int, ...], axes: np.ndarray, centre: np.ndarray) -> Grid:
-    affine = np.eye(4)
-    affine[:3, :3] = axes
-    affine[:3, 3] = centre - axes @ ((np.array(shape) - 1) / 2)
-    return Grid(tuple(shape), affine)
+    return centred_grid(shape, directions * native, _middle(working))
 
 
 def _middle(grid: Grid) -> np.ndarray:
@@ -152,7 +146,7 @@ def _middle(grid: Grid) -> np.ndarray:
 
 def stretched(grid: Grid, factors: np.ndarray) -> Grid:
     """The grid stretched along its own axes about its own middle."""
-    return _centred_grid(grid.shape, grid.affine[:3, :3] * factors, _middle(grid))
+    return centred_grid(grid.shape, grid.affine[:3, :3] * factors, _middle(grid))
 
 
 def repeated(soft: np.ndarray, native: Grid, working: Grid) -> np.ndarray:

@@ -34,9 +34,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.special import ndtri
 
-from softseg.errors import InputError
 from softseg.phantom.outline import SliceOutlines
-from softseg.phantom.protocols import PROTOCOLS, VENDORS
+from softseg.phantom.protocols import get_protocol
 from softseg.volume import Volume
 
 VENDOR_SHARES = {"Siemens": 168 / 253, "Philips": 50 / 253, "GE": 35 / 253}
@@ -179,10 +178,7 @@ def draw(
         >>> sorted(np.unique(mask.data).tolist()), mask.data.shape
         ([0, 1], (41, 41, 30))
     """
-    if contrast_name not in PROTOCOLS:
-        raise InputError(f"unknown contrast {contrast_name!r}; known are {', '.join(PROTOCOLS)}")
-    if vendor not in VENDORS:
-        raise InputError(f"unknown vendor {vendor!r}; known are {', '.join(VENDORS)}")
+    get_protocol(contrast_name, vendor)  # refuses names that it does not know
     push_mm, factor = rater.rule_mm, 1.0
     if constants:
         known = _LIKE.get(contrast_name, contrast_name), vendor

@@ -29,20 +29,22 @@ class CohortOptions:
     """What makes a cohort: two cohorts of equal options are equal byte by byte.
 
     Attributes:
-        seed: Number from which every participant is drawn.
+        seed: Which participants; the same seed gives the same bytes.
         contrasts: Keys of `softseg.contrasts`.
-        pathology: As `softseg.phantom.pathology.parse_pathology` reads it; several names separated
-            by commas take turns. None for healthy participants.
-        vendor: Vendor of every scanner, or None for the shares of Spine Generic.
+        pathology: As `softseg.phantom.pathology.parse_pathology` reads it, for example
+            `compression=30`; several separated by commas take turns. None for healthy participants.
+        vendor: `Siemens`, `Philips` or `GE` for all; None for the shares of Spine Generic.
         field_of_view: `cord` or `full`.
-        severity: `mild`, `realistic` or settings of your own.
-        series: Whether echoes and repeated volumes are kept below `sourcedata`.
-        field_t: Field strength in tesla.
+        severity: `mild`, `realistic` or your own `ArtefactOptions`.
+        series: Whether echoes, diffusion directions and functional volumes are kept below
+            `sourcedata`.
+        field_t: Field strength: 1.5, 3 or 7 T.
         voxel_scale: Factor on every side of each contrast's nominal voxel.
         same_people: Whether pathology is drawn apart from the participant, so that two cohorts of
             one seed hold the same participants with and without it.
-        mean_area_mm2: Mean true area at C2-C3 that the population is scaled to; canals stay.
-        rule_mm: Where raters draw, seen from the edge in the image, outward positive.
+        mean_area_mm2: Mean true area at C2-C3 that the population is scaled to, 40 to 110; canals
+            stay.
+        rule_mm: Where raters draw, seen from the edge in the image, outward positive; -1 to 1.
         edges: `by-contrast`, or `same`: no layer on the cord, no echo train's blur and no
             convention of a contrast moves the edge in images and masks.
     """
