@@ -16,7 +16,7 @@ from softseg.phantom.cord_geometry import (
     UnitOutline,
     ellipse_distance,
 )
-from softseg.phantom.partial_volume import blend, cord_fraction, tissue_fractions
+from softseg.phantom.partial_volume import blend, cord_fraction
 from softseg.phantom.pathology import PATHOLOGIES, Pathology, parse_pathology
 from softseg.phantom.placement import place
 from softseg.phantom.profiles import NAMES, PIA_MM
@@ -42,6 +42,11 @@ def make_grid(anatomy, *, height_mm=0.0, spacing_mm=(0.8, 0.8, 0.8), tilt_deg=0.
     )
     affine[:3, 3] = centre - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
     return Grid(shape, affine)
+
+
+def tissue_fractions(anatomy, grid):
+    """`(T, X, Y, Z)` fraction of each tissue."""
+    return blend(anatomy, grid, np.eye(len(TISSUES)))
 
 
 def area_errors_percent(anatomy, grid):

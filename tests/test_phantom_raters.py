@@ -83,7 +83,8 @@ def test_without_noise_a_rater_draws_the_rule_from_the_edge_in_the_image(rule_mm
     mask = drawn(cord, rater=rater, constants=False)
     image = cord.like(400 - 200 * cord.data)
     seen = visible_outlines(image, trace_outlines(cord))
-    wanted = seen.area_mm2[0] + seen.perimeter_mm[0] * rule_mm + np.pi * rule_mm**2
+    perimeter_mm = 2 * np.pi * (seen.radius_mm * seen.obliquity)[0].mean()
+    wanted = seen.area_mm2[0] + perimeter_mm * rule_mm + np.pi * rule_mm**2
     assert area_mm2(mask)[0] == pytest.approx(wanted, rel=0.015)
 
 

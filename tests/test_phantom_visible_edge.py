@@ -1,5 +1,6 @@
 """The visible edge: known in closed form on blurred discs, and measured on real images."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from scipy.stats import ncx2
 
 from softseg.phantom.outline import ANGLES, SliceOutlines, trace_outlines
 from softseg.phantom.raters import RATER
-from softseg.phantom.visible_edge import edge_offset_mm, visible_outlines
+from softseg.phantom.visible_edge import visible_outlines
 from softseg.volume import Volume
 
 REAL = Path(__file__).resolve().parents[2] / "shared/data/real"
@@ -38,6 +39,13 @@ def circle(radius, *, spacing=0.5, slices=1):
         np.full((slices, ANGLES), float(radius)),
         (spacing, spacing, 1.0),
     )
+
+
+def edge_offset_mm(outlines, visible):
+    """`(S,)` how far one edge lies outside another on average: difference of areas by perimeter."""
+    middle = replace(outlines, radius_mm=(outlines.radius_mm + visible.radius_mm) / 2)
+    perimeter_mm = 2 * np.pi * (middle.radius_mm * middle.obliquity).mean(axis=1)
+    return (visible.area_mm2 - outlines.area_mm2) / perimeter_mm
 
 
 @pytest.mark.parametrize("sigma", [0.35, 0.5])

@@ -273,14 +273,10 @@ def slide(array: np.ndarray, shift_voxels: np.ndarray) -> np.ndarray:
     y = np.arange(array.shape[-2]).reshape(1, -1, 1) - shift_voxels
     low = np.floor(y).astype(int)
     weight = (y - low).astype(array.dtype)
-    last = array.shape[-2] - 1
-    below = np.broadcast_to(np.clip(low, 0, last), array.shape[-3:])
-    above = np.broadcast_to(np.clip(low + 1, 0, last), array.shape[-3:])
-    lead = (None,) * (array.ndim - 3)
-    repeat = (*array.shape[:-3], 1, 1, 1)
-    below, above = np.tile(below[lead], repeat), np.tile(above[lead], repeat)
-    left = np.take_along_axis(array, below, axis=-2)
-    right = np.take_along_axis(array, above, axis=-2)
+    low, last = low[(None,) * (array.ndim - 3)], array.shape[-2] - 1
+    left, right = (
+        np.take_along_axis(array, np.clip(low + step, 0, last), axis=-2) for step in (0, 1)
+    )
     return left * (1 - weight) + right * weight
 
 

@@ -57,11 +57,6 @@ class SliceOutlines:
         slope = (np.roll(self.radius_mm, -1, 1) - np.roll(self.radius_mm, 1, 1)) / (2 * step)
         return np.sqrt(1 + (slope / self.radius_mm) ** 2)
 
-    @property
-    def perimeter_mm(self) -> np.ndarray:
-        """`(S,)` length of each outline."""
-        return (self.radius_mm * self.obliquity).mean(axis=1) * 2 * np.pi
-
     def displaced(self, push_mm: np.ndarray) -> "SliceOutlines":
         """Move the edge along its normal.
 
@@ -74,10 +69,6 @@ class SliceOutlines:
     def scaled(self, factor: np.ndarray) -> "SliceOutlines":
         """Multiply the radii of each slice by `(S,)` factors."""
         return replace(self, radius_mm=self.radius_mm * factor[:, None])
-
-    def centred(self, centre_mm: np.ndarray) -> "SliceOutlines":
-        """The same outlines around other centres, `(S, 2)`."""
-        return replace(self, centre_mm=centre_mm)
 
     def slid(self, shift_mm: np.ndarray) -> "SliceOutlines":
         """Move every edge along Y by what the place where it comes to lie says.

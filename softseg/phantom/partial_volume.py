@@ -5,7 +5,6 @@ according to its distance from the edge; all other voxels are wholly in or out. 
 need no such care and are evaluated once a voxel, the innermost structures first.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -89,13 +88,7 @@ class LocatedVoxels:
         here = dict(zip((*NAMES, *anatomy.surroundings.names), rows, strict=True))
         here["level"] = line.look_up(anatomy.profiles.column("level"), s)
         return VoxelBatch(
-            self.s[part],
-            self.u[part],
-            self.v[part],
-            here,
-            self.width_mm,
-            self.height_mm,
-            anatomy.surroundings,
+            s, self.u[part], self.v[part], here, self.width_mm, self.height_mm, anatomy.surroundings
         )
 
 
@@ -119,21 +112,6 @@ def cord_fraction(anatomy: Anatomy, grid: Grid, *, supersampling: int | None = N
     return np.clip(out, 0, 1).reshape(grid.shape)
 
 
-def tissue_fractions(
-    anatomy: Anatomy, grid: Grid, *, supersampling: int | None = None
-) -> np.ndarray:
-    """Fraction of each voxel that is each of `TISSUES`; they add up to 1.
-
-    Returns:
-        `(T, X, Y, Z)` float32. The `CORD_TISSUES` add up to `cord_fraction`.
-    """
-    voxels = int(np.prod(grid.shape))
-    out = np.empty((len(TISSUES), voxels), np.float32)
-    for part, fractions in _batches(anatomy, grid, supersampling):
-        out[:, part] = fractions
-    return out.reshape(len(TISSUES), *grid.shape)
-
-
 def blend(
     anatomy: Anatomy, grid: Grid, values: np.ndarray, *, supersampling: int | None = None
 ) -> np.ndarray:
@@ -142,30 +120,23 @@ def blend(
     Args:
         anatomy: Whose body.
         grid: Where to sample, in the subject frame.
-        values: `(K, T)`: for each of K images, the value of each of `TISSUES`.
+        values: `(K, T)`: for each of K images, the value of each of `TISSUES`. The unit matrix
+            gives the fractions themselves.
         supersampling: As for `cord_fraction`.
 
     Returns:
-        `(K, X, Y, Z)` float32, `values` times `tissue_fractions`.
+        `(K, X, Y, Z)` float32.
     """
     values = np.asarray(values, dtype=np.float32)
-    out = np.empty((len(values), int(np.prod(grid.shape))), np.float32)
-    for part, fractions in _batches(anatomy, grid, supersampling):
-        out[:, part] = values @ fractions
-    return out.reshape(len(values), *grid.shape)
-
-
-def _batches(
-    anatomy: Anatomy, grid: Grid, supersampling: int | None
-) -> Iterator[tuple[slice, np.ndarray]]:
-    """Voxels in a row and their `(T, n)` fractions, which the next batch overwrites."""
     located = LocatedVoxels.of(anatomy, grid)
     index = _near_cord(located)
     inner = _cord_tissues(located, index, supersampling)
     present = np.flatnonzero(inner.any(axis=1))
-    buffer = np.empty((len(TISSUES), min(CHUNK, len(located.s))), np.float32)
-    for start in range(0, len(located.s), CHUNK):
-        part = slice(start, min(start + CHUNK, len(located.s)))
+    count = len(located.s)
+    out = np.empty((len(values), count), np.float32)
+    buffer = np.empty((len(TISSUES), min(CHUNK, count)), np.float32)
+    for start in range(0, count, CHUNK):
+        part = slice(start, min(start + CHUNK, count))
         picture = Composite(buffer[:, : part.stop - start])
         first, last = np.searchsorted(index, [part.start, part.stop])
         for row in present:
@@ -174,7 +145,8 @@ def _batches(
         for paint in (paint_canal, paint_bones, paint_head, paint_soft_tissue):
             paint(batch, picture)
         picture.finish("air")
-        yield part, picture.fractions
+        out[:, part] = values @ picture.fractions
+    return out.reshape(len(values), *grid.shape)
 
 
 def _voxel_points(grid: Grid) -> np.ndarray:

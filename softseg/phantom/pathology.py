@@ -3,6 +3,7 @@
 Places along the cord are level coordinates: 5.0 is the disc above C5, 5.5 the middle of C5.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -85,8 +86,6 @@ class Pathology:
 
 
 HEALTHY = Pathology()
-PATHOLOGIES = ("healthy", "compression", "lesions", "injury", "atrophy", "local-atrophy")
-"""Names that `parse_pathology` knows."""
 
 
 def parse_pathology(text: str, rng: np.random.Generator) -> Pathology:
@@ -110,37 +109,28 @@ def parse_pathology(text: str, rng: np.random.Generator) -> Pathology:
     result = HEALTHY
     for part in text.split("+"):
         name, _, number = part.strip().partition("=")
-        value = _number(part, number) if number else None
-        if name not in PATHOLOGIES:
+        if name not in _DRAWN:
             raise InputError(
                 f"pathology {part.strip()!r}: unknown; known are {', '.join(PATHOLOGIES)}"
             )
+        changed, usual, limits = _DRAWN[name]
+        value = _number(name, number, *limits) if number else usual(rng)
         joined = name if result is HEALTHY else f"{result.name}+{name}"
-        result = replace(_DRAW[name](result, value, rng), name=joined)
+        result = replace(result, name=joined, **changed(value, rng))
     return result
 
 
-def _number(part: str, number: str) -> float:
+def _number(name: str, text: str, low: float, high: float) -> float:
     try:
-        return float(number)
+        value = float(text)
     except ValueError as error:
-        raise InputError(
-            f"pathology {part!r}: a number must follow '=', found {number!r}"
-        ) from error
-
-
-def _within(name: str, value: float, low: float, high: float) -> float:
+        raise InputError(f"pathology {name}: a number must follow '=', found {text!r}") from error
     if not low <= value <= high:
         raise InputError(f"pathology {name}: must lie in {low:g} to {high:g}, found {value:g}")
     return value
 
 
-def _healthy(so_far: Pathology, value: float | None, rng: np.random.Generator) -> Pathology:
-    return so_far
-
-
-def _compression(so_far: Pathology, value: float | None, rng: np.random.Generator) -> Pathology:
-    percent = rng.uniform(10, 50) if value is None else _within("compression", value, 10, 50)
+def _compression(percent: float, rng: np.random.Generator) -> dict:
     # Discs C4-C5 to C6-C7 are where cervical discs degenerate first.
     worst = Compression(float(rng.choice([5.0, 6.0, 7.0])), percent / 100, rng.uniform(4, 9))
     found = [worst]
@@ -149,22 +139,20 @@ def _compression(so_far: Pathology, value: float | None, rng: np.random.Generato
         found.append(
             Compression(other, worst.flattening * rng.uniform(0.3, 0.8), rng.uniform(4, 8))
         )
-    return replace(so_far, compressions=tuple(found))
+    return {"compressions": tuple(found)}
 
 
-def _lesions(so_far: Pathology, value: float | None, rng: np.random.Generator) -> Pathology:
-    count = int(rng.integers(1, 5)) if value is None else int(_within("lesions", value, 1, 20))
+def _lesions(count: float, rng: np.random.Generator) -> dict:
     found = []
-    for _ in range(count):
+    for _ in range(int(count)):
         angle = rng.uniform(0, 2 * np.pi)
         away = rng.uniform(0.2, 0.65)
         place = (away * np.cos(angle), away * np.sin(angle))
         found.append(Lesion(rng.uniform(1.5, 8.5), *place, rng.uniform(1, 2.4), rng.uniform(3, 12)))
-    return replace(so_far, lesions=tuple(found))
+    return {"lesions": tuple(found)}
 
 
-def _injury(so_far: Pathology, value: float | None, rng: np.random.Generator) -> Pathology:
-    percent = rng.uniform(0, 60) if value is None else _within("injury", value, 0, 70)
+def _injury(percent: float, rng: np.random.Generator) -> dict:
     injury = Injury(
         level=rng.uniform(4.5, 7.5),
         oedema_mm=rng.uniform(8, 25),
@@ -172,25 +160,22 @@ def _injury(so_far: Pathology, value: float | None, rng: np.random.Generator) ->
         cavity_mm=rng.uniform(4, 12),
         swelling=rng.uniform(-0.15, 0.1),
     )
-    return replace(so_far, injury=injury)
+    return {"injury": injury}
 
 
-def _atrophy(so_far: Pathology, value: float | None, rng: np.random.Generator) -> Pathology:
-    percent = rng.uniform(2, 20) if value is None else _within("atrophy", value, 0, 60)
-    return replace(so_far, atrophy_percent=float(percent))
-
-
-def _local_atrophy(so_far: Pathology, value: float | None, rng: np.random.Generator) -> Pathology:
-    percent = rng.uniform(5, 30) if value is None else _within("local-atrophy", value, 0, 60)
+def _local_atrophy(percent: float, rng: np.random.Generator) -> dict:
     first = float(rng.integers(2, 7))
-    return replace(so_far, local_atrophy=(first, first + float(rng.integers(1, 3)), percent))
+    return {"local_atrophy": (first, first + float(rng.integers(1, 3)), percent)}
 
 
-_DRAW = {
-    "healthy": _healthy,
-    "compression": _compression,
-    "lesions": _lesions,
-    "injury": _injury,
-    "atrophy": _atrophy,
-    "local-atrophy": _local_atrophy,
+_DRAWN: dict[str, tuple[Callable, Callable, tuple[float, float]]] = {
+    "healthy": (lambda _, rng: {}, lambda rng: 0.0, (-np.inf, np.inf)),
+    "compression": (_compression, lambda rng: rng.uniform(10, 50), (10, 50)),
+    "lesions": (_lesions, lambda rng: rng.integers(1, 5), (1, 20)),
+    "injury": (_injury, lambda rng: rng.uniform(0, 60), (0, 70)),
+    "atrophy": (lambda loss, _: {"atrophy_percent": loss}, lambda rng: rng.uniform(2, 20), (0, 60)),
+    "local-atrophy": (_local_atrophy, lambda rng: rng.uniform(5, 30), (0, 60)),
 }
+"""What a number changes, how it is drawn where the text leaves it open, and its limits."""
+PATHOLOGIES = tuple(_DRAWN)
+"""Names that `parse_pathology` knows."""

@@ -146,10 +146,6 @@ class Unseen:
         return np.broadcast_to(side * _from_middle(shape, spacing_mm)[axis] > border_mm, shape)
 
 
-NOTHING_UNSEEN = Unseen()
-"""An image that shows its whole field."""
-
-
 def _from_middle(shape: Sequence[int], spacing_mm: Sequence[float]) -> list[np.ndarray]:
     """Millimetres from a grid's middle along each axis, of shapes that multiply to the grid's."""
     return np.meshgrid(
@@ -166,7 +162,7 @@ def degrade(
     options: ScannerOptions = ScannerOptions(),
     *,
     echo_planar: bool = False,
-    unseen: Unseen = NOTHING_UNSEEN,
+    unseen: Unseen = Unseen(),
 ) -> np.ndarray:
     """Turn a clean image into what a scanner might have shown.
 

@@ -26,7 +26,7 @@ The numbers come from measurements, none is tuned by hand:
 
 import csv
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 
@@ -35,7 +35,7 @@ from scipy import ndimage
 from scipy.special import ndtri
 
 from softseg.phantom.outline import SliceOutlines
-from softseg.phantom.protocols import get_protocol
+from softseg.phantom.protocols import VENDORS, get_protocol
 from softseg.volume import Volume
 
 VENDOR_SHARES = {"Siemens": 168 / 253, "Philips": 50 / 253, "GE": 35 / 253}
@@ -95,9 +95,8 @@ RATER = Rater()
 """The usual rule."""
 
 SITES: dict[str, tuple[str, ...]] = {
-    "Siemens": tuple(f"siemens{n:02d}" for n in range(1, 17)),
-    "Philips": tuple(f"philips{n:02d}" for n in range(1, 7)),
-    "GE": tuple(f"ge{n:02d}" for n in range(1, 6)),
+    vendor: tuple(f"{vendor.lower()}{n:02d}" for n in range(1, count + 1))
+    for vendor, count in zip(VENDORS, (16, 6, 5), strict=True)
 }
 """Invented sites; each keeps its own offset in every cohort."""
 
@@ -219,7 +218,7 @@ def _waver(
     push += rater.slice_sd_mm * noise[:, :1] + push_mm
     moved = outlines.displaced(push)
     centre = outlines.centre_mm + rater.centre_sd_mm * noise[:, 1:3]
-    return moved.centred(centre)
+    return replace(moved, centre_mm=centre)
 
 
 _BAD_END_MM = 4.0
@@ -243,7 +242,7 @@ def _spoil_ends(outlines: SliceOutlines, rater: Rater, rng: np.random.Generator)
         else:
             scale[rows] = wrong[:count]
             shift[rows] = drift[:count]
-    spoilt = outlines.scaled(scale).centred(outlines.centre_mm + shift)
+    spoilt = replace(outlines.scaled(scale), centre_mm=outlines.centre_mm + shift)
     return spoilt.subset(keep)
 
 
@@ -264,7 +263,7 @@ def _fail(outlines: SliceOutlines, rater: Rater, rng: np.random.Generator) -> Sl
     if kind == 1:
         shift = np.zeros((count, 2))
         shift[rows] = bump[:, None] * rng.normal(0, 3.0, 2)
-        return outlines.centred(outlines.centre_mm + shift)
+        return replace(outlines, centre_mm=outlines.centre_mm + shift)
     scale = np.ones(count)
     scale[rows] = 1 + bump * (0.45 if kind == 2 else -0.5)
     return outlines.scaled(scale)

@@ -196,11 +196,6 @@ class PhantomStream:
             image, soft = image[:, :, 0], soft[:, :, 0]
         return np.ascontiguousarray(image), np.ascontiguousarray(soft, np.float32)
 
-    def pair(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Two images of one place at two sharpnesses, and their one truth."""
-        (first, soft), (second, _) = (self.sample(index, look=look) for look in (0, 1))
-        return first, second, soft
-
     def _scene(self, rng: np.random.Generator, index: int) -> tuple[Scene, bool]:
         """Where the sample lies, and whether its contrast hides the cord."""
         options, anatomy = self.options, self.anatomy(index)

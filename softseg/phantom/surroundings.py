@@ -6,7 +6,7 @@ participants: nothing outside the dural sac is part of any truth, it has to look
 neck.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -248,15 +248,7 @@ class VoxelBatch:
         if len(index) == len(self.s):
             return self
         here = {name: values[index] for name, values in self.here.items()}
-        return VoxelBatch(
-            self.s[index],
-            self.u[index],
-            self.v[index],
-            here,
-            self.width,
-            self.height,
-            self.surroundings,
-        )
+        return replace(self, s=self.s[index], u=self.u[index], v=self.v[index], here=here)
 
 
 def coverage(distance_mm: np.ndarray, extent_mm: float) -> np.ndarray:

@@ -5,8 +5,6 @@ it. The volume is an integral over fibres that run along the cord at fixed relat
 cross-section: no voxel takes part, so that it can check what is sampled on voxels.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
@@ -16,52 +14,33 @@ from softseg.volume import Grid
 
 RADIAL, ANGULAR = 4, 256
 """Points of the quadrature across the cord: doubling both changes areas by less than 0.01 %."""
-
-
 SPARE_MM = 0.5
 """A slice this near the end of the cord counts as cut by it."""
 
 
-@dataclass(frozen=True)
-class Slabs:
-    """The slices of a grid as slabs between parallel planes.
+def _slabs(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """A grid's slices, along its axis closest to the vertical, as slabs between parallel planes.
 
-    Attributes:
-        normal: `(3,)` unit vector upwards.
-        low_mm, high_mm: `(Z,)` limits along the normal, from inferior to superior.
+    Returns:
+        `(3,)` unit normal upwards, and `(2, Z)` limits along it, from inferior to superior.
     """
-
-    normal: np.ndarray
-    low_mm: np.ndarray
-    high_mm: np.ndarray
-
-    @classmethod
-    def of(cls, grid: Grid) -> "Slabs":
-        """The slices along the grid axis closest to the vertical.
-
-        Example:
-            >>> slabs = Slabs.of(Grid((4, 4, 2), np.diag([-1.0, 1.0, 5.0, 1.0])))
-            >>> slabs.low_mm.tolist(), slabs.high_mm.tolist()
-            ([-2.5, 2.5], [2.5, 7.5])
-        """
-        axes = grid.affine[:3, :3]
-        axis = int(np.argmax(np.abs(axes[2]) / np.linalg.norm(axes, axis=0)))
-        others = [a for a in range(3) if a != axis]
-        normal = np.cross(axes[:, others[0]], axes[:, others[1]])
-        normal = normal / np.linalg.norm(normal)
-        normal = normal if normal[2] > 0 else -normal
-        centres = normal @ (grid.affine[:3, 3:] + axes[:, axis, None] * np.arange(grid.shape[axis]))
-        half = abs(normal @ axes[:, axis]) / 2
-        centres = np.sort(centres)
-        return cls(normal, centres - half, centres + half)
+    axes = grid.affine[:3, :3]
+    axis = int(np.argmax(np.abs(axes[2]) / np.linalg.norm(axes, axis=0)))
+    others = [a for a in range(3) if a != axis]
+    normal = np.cross(axes[:, others[0]], axes[:, others[1]])
+    normal = normal / np.linalg.norm(normal)
+    normal = normal if normal[2] > 0 else -normal
+    centres = normal @ (grid.affine[:3, 3:] + axes[:, axis, None] * np.arange(grid.shape[axis]))
+    half = abs(normal @ axes[:, axis]) / 2
+    centres = np.sort(centres)
+    return normal, np.stack([centres - half, centres + half])
 
 
 def slice_levels(anatomy: Anatomy, grid: Grid) -> np.ndarray:
     """`(Z,)` level where the centreline meets the middle of each slice; 0 outside the cord."""
-    slabs = Slabs.of(grid)
+    normal, (low_mm, high_mm) = _slabs(grid)
     line = anatomy.centreline
-    middle = (slabs.low_mm + slabs.high_mm) / 2
-    return anatomy.level_at(np.interp(middle, line.position @ slabs.normal, line.s_mm))
+    return anatomy.level_at(np.interp((low_mm + high_mm) / 2, line.position @ normal, line.s_mm))
 
 
 def true_areas(anatomy: Anatomy, grid: Grid) -> pd.DataFrame:
@@ -73,15 +52,15 @@ def true_areas(anatomy: Anatomy, grid: Grid) -> pd.DataFrame:
     Returns:
         Columns `slice`, `level`, `area_mm2`, `length_mm` (of centreline), `volume_mm3`.
     """
-    slabs = Slabs.of(grid)
-    height, volume = _fibres(anatomy, slabs)
+    normal, limits_mm = _slabs(grid)
+    low_mm, high_mm = limits_mm
+    height, volume = _fibres(anatomy, normal, limits_mm)
     line, profiles = anatomy.centreline, anatomy.profiles
-    along = line.position @ slabs.normal
-    edges = np.interp(np.stack([slabs.low_mm, slabs.high_mm]), along, line.s_mm)
-    whole = slabs.low_mm >= height[:, 0].max() + SPARE_MM
-    whole &= slabs.high_mm <= height[:, -1].min() - SPARE_MM
+    edges = np.interp(limits_mm, line.position @ normal, line.s_mm)
+    whole = low_mm >= height[:, 0].max() + SPARE_MM
+    whole &= high_mm <= height[:, -1].min() - SPARE_MM
     inside_mm3 = sum(
-        np.interp(slabs.high_mm, q, v) - np.interp(slabs.low_mm, q, v)
+        np.interp(high_mm, q, v) - np.interp(low_mm, q, v)
         for q, v in zip(height, volume, strict=True)
     )
     length_mm = edges[1] - edges[0]
@@ -98,13 +77,15 @@ def true_areas(anatomy: Anatomy, grid: Grid) -> pd.DataFrame:
     return table[inside].reset_index(drop=True)
 
 
-def _fibres(anatomy: Anatomy, slabs: Slabs) -> tuple[np.ndarray, np.ndarray]:
+def _fibres(
+    anatomy: Anatomy, normal: np.ndarray, limits_mm: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Height along the slabs' normal and volume below it, for each fibre of the cord.
 
     Returns:
         `(F, N)` millimetres and `(F, N)` cumulated cubic millimetres.
     """
-    s, rows = _rows(anatomy, slabs)
+    s, rows = _rows(anatomy, normal, limits_mm)
     column = {name: rows["table"][:, i] for i, name in enumerate(NAMES)}
     nodes, weights = np.polynomial.legendre.leggauss(RADIAL)
     reach, weights = (nodes + 1) / 2, weights / 2
@@ -118,18 +99,20 @@ def _fibres(anatomy: Anatomy, slabs: Slabs) -> tuple[np.ndarray, np.ndarray]:
     u, v = a * cosine - b * sine, a * sine + b * cosine  # (F, N)
     bend_u = np.einsum("ni,ni->n", rows["curvature"], rows["right"])
     bend_v = np.einsum("ni,ni->n", rows["curvature"], rows["front"])
-    n = slabs.normal
-    height = rows["position"] @ n + u * (rows["right"] @ n) + v * (rows["front"] @ n)
+    height, right, front = (rows[name] @ normal for name in ("position", "right", "front"))
+    height = height + u * right + v * front
     density = share * column["half_rl"] * column["half_ap"] * (1 - u * bend_u - v * bend_v)
     steps = (density[:, 1:] + density[:, :-1]) / 2 * np.diff(s)
     return height, np.concatenate([np.zeros((len(x), 1)), np.cumsum(steps, axis=1)], axis=1)
 
 
-def _rows(anatomy: Anatomy, slabs: Slabs) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def _rows(
+    anatomy: Anatomy, normal: np.ndarray, limits_mm: np.ndarray
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The tables' rows between the ends of the cord and of the slabs, with 20 mm to spare."""
     line, profiles = anatomy.centreline, anatomy.profiles
-    along = line.position @ slabs.normal
-    ends = np.interp([slabs.low_mm[0] - 20, slabs.high_mm[-1] + 20], along, line.s_mm)
+    ends = [limits_mm[0, 0] - 20, limits_mm[1, -1] + 20]
+    ends = np.interp(ends, line.position @ normal, line.s_mm)
     low, high = max(ends[0], profiles.bottom_mm), min(ends[1], profiles.top_mm)
     low, high = min(low, high - 1), max(high, low + 1)
     s = np.linspace(low, high, int(np.ceil((high - low) / 0.5)) + 1)

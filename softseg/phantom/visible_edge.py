@@ -6,8 +6,6 @@ of the picture. The same estimator reads simulated images from the true edge and
 drawn mask.
 """
 
-from dataclasses import replace
-
 import numpy as np
 from scipy import ndimage
 
@@ -85,12 +83,6 @@ def _moved(image: Volume, outlines: SliceOutlines) -> SliceOutlines:
     push = _filled(push, weight, outlines.step_mm)
     between = (push + np.roll(push, -1, axis=1)) / 2
     return outlines.displaced(np.stack([push, between], axis=-1).reshape(len(push), ANGLES))
-
-
-def edge_offset_mm(outlines: SliceOutlines, visible: SliceOutlines) -> np.ndarray:
-    """`(S,)` how far one edge lies outside another on average: difference of areas by perimeter."""
-    middle = replace(outlines, radius_mm=(outlines.radius_mm + visible.radius_mm) / 2)
-    return (visible.area_mm2 - outlines.area_mm2) / middle.perimeter_mm
 
 
 def _profiles(image: Volume, outlines: SliceOutlines) -> np.ndarray:
