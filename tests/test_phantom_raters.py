@@ -12,19 +12,12 @@ from softseg.phantom.anatomy import random_anatomy
 from softseg.phantom.outline import ANGLES, trace_outlines
 from softseg.phantom.placement import place
 from softseg.phantom.protocols import PROTOCOLS, VENDORS
-from softseg.phantom.raters import (
-    PUBLISHED_MM2,
-    RATER,
-    SITES,
-    Rater,
-    draw,
-    rater_constants,
-    site_effect,
-)
+from softseg.phantom.raters import RATER, SITES, Rater, draw, rater_constants, site_effect
 from softseg.phantom.subjects import POPULATION_MEAN_MM2
 from softseg.phantom.visible_edge import visible_outlines
 from softseg.volume import Volume
 from softseg_study.phantom import calibration, floor
+from softseg_study.phantom.calibration import PUBLISHED_MM2
 from softseg_study.phantom.cervical_areas import cervical_areas
 
 EXACT = Rater(

@@ -37,7 +37,6 @@ from softseg.phantom.placement import ECHO_PLANAR, Placement, place, refined
 from softseg.phantom.protocols import (
     TEXTURE_MM,
     Protocol,
-    Series,
     Shots,
     repeated,
     single,
@@ -68,7 +67,7 @@ class Acquired:
     image: Volume
     truth: Volume
     placement: Placement
-    series: Series | None = None
+    series: Shots | None = None
     clean: Volume | None = None
 
     @property
@@ -199,13 +198,15 @@ def picture(
 
 def _series(
     noisy: np.ndarray, pictures: list[np.ndarray], shots: Shots, scale: float
-) -> Series | None:
+) -> Shots | None:
     """The volumes behind the image, at its scale; None where the scanner stores only one."""
     if len(pictures) > 1:
-        return Series(_integers(np.stack(pictures, -1) * scale), shots.b_values, shots.directions)
-    if len(shots.protocols[0].te_s) > 1:
-        return Series(_integers(np.moveaxis(np.abs(noisy[0]), 0, -1) * scale))
-    return None
+        data = np.stack(pictures, -1)
+    elif len(shots.protocols[0].te_s) > 1:
+        data = np.moveaxis(np.abs(noisy[0]), 0, -1)
+    else:
+        return None
+    return replace(shots, data=_integers(data * scale))
 
 
 def _object_channels(
@@ -312,10 +313,9 @@ def _metal(placement: Placement, radius_mm: float, rng: np.random.Generator) -> 
 
 
 def _beside_discs(placement: Placement, depth: float) -> np.ndarray:
-    normal = placement.body_grid.affine[:3, 2] / np.linalg.norm(placement.body_grid.affine[:3, 2])
-    slices = placement.body_grid.affine[:3, 3] + np.outer(
-        np.arange(placement.grid.shape[2]), placement.body_grid.affine[:3, 2]
-    )
+    step, first = placement.body_grid.affine[:3, 2:].T
+    normal = step / np.linalg.norm(step)
+    slices = first + np.outer(np.arange(placement.grid.shape[2]), step)
     discs = np.stack(list(placement.anatomy.discs_mm.values()))
     return drop_out(slices @ normal, discs @ normal, depth)
 

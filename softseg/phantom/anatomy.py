@@ -206,6 +206,8 @@ def random_anatomy(
     width, depth = np.exp(np.clip(rng.standard_normal(2), -2.5, 2.5) * GREY_STRETCH)
     butterfly = Butterfly(stretch=(float(width), float(depth)))
     sick = pathology or HEALTHY
+    heights = participant.vertebra_mm
+    vertebra = np.array([heights[int(k)] for k in np.clip(np.floor(level), 1, max(heights))])
     profiles = build_profiles(rng, participant.diameters_mm, sick, s_mm, disc_mm, butterfly, pia_mm)
     return Anatomy(
         participant=participant,
@@ -214,15 +216,8 @@ def random_anatomy(
         profiles=profiles,
         outline=_random_outline(rng),
         butterfly=butterfly,
-        surroundings=_random_surroundings(rng, participant, s_mm, disc_mm),
+        surroundings=random_surroundings(rng, level, vertebra, participant.height_cm / 171.5),
     )
-
-
-def _random_surroundings(rng, participant: Participant, s_mm, disc_mm) -> Surroundings:
-    level = level_coordinate(s_mm, disc_mm)
-    heights = participant.vertebra_mm
-    vertebra = np.array([heights[int(k)] for k in np.clip(np.floor(level), 1, max(heights))])
-    return random_surroundings(rng, level, vertebra, participant.height_cm / 171.5)
 
 
 def _random_outline(rng: np.random.Generator) -> UnitOutline:

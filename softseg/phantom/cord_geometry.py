@@ -295,10 +295,7 @@ class Butterfly:
         """Distance to the bare strokes in a cord with the given half diameters."""
         x = np.abs(u) * (self.standard_mm[0] / half_u / self.stretch[0])
         y = v * (self.standard_mm[1] / half_v / self.stretch[1])
-        nearest = None
-        for start, end, radius, end_radius in self.strokes:
-            away = stroke_distance(x, y, start, end, radius, end_radius)
-            nearest = away if nearest is None else np.minimum(nearest, away)
+        nearest = np.minimum.reduce([stroke_distance(x, y, *stroke) for stroke in self.strokes])
         return nearest * np.sqrt(half_u * half_v / (self.standard_mm[0] * self.standard_mm[1]))
 
     def thickness(self, share: np.ndarray) -> np.ndarray:

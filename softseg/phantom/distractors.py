@@ -49,16 +49,15 @@ def distractor(
         image = np.tensordot(slopes, np.indices(shape), 1)
         image = image - image.min() + rng.normal(0, rng.uniform(0, 0.3), shape)
     elif kind in _MAKERS:
-        image = _MAKERS[kind](rng, shape, spacing)
+        plane_mm = np.indices(shape)[:2] * spacing[:2].reshape(2, *[1] * len(shape))
+        image = _MAKERS[kind](rng, plane_mm, spacing[:2] * shape[:2], spacing)
     else:
         raise ValueError(f"kind must be one of {KINDS}, found {kind!r}")
     return np.maximum(image, 0).astype(np.float32)
 
 
-def _limb(rng: np.random.Generator, shape: tuple[int, ...], spacing: np.ndarray) -> np.ndarray:
+def _limb(rng, plane_mm: np.ndarray, size_mm: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """Muscles inside a layer of fat and with some between them, bones and vessels."""
-    plane_mm = np.indices(shape)[:2] * spacing[:2].reshape(2, *[1] * len(shape))
-    size_mm = spacing[:2] * shape[:2]
     centre = size_mm * rng.uniform(0.2, 0.8, 2)
     radius = rng.uniform(20, 60)
     distance = _distance(plane_mm, centre, rng)
@@ -67,7 +66,7 @@ def _limb(rng: np.random.Generator, shape: tuple[int, ...], spacing: np.ndarray)
     inside = distance < radius - rng.uniform(1, 10)
     image = np.where(inside, muscle, image)
     if rng.random() < 0.5:
-        away = plane_mm - centre.reshape(2, *[1] * len(shape))
+        away = _away(plane_mm, centre)
         turns = rng.integers(1, 4) * np.arctan2(away[1], away[0]) / 2 + rng.uniform(0, np.pi)
         between = inside & (np.abs(np.sin(turns)) < rng.uniform(0.02, 0.08))
         image = np.where(between, rng.uniform(fat / 2, fat), image)
@@ -82,12 +81,12 @@ def _limb(rng: np.random.Generator, shape: tuple[int, ...], spacing: np.ndarray)
     return _scanned(rng, image, spacing, muscle)
 
 
-def _belly(rng: np.random.Generator, shape: tuple[int, ...], spacing: np.ndarray) -> np.ndarray:
+def _belly(rng, plane_mm: np.ndarray, size_mm: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """Organs that meet in seams of fat, loops of bowel with a wall and any content, and vessels."""
-    plane_mm = np.indices(shape)[:2] * spacing[:2].reshape(2, *[1] * len(shape))
-    size_mm = spacing[:2] * shape[:2]
     count = rng.integers(2, 5)
-    fields = np.array([_waves(rng, shape, rng.uniform(8, 25) / spacing) for _ in range(count)])
+    fields = np.array(
+        [_waves(rng, plane_mm[0].shape, rng.uniform(8, 25) / spacing) for _ in range(count)]
+    )
     first, second = np.sort(fields, axis=0)[[-1, -2]]
     image = rng.uniform(0.2, 1.2, len(fields))[fields.argmax(axis=0)]
     image = np.where(first - second < rng.uniform(0, 0.3), rng.uniform(0.1, 1.5), image)
@@ -101,10 +100,8 @@ def _belly(rng: np.random.Generator, shape: tuple[int, ...], spacing: np.ndarray
     return _scanned(rng, image, spacing)
 
 
-def _head(rng: np.random.Generator, shape: tuple[int, ...], spacing: np.ndarray) -> np.ndarray:
+def _head(rng, plane_mm: np.ndarray, size_mm: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """A part of a head: scalp, skull, fluid, folded cortex, ventricles and deep grey matter."""
-    plane_mm = np.indices(shape)[:2] * spacing[:2].reshape(2, *[1] * len(shape))
-    size_mm = spacing[:2] * shape[:2]
     radius = rng.uniform(35, 75)
     # Anywhere from the middle of the brain to its border, which then crosses the picture.
     turn = rng.uniform(0, 2 * np.pi)
@@ -113,7 +110,7 @@ def _head(rng: np.random.Generator, shape: tuple[int, ...], spacing: np.ndarray)
     distance = _distance(plane_mm, centre, rng)
     white, grey = rng.uniform(0.2, 1.0, 2)
     fluid, fat = rng.uniform(0.0, 1.5, 2)
-    folds = _waves(rng, shape, rng.uniform(1.5, 5) / spacing)
+    folds = _waves(rng, plane_mm[0].shape, rng.uniform(1.5, 5) / spacing)
     image = np.where(folds < rng.uniform(0, 1), white, grey)
     image = np.where(folds > rng.uniform(0.8, 1.8), fluid, image)
     image = np.where(distance > radius - rng.uniform(1, 5), grey, image)
@@ -121,7 +118,7 @@ def _head(rng: np.random.Generator, shape: tuple[int, ...], spacing: np.ndarray)
         part = _distance(plane_mm, size_mm * rng.uniform(0, 1, 2), rng, 2.5)
         image = np.where(part < rng.uniform(1, 12), rng.choice([white, grey, fluid]), image)
     if rng.random() < 0.5:
-        seam = (plane_mm - centre.reshape(2, *[1] * len(shape)))[0]
+        seam, _ = _away(plane_mm, centre)
         image = np.where(np.abs(seam) < rng.uniform(0.3, 1.5), fluid, image)
     for outside, brightness in (
         (0.0, fluid), (rng.uniform(0.5, 4), rng.uniform(0, 0.15)), (rng.uniform(4, 10), fat),
@@ -131,12 +128,12 @@ def _head(rng: np.random.Generator, shape: tuple[int, ...], spacing: np.ndarray)
     return _scanned(rng, image, spacing)
 
 
-def _tubes(rng: np.random.Generator, shape: tuple[int, ...], spacing: np.ndarray) -> np.ndarray:
+def _tubes(rng, plane_mm: np.ndarray, size_mm: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """Round and oval things over each other, from vessels to organs, each as bright as it likes."""
-    plane_mm = np.indices(shape)[:2] * spacing[:2].reshape(2, *[1] * len(shape))
-    size_mm = spacing[:2] * shape[:2]
     palette = rng.uniform(0, 1.5, rng.integers(2, 7))
-    image = palette[0] + 0.1 * rng.random() * _waves(rng, shape, rng.uniform(3, 20) / spacing)
+    image = palette[0] + 0.1 * rng.random() * _waves(
+        rng, plane_mm[0].shape, rng.uniform(3, 20) / spacing
+    )
     for radius in np.sort(np.exp(rng.uniform(np.log(1.5), np.log(30), rng.integers(2, 30))))[::-1]:
         away = _distance(plane_mm, size_mm * rng.uniform(-0.1, 1.1, 2), rng, 2.5)
         image = np.where(away < radius, rng.choice(palette), image)
@@ -190,8 +187,11 @@ def _distance(
     plane_mm: np.ndarray, centre: np.ndarray, rng: np.random.Generator, oval: float = 1.25
 ) -> np.ndarray:
     """Millimetres from a point, along turned axes of unequal length: up to `oval` times."""
-    ends = [1] * (plane_mm.ndim - 1)
-    u, v = plane_mm - centre.reshape(2, *ends)
+    u, v = _away(plane_mm, centre)
     turn, longer = rng.uniform(0, np.pi), np.exp(rng.uniform(0, np.log(oval)))
     along, across = np.cos(turn) * u + np.sin(turn) * v, np.cos(turn) * v - np.sin(turn) * u
     return np.hypot(along / longer, across * longer)
+
+
+def _away(plane_mm: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    return plane_mm - centre.reshape(2, *[1] * (plane_mm.ndim - 1))

@@ -14,6 +14,7 @@ from softseg.phantom.anatomy import Anatomy
 from softseg.volume import Grid, Volume
 
 ANGLES = 144
+_ANGLES = np.arange(ANGLES) * (2 * np.pi / ANGLES)
 _RADIAL_STEP_MM = 0.2  # the picture is linear between voxels: finer steps find the same edge
 _FARTHEST_MM = 13.0
 _ROOT_STEPS = 6
@@ -38,7 +39,7 @@ class SliceOutlines:
     @property
     def angles(self) -> np.ndarray:
         """`(ANGLES,)` in radians from the X towards the Y axis."""
-        return np.arange(ANGLES) * (2 * np.pi / ANGLES)
+        return _ANGLES
 
     @property
     def step_mm(self) -> float:
@@ -97,12 +98,8 @@ class SliceOutlines:
 
     def subset(self, keep: np.ndarray) -> "SliceOutlines":
         """Only the slices where `(S,)` is true."""
-        return replace(
-            self,
-            slices=self.slices[keep],
-            centre_mm=self.centre_mm[keep],
-            radius_mm=self.radius_mm[keep],
-        )
+        arrays = ("slices", "centre_mm", "radius_mm")
+        return replace(self, **{name: getattr(self, name)[keep] for name in arrays})
 
     def fill(self, shape: tuple[int, int, int]) -> np.ndarray:
         """`(X, Y, Z)` uint8: 1 where a voxel's centre lies inside the outline."""
@@ -156,9 +153,8 @@ def cut_outlines(anatomy: Anatomy, grid: Grid) -> SliceOutlines:
 
 def _edge_mm(anatomy: Anatomy, grid: Grid, voxels: np.ndarray, guess_mm: np.ndarray) -> np.ndarray:
     """`(P, ANGLES)` distance from `(P, 3)` points to the cord's edge within their slice."""
-    angle = np.arange(ANGLES) * (2 * np.pi / ANGLES)
     axes = grid.affine[:3, :2] / np.array(grid.spacing_mm[:2])
-    rays = np.stack([np.cos(angle), np.sin(angle)], axis=1) @ axes.T  # (A, 3)
+    rays = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1) @ axes.T  # (A, 3)
     start = nib.affines.apply_affine(grid.affine, voxels)
     guess = np.repeat(guess_mm, ANGLES)
     near, far = np.full(len(guess), 0.5), np.full(len(guess), 9.0)
@@ -234,10 +230,9 @@ def _radii_mm(
     picture: np.ndarray, middle: np.ndarray, spacing: tuple[float, float, float]
 ) -> np.ndarray:
     """`(ANGLES,)` distance at which the picture first falls below one half."""
-    angle = np.arange(ANGLES) * (2 * np.pi / ANGLES)
     reach = np.arange(0, _FARTHEST_MM, _RADIAL_STEP_MM)
-    x = (middle[0] + np.cos(angle)[:, None] * reach) / spacing[0]
-    y = (middle[1] + np.sin(angle)[:, None] * reach) / spacing[1]
+    x = (middle[0] + np.cos(_ANGLES)[:, None] * reach) / spacing[0]
+    y = (middle[1] + np.sin(_ANGLES)[:, None] * reach) / spacing[1]
     low = np.maximum(np.floor([x.min(), y.min()]).astype(int) - 1, 0)
     part = picture[low[0] : int(x.max()) + 3, low[1] : int(y.max()) + 3]
     values = ndimage.map_coordinates(part, [x - low[0], y - low[1]], order=1)

@@ -46,12 +46,7 @@ _LOWEST_DISC, _HIGHEST_DISC = 10, 1  # lower end of T2, top of C1
 
 
 def plan(
-    anatomy: Anatomy,
-    contrast: Contrast,
-    *,
-    slices: int | None = None,
-    field_of_view: str = "cord",
-    rng: np.random.Generator,
+    anatomy: Anatomy, contrast: Contrast, slices: int, field_of_view: str, rng: np.random.Generator
 ) -> Grid:
     """The grid that an operator would prescribe, in the subject frame and working orientation.
 
@@ -68,15 +63,15 @@ def plan(
     Raises:
         InputError: If the field of view is unknown, or in voxels this small too large for memory.
     """
-    known = (*FIELDS_OF_VIEW, *FIELDS_ELSEWHERE)
-    if field_of_view not in known:
-        raise InputError(f"unknown field of view {field_of_view!r}; known are {', '.join(known)}")
     if field_of_view in FIELDS_ELSEWHERE:
         ends_mm = FIELDS_ELSEWHERE[field_of_view](anatomy)
-        return _elsewhere(anatomy, contrast, slices or 15, ends_mm, rng)
+        return _elsewhere(anatomy, contrast, slices, ends_mm, rng)
+    if field_of_view not in FIELDS_OF_VIEW:
+        known = ", ".join([*FIELDS_OF_VIEW, *FIELDS_ELSEWHERE])
+        raise InputError(f"unknown field of view {field_of_view!r}; known are {known}")
     full = field_of_view == "full"
     if contrast.plane == "axial":
-        return _axial(anatomy, contrast, slices or 15, full, rng)
+        return _axial(anatomy, contrast, slices, full, rng)
     return _sagittal(anatomy, contrast, full, rng)
 
 
@@ -191,11 +186,8 @@ def refined(grid: Grid, factors: tuple[int, int, int], margin: tuple[int, int, i
 
 ECHO_PLANAR = ("DWI", "b0", "EPI")
 """Contrasts read with an echo-planar train: distorted, and dark beside discs."""
-
-
 _UNFELT_MM = 0.1
 """Axial slices of other scans that jump by less are left where they are, not blurred by moving."""
-
 VOXEL_SCALES = (0.25, 4.0)
 """How much smaller or larger than usual voxels may be."""
 
@@ -292,7 +284,7 @@ def place(
     if voxel_scale != 1:
         kind, protocol = _rescaled(kind, protocol, voxel_scale)
     level = get_severity(severity)
-    grid = plan(anatomy, kind, slices=protocol.slices, field_of_view=field_of_view, rng=rng)
+    grid = plan(anatomy, kind, protocol.slices or 15, field_of_view, rng)
     # One to three millimetres in any direction, half as much along the cord.
     direction = rng.standard_normal(3) * np.array([1.0, 1.0, 0.5])
     step = direction / np.linalg.norm(direction) * rng.uniform(1, 3)

@@ -206,34 +206,22 @@ _PHYSIOLOGY = 0.01
 
 
 @dataclass(frozen=True, eq=False)
-class Series:
-    """A four-dimensional scan as the scanner stores it, before any averaging.
-
-    Attributes:
-        data: `(X, Y, Z, V)` whole numbers.
-        b_values: `(V,)` in s/mm², or None where nothing diffuses.
-        directions: `(V, 3)` unit vectors along the array axes, 0 without weighting, or None.
-    """
-
-    data: np.ndarray
-    b_values: np.ndarray | None = None
-    directions: np.ndarray | None = None
-
-
-@dataclass(frozen=True, eq=False)
 class Shots:
-    """The volumes that one contrast is made of.
+    """The volumes that one contrast is made of, before any averaging.
 
     Attributes:
         protocols: One for each volume.
         averaged: `(V,)` which volumes the final image is the mean of.
-        b_values, directions: As in `Series`.
+        b_values: `(V,)` in s/mm², or None where nothing diffuses.
+        directions: `(V, 3)` unit vectors along the array axes, 0 without weighting, or None.
+        data: `(X, Y, Z, V)` whole numbers as the scanner stores them, once they are made.
     """
 
     protocols: tuple[Protocol, ...]
     averaged: np.ndarray
     b_values: np.ndarray | None = None
     directions: np.ndarray | None = None
+    data: np.ndarray | None = None
 
 
 def single(protocol: Protocol) -> Shots:

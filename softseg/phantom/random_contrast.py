@@ -110,18 +110,11 @@ def _all_tissues(base: dict[str, float], rng: np.random.Generator) -> np.ndarray
 
 
 TEXTURE = {
-    "muscle": 1.0,
-    "fat": 0.8,
-    "marrow": 1.5,
-    "soft_tissue": 1.5,
-    "skin": 1.0,
-    "epidural_fat": 1.5,
-    "disc": 0.8,
-    "csf": 0.5,
-    "vessel": 1.0,
-    "brain": 0.8,
+    1.5: ("marrow", "soft_tissue", "epidural_fat"),
+    1.0: ("muscle", "skin", "vessel"),
+    0.8: ("fat", "disc", "brain"),
 }
-"""Relative strength of the grain within a tissue; the cord is the most even of all."""
+"""Relative strength of the grain within tissues; the cord is the most even of all."""
 CORD_TEXTURE = 0.5
 """That of the cord and of what is not named: real cords vary by 8 to 20 % of their brightness,
 noise included (measured on the images of `tables/calibration_contrast.csv`)."""
@@ -129,7 +122,8 @@ noise included (measured on the images of `tables/calibration_contrast.csv`)."""
 
 def grain_strengths() -> np.ndarray:
     """`(T,)` strength of the grain in each tissue."""
-    return np.array([TEXTURE.get(name, CORD_TEXTURE) for name in TISSUES], np.float32)
+    named = {name: strength for strength, names in TEXTURE.items() for name in names}
+    return np.array([named.get(name, CORD_TEXTURE) for name in TISSUES], np.float32)
 
 
 def hidden_contrast(rng: np.random.Generator) -> np.ndarray:

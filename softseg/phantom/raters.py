@@ -12,10 +12,7 @@ The numbers come from measurements, none is tuned by hand:
 
 * the rule and its variation: manual masks of six people of three data sets against the half level
   of their images, 0.10 +- 0.05 mm inside it;
-* published areas at C2-C3 (`PUBLISHED_MM2`): DWI, MT-on, GRE-T1w and T2star as the
-  contrast-specific tool gives them on Spine Generic (documentation of the Spinal Cord Toolbox); T1w
-  and T2w of the same participants in both (n = 253, November 2020), by vendor;
-* the constants that remain (`data/rater_constants.csv`): computed by
+* the constants (`data/rater_constants.csv`): computed from published areas by
   `softseg_study.phantom.calibration.fit_constants`;
 * scans of one participant: areas deviate by 1.8 to 2.0 mm² (three cohorts). Reading an image makes
   a part of that, which differs by contrast; the rest is a factor on `Rater.scan_sd_mm` beside the
@@ -39,26 +36,7 @@ from softseg.phantom.protocols import VENDORS, get_protocol
 from softseg.volume import Volume
 
 VENDOR_SHARES = {"Siemens": 168 / 253, "Philips": 50 / 253, "GE": 35 / 253}
-"""Vendors of the paired table."""
-
-PUBLISHED_MM2: dict[str, tuple[float, float]] = {
-    "DWI": (63.65, 6.84),
-    "MT-on": (74.34, 7.23),
-    "GRE-T1w": (69.90, 6.16),
-    "T1w": (68.27, 6.4),
-    "T2star": (79.22, 8.07),
-    "T2w": (74.30, 7.4),
-}
-"""Mean and SD of the area at C2-C3 that masks of each contrast should show."""
-
-PUBLISHED_RESCAN_MM2 = 1.9
-"""SD of the area between scans of one participant."""
-
-PUBLISHED_BY_VENDOR_MM2 = {
-    "T1w": {"Siemens": 69.2, "Philips": 68.1, "GE": 64.1},
-    "T2w": {"Siemens": 75.1, "Philips": 72.7, "GE": 72.8},
-}
-"""Means by vendor of the paired table."""
+"""Of participants of Spine Generic with T1w and T2w (November 2020)."""
 
 _LIKE = {"UNIT1": "T1w", "PSIR": "T1w", "STIR": "T2w", "EPI": "T2star", "b0": "T2star"}
 """Contrasts without published masks are drawn by the convention of the one they resemble."""

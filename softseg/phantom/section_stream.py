@@ -82,29 +82,25 @@ def find_sections(
     for z in np.flatnonzero(data["cord"].any(axis=(0, 1))):
         if data["cord"][..., z].sum() * spacing.prod() < SMALLEST_MM2:
             continue
-        centre = ndimage.center_of_mass(data["cord"][..., z])
-        sections.append(
-            Section(**{
-                name: _distance(mask[..., z], centre, spacing)
-                for name, mask in data.items()
-                if mask[..., z].any()
-            })
-        )  # fmt: skip
+        drawn = {name: mask[..., z] for name, mask in data.items() if mask[..., z].any()}
+        centre = ndimage.center_of_mass(drawn["cord"])
+        found = {name: _distance(mask, centre, spacing) for name, mask in drawn.items()}
+        sections.append(Section(**found))
     return sections
 
 
 def _distance(mask: np.ndarray, centre: tuple[float, ...], spacing_mm: np.ndarray) -> np.ndarray:
     smooth = ndimage.gaussian_filter(mask.astype(np.float32), _SMOOTHING)
     along = np.arange(-HALF_MM, HALF_MM + STEP_MM / 2, STEP_MM)
-    at = np.meshgrid(*(c + along / h for c, h in zip(centre, spacing_mm, strict=True)),
-                     indexing="ij")  # fmt: skip
+    axes = [c + along / h for c, h in zip(centre, spacing_mm, strict=True)]
+    at = np.meshgrid(*axes, indexing="ij")
     inside = ndimage.map_coordinates(smooth, at, order=1, mode="constant") > 0.5
     if not inside.any():  # a speck that smoothing takes away
         return np.full(inside.shape, 2 * HALF_MM, np.float32)
     apart = ndimage.distance_transform_edt
     # The edge lies between the last point inside and the first outside.
-    return ((apart(~inside) - apart(inside)) * STEP_MM - np.where(inside, -0.5, 0.5) * STEP_MM
-            ).astype(np.float32)  # fmt: skip
+    steps = apart(~inside) - apart(inside)
+    return (steps * STEP_MM - np.where(inside, -0.5, 0.5) * STEP_MM).astype(np.float32)
 
 
 class SectionStream(PhantomStream):

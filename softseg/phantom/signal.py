@@ -14,8 +14,6 @@ from softseg.phantom.tissues import LIKE, Tissue, tissue_properties, tissue_tabl
 
 _DIRECTIONS = np.linspace(0, 1, 101)
 """Cosines between gradient and fibre, uniform for directions spread over a sphere."""
-
-
 _ARTERIAL_INFLOW = 0.24
 """Fraction of arterial blood that is fresh at each excitation of a gradient echo, at least."""
 _FLOW_DEPHASING_S = 0.03
@@ -44,9 +42,8 @@ def turbo_spin_echo(tissue: Tissue, protocol: Protocol) -> np.ndarray:
 
 def inversion_turbo_spin_echo(tissue: Tissue, protocol: Protocol) -> np.ndarray:
     """Inverted echo train, with its sign: `ρ (1 - 2 exp(-TI/T1) + exp(-TR/T1)) exp(-TE/T2)`."""
-    recovered = (
-        1 - 2 * np.exp(-protocol.ti_s[0] / tissue.t1_s) + np.exp(-protocol.tr_s / tissue.t1_s)
-    )
+    inverted = 2 * np.exp(-protocol.ti_s[0] / tissue.t1_s)
+    recovered = 1 - inverted + np.exp(-protocol.tr_s / tissue.t1_s)
     return tissue.proton_density * recovered * _decay(protocol, tissue.t2_train_s)
 
 
@@ -197,24 +194,22 @@ def tissue_channels(
         `(C, T)` signed signals relative to fully relaxed water.
     """
     equation, _ = _SEQUENCES[protocol.sequence]
-    varied: dict[str, Tissue] = {}
-    for material in sorted({LIKE.get(name, name) for name in tissues}):
-        properties = tissue_properties(material, field_t)
-        varied[material] = properties if rng is None else properties.varied(rng, spread)
+    materials = sorted({LIKE.get(name, name) for name in tissues})
+    varied = {material: tissue_properties(material, field_t) for material in materials}
+    if rng is not None:
+        varied = {material: tissue.varied(rng, spread) for material, tissue in varied.items()}
     columns = []
     for name in tissues:
-        material = LIKE.get(name, name)
-        signal = equation(varied[material], protocol)
-        signal = signal * (1 - protocol.fat_saturation * varied[material].fat)
-        if "echo" in protocol.sequence and "gradient" in protocol.sequence:
-            signal = signal * _out_of_phase(varied[material].fat, protocol.te_s, field_t)
+        tissue = varied[LIKE.get(name, name)]
+        signal = equation(tissue, protocol)
+        signal = signal * (1 - protocol.fat_saturation * tissue.fat)
+        if "gradient_echo" in protocol.sequence:
+            signal = signal * _out_of_phase(tissue.fat, protocol.te_s, field_t)
         if name == "csf":
-            signal = _flowing(signal, varied[material], protocol, protocol.inflow)
-            signal = signal * protocol.csf
+            signal = _flowing(signal, tissue, protocol, protocol.inflow) * protocol.csf
         elif name == "vessel":
             inflow = np.clip(4 * protocol.inflow, _ARTERIAL_INFLOW, 1) if protocol.inflow else 0.0
-            signal = _flowing(signal, varied[material], protocol, inflow)
-            signal = signal * _dephased(protocol)
+            signal = _flowing(signal, tissue, protocol, inflow) * _dephased(protocol)
         columns.append(signal)
     return np.stack(columns, axis=1)
 

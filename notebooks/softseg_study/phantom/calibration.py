@@ -20,12 +20,7 @@ from softseg.files import replacing
 from softseg.paths import ROOT, RUNS
 from softseg.phantom import raters
 from softseg.phantom.protocols import VENDORS
-from softseg.phantom.raters import (
-    PUBLISHED_BY_VENDOR_MM2,
-    PUBLISHED_MM2,
-    PUBLISHED_RESCAN_MM2,
-    RATER,
-)
+from softseg.phantom.raters import RATER
 from softseg.phantom.subjects import POPULATION_MEAN_MM2
 from softseg_study.phantom import floor
 from softseg_study.phantom.cervical_areas import cervical_areas
@@ -37,6 +32,25 @@ _SEED, _FITTED, _OTHERS = 11, 5000, 2000
 """One cohort's seed, and the positions of its participants that are fitted on and that are tried.
 Those who are fitted on are also those by whom the estimator of the edge was chosen."""
 PAIRED = ROOT / "book" / "tables" / "raters_t1w_t2w.csv"
+
+PUBLISHED_MM2: dict[str, tuple[float, float]] = {
+    "DWI": (63.65, 6.84),
+    "MT-on": (74.34, 7.23),
+    "GRE-T1w": (69.90, 6.16),
+    "T1w": (68.27, 6.4),
+    "T2star": (79.22, 8.07),
+    "T2w": (74.30, 7.4),
+}
+"""Mean and SD of the area at C2-C3 that masks of each contrast should show: DWI, MT-on, GRE-T1w and
+T2star as the contrast-specific tool gives them on Spine Generic (documentation of the Spinal Cord
+Toolbox); T1w and T2w of the same participants in both (n = 253, November 2020)."""
+PUBLISHED_RESCAN_MM2 = 1.9
+"""SD of the area between scans of one participant: 1.8 to 2.0 mm² in three cohorts."""
+PUBLISHED_BY_VENDOR_MM2 = {
+    "T1w": {"Siemens": 69.2, "Philips": 68.1, "GE": 64.1},
+    "T2w": {"Siemens": 75.1, "Philips": 72.7, "GE": 72.8},
+}
+"""Means by vendor of those with T1w and T2w."""
 
 
 def fit_constants(areas: pd.DataFrame) -> pd.DataFrame:
