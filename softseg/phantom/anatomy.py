@@ -28,12 +28,6 @@ from softseg.phantom.profiles import (
 )
 from softseg.phantom.surroundings import Surroundings, random_surroundings
 
-_REGIONS = {"C": (1, 7), "T": (8, 12), "L": (20, 5), "S": (25, 2)}
-LEVEL_NAMES = {
-    first + k: f"{letter}{k + 1}" for letter, (first, n) in _REGIONS.items() for k in range(n)
-}
-"""Number of a vertebral level in masks and tables, and its name."""
-
 VERTEBRA_MM = {1: 15.0, 2: 15.5, 3: 17.3, 4: 16.8, 5: 16.0, 6: 16.5, 7: 17.0, 8: 19.5, 9: 21.5,
                10: 22.5, 11: 23.5, 12: 23.5, 13: 25.0, 14: 26.5, 15: 27.0, 16: 27.0, 17: 28.0,
                18: 29.0, 19: 31.0, 20: 33.5, 21: 35.0, 22: 36.0, 23: 36.0, 24: 34.0, 25: 30.0,

@@ -216,16 +216,19 @@ def smooth_field(
     return knots * np.float32(1.5**1.5)  # linear interpolation leaves (2/3)^3 of the variance
 
 
+def from_middle(shape: Sequence[int], spacing_mm: Sequence[float]) -> list[np.ndarray]:
+    """Millimetres from a grid's middle along each axis, of shapes that multiply to the grid's."""
+    axes = [(np.arange(n) - (n - 1) / 2) * h for n, h in zip(shape, spacing_mm, strict=True)]
+    return np.meshgrid(*axes, indexing="ij", sparse=True)
+
+
 def coil_profile(grid: Grid, strength: float, rng: np.random.Generator) -> np.ndarray:
     """`(X, Y, Z)` smooth positive brightness: the neck coil lies behind, and fades up and down.
 
     With a strength of 0.5 muscle behind the cord is twice as bright as muscle 6 cm further in
     front, as on real gradient echoes, and the cord varies by a tenth from C1 to T2 as on real T2w.
     """
-    x, y, z = (
-        ((np.arange(n) - (n - 1) / 2) * s / 100).reshape([-1 if i == a else 1 for i in range(3)])
-        for a, (n, s) in enumerate(zip(grid.shape, grid.spacing_mm, strict=True))
-    )
+    x, y, z = (places_mm / 100 for places_mm in from_middle(grid.shape, grid.spacing_mm))
     a, b, c, d = rng.normal(0, 0.5, 4)
     exponent = -(2.3 + 0.5 * a) * y + 0.5 * b * x + 0.7 * c * z - (0.7 + 0.4 * d) * z**2
     return np.exp(strength * exponent).astype(np.float32)

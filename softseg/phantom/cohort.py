@@ -119,23 +119,25 @@ def check_options(options: CohortOptions, subjects: int) -> None:
         InputError: If a setting is unknown or out of range.
     """
     ranges = {
-        "subjects": (1, MOST_SUBJECTS),
-        "seed": (0, 2**32 - 1),
-        "mean_area_mm2": (40, 110),
-        "rule_mm": (-1, 1),
-        "voxel_scale": VOXEL_SCALES,
+        "subjects": (subjects, 1, MOST_SUBJECTS),
+        "seed": (options.seed, 0, 2**32 - 1),
+        "mean_area_mm2": (options.mean_area_mm2, 40, 110),
+        "rule_mm": (options.rule_mm, -1, 1),
+        "voxel_scale": (options.voxel_scale, *VOXEL_SCALES),
     }
-    for name, (low, high) in ranges.items():
-        value = subjects if name == "subjects" else getattr(options, name)
+    for name, (value, low, high) in ranges.items():
         if not low <= value <= high:
-            raise InputError(f"{name} must be {low} to {high}, found {value}")
+            raise InputError(f"{name} must be {low:.10g} to {high:.10g}, found {value:.10g}")
     for contrast in options.contrasts or ("",):
         get_protocol(contrast, options.vendor or VENDORS[0])
-    names = {"field_of_view": FIELDS_OF_VIEW, "field_t": FIELDS_T, "edges": EDGES}
-    for name, known in names.items():
-        if getattr(options, name) not in known:
-            known = ", ".join(map(str, known))
-            raise InputError(f"unknown {name} {getattr(options, name)!r}; known are {known}")
+    names = {
+        "field of view": (options.field_of_view, FIELDS_OF_VIEW),
+        "field strength": (options.field_t, FIELDS_T),
+        "edges": (options.edges, EDGES),
+    }
+    for name, (value, known) in names.items():
+        if value not in known:
+            raise InputError(f"unknown {name} {value!r}; known are {', '.join(map(str, known))}")
     get_severity(options.severity)
     for name in (options.pathology or "healthy").split(","):
         parse_pathology(name.strip(), np.random.default_rng(0))

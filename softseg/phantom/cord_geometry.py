@@ -85,11 +85,7 @@ class CordCurve:
         weight = (row - low).astype(table.dtype)
         weight = weight[:, None] if table.ndim == 2 else weight
         below = table.take(low, axis=0)
-        step = table.take(low + 1, axis=0)
-        step -= below
-        step *= weight
-        step += below
-        return step
+        return (table.take(low + 1, axis=0) - below) * weight + below
 
     def point(self, s_mm: float) -> np.ndarray:
         """`(3,)` point at one arc length."""

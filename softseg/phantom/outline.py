@@ -67,10 +67,6 @@ class SliceOutlines:
         moved = np.maximum(self.radius_mm + push_mm * np.minimum(self.obliquity, 1.5), 0.2)
         return replace(self, radius_mm=moved)
 
-    def scaled(self, factor: np.ndarray) -> "SliceOutlines":
-        """Multiply the radii of each slice by `(S,)` factors."""
-        return replace(self, radius_mm=self.radius_mm * factor[:, None])
-
     def slid(self, shift_mm: np.ndarray) -> "SliceOutlines":
         """Move every edge along Y by what the place where it comes to lie says.
 
@@ -95,11 +91,6 @@ class SliceOutlines:
             angle = np.arctan2(y, x)
             radius[row] = np.interp(self.angles, angle, np.hypot(x, y), period=2 * np.pi)
         return replace(self, centre_mm=centre, radius_mm=radius)
-
-    def subset(self, keep: np.ndarray) -> "SliceOutlines":
-        """Only the slices where `(S,)` is true."""
-        arrays = ("slices", "centre_mm", "radius_mm")
-        return replace(self, **{name: getattr(self, name)[keep] for name in arrays})
 
     def fill(self, shape: tuple[int, int, int]) -> np.ndarray:
         """`(X, Y, Z)` uint8: 1 where a voxel's centre lies inside the outline."""

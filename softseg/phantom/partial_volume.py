@@ -58,16 +58,6 @@ class LocatedVoxels:
         return cls(anatomy, grid, s, u, v, (frame @ grid.affine[:3, :3]).T)
 
     @cached_property
-    def width_mm(self) -> float:
-        """Extent of a voxel across the cord."""
-        return float(np.sqrt((self.axes[:, :2] ** 2).sum() / 2))
-
-    @cached_property
-    def height_mm(self) -> float:
-        """Extent of a voxel along the cord."""
-        return float(np.sqrt((self.axes[:, 2] ** 2).sum()))
-
-    @cached_property
     def reach_mm(self) -> float:
         """No edge along the cord further than this from a voxel's centre crosses the voxel."""
         across = np.hypot(self.axes[:, 0], self.axes[:, 1]) + 0.25 * np.abs(self.axes[:, 2])
@@ -88,8 +78,13 @@ class LocatedVoxels:
         here = dict(zip((*NAMES, *anatomy.surroundings.names), rows, strict=True))
         here["level"] = line.look_up(anatomy.profiles.column("level"), s)
         return VoxelBatch(
-            s, self.u[part], self.v[part], here, self.width_mm, self.height_mm, anatomy.surroundings
+            s, self.u[part], self.v[part], here, *_extent_mm(self.axes), anatomy.surroundings
         )
+
+
+def _extent_mm(axes: np.ndarray) -> tuple[float, float]:
+    """Extent of a voxel with these axes across the cord and along it."""
+    return float(np.sqrt((axes[:, :2] ** 2).sum() / 2)), float(np.sqrt((axes[:, 2] ** 2).sum()))
 
 
 def cord_fraction(anatomy: Anatomy, grid: Grid, *, supersampling: int | None = None) -> np.ndarray:
@@ -190,9 +185,7 @@ def _cord_tissues(
     offsets = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 3)  # (K, 3) voxels
     shift = (offsets @ located.grid.affine[:3, :3].T).astype(np.float32)
     along = (offsets @ located.axes[:, 2]).astype(np.float32)
-    sub_axes = located.axes / count[:, None]
-    width = float(np.sqrt((sub_axes[:, :2] ** 2).sum() / 2))
-    height = float(np.sqrt((sub_axes[:, 2] ** 2).sum()))
+    width, height = _extent_mm(located.axes / count[:, None])
     found = np.zeros((len(TISSUES), len(index)), np.float32)
     voxels = np.stack(np.unravel_index(index, located.grid.shape), -1)
     centres = (voxels @ located.grid.affine[:3, :3].T + located.grid.affine[:3, 3]).astype(

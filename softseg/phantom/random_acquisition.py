@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from softseg.phantom.artefacts import from_middle
+
 
 @dataclass(frozen=True)
 class ScannerOptions:
@@ -133,7 +135,7 @@ class Unseen:
         away = [
             (a - c) / r
             for a, c, r in zip(
-                _from_middle(shape, spacing_mm), self.centre_mm, self.radii_mm, strict=True
+                from_middle(shape, spacing_mm), self.centre_mm, self.radii_mm, strict=True
             )
         ]
         edge_mm = (np.sqrt(sum(a * a for a in away)) - 1) * min(self.radii_mm)
@@ -143,16 +145,7 @@ class Unseen:
         if self.padding is None:
             return np.zeros((1, 1, 1), bool)
         axis, side, border_mm = self.padding
-        return np.broadcast_to(side * _from_middle(shape, spacing_mm)[axis] > border_mm, shape)
-
-
-def _from_middle(shape: Sequence[int], spacing_mm: Sequence[float]) -> list[np.ndarray]:
-    """Millimetres from a grid's middle along each axis, of shapes that multiply to the grid's."""
-    return np.meshgrid(
-        *[(np.arange(n) - (n - 1) / 2) * h for n, h in zip(shape, spacing_mm, strict=True)],
-        indexing="ij",
-        sparse=True,
-    )
+        return np.broadcast_to(side * from_middle(shape, spacing_mm)[axis] > border_mm, shape)
 
 
 def degrade(
@@ -208,10 +201,9 @@ def smooth_field(
     """A random field of unit standard deviation and a given correlation length."""
     # Drawn on a coarse grid of two points a length and interpolated: as smooth and much faster.
     coarse = [
-        max(2, int(np.ceil(n * h / length_mm * 1.5)) + 2)
+        min(max(2, int(np.ceil(n * h / length_mm * 1.5)) + 2), n) if n > 1 else 1
         for n, h in zip(shape, spacing_mm, strict=True)
     ]
-    coarse = [min(c, n) if n > 1 else 1 for c, n in zip(coarse, shape, strict=True)]
     field = rng.standard_normal(coarse, dtype=np.float32)
     for axis, (few, many) in enumerate(zip(coarse, shape, strict=True)):
         if few != many:
@@ -245,7 +237,7 @@ def _pulsation(
 
 def _shading(rng, shape, spacing_mm, fall_off: float) -> np.ndarray:
     """Coil sensitivity: a slope, a falling off from a coil behind, and slow waves."""
-    axes = _from_middle(shape, spacing_mm)
+    axes = from_middle(shape, spacing_mm)
     slope = sum(a * g for a, g in zip(axes, rng.normal(0, 0.008, 3), strict=True))
     behind = -axes[1] * rng.choice([0.0, 1.0]) * rng.uniform(0.0, fall_off)
     waves = rng.uniform(0, 0.4) * smooth_field(rng, shape, spacing_mm, rng.uniform(30, 80))

@@ -56,7 +56,8 @@ def random_contrast(
     else:
         base = {k: rng.uniform(0, 1) for k in _COLUMNS}
         base["cord"] = rng.uniform(0.12, 1)
-        base["csf"] = _fluid(rng, base["cord"])
+        ends = (1.15, 3.5) if rng.random() < 0.5 else (0.0, 0.85)  # clearly brighter or darker
+        base["csf"] = base["cord"] * rng.uniform(*ends)
         base["grey"] = rng.uniform(0.75, 1.3)
         base["lesion"] = rng.uniform(0.5, 2.0)
     if rng.random() < equal:
@@ -65,13 +66,6 @@ def random_contrast(
 
 
 _RATIOS = ("grey", "lesion")
-
-
-def _fluid(rng: np.random.Generator, cord: float) -> float:
-    """Fluid clearly brighter or darker than the cord."""
-    if rng.random() < 0.5:
-        return cord * rng.uniform(1.15, 3.5)
-    return cord * rng.uniform(0.0, 0.85)
 
 
 def _all_tissues(base: dict[str, float], rng: np.random.Generator) -> np.ndarray:

@@ -164,8 +164,7 @@ def draw(
     push_mm += factor * rater.scan_sd_mm * rng.standard_normal()
     drawn = _waver(visible, rater, push_mm, rng)
     if failures:
-        drawn = _spoil_ends(drawn, rater, rng)
-        drawn = _fail(drawn, rater, rng)
+        drawn = _fail(_spoil_ends(drawn, rater, rng), rater, rng)
     return image.like(drawn.fill(image.data.shape))
 
 
@@ -204,9 +203,8 @@ _BAD_END_MM = 4.0
 
 def _spoil_ends(outlines: SliceOutlines, rater: Rater, rng: np.random.Generator) -> SliceOutlines:
     """Ends of masks: missing slices, or shrunken and displaced ones."""
-    keep = np.ones(len(outlines.slices), bool)
-    scale = np.ones(len(outlines.slices))
-    shift = np.zeros((len(outlines.slices), 2))
+    slices = len(outlines.slices)
+    keep, scale, shift = np.ones(slices, bool), np.ones(slices), np.zeros((slices, 2))
     for end in (0, -1):
         most = max(1, round(_BAD_END_MM / outlines.step_mm))
         count = min(int(rng.integers(1, most + 1)), len(keep) // 4)
@@ -220,8 +218,7 @@ def _spoil_ends(outlines: SliceOutlines, rater: Rater, rng: np.random.Generator)
         else:
             scale[rows] = wrong[:count]
             shift[rows] = drift[:count]
-    spoilt = replace(outlines.scaled(scale), centre_mm=outlines.centre_mm + shift)
-    return spoilt.subset(keep)
+    return _altered(outlines, keep, scale, shift)
 
 
 def _fail(outlines: SliceOutlines, rater: Rater, rng: np.random.Generator) -> SliceOutlines:
@@ -230,18 +227,26 @@ def _fail(outlines: SliceOutlines, rater: Rater, rng: np.random.Generator) -> Sl
     count = len(outlines.slices)
     length = max(1, int(count * rng.uniform(0.08, 0.25)))
     start = int(rng.integers(0, max(1, count - length)))
-    if not happens:
-        return outlines
-    rows = slice(start, start + length)
-    bump = np.sin(np.pi * (np.arange(length) + 0.5) / length)
-    if kind == 0:
-        keep = np.ones(count, bool)
-        keep[rows] = False
-        return outlines.subset(keep)
-    if kind == 1:
-        shift = np.zeros((count, 2))
-        shift[rows] = bump[:, None] * rng.normal(0, 3.0, 2)
-        return replace(outlines, centre_mm=outlines.centre_mm + shift)
-    scale = np.ones(count)
-    scale[rows] = 1 + bump * (0.45 if kind == 2 else -0.5)
-    return outlines.scaled(scale)
+    keep, scale, shift = np.ones(count, bool), np.ones(count), np.zeros((count, 2))
+    if happens:
+        rows = slice(start, start + length)
+        bump = np.sin(np.pi * (np.arange(length) + 0.5) / length)
+        if kind == 0:
+            keep[rows] = False
+        elif kind == 1:
+            shift[rows] = bump[:, None] * rng.normal(0, 3.0, 2)
+        else:
+            scale[rows] = 1 + bump * (0.45 if kind == 2 else -0.5)
+    return _altered(outlines, keep, scale, shift)
+
+
+def _altered(
+    outlines: SliceOutlines, keep: np.ndarray, scale: np.ndarray, shift_mm: np.ndarray
+) -> SliceOutlines:
+    """Some of the slices, their radii multiplied and their centres moved."""
+    return SliceOutlines(
+        outlines.slices[keep],
+        (outlines.centre_mm + shift_mm)[keep],
+        (outlines.radius_mm * scale[:, None])[keep],
+        outlines.spacing_mm,
+    )

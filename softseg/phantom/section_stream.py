@@ -51,11 +51,6 @@ class Section:
     grey: np.ndarray | None = None
     canal: np.ndarray | None = None
 
-    @property
-    def area_mm2(self) -> float:
-        """Area that the cord's outline encloses."""
-        return float((self.cord < 0).sum()) * STEP_MM**2
-
 
 def find_sections(
     cord: Volume, *, grey: Volume | None = None, fluid: Volume | None = None
