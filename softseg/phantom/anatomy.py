@@ -34,8 +34,6 @@ VERTEBRA_MM = {1: 15.0, 2: 15.5, 3: 17.3, 4: 16.8, 5: 16.0, 6: 16.5, 7: 17.0, 8:
                26: 25.0}  # fmt: skip
 """Distance between neighbouring discs along the cord: mean of the PAM50 and MNI-Poly-AMU templates
 (De Leener et al. 2018, doi:10.1016/j.neuroimage.2017.10.041), below T12 round figures, in mm."""
-
-
 HEIGHT_CM = {"F": (165.0, 6.5), "M": (178.0, 7.0)}
 """Mean and standard deviation of adults' height, in round figures."""
 HEIGHT_WITH_CORD = 0.30
@@ -138,13 +136,12 @@ class Anatomy:
     @cached_property
     def discs_mm(self) -> dict[int, np.ndarray]:
         """Posterior point of each disc, by the vertebra below it: 3 is C2-C3, 1 the top of C1."""
-        line, found = self.centreline, {}
-        for disc, s_mm in self.profiles.disc_mm.items():
-            here = np.array([s_mm])
-            row = line.look_up(self.profiles.table, here)[0]
-            front = line.look_up(line.front, here)[0]
-            found[disc] = line.point(s_mm) + front * float(row[3] + row[5] + 0.8)
-        return found
+        line, disc_mm = self.centreline, self.profiles.disc_mm
+        at = np.array(list(disc_mm.values()))
+        here = self.profiles_at(at)
+        wall_mm = (here["sac_ap"] + here["sac_front"] + 0.8).astype(float)
+        points = line.look_up(line.position, at) + line.look_up(line.front, at) * wall_mm[:, None]
+        return dict(zip(disc_mm, points, strict=True))
 
     def profiles_at(self, s_mm: np.ndarray) -> dict[str, np.ndarray]:
         """The profiles at arc lengths, by name."""
@@ -154,8 +151,8 @@ class Anatomy:
     def level_at(self, s_mm: np.ndarray | float) -> np.ndarray:
         """Vertebral level (2 is C2, 8 is T1) at arc lengths along the cord; 0 beyond its ends."""
         s_mm = np.asarray(s_mm, dtype=float)
-        level = np.floor(level_coordinate(np.atleast_1d(s_mm), self.profiles.disc_mm))
-        level = np.clip(level, 1, LAST_LEVEL).astype(int).reshape(s_mm.shape)
+        level = np.floor(level_coordinate(s_mm, self.profiles.disc_mm))
+        level = np.clip(level, 1, LAST_LEVEL).astype(int)
         inside = (s_mm <= self.profiles.top_mm) & (s_mm >= self.profiles.bottom_mm)
         return np.where(inside, level, 0)
 

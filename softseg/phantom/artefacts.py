@@ -289,11 +289,9 @@ def metal_void(away_mm: np.ndarray, radius_mm: float) -> np.ndarray:
     return np.clip(0.5 + edge, 0, 1) * (1 + 0.6 * np.exp(-((edge - 1) ** 2)))
 
 
-def drop_out(
-    heights_mm: np.ndarray, discs_mm: np.ndarray, depth: float, width_mm: float = 5.0
-) -> np.ndarray:
+def drop_out(heights_mm: np.ndarray, discs_mm: np.ndarray, depth: float) -> np.ndarray:
     """`(Z,)` factor: gradient echoes lose signal beside discs, where the field is uneven."""
-    near = np.exp(-(((heights_mm[:, None] - discs_mm[None, :]) / width_mm) ** 2) / 2).max(axis=1)
+    near = np.exp(-(((heights_mm[:, None] - discs_mm[None, :]) / 5.0) ** 2) / 2).max(axis=1)
     return 1 - depth * near
 
 

@@ -162,11 +162,8 @@ def _make_subject(out: Path, options: CohortOptions, index: int) -> None:
 def check_folder(out: Path, file: str, content: dict, subjects: int) -> None:
     """Refuse a folder that holds something else than a cohort of these settings.
 
-    Args:
-        out: The folder.
-        file: What made the cohort, below it; by it a folder is known as ours.
-        content: What that file should say.
-        subjects: How many participants are wanted.
+    `file` below it says what made the cohort, by which a folder is known as ours, and should hold
+    `content`.
 
     Raises:
         InputError: If it is a file, holds other things, other settings or more participants.
@@ -226,10 +223,7 @@ def describe(out: Path, file: str, content: dict, *, title: str, readme: str) ->
 def make_subject(out: Path, label: str, write: Callable[[Path], None]) -> None:
     """Write one participant beside the data set and move them in, raw images last.
 
-    Args:
-        out: Folder of the data set.
-        label: Name of the participant's folders.
-        write: Writes all of the participant's files below the folder that it is given.
+    `write` puts all of their files below the folder that it is given, in folders named `label`.
     """
     if (out / label).exists():  # another process has made this participant meanwhile
         return

@@ -137,6 +137,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 TABLE = 1024
 """Directions in which the outline's radius is stored."""
+_ANGLES = np.arange(TABLE) * (2 * np.pi / TABLE)
 
 
 def ellipse_distance(
@@ -200,7 +201,7 @@ class UnitOutline:
             >>> bool(np.allclose(shape.radius, 1))
             True
         """
-        angle = _angles()
+        angle = _ANGLES
         radius = (np.abs(np.cos(angle)) ** exponent + np.abs(np.sin(angle)) ** exponent) ** (
             -1 / exponent
         )
@@ -238,13 +239,9 @@ class UnitOutline:
         return below + (table[(low + 1) % TABLE] - below) * weight
 
 
-def _angles() -> np.ndarray:
-    return np.arange(TABLE) * (2 * np.pi / TABLE)
-
-
 def _centred(radius: np.ndarray) -> np.ndarray:
     """Move a star shape so that its centroid is the origin, and scale it to area π."""
-    angle = _angles()
+    angle = _ANGLES
     for _ in range(4):
         area = (radius**2).mean() * np.pi
         centroid = np.array(

@@ -41,7 +41,9 @@ def paint_soft_tissue(batch: VoxelBatch, picture: Composite) -> None:
     if not len(index):
         return
     p = batch.at(index)
-    skin = _skin_distance(p)
+    y = p.v + 1.5 * p.slow[0]
+    half_v = np.where(y > 0, p.here["skin_front"], p.here["skin_back"])
+    skin = ellipse_distance(p.u + 1.5 * p.slow[1], y, p.here["skin_side"], half_v)
     inside = coverage(skin, p.width)
     picture.put("air", 1 - inside, index)
     picture.put("skin", coverage(-skin - 1.8, p.width), index)
@@ -58,12 +60,6 @@ def paint_soft_tissue(batch: VoxelBatch, picture: Composite) -> None:
     _belly(p, bent_x, front, picture, index)
     _front_muscles(p, bent_x, bent_y, front, picture, index)
     _back_muscles(p, bent_x, bent_y, picture, index)
-
-
-def _skin_distance(p: VoxelBatch) -> np.ndarray:
-    y = p.v + 1.5 * p.slow[0]
-    half_v = np.where(y > 0, p.here["skin_front"], p.here["skin_back"])
-    return ellipse_distance(p.u + 1.5 * p.slow[1], y, p.here["skin_side"], half_v)
 
 
 def _lungs(p: VoxelBatch, x, y, picture: Composite, index: np.ndarray) -> None:

@@ -205,13 +205,12 @@ def _cord_tissues(
 def cord_points(
     anatomy: Anatomy, s: np.ndarray, u: np.ndarray, v: np.ndarray, width: float, height: float
 ) -> dict[str, np.ndarray]:
-    """Fractions of what cord, pia and brainstem fill at points of a given extent.
+    """Fractions of what cord, pia and brainstem fill at points of a given extent (mm).
 
     Args:
         anatomy: Whose cord.
         s, u, v: `(P,)` places.
-        width: Extent of a point across the cord, in millimetres.
-        height: Extent along it.
+        width, height: Extent of a point across the cord and along it.
 
     Returns:
         Tissue -> `(P,)` fractions; the `CORD_TISSUES` among them add up to the cord's.

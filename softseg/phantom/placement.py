@@ -51,14 +51,8 @@ def plan(
     """The grid that an operator would prescribe, in the subject frame and working orientation.
 
     Sagittal contrasts are upright and reach from above C1 to T2. Axial stacks are centred near the
-    disc C3-C4, perpendicular to the cord there, high enough to hold all of C2.
-
-    Args:
-        anatomy: The participant, as they lie.
-        contrast: Decides plane and voxel size.
-        slices: Number of slices of an axial stack; one that holds no cord may have fewer.
-        field_of_view: One of `FIELDS_OF_VIEW` or `FIELDS_ELSEWHERE`.
-        rng: Small differences between operators.
+    disc C3-C4, perpendicular to the cord there, high enough to hold all of C2; one that holds no
+    cord may have fewer than `slices`. Operators differ a little, by `rng`.
 
     Raises:
         InputError: If the field of view is unknown, or in voxels this small too large for memory.

@@ -138,12 +138,8 @@ def random_centreline(
 ) -> CordCurve:
     """Draw a curve: cervical lordosis, thoracic kyphosis, lateral sway.
 
-    Args:
-        rng: Source of randomness.
-        s_mm: `(N,)` arc lengths of the curve's rows.
-        level: `(N,)` level coordinate there.
-        curvature_deg: Kyphosis and scoliosis beyond the usual, at a random level: tilt of the cord
-            to the front above its apex and to the back below, and to the right and left.
+    `s_mm` and `level` are `(N,)`. Kyphosis and scoliosis beyond the usual, at a random level, tilt
+    the cord to the front (right) above their apex and to the back (left) below by `curvature_deg`.
     """
     lean, bend = rng.normal(0.0, 5.0), rng.normal(1.0, 0.35)
     knots = np.array(sorted(FORWARD_DEG))
@@ -190,16 +186,9 @@ def build_profiles(
     butterfly: Butterfly,
     pia_mm: tuple[float, float] = PIA_MM,
 ) -> Profiles:
-    """Put a participant's diameters and pathology along the cord.
+    """Put a participant's diameters and pathology along the cord, at arc lengths `s_mm` `(N,)`.
 
-    Args:
-        rng: Source of randomness for what the population leaves open.
-        diameters_mm: `AP`, `RL`, `canal_AP`, `canal_RL`, each level number -> millimetres.
-        pathology: What changes them.
-        s_mm: `(N,)` arc lengths of the rows.
-        disc_mm: Arc length of each disc.
-        butterfly: Shape of the grey matter.
-        pia_mm: Mean and SD of the pia's thickness.
+    `diameters_mm` are a `Participant`'s, `disc_mm` those of `Profiles`, `pia_mm` is mean and SD.
     """
     level = level_coordinate(s_mm, disc_mm)
     top_mm = disc_mm[TOP_LEVEL] + rng.uniform(2, 9)

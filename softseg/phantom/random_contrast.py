@@ -10,7 +10,7 @@ import numpy as np
 from softseg.phantom.tissues import TISSUES
 
 # Rough brightness by family: where random draws are centred, not a calibrated signal.
-# Columns: cord, grey/white, csf, fat, marrow, bone, disc, muscle, soft, vessel, lesion/white
+# Columns as below; grey and lesion as a factor on white matter.
 _FAMILIES = {
     "t2w": (0.32, 1.10, 1.00, 0.45, 0.18, 0.05, 0.30, 0.12, 0.25, 0.10, 1.7),
     "t2star": (0.55, 1.15, 0.95, 0.60, 0.12, 0.05, 0.35, 0.45, 0.50, 1.00, 1.4),

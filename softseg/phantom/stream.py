@@ -110,7 +110,6 @@ class PhantomStream:
         spacing_mm: Voxel size of the samples.
         dimension: 2 for axial slices, 3 for volumes.
         options: How samples vary.
-        length: What `len` says, for samplers that ask.
 
     Raises:
         InputError: If the sizes do not describe a field of view.
@@ -130,7 +129,6 @@ class PhantomStream:
         spacing_mm: tuple[float, ...] = (0.8, 0.8),
         dimension: int = 2,
         options: StreamOptions = StreamOptions(),
-        length: int = 2**20,
     ) -> None:
         if dimension not in (2, 3) or not len(size_mm) == len(spacing_mm) == dimension:
             raise InputError(
@@ -139,12 +137,12 @@ class PhantomStream:
             )
         if min(*spacing_mm, *size_mm) <= 0:
             raise InputError(f"stream: sizes must be positive, found {size_mm}, {spacing_mm}")
-        self.seed, self.dimension, self.options, self.length = seed, dimension, options, length
+        self.seed, self.dimension, self.options = seed, dimension, options
         self.spacing_mm = tuple(map(float, spacing_mm))
         self.shape = tuple(max(1, round(a / b)) for a, b in zip(size_mm, spacing_mm, strict=True))
 
     def __len__(self) -> int:
-        return self.length
+        return 2**20
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """The same as `sample`."""

@@ -82,11 +82,21 @@ def _fibres(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Height along the slabs' normal and volume below it, for each fibre of the cord.
 
+    The fibres lie between the ends of the cord and of the slabs, with 20 mm to spare.
+
     Returns:
         `(F, N)` millimetres and `(F, N)` cumulated cubic millimetres.
     """
-    s, rows = _rows(anatomy, normal, limits_mm)
-    column = {name: rows["table"][:, i] for i, name in enumerate(NAMES)}
+    line, profiles = anatomy.centreline, anatomy.profiles
+    ends = [limits_mm[0, 0] - 20, limits_mm[1, -1] + 20]
+    ends = np.interp(ends, line.position @ normal, line.s_mm)
+    low, high = max(ends[0], profiles.bottom_mm), min(ends[1], profiles.top_mm)
+    low, high = min(low, high - 1), max(high, low + 1)
+    s = np.linspace(low, high, int(np.ceil((high - low) / 0.5)) + 1)
+    table = line.look_up(profiles.table.astype(float), s)
+    column = dict(zip(NAMES, table.T, strict=True))
+    tables = (line.position, line.right, line.front, line.curvature)
+    position, right, front, curvature = (line.look_up(table, s) for table in tables)
     nodes, weights = np.polynomial.legendre.leggauss(RADIAL)
     reach, weights = (nodes + 1) / 2, weights / 2
     angle = np.arange(ANGULAR) * 2 * np.pi / ANGULAR
@@ -97,25 +107,8 @@ def _fibres(
     cosine, sine = np.cos(column["twist"]), np.sin(column["twist"])
     a, b = x * column["half_rl"], y * column["half_ap"]
     u, v = a * cosine - b * sine, a * sine + b * cosine  # (F, N)
-    bend_u = np.einsum("ni,ni->n", rows["curvature"], rows["right"])
-    bend_v = np.einsum("ni,ni->n", rows["curvature"], rows["front"])
-    height, right, front = (rows[name] @ normal for name in ("position", "right", "front"))
-    height = height + u * right + v * front
+    bend_u, bend_v = (np.einsum("ni,ni->n", curvature, side) for side in (right, front))
+    height = position @ normal + u * (right @ normal) + v * (front @ normal)
     density = share * column["half_rl"] * column["half_ap"] * (1 - u * bend_u - v * bend_v)
     steps = (density[:, 1:] + density[:, :-1]) / 2 * np.diff(s)
     return height, np.concatenate([np.zeros((len(x), 1)), np.cumsum(steps, axis=1)], axis=1)
-
-
-def _rows(
-    anatomy: Anatomy, normal: np.ndarray, limits_mm: np.ndarray
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """The tables' rows between the ends of the cord and of the slabs, with 20 mm to spare."""
-    line, profiles = anatomy.centreline, anatomy.profiles
-    ends = [limits_mm[0, 0] - 20, limits_mm[1, -1] + 20]
-    ends = np.interp(ends, line.position @ normal, line.s_mm)
-    low, high = max(ends[0], profiles.bottom_mm), min(ends[1], profiles.top_mm)
-    low, high = min(low, high - 1), max(high, low + 1)
-    s = np.linspace(low, high, int(np.ceil((high - low) / 0.5)) + 1)
-    tables = {name: getattr(line, name) for name in ("position", "right", "front", "curvature")}
-    tables["table"] = profiles.table.astype(float)
-    return s, {name: line.look_up(table, s) for name, table in tables.items()}
