@@ -13,24 +13,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from softseg.phantom import artefacts
 from softseg.phantom.anatomy import Anatomy
-from softseg.phantom.artefacts import (
-    PHASE_AXIS,
-    ArtefactOptions,
-    add_ghost,
-    add_noise,
-    coil_profile,
-    drop_out,
-    encode_phase,
-    flow_void,
-    get_severity,
-    metal_void,
-    rolled,
-    slice_profile,
-    slide,
-    texture,
-    truncate_k_space,
-)
+from softseg.phantom.artefacts import PHASE_AXIS, ArtefactOptions, get_severity
 from softseg.phantom.outline import SliceOutlines
 from softseg.phantom.partial_volume import blend
 from softseg.phantom.placement import ECHO_PLANAR, Placement, place, refined
@@ -165,9 +150,8 @@ def picture(
 
     Arguments are those of `acquire`; with `clean` the same object is imaged without noise, too.
     """
-    contrast = placement.contrast.name
-    level = get_severity(severity)
-    shots = repeated(contrast, placement.protocol) if series else single(placement.protocol)
+    level, protocol = get_severity(severity), placement.protocol
+    shots = repeated(placement.contrast.name, protocol) if series else single(protocol)
     truth = placement.truth()
     solid, fluid, spots = _object_channels(placement, shots, level, field_t, rng)
     parts, plain, again = [solid * spots, fluid], [solid, fluid] if clean else None, deepcopy(rng)
@@ -220,9 +204,8 @@ def _object_channels(
 
     Third is the factor by which tissue is uneven beyond noise.
     """
-    axial = placement.contrast.plane == "axial"
     grid = placement.body_grid
-    if axial:
+    if placement.contrast.plane == "axial":
         grid = refined(grid, (level.refine, level.refine, 2), (0, 0, 1))
     body_seed = int(rng.integers(2**31))
     signals = [
@@ -236,9 +219,9 @@ def _object_channels(
         for protocol in shots.protocols
     ]
     signals = np.concatenate(signals)
-    void = flow_void(grid, level.flow_depth, rng)
+    void = artefacts.flow_void(grid, level.flow_depth, rng)
     void = void if not placement.protocol.inflow else 0.5 + 0.5 * void
-    uneven = texture(grid, level.texture, rng)
+    uneven = artefacts.texture(grid, level.texture, rng)
     flows = np.array([name == "csf" for name in TISSUES])
     if level.fluid:
         signals[:, flows] = level.fluid * signals[:, [INDEX["white_matter"]]]
@@ -250,9 +233,9 @@ def _object_channels(
     plain, fluid, rough, fat = np.split(blend(placement.anatomy, grid, rows), 4)
     axis = placement.readout_axis
     shift = placement.protocol.fat_shift_mm * field_t / 3 / grid.spacing_mm[axis]
-    solid = plain + rough * uneven + rolled(fat * uneven, shift, axis - 3)
+    solid = plain + rough * uneven + artefacts.rolled(fat * uneven, shift, axis - 3)
     strength = placement.protocol.texture if level.noise else 0.0
-    spots = texture(grid, strength, rng, TEXTURE_MM)
+    spots = artefacts.texture(grid, strength, rng, TEXTURE_MM)
     return [solid, fluid * void, spots]
 
 
@@ -273,20 +256,22 @@ def _scan(
     if not blurred:
         parts = [sum(parts)]
     if axial:
-        parts = [slice_profile(part, 2) for part in parts]
+        parts = [artefacts.slice_profile(part, 2) for part in parts]
     axes = (0, 1) if axial else (0, 1, 2)
-    parts = [truncate_k_space(p, shape, axes=axes, acquired=protocol.acquired) for p in parts]
+    parts = [
+        artefacts.truncate_k_space(p, shape, axes=axes, acquired=protocol.acquired) for p in parts
+    ]
     channels = parts[0]
     if blurred:
         count = shape[PHASE_AXIS]
         frequency = np.arange(1 - count, count) / count
-        channels = encode_phase(parts, [
+        channels = artefacts.encode_phase(parts, [
             phase_modulation(tissue_properties(name, field_t), protocol, frequency)
             for name in ("white_matter", "csf")
         ])  # fmt: skip
     if placement.slide_voxels is not None:
         shift = placement.slide_voxels.astype(np.float32)
-        channels = slide(channels, shift)
+        channels = artefacts.slide(channels, shift)
         if shift.shape[1] > 1:  # signal piles up where it is compressed
             channels = channels * (1 - np.gradient(shift, axis=1))
     if placement.contrast.name in ECHO_PLANAR:
@@ -296,7 +281,7 @@ def _scan(
         channels = channels * _metal(placement, level.metal_mm, rng).astype(np.float32)
     if level.ghost:
         strength = level.ghost * rng.uniform(0, 1)
-        channels = add_ghost(channels, strength, rng.uniform(0.3, 0.7))
+        channels = artefacts.add_ghost(channels, strength, rng.uniform(0.3, 0.7))
     return channels
 
 
@@ -309,7 +294,7 @@ def _metal(placement: Placement, radius_mm: float, rng: np.random.Generator) -> 
     voxels = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), axis=-1)
     away = np.linalg.norm(voxels @ grid.affine[:3, :3].T + grid.affine[:3, 3] - point, axis=-1)
     spin_echo = placement.protocol.sequence.endswith("turbo_spin_echo")
-    return metal_void(away, radius_mm * (1.0 if spin_echo else 1.5))
+    return artefacts.metal_void(away, radius_mm * (1.0 if spin_echo else 1.5))
 
 
 def _beside_discs(placement: Placement, depth: float) -> np.ndarray:
@@ -317,7 +302,7 @@ def _beside_discs(placement: Placement, depth: float) -> np.ndarray:
     normal = step / np.linalg.norm(step)
     slices = first + np.outer(np.arange(placement.grid.shape[2]), step)
     discs = np.stack(list(placement.anatomy.discs_mm.values()))
-    return drop_out(slices @ normal, discs @ normal, depth)
+    return artefacts.drop_out(slices @ normal, discs @ normal, depth)
 
 
 def _receive(
@@ -333,10 +318,10 @@ def _receive(
     cord = np.abs(volumes[shots.averaged][..., _inside(truth)]).mean(axis=(0, 2)).max()
     shift, factor = unsteady(shots, placement.grid, level.jitter_mm, rng)
     if len(volumes) > 1:
-        volumes = np.stack([slide(v, s) for v, s in zip(volumes, shift, strict=True)])
-    coil = coil_profile(placement.grid, level.bias, rng)
+        volumes = np.stack([artefacts.slide(v, s) for v, s in zip(volumes, shift, strict=True)])
+    coil = artefacts.coil_profile(placement.grid, level.bias, rng)
     deviation = shots.protocols[0].noise * level.noise * rng.lognormal(0, 0.15)
-    return add_noise(volumes * factor * coil, deviation * float(cord), rng)
+    return artefacts.add_noise(volumes * factor * coil, deviation * float(cord), rng)
 
 
 def _inside(truth: np.ndarray) -> np.ndarray:

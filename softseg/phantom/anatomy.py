@@ -66,8 +66,7 @@ def population() -> dict:
     """The group figures."""
     text = resources.files("softseg").joinpath("data/population_t2w.json").read_text()
     figures = json.loads(text)
-    correlation = np.array(figures["correlation"])
-    figures["root"] = np.linalg.cholesky(correlation)
+    figures["root"] = np.linalg.cholesky(np.array(figures["correlation"]))
     return figures
 
 
@@ -160,7 +159,6 @@ class Anatomy:
 def random_anatomy(
     rng: np.random.Generator,
     *,
-    sex: str | None = None,
     pathology: Pathology | str | None = None,
     participant: Participant | None = None,
     curvature_deg: tuple[float, float] = (0.0, 0.0),
@@ -170,7 +168,6 @@ def random_anatomy(
 
     Args:
         rng: Source of randomness; the same generator state gives the same participant.
-        sex: `F` or `M`; by default either.
         pathology: What is wrong, as parameters or as a name for `parse_pathology`.
         participant: Size, instead of drawing one.
         curvature_deg: Kyphosis and scoliosis beyond the usual, each -45 to 45: how far the cord
@@ -189,7 +186,7 @@ def random_anatomy(
         pathology = parse_pathology(pathology, rng)
     if max(map(abs, curvature_deg)) > 45:
         raise InputError(f"curvature_deg must lie in -45 to 45, found {curvature_deg}")
-    participant = participant or random_participant(rng, sex=sex)
+    participant = participant or random_participant(rng)
     disc_mm = disc_positions(participant.vertebra_mm)
     s_mm = arc_lengths(disc_mm)
     level = level_coordinate(s_mm, disc_mm)

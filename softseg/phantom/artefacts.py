@@ -185,10 +185,8 @@ def rolled(array: np.ndarray, voxels: float, axis: int) -> np.ndarray:
 def slice_profile(fine: np.ndarray, factor: int, spill: float = 0.08) -> np.ndarray:
     """Sum thin slices into thick ones whose edges are soft, as selective pulses make them.
 
-    Args:
-        fine: `(…, X, Y, Z·factor + 2)` thin slices with one more at each end.
-        factor: Thin slices in a thick one.
-        spill: Weight that each edge's thin slice gives to the neighbouring thick slice.
+    Of `(…, X, Y, Z·factor + 2)` thin slices, one more at each end; the thin slice at each edge of a
+    thick one gives a share `spill` to the neighbour.
     """
     count = (fine.shape[-1] - 2) // factor
     thin = np.moveaxis(fine, -1, 0)
@@ -269,9 +267,8 @@ def displacement_mm(
 def slide(array: np.ndarray, shift_voxels: np.ndarray) -> np.ndarray:
     """Move each column along Y by a fraction of voxels; sums are kept away from the borders.
 
-    Args:
-        array: `(…, X, Y, Z)`.
-        shift_voxels: `(X, 1, Z)`, positive towards the front.
+    Columns of a `(…, X, Y, Z)` array are moved by `(X, 1, Z)` voxels towards the front, or each
+    voxel by its own of `(X, Y, Z)`.
     """
     y = np.arange(array.shape[-2]).reshape(1, -1, 1) - shift_voxels
     low = np.floor(y).astype(int)

@@ -74,12 +74,7 @@ class CordCurve:
         return self.start_mm + np.arange(len(self.position)) * STEP_MM
 
     def look_up(self, table: np.ndarray, s_mm: np.ndarray) -> np.ndarray:
-        """A table over arc length, linearly between its rows and constant beyond its ends.
-
-        Args:
-            table: `(N,)` or `(N, K)` values at the curve's rows.
-            s_mm: `(P,)` arc lengths.
-        """
+        """A `(N,)` or `(N, K)` table over arc length at `(P,)` places: linear, constant beyond."""
         row = np.clip((s_mm - self.start_mm) / STEP_MM, 0, len(table) - 1.001)
         low = row.astype(np.int32)
         weight = (row - low).astype(table.dtype)

@@ -41,9 +41,8 @@ def distractor(
     if kind == "noise":
         image = np.hypot(*rng.normal(0, 1, (2, *shape)))
     elif kind == "texture":
-        sigma = rng.uniform(0.4, 5.0) / spacing
-        image = ndimage.gaussian_filter(rng.normal(size=shape), sigma)
-        image = image / image.std() + rng.uniform(0, 4)
+        waves = _waves(rng, shape, rng.uniform(0.4, 5.0) / spacing)
+        image = waves + rng.uniform(0, 4)
     elif kind == "ramp":
         slopes = rng.normal(0, 1 / 30, len(shape)) * spacing
         image = np.tensordot(slopes, np.indices(shape), 1)
@@ -161,8 +160,8 @@ def _scanned(
     """Blurred, with the noise of a magnitude image, as a share of a signal."""
     image = ndimage.gaussian_filter(image, rng.uniform(0.2, 0.8) / spacing)
     strength = rng.uniform(0.01, 0.12) * signal
-    return np.hypot(*(np.stack([image, np.zeros(image.shape)])
-                      + rng.normal(0, strength, (2, *image.shape))))  # fmt: skip
+    real, imaginary = rng.normal(0, strength, (2, *image.shape))
+    return np.hypot(image + real, imaginary)
 
 
 def _vessels(

@@ -59,19 +59,14 @@ class SliceOutlines:
         return np.sqrt(1 + (slope / self.radius_mm) ** 2)
 
     def displaced(self, push_mm: np.ndarray) -> "SliceOutlines":
-        """Move the edge along its normal.
-
-        Args:
-            push_mm: `(S, ANGLES)`, outward positive.
-        """
+        """Move the edge along its normal, by `(S, ANGLES)` millimetres outward."""
         moved = np.maximum(self.radius_mm + push_mm * np.minimum(self.obliquity, 1.5), 0.2)
         return replace(self, radius_mm=moved)
 
     def slid(self, shift_mm: np.ndarray) -> "SliceOutlines":
         """Move every edge along Y by what the place where it comes to lie says.
 
-        Args:
-            shift_mm: Displacement of each column of voxels, `(X, 1, Z)`, or of each, `(X, Y, Z)`.
+        `shift_mm` is that of each column of voxels, `(X, 1, Z)`, or of each voxel, `(X, Y, Z)`.
         """
 
         def moved(x: np.ndarray, y: np.ndarray, z: int) -> np.ndarray:
@@ -113,11 +108,7 @@ def cut_outlines(anatomy: Anatomy, grid: Grid) -> SliceOutlines:
     """The cord's edge where the slices of a grid cut an anatomy.
 
     The outline of a thick slice is the mean of those at heights about a millimetre apart, in the
-    sense that keeps their mean area.
-
-    Args:
-        anatomy: The participant.
-        grid: Slices in the subject frame; X and Y lie across the cord.
+    sense that keeps their mean area. X and Y of the grid lie across the cord.
 
     Raises:
         InputError: If no slice of the grid cuts the cord.

@@ -58,12 +58,6 @@ class LocatedVoxels:
         return cls(anatomy, grid, s, u, v, (frame @ grid.affine[:3, :3]).T)
 
     @cached_property
-    def reach_mm(self) -> float:
-        """No edge along the cord further than this from a voxel's centre crosses the voxel."""
-        across = np.hypot(self.axes[:, 0], self.axes[:, 1]) + 0.25 * np.abs(self.axes[:, 2])
-        return float(across.sum() / 2 * 1.15 + 0.1)
-
-    @cached_property
     def _table(self) -> np.ndarray:
         tables = (self.anatomy.profiles.table, self.anatomy.surroundings.table)
         return np.concatenate(tables, axis=1)
@@ -155,15 +149,13 @@ def _voxel_points(grid: Grid) -> np.ndarray:
 
 def _near_cord(located: LocatedVoxels) -> np.ndarray:
     """Indices of the voxels that cord or pia may touch."""
-    profiles = located.anatomy.profiles
-    widest = float(profiles.column("half_rl").max()) + 1
-    box = np.flatnonzero(
-        np.maximum(np.abs(located.u), np.abs(located.v)) < widest + located.reach_mm
-    )
+    across = np.hypot(located.axes[:, 0], located.axes[:, 1]) + 0.25 * np.abs(located.axes[:, 2])
+    reach_mm = float(across.sum() / 2 * 1.15 + 0.1)  # no edge further from a centre crosses a voxel
+    widest = float(located.anatomy.profiles.column("half_rl").max()) + 1
+    box = np.flatnonzero(np.maximum(np.abs(located.u), np.abs(located.v)) < widest + reach_mm)
     here = located.anatomy.profiles_at(located.s[box])
     away = np.hypot(located.u[box] / here["half_rl"], located.v[box] / here["half_ap"]) - 1.2
-    margin = located.reach_mm + here["pia"]
-    return box[away * here["half_ap"] < margin]
+    return box[away * here["half_ap"] < reach_mm + here["pia"]]
 
 
 def _points_per_axis(located: LocatedVoxels, supersampling: int | None) -> np.ndarray:

@@ -95,10 +95,6 @@ def parse_pathology(text: str, rng: np.random.Generator) -> Pathology:
     diameter in per cent of the cord (injury) or the loss of area in per cent (atrophy). Several
     join with `+`: `compression=30+atrophy=5`.
 
-    Args:
-        text: What to draw.
-        rng: Source of randomness.
-
     Raises:
         InputError: If a name is unknown or a number is out of range.
 

@@ -195,7 +195,10 @@ def build_profiles(
     half = {k: _smooth(_along(v, level) / 2) for k, v in diameters_mm.items()}
     # The medulla widens upwards, from the end of the cord on.
     grow = 1 + 0.045 * 4 * np.logaddexp(0, (s_mm - top_mm) / 4)
-    tip_mm, sac_end_mm = (_arc_length(_end(rng, e), disc_mm) for e in (CONUS_LEVEL, SAC_END_LEVEL))
+    tip_mm, sac_end_mm = (
+        _arc_length(np.clip(rng.normal(mean, spread), first, last), disc_mm)
+        for mean, spread, first, last in (CONUS_LEVEL, SAC_END_LEVEL)
+    )
     cone = np.sqrt(np.clip((s_mm - tip_mm) / rng.uniform(*CONE_MM), 0.005, 1))
     wider, deeper = (_along({k: v[i] for k, v in LOWER_CANAL.items()}, level) for i in (0, 1))
     rl, ap = half["RL"] * np.minimum(grow, 1.9), half["AP"] * np.minimum(grow, 2.0)
@@ -217,11 +220,6 @@ def build_profiles(
     share = np.clip((s_mm - sac_end_mm) / rng.uniform(30, 90), 4e-4, 1) ** rng.uniform(0.4, 0.8)
     table = np.stack([rl, ap, *sac, twist, pia, grey, level, share, bulge], axis=1)
     return Profiles(table.astype(np.float32), disc_mm, top_mm, tip_mm)
-
-
-def _end(rng: np.random.Generator, figures: tuple[float, float, float, float]) -> float:
-    mean, spread, first, last = figures
-    return float(np.clip(rng.normal(mean, spread), first, last))
 
 
 def _sac(rng: np.random.Generator, cord, sac, effaced: np.ndarray, level: np.ndarray):

@@ -98,8 +98,6 @@ def _by_vendor(shared: Callable[..., Protocol], **settings: tuple) -> dict[str, 
     }
 
 
-_gradient_echo = partial(Protocol, "gradient_echo")
-
 PROTOCOLS: dict[str, dict[str, Protocol]] = {
     "DWI": _by_vendor(
         partial(
@@ -113,14 +111,14 @@ PROTOCOLS: dict[str, dict[str, Protocol]] = {
         noise=(0.035, 0.040, 0.050),
     ),
     "MT-on": _by_vendor(
-        partial(_gradient_echo, flip_deg=(9.0,), mt=True, inflow=0.015, slices=22),
+        partial(Protocol, "gradient_echo", flip_deg=(9.0,), mt=True, inflow=0.015, slices=22),
         tr_s=(0.035, 0.057, 0.035),
         te_s=((0.0035,), (0.0020,), (0.0040,)),
         fat_shift_mm=(1.5, 1.5, 1.1),
         noise=(0.050, 0.050, 0.055),
     ),
     "GRE-T1w": _by_vendor(
-        partial(_gradient_echo, 0.015, flip_deg=(15.0,), inflow=0.015, slices=22),
+        partial(Protocol, "gradient_echo", 0.015, flip_deg=(15.0,), inflow=0.015, slices=22),
         te_s=((0.0035,), (0.0020,), (0.0040,)),
         fat_shift_mm=(1.5, 1.5, 1.1),
         noise=(0.030, 0.030, 0.040),
@@ -137,7 +135,7 @@ PROTOCOLS: dict[str, dict[str, Protocol]] = {
         noise=(0.021, 0.021, 0.035),
     ),
     "T2star": _by_vendor(
-        partial(_gradient_echo, flip_deg=(30.0,), inflow=0.35, texture=0.10, slices=15),
+        partial(Protocol, "gradient_echo", flip_deg=(30.0,), inflow=0.35, texture=0.10, slices=15),
         tr_s=(0.600, 0.625, 0.660),
         te_s=(
             (0.0065, 0.0103, 0.0141, 0.0180, 0.0218),

@@ -112,8 +112,7 @@ class Unseen:
 
     def hidden(self, shape: Sequence[int], spacing_mm: Sequence[float]) -> np.ndarray:
         """`(X, Y, Z)` share of each voxel of a grid about the same middle that is not shown."""
-        hidden = self._void(shape, spacing_mm)
-        return np.maximum(hidden, self._beyond(shape, spacing_mm))
+        return np.maximum(self._void(shape, spacing_mm), self._beyond(shape, spacing_mm))
 
     def without_signal(self, image: np.ndarray, spacing_mm: np.ndarray) -> np.ndarray:
         """The image with its void, and what has piled up around that."""
@@ -253,7 +252,6 @@ def _signal_loss(rng, shape, spacing_mm) -> np.ndarray:
 
 def _blurred(rng, image, spacing_mm, options: ScannerOptions, echo_planar: bool) -> np.ndarray:
     """Blur in the plane by millimetres or some of a voxel; echo-planar trains along the phase."""
-    sides = np.array(image.shape)
     voxels = np.zeros(3)
     if rng.random() < options.blurred:
         voxels[:2] = rng.uniform(*options.blur_mm) / spacing_mm[:2]
@@ -261,7 +259,11 @@ def _blurred(rng, image, spacing_mm, options: ScannerOptions, echo_planar: bool)
         voxels[:] = rng.uniform(0.2, 0.8)
     if echo_planar:
         voxels[1] = np.hypot(voxels[1], rng.uniform(*options.phase_blur_mm) / spacing_mm[1])
-    return ndimage.gaussian_filter(image, voxels * (sides > 1)) if voxels.any() else image
+    return (
+        ndimage.gaussian_filter(image, voxels * (np.array(image.shape) > 1))
+        if voxels.any()
+        else image
+    )
 
 
 def _truncated(rng, image: np.ndarray) -> np.ndarray:

@@ -48,7 +48,8 @@ def random_contrast(
         family = list(_FAMILIES)[rng.integers(len(_FAMILIES))]
         draw = dict(zip(_COLUMNS, _FAMILIES[family], strict=True))
         spread = rng.uniform(0.05, 0.4)
-        base = {k: v * rng.lognormal(0, spread) for k, v in draw.items() if k not in _RATIOS}
+        plain = {k: v for k, v in draw.items() if k not in ("grey", "lesion")}
+        base = {k: v * rng.lognormal(0, spread) for k, v in plain.items()}
         # The fluid's ratio to the cord is the family's mark: half as much spread keeps it.
         base["csf"] = base["cord"] * draw["csf"] / draw["cord"] * rng.lognormal(0, spread / 2)
         base["grey"] = draw["grey"] * rng.lognormal(0, 0.05)
@@ -63,9 +64,6 @@ def random_contrast(
     if rng.random() < equal:
         base["csf"] = base["cord"] * rng.uniform(0.85, 1.2)
     return _all_tissues(base, rng)
-
-
-_RATIOS = ("grey", "lesion")
 
 
 def _all_tissues(base: dict[str, float], rng: np.random.Generator) -> np.ndarray:

@@ -53,12 +53,10 @@ def diffusion_spin_echo(tissue: Tissue, protocol: Protocol) -> np.ndarray:
     `S = ρ (1-exp(-TR/T1)) exp(-TE/T2) · ⟨exp(-b (D⊥ + (D∥-D⊥) cos²θ))⟩`.
     """
     along = tissue.axial_mm2_s - tissue.radial_mm2_s
+    cosine = _DIRECTIONS if protocol.fibre_cosine is None else protocol.fibre_cosine
+    weight = np.exp(-protocol.b_value * (tissue.radial_mm2_s + along * cosine**2))
     if protocol.fibre_cosine is None:
-        diffusivity = tissue.radial_mm2_s + along * _DIRECTIONS**2
-        weight = np.trapezoid(np.exp(-protocol.b_value * diffusivity), _DIRECTIONS)
-    else:
-        diffusivity = tissue.radial_mm2_s + along * protocol.fibre_cosine**2
-        weight = np.exp(-protocol.b_value * diffusivity)
+        weight = np.trapezoid(weight, _DIRECTIONS)
     recovered = 1 - np.exp(-protocol.tr_s / tissue.t1_s)
     return tissue.proton_density * recovered * weight * _decay(protocol, tissue.t2_s)
 
@@ -187,8 +185,8 @@ def tissue_channels(
         tissues: Names known to `softseg.phantom.tissues.tissue_properties`.
         protocol: The sequence and its settings.
         field_t: Field strength in tesla.
-        rng: Varies each material, as participants differ; None for the table itself.
-        spread: Relative standard deviation of that variation.
+        rng: Varies each material by about `spread`, as participants differ; None for the table.
+        spread: Relative standard deviation.
 
     Returns:
         `(C, T)` signed signals relative to fully relaxed water.

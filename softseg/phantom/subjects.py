@@ -116,12 +116,7 @@ class Subject:
 
 
 def subject_label(index: int) -> str:
-    """The name of the participant at a position, counted from 0.
-
-    Example:
-        >>> subject_label(0)
-        'sub-001'
-    """
+    """The name of the participant at a position, counted from 0: `sub-001` first."""
     return f"sub-{index + 1:03d}"
 
 
@@ -167,11 +162,7 @@ def scan_and_rate(
 ) -> tuple[Acquired, Volume]:
     """One scan and the mask that a rater draws on it that day.
 
-    Args:
-        subject: Who is scanned.
-        options: How.
-        contrast: Key of `softseg.contrasts`.
-        visit: Another number is another position, other noise and another day of the rater.
+    Another `visit` is another position, other noise and another day of the rater.
     """
     scan = acquire(
         subject.anatomy,
@@ -206,12 +197,7 @@ def rate_scan(
 
 
 def session_label(visit: int) -> str:
-    """The name of a visit, counted from 0.
-
-    Example:
-        >>> session_label(0)
-        'ses-1'
-    """
+    """The name of a visit, counted from 0: `ses-1` first."""
     return f"ses-{visit + 1}"
 
 
@@ -241,17 +227,13 @@ def write_subject(
         table.to_csv(file, index=False, float_format="%.5f", lineterminator="\n")
 
 
-def _beside(stem: Path, ending: str) -> Path:
-    return stem.with_name(stem.name + ending)
-
-
 def _write_raw(stem: Path, scan: Acquired, sidecar: dict) -> None:
     datatype = scan.placement.contrast.datatype
     if datatype == "func":
-        _save_volumes(scan.image.data[..., None], scan, _beside(stem, ".nii.gz"))
+        _save_volumes(scan.image.data[..., None], scan, Path(f"{stem}.nii.gz"))
     else:
-        scan.image.save(_beside(stem, ".nii.gz"), np.int16)
-    write_json(_beside(stem, ".json"), sidecar)
+        scan.image.save(Path(f"{stem}.nii.gz"), np.int16)
+    write_json(Path(f"{stem}.json"), sidecar)
     if datatype == "dwi":
         b_value = scan.protocol.b_value
         _write_gradients(stem, np.array([b_value]), np.array([[float(b_value > 0), 0.0, 0.0]]))
@@ -297,7 +279,7 @@ def _write_gradients(stem: Path, b_values: np.ndarray, directions: np.ndarray) -
     weighting = " ".join(f"{b:g}" for b in b_values)
     vectors = "\n".join(" ".join(f"{x:.6g}" for x in row) for row in directions.T)
     for ending, text in ((".bval", weighting), (".bvec", vectors)):
-        with replacing(_beside(stem, ending)) as temporary:
+        with replacing(Path(f"{stem}{ending}")) as temporary:
             temporary.write_text(text + "\n", encoding="ascii")
 
 
@@ -307,18 +289,18 @@ _SERIES_STEM = {"DWI": "dwi/{0}_dwi", "EPI": "func/{0}_task-rest_bold", "T2star"
 def _write_series(stem: Path, scan: Acquired, sidecar: dict) -> None:
     """The scan before averaging, where Spine Generic keeps it."""
     series = scan.series
-    _save_volumes(series.data, scan, _beside(stem, ".nii.gz"))
-    write_json(_beside(stem, ".json"), sidecar | {"EchoTimes": list(scan.protocol.te_s)})
+    _save_volumes(series.data, scan, Path(f"{stem}.nii.gz"))
+    write_json(Path(f"{stem}.json"), sidecar | {"EchoTimes": list(scan.protocol.te_s)})
     if series.b_values is not None:
         _write_gradients(stem, series.b_values, series.directions)
 
 
 def _write_labels(stem: Path, scan: Acquired, mask: Volume) -> None:
-    mask.save(_beside(stem, "_label-SC_seg.nii.gz"), np.uint8)
+    mask.save(Path(f"{stem}_label-SC_seg.nii.gz"), np.uint8)
     inside = (scan.truth.data >= 0.5) | (mask.data > 0)
     vertebrae = scan.truth.like(inside * scan.levels.astype(np.uint8))
-    vertebrae.save(_beside(stem, "_label-vertebrae_dseg.nii.gz"), np.uint8)
+    vertebrae.save(Path(f"{stem}_label-vertebrae_dseg.nii.gz"), np.uint8)
     discs = np.zeros(scan.truth.data.shape, np.uint8)
     for disc, voxel in scan.discs.items():
         discs[voxel] = disc
-    scan.truth.like(discs).save(_beside(stem, "_label-discs_dlabel.nii.gz"), np.uint8)
+    scan.truth.like(discs).save(Path(f"{stem}_label-discs_dlabel.nii.gz"), np.uint8)

@@ -70,13 +70,9 @@ class Surroundings:
 def random_surroundings(
     rng: np.random.Generator, level: np.ndarray, vertebra_mm: np.ndarray, size: float
 ) -> Surroundings:
-    """Draw a participant's measures.
+    """Draw the measures of a participant of a relative body size.
 
-    Args:
-        rng: Source of randomness.
-        level: `(N,)` level coordinate at the centreline's rows.
-        vertebra_mm: `(N,)` height of the vertebra at each row.
-        size: Relative body size.
+    `level` and `vertebra_mm` are `(N,)`: level coordinate and height of the vertebra at each row.
     """
     columns = {"vertebra": vertebra_mm}
     for name, values in MEASURES.items():
@@ -85,8 +81,7 @@ def random_surroundings(
             own = own * rng.uniform(0.2, 1.7)
         columns[name] = np.interp(level, KNOTS, own)
     weight = float(rng.lognormal(0, 0.25))
-    stretch = {"skin_side": 0.12, "skin_back": 0.2, "skin_front": 0.1}
-    for name, share in stretch.items():
+    for name, share in {"skin_side": 0.12, "skin_back": 0.2, "skin_front": 0.1}.items():
         columns[name] = columns[name] * (1 + share * (weight - 1))
     directions = rng.normal(size=(8, 3)) * ([[1, 1, 0.5]] * 4 + [[1, 1, 0.2]] * 4)
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
@@ -265,11 +260,7 @@ class Composite:
     """Voxels that are filled from the front: what comes first hides what comes later."""
 
     def __init__(self, fractions: np.ndarray) -> None:
-        """Start with empty voxels.
-
-        Args:
-            fractions: `(T, V)` where the result is written.
-        """
+        """Start with empty voxels, in `(T, V)` fractions where the result is written."""
         fractions[:] = 0
         self.fractions = fractions
         self.left = np.ones(fractions.shape[1], np.float32)
