@@ -128,8 +128,9 @@ def check_options(options: CohortOptions, subjects: int) -> None:
     for name, (value, low, high) in ranges.items():
         if not low <= value <= high:
             raise InputError(f"{name} must be {low:.10g} to {high:.10g}, found {value:.10g}")
+    vendor = VENDORS[0] if options.vendor is None else options.vendor
     for contrast in options.contrasts or ("",):
-        get_protocol(contrast, options.vendor or VENDORS[0])
+        get_protocol(contrast, vendor)
     names = {
         "field of view": (options.field_of_view, FIELDS_OF_VIEW),
         "field strength": (options.field_t, FIELDS_T),

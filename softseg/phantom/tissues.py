@@ -49,7 +49,7 @@ TISSUES = (
     "soft_tissue",  # throat, thyroid, oesophagus
     "brain",  # cerebellum
 )
-"""What `Anatomy.tissue_fractions` returns along its first axis."""
+"""In the order of `partial_volume.blend`'s values."""
 
 CORD_TISSUES = ("white_matter", "grey_matter", "lesion", "oedema", "cavity")
 """What the truth counts as cord."""
