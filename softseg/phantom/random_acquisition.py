@@ -131,12 +131,9 @@ class Unseen:
     def _void(self, shape, spacing_mm) -> np.ndarray:
         if self.centre_mm is None:
             return np.zeros((1, 1, 1), np.float32)
-        away = [
-            (a - c) / r
-            for a, c, r in zip(
-                from_middle(shape, spacing_mm), self.centre_mm, self.radii_mm, strict=True
-            )
-        ]
+        axes = from_middle(shape, spacing_mm)
+        places = zip(axes, self.centre_mm, self.radii_mm, strict=True)
+        away = [(along - centre) / radius for along, centre, radius in places]
         edge_mm = (np.sqrt(sum(a * a for a in away)) - 1) * min(self.radii_mm)
         return (1 / (1 + np.exp(np.clip(edge_mm / 0.4, -50, 50)))).astype(np.float32)
 
@@ -259,11 +256,9 @@ def _blurred(rng, image, spacing_mm, options: ScannerOptions, echo_planar: bool)
         voxels[:] = rng.uniform(0.2, 0.8)
     if echo_planar:
         voxels[1] = np.hypot(voxels[1], rng.uniform(*options.phase_blur_mm) / spacing_mm[1])
-    return (
-        ndimage.gaussian_filter(image, voxels * (np.array(image.shape) > 1))
-        if voxels.any()
-        else image
-    )
+    if not voxels.any():
+        return image
+    return ndimage.gaussian_filter(image, voxels * (np.array(image.shape) > 1))
 
 
 def _truncated(rng, image: np.ndarray) -> np.ndarray:
