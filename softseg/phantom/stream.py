@@ -159,7 +159,7 @@ class PhantomStream:
         Args:
             index: From 0.
             look: Another number is the same place of the same participant in the same contrast,
-                with other voxels, another sharpness and other noise; the truth is the same.
+                with other voxels, sharpness and noise; within the image the truth is the same.
 
         Returns:
             `(X, Y)` or `(X, Y, Z)` float32 in working orientation: brightness in arbitrary units,
