@@ -5,13 +5,15 @@
 Decided before any test person was looked at: the run's `soft_all` is trained for three times its
 steps, the last third without augmentation, from a third of the rate; and, beside each network, soft
 values are raised to one exponent, with which its areas of validation people are in the mean those
-of learnt masks. Figures are those of chapter 04. Trainings are kept below `runs/training_bias/`,
-masks in the data's `derivatives/`; a run that was stopped goes on.
+of learnt masks. The same steps with augmentation throughout were added afterwards, to tell length
+from end. Figures are those of chapter 04. Trainings are kept below `runs/training_bias/`, masks in
+the data's `derivatives/`; a run that was stopped goes on.
 """
 
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -35,18 +37,17 @@ from softseg_study.statistics.summary import bootstrap_interval
 from training_bias import trained
 
 TABLE = ROOT / "book" / "tables" / "training_bias_mended.csv"
-BOOK, LONGER = "as in the book", "longer"
+BOOK, LONGER, THROUGHOUT = "as in the book", "longer", "longer, augmented throughout"
 WITH, FLOOR = ", with an exponent", "ideal observer"
 POWERS = (0.5, 0.7, 1.0, 1.4, 2.0)
 ERROR, AFTER = "mean absolute error (per cent)", "the same after one constant (per cent)"
 
 
-def train_longer(run: Run, data: Dataset, people: list[str], seed: int, steps: int) -> Path:
+def train_longer(train: Callable[..., Path], seed: int, steps: int) -> Path:
     """Folder of the weights of two trainings, the second from where the first has ended."""
-    name = f"mended_seed-{seed}"
-    first = trained(run, data, people, f"{name}_first", seed=seed, steps=2 * steps)
-    return trained(
-        run, data, people, name, seed=seed, steps=steps, augmentation="none",
+    first = train(f"mended_seed-{seed}_first", seed=seed, steps=2 * steps)
+    return train(
+        f"mended_seed-{seed}", seed=seed, steps=steps, augmentation="none",
         learning_rate=TrainingConfig.learning_rate / 3,
         init_weights=str(first / "model.safetensors"),
     )  # fmt: skip
@@ -104,7 +105,7 @@ def tabulate(data: Dataset, parts: dict[str, list[str]], masks: list[tuple]) -> 
     Args:
         data: The run's.
         parts: Its splits.
-        masks: Method, seed, and the folders of its masks of validation and of test people.
+        masks: Heading, seed, and the folders of masks of validation and of test people.
     """
     truth, found, exponents = true_csa(data, subjects=parts["test"]), {}, {}
     for name, seed, validated, tested in masks:
@@ -130,20 +131,21 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], help="of soft_all")
     parser.add_argument("--output", type=Path, default=TABLE)
     given = parser.parse_args(words)
-    run, own, longer = Run(given.run), [], []
+    run, masks = Run(given.run), []
     try:
         data = Dataset.index(run.data)
         parts = json.loads(run.needs(run.root / "splits.json", made_by="01_dataset").read_text())
-        watched, tested = parts["validation"], parts["test"]
+        train, steps = partial(trained, run, data, parts["train"]), given.steps
         for seed in given.seeds:
-            name, beside, more = f"soft_all_seed-{seed}", f"again_{seed}", f"longer_{seed}"
-            model = run.needs(run.model(name), made_by="03_training")
-            segment_dataset(data, model, beside, subjects=watched, overwrite=False)
-            own.append((BOOK, seed, beside, name))
-            model = train_longer(run, data, parts["train"], seed, given.steps)
-            segment_dataset(data, model, more, subjects=watched + tested, overwrite=False)
-            longer.append((LONGER, seed, more, more))
-        table = tabulate(data, parts, own + longer).round(3)
+            own = run.needs(run.model(f"soft_all_seed-{seed}"), made_by="03_training")
+            length = train(f"length_seed-{seed}", seed=seed, steps=3 * steps)
+            longer = train_longer(train, seed, steps)
+            for name, model in ((BOOK, own), (LONGER, longer), (THROUGHOUT, length)):
+                folder = model.name.replace("_seed-", "_")  # no method of chapter 04
+                people = parts["validation"] + (parts["test"] if name != BOOK else [])
+                segment_dataset(data, model, folder, subjects=people, overwrite=False)
+                masks.append((name, seed, folder, own.name if name == BOOK else folder))
+        table = tabulate(data, parts, masks).round(3)
     except InputError as error:
         print(f"softseg: {error}", file=sys.stderr)
         return 2

@@ -164,7 +164,8 @@ def test_the_committed_mending_begins_with_what_chapter_04_says(mend):
     ideal = mend.floor().drop(index=mend.ALL)["error_percent"].mean()
     assert table.loc[mend.ERROR, mend.FLOOR] == pytest.approx(ideal, abs=1e-3)
     tried = table.drop(columns=mend.FLOOR)
-    assert list(tried) == [n + w for n in (mend.BOOK, mend.LONGER) for w in ("", mend.WITH)]
+    recipes = (mend.BOOK, mend.LONGER, mend.THROUGHOUT)
+    assert list(tried) == [name + end for name in recipes for end in ("", mend.WITH)]
     assert tried.notna().all(axis=None)
     for name in ("bias (mm²)", "slope", "SD over contrasts (mm²)"):
         assert tried.loc[name].between(tried.loc[f"{name}, from"], tried.loc[f"{name}, to"]).all()
@@ -184,10 +185,11 @@ def test_the_committed_cohorts_are_those_of_the_script(robustness):
         assert areas.get(name, wanted) == pytest.approx(wanted, rel=2e-3), name
 
 
-def test_a_run_without_models_is_named(bias, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("script", ["bias", "mend"])
+def test_a_run_without_models_is_named(script, request, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("softseg_study.run.RUNS", tmp_path)
     (tmp_path / "none" / "data").mkdir(parents=True)
     content = {"Name": "x", "BIDSVersion": "1.9.0"}
     (tmp_path / "none/data/dataset_description.json").write_text(json.dumps(content))
-    assert bias.main(["--run", "none"]) == 2
+    assert request.getfixturevalue(script).main(["--run", "none"]) == 2
     assert "softseg:" in capsys.readouterr().err
