@@ -180,9 +180,12 @@ SETS: dict[str, TestSet] = {
     "six_contrasts": TestSet(120, _six_contrasts),
     "lower_end": TestSet(60, _conus, cord=False),
     "no_cord_again": TestSet(200, _without_cord, cord=False),
+    "cord_tips": TestSet(80, _conus, cord=False),
+    "no_cord_third": TestSet(200, _without_cord, cord=False),
 }
 """Every set by name; their order is part of their seeds.
 
-The last two are `conus` and `without_cord` with other seeds, on which nothing was chosen when
-`softseg.segmentation.along_cord` was scored on them.
+The last four are `conus` and `without_cord` with other seeds. On the first two of them nothing was
+chosen when the first network of `softseg.segmentation.along_cord` was scored; its second was chosen
+with them in sight, and nothing was chosen on the last two before it was scored on them.
 """
