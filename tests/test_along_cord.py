@@ -9,14 +9,17 @@ from segmentation_network import discs
 
 from softseg.phantom.acquisition import acquire
 from softseg.phantom.anatomy import random_anatomy
+from softseg.segmentation import along_cord
 from softseg.segmentation.along_cord import (
     BEYOND_MM,
     SIDE_MM,
     SPARE_MM,
     STEP_MM,
     Pictures,
+    below_the_cord,
     below_the_end,
     forward,
+    most_like_a_cord,
     pictures,
 )
 from softseg.segmentation.engine import segment
@@ -75,10 +78,39 @@ def test_only_what_lies_below_the_end_is_cut_and_never_what_is_sure(odds, step_m
     assert not below_the_end(np.abs(odds), np.ones(len(odds), bool), step_mm).any()
 
 
-def test_the_tip_is_spared_and_a_mask_without_any_cord_goes_as_a_whole():
+def test_the_tip_is_spared():
     odds = np.repeat([-9.0, 9.0], 20)
     assert below_the_end(odds, np.ones(40, bool), 2.0).sum() == 20 - SPARE_MM / 2
-    assert below_the_end(np.minimum(odds, 0), np.ones(40, bool), 2.0).all()
+
+
+def cut_by(monkeypatch, odds) -> tuple[np.ndarray, float]:
+    """What is cut off a tube whose slices 2 mm apart have these log odds, and its presence."""
+    soft = tube(slices=len(odds))
+    monkeypatch.setattr(along_cord, "log_odds", lambda found, layers: np.asarray(odds))
+    features = slice_features(soft, 1 - soft, SPACING, air=-9.0)
+    return below_the_cord(soft, 1 - soft, SPACING, features)
+
+
+def test_a_mask_without_any_cord_is_not_cut_but_unlikely(monkeypatch):
+    ended, presence = cut_by(monkeypatch, np.full(40, -6.0))
+    assert presence < 0.05
+    assert not ended.all()
+    ended, presence = cut_by(monkeypatch, np.repeat([-6.0, 6.0], 20))
+    assert presence > 0.99
+    assert ended.sum() == 20 - SPARE_MM / 2
+
+
+def test_what_looks_most_like_a_cord_is_never_cut(monkeypatch):
+    odds = np.repeat([-9.0, 4.0, -9.0, -2.0], [10, 16, 40, 4])
+    ended, presence = cut_by(monkeypatch, odds)
+    assert presence > 0.9
+    assert ended.sum() == 10
+
+
+def test_slices_without_a_mask_are_left_out_of_what_looks_most_like_a_cord():
+    odds, masked = np.array([9.0, 9.0, 1.0, 2.0, 3.0]), np.array([False, False, True, True, True])
+    assert most_like_a_cord(odds, masked, 15.0) == (2.5, 3)
+    assert most_like_a_cord(odds, masked, 2.0) == (2.0, 2)
 
 
 def test_slices_without_a_mask_say_nothing_about_the_end():
@@ -127,3 +159,15 @@ def test_in_a_neck_nothing_is_cut():
     seen = segment(scan.image, weights="axial", keep=True).soft.data
     np.testing.assert_array_equal(segment(scan.image, weights="axial").soft.data, seen)
     assert masked_mm(scan.image, everywhere) > 80
+
+
+def test_a_leaning_cord_is_cut_wider_and_what_lies_behind_it_higher_up():
+    pytest.importorskip("torch")
+    tilted = loaded_script("notebooks/train_presence.py")._tilted
+    away = np.arange(COLUMNS) - (COLUMNS - 1) / 2
+    disc, mask = np.zeros((60, COLUMNS)), np.zeros((60, COLUMNS))
+    disc[30], mask[:, np.abs(away) < 5] = 1, 1
+    seen, wider = tilted(np.stack([disc, mask]), 30)
+    assert wider[30].sum() == pytest.approx(10 / np.cos(np.pi / 6), abs=0.7)
+    heights = (seen[:, 10:30] * np.arange(60)[:, None]).sum(axis=0) / seen[:, 10:30].sum(axis=0)
+    np.testing.assert_allclose(heights, 30 - away[10:30] / 2, atol=0.3)

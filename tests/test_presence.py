@@ -5,6 +5,7 @@ import pytest
 from segmentation_network import discs
 
 from softseg.errors import InputError
+from softseg.segmentation import presence
 from softseg.segmentation.presence import Logistic, cord_slices, examine
 from softseg.segmentation.slice_features import (
     FEATURES,
@@ -122,11 +123,14 @@ def test_without_models_in_the_card_size_alone_counts_and_quality_is_unknown():
     assert examine(small, image_of(small), SPACING, air=AIR, card={}).presence == 0
 
 
-def test_models_in_the_card_decide_and_nothing_seen_is_no_presence():
+@pytest.mark.parametrize("along", [1.0, 0.1])
+def test_models_in_the_card_decide_as_far_as_a_cord_is_seen_along_the_mask(monkeypatch, along):
+    monkeypatch.setattr(presence, "below_the_cord", lambda *_: (np.zeros(12, bool), along))
     card = {"presence": {"slice": ALWAYS, "image": ALWAYS, "threshold": 0.3}, "quality": ALWAYS}
     found = examine(cord(), image_of(cord()), SPACING, air=AIR, card=card)
     expected = 1 / (1 + np.exp(-4))
-    assert (found.presence, found.quality) == pytest.approx((expected, expected))
+    assert found.presence == pytest.approx(min(expected, along))
+    assert found.quality == pytest.approx(min(expected, along))
     np.testing.assert_allclose(found.slice_presence, expected)
     assert found.threshold == 0.3
     nothing = np.zeros_like(cord())

@@ -1,12 +1,12 @@
 """The image and the mask straightened along the mask: what tells where a cord ends.
 
 A slice alone cannot tell the cord's tip from the roots in the sac below it; how the section changes
-over centimetres can. A small network in NumPy looks along two pictures of the mask's surroundings.
-It was trained on masks of digital spines in random contrasts (`notebooks/train_presence.py`); no
-real image was used.
+over centimetres can. Two small networks in NumPy look along two pictures of the mask's
+surroundings. They were trained on masks of digital spines in random contrasts and of pictures of
+other things (`notebooks/train_presence.py`); no real image was used.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -14,6 +14,7 @@ from importlib.resources import files
 import numpy as np
 from safetensors.numpy import load
 from scipy import ndimage
+from scipy.special import expit
 
 from softseg.csa.picture_layers import ROWS, convolved, prepared, rectified
 from softseg.segmentation.cord_path import interpolate, smoothed
@@ -30,11 +31,13 @@ DILATIONS = (1, 2, 4, 8, 1)
 MARGIN, LARGEST, EVIDENCE_MM = 1.5, 4.0, 60.0
 """A slice speaks against the cord from log odds of minus the first on, at most as much as the
 second; the mask is cut where that sums to the third over the millimetres below."""
-SURE = 0.5
-"""Where log odds are nowhere above this in what would be left, nothing of the mask is the cord."""
-SPARE_MM = 16.0
-"""What is kept below the place where most speaks against the cord: on pictures that nothing was
-learnt from it lay up to 13 mm above the tip, and some sac does less harm than a cone cut off."""
+SPARE_MM = 8.0
+"""What is kept below the place where most speaks against the cord: some sac does less harm than a
+cone cut off."""
+WINDOW_MM, SLOPE, BIAS = 30.0, 1.4, -1.03
+"""Over which length log odds are averaged, and the logistic model of presence of the best average:
+the slope was fitted on images with and without a cord, and the bias withholds no more of those
+with one than the card's threshold does."""
 _SLAB_MM = (-1.0, 0.0, 1.0)
 
 
@@ -152,15 +155,22 @@ def forward(sides: np.ndarray, table: np.ndarray, layers: Mapping[str, np.ndarra
 
 def below_the_cord(
     soft: np.ndarray, image: np.ndarray, spacing_mm: Spacing, features: Mapping[str, np.ndarray]
-) -> np.ndarray:
-    """`(Z,)` true where a mask goes on below the cord's lower end; arguments as of `pictures`."""
-    found = pictures(soft, image, spacing_mm, features)
-    return below_the_end(log_odds(found, _layers()), np.isfinite(features["sure"]), spacing_mm[2])
+) -> tuple[np.ndarray, float]:
+    """`(Z,)` true where a mask goes on below the cord's lower end, and whether it shows a cord.
+
+    Arguments as of `pictures`, with some mask; the second is a probability, of what most looks like
+    a cord, which is never cut.
+    """
+    masked, step_mm = np.isfinite(features["sure"]), spacing_mm[2]
+    odds = log_odds(pictures(soft, image, spacing_mm, features), _networks())
+    best, start = most_like_a_cord(odds, masked, step_mm)
+    ended = below_the_end(odds, masked, step_mm) & (np.arange(len(masked)) < start)
+    return ended, float(expit(SLOPE * best + BIAS))
 
 
-def log_odds(found: Pictures, layers: Mapping[str, np.ndarray]) -> np.ndarray:
-    """`(Z,)` log odds that a slice shows the cord; beyond the pictures those of their ends."""
-    seen = forward(*channels(found, layers), layers)
+def log_odds(found: Pictures, networks: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
+    """`(Z,)` mean log odds that a slice shows the cord; beyond the pictures those of their ends."""
+    seen = np.mean([forward(*channels(found, layers), layers) for layers in networks], axis=0)
     at = (found.rows - (ROWS - 1) / 2) / ROWS  # an answer stands for four rows
     return np.interp(at, np.arange(len(seen)), seen)
 
@@ -170,8 +180,7 @@ def below_the_end(log_odds: np.ndarray, masked: np.ndarray, step_mm: float) -> n
 
     A cord that has ended does not begin again further down, so that what speaks against it is
     summed from below. A slice does so only from log odds of `-MARGIN` on: a centimetre of cord
-    that is taken away is worse than a centimetre of sac that is left. Where nothing above is seen
-    to be the cord, the whole mask lies below its end.
+    that is taken away is worse than a centimetre of sac that is left.
 
     Args:
         log_odds: `(Z,)` that a slice shows the cord.
@@ -181,19 +190,35 @@ def below_the_end(log_odds: np.ndarray, masked: np.ndarray, step_mm: float) -> n
     Example:
         >>> odds = np.array([-9.0, -9.0, -9.0, 3.0, -9.0, -9.0, 9.0, -9.0])
         >>> below_the_end(odds, np.ones(8, bool), 9.0).astype(int).tolist()
-        [1, 1, 1, 1, 0, 0, 0, 0]
+        [1, 1, 1, 1, 1, 0, 0, 0]
     """
     against = np.where(masked, np.clip(log_odds + MARGIN, -LARGEST, LARGEST), 0) * step_mm
     total = np.concatenate([[0.0], np.cumsum(against)])
     end = int(total.argmin())
     if total[end] >= -EVIDENCE_MM:
         return np.zeros(len(masked), bool)
-    if not (masked[end:] & (log_odds[end:] > SURE)).any():
-        return np.ones(len(masked), bool)
     return np.arange(len(masked)) < end - round(SPARE_MM / step_mm)
 
 
+def most_like_a_cord(log_odds: np.ndarray, masked: np.ndarray, step_mm: float) -> tuple[float, int]:
+    """The largest mean of log odds over `WINDOW_MM` of a mask, or all of a shorter one, and where.
+
+    Example:
+        >>> odds = np.array([-9.0, 3.0, 5.0, 4.0, -9.0, 9.0])
+        >>> most_like_a_cord(odds, np.ones(6, bool), 10.0)
+        (4.0, 1)
+    """
+    slices = np.flatnonzero(masked)
+    count = int(np.clip(round(WINDOW_MM / step_mm), 1, len(slices)))
+    means = np.convolve(log_odds[slices], np.full(count, 1 / count), "valid")
+    return float(means.max()), int(slices[means.argmax()])
+
+
 @cache
-def _layers() -> dict[str, np.ndarray]:
+def _networks() -> tuple[dict[str, np.ndarray], ...]:
     stored = load(files("softseg").joinpath("data/along_cord.safetensors").read_bytes())
-    return {name: values.astype(np.float32) for name, values in stored.items()}
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for name, values in stored.items():
+        seed, layer = name.split("/")
+        found.setdefault(seed, {})[layer] = values.astype(np.float32)
+    return tuple(found.values())

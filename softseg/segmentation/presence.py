@@ -7,7 +7,7 @@ cord, that the image does, and the Dice to be expected; a fourth, of the same ki
 says how far the area may be off (`softseg_study.evaluation.presence_fit` fits them where the truth
 is known). A slice alone does not tell the roots in the sac from the cord above them: below the
 place where a small network that looks along the mask sees the cord end (`along_cord`), presence
-is 0. No other rule withholds a mask.
+is 0, and that of the image is no more than the network's. No other rule withholds a mask.
 """
 
 from collections.abc import Mapping
@@ -150,9 +150,9 @@ def examine(
     else:
         one = np.where(features["log_area"] >= np.log(SMALLEST_MM2), 1.0, 0.0)
     one = np.where(seen, one, 0.0)
-    kept = features
+    kept, along = features, 1.0
     if models and seen.any():
-        ended = below_the_cord(soft, image, spacing_mm, features)
+        ended, along = below_the_cord(soft, image, spacing_mm, features)
         one[ended] = 0.0
         kept = {name: np.where(ended, np.nan, values) for name, values in features.items()}
         seen = seen & ~ended
@@ -160,15 +160,17 @@ def examine(
     presence, quality, area_error = float(one.max(initial=0.0)), np.nan, np.nan
     if seen.any() and models:
         presence = float(Logistic.from_card(models["image"], IMAGE_FEATURES)(whole))
+        presence = min(presence, along)
+    threshold = float(models.get("threshold", THRESHOLD))
     if seen.any() and card.get("quality"):
         quality = float(Logistic.from_card(card["quality"], IMAGE_FEATURES)(whole))
+        quality = quality if presence >= threshold else min(quality, presence)
     elif card.get("quality"):
         quality = 0.0
     if seen.any() and card.get("area_error"):
         model = Logistic.from_card(card["area_error"], IMAGE_FEATURES)
         area_error = float(min(np.exp(model.score(whole)), LARGEST_ERROR))
     reasons = _reasons(features, one, soft, spacing_mm, cut)
-    threshold = float(models.get("threshold", THRESHOLD))
     edge = find_edge(soft, image, spacing_mm)
     return Findings(presence, quality, area_error, one, reasons, edge, threshold)
 

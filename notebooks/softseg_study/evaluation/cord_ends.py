@@ -1,13 +1,16 @@
 """Fields of digital spines with the cord's tip in them, below it and above it, segmented.
 
-From them is learnt where a cord ends (`notebooks/train_presence.py`).
+From them, and from pictures of something else, is learnt where a cord ends and whether there is
+one (`notebooks/train_presence.py`).
 """
 
 from collections.abc import Iterator
 
 import numpy as np
+from scipy import ndimage
 
 from softseg.phantom.anatomy import Anatomy, random_anatomy
+from softseg.phantom.distractors import distractor
 from softseg.phantom.partial_volume import blend
 from softseg.phantom.random_acquisition import ObjectMaps, degrade
 from softseg.phantom.random_contrast import grain_strengths, random_contrast
@@ -17,9 +20,9 @@ from softseg.segmentation.along_cord import pictures
 from softseg.segmentation.engine import Model, seen_mask
 from softseg.segmentation.prepare import Prepared, prepare
 from softseg.volume import Grid, Volume
-from softseg_study.evaluation.presence_fit import Case
+from softseg_study.evaluation.presence_fit import Case, empty_case
 
-KINDS = {"conus": 0.42, "cauda": 0.18, "neck": 0.19, "chest": 0.13, "beside": 0.08}
+KINDS = {"conus": 0.4, "cauda": 0.26, "neck": 0.13, "chest": 0.11, "beside": 0.1}
 """Where fields lie, and how often; those beside the spine hold no cord."""
 ASIDE_MM = 38.0
 """How far off the spine such a field begins."""
@@ -51,6 +54,44 @@ def fields(rng: np.random.Generator) -> Iterator[tuple[Case, np.ndarray]]:
         image = degrade(rng, maps, np.array(grid.spacing_mm), echo_planar=bool(rng.random() < 0.08))
         beside = course + np.array([*rng.normal(0, 2, 2), 0.0])
         yield Case(kind, Volume(image, grid.affine), truth), beside
+
+
+def elsewhere(rng: np.random.Generator) -> Case:
+    """A picture without a cord; most of them bend and change along the third axis."""
+    case = empty_case(rng, "empty")
+    shape, spacing = case.image.data.shape, np.array(case.image.spacing_mm)
+    data = case.image.data
+    if rng.random() < 0.35:  # something else above a slanted plane
+        other = distractor(rng, shape, tuple(spacing))
+        away = [(np.arange(n) - (n - 1) / 2) * h for n, h in zip(shape, spacing, strict=True)]
+        slant = np.array([*rng.normal(0, 0.5, 2), 1.0])
+        height = np.einsum("i,ixyz->xyz", slant, np.stack(np.meshgrid(*away, indexing="ij")))
+        data = np.where(height > rng.uniform(-0.3, 0.3) * shape[2] * spacing[2], other, data)
+    if rng.random() < 0.8:
+        data = _bent(rng, data, spacing)
+    return Case("empty", case.image.like(data.astype(np.float32)), None)
+
+
+def _bent(rng: np.random.Generator, data: np.ndarray, spacing: np.ndarray) -> np.ndarray:
+    """Each slice shifted, turned and widened a little more than the one below it."""
+    count = data.shape[2]
+    along = np.arange(count) * spacing[2]
+    along -= along.mean()
+    waves = np.sin(2 * np.pi * along / rng.uniform(40, 160) + rng.uniform(0, 2 * np.pi))
+    shift = rng.normal(0, 0.25, (2, 1)) * along + rng.normal(0, 3, (2, 1)) * waves
+    turn = rng.normal(0, 0.006) * along
+    wider = np.exp(rng.normal(0, 0.004) * along + rng.normal(0, 0.05) * waves)
+    centre = (np.array(data.shape[:2]) - 1) / 2
+    found = np.empty_like(data)
+    for z in range(count):
+        c, s = np.cos(turn[z]) * wider[z], np.sin(turn[z]) * wider[z]
+        ratio = spacing[1] / spacing[0]
+        matrix = np.array([[c, -s * ratio], [s / ratio, c]])
+        offset = centre - matrix @ centre + shift[:, z] / spacing[:2]
+        found[..., z] = ndimage.affine_transform(
+            data[..., z], matrix, offset, order=1, mode="reflect"
+        )
+    return found
 
 
 def _contrast(rng: np.random.Generator) -> np.ndarray:
