@@ -123,14 +123,16 @@ def test_without_models_in_the_card_size_alone_counts_and_quality_is_unknown():
     assert examine(small, image_of(small), SPACING, air=AIR, card={}).presence == 0
 
 
-@pytest.mark.parametrize("along", [1.0, 0.1])
-def test_models_in_the_card_decide_as_far_as_a_cord_is_seen_along_the_mask(monkeypatch, along):
+@pytest.mark.parametrize(("along", "score"), [(9.0, 4.0), (-1.0, 2.0), (-6.0, -3.0)])
+def test_models_in_the_card_decide_as_far_as_a_cord_is_seen_along_the_mask(
+    monkeypatch, along, score
+):
     monkeypatch.setattr(presence, "below_the_cord", lambda *_: (np.zeros(12, bool), along))
     card = {"presence": {"slice": ALWAYS, "image": ALWAYS, "threshold": 0.3}, "quality": ALWAYS}
     found = examine(cord(), image_of(cord()), SPACING, air=AIR, card=card)
-    expected = 1 / (1 + np.exp(-4))
-    assert found.presence == pytest.approx(min(expected, along))
-    assert found.quality == pytest.approx(min(expected, along))
+    expected, together = 1 / (1 + np.exp(-4)), 1 / (1 + np.exp(-score))
+    assert found.presence == pytest.approx(together)
+    assert found.quality == pytest.approx(expected if together >= 0.3 else together)
     np.testing.assert_allclose(found.slice_presence, expected)
     assert found.threshold == 0.3
     nothing = np.zeros_like(cord())

@@ -14,7 +14,6 @@ from importlib.resources import files
 import numpy as np
 from safetensors.numpy import load
 from scipy import ndimage
-from scipy.special import expit
 
 from softseg.csa.picture_layers import ROWS, convolved, prepared, rectified
 from softseg.segmentation.cord_path import interpolate, smoothed
@@ -28,16 +27,14 @@ SIDE_MM = 20.0
 BEYOND_MM = 30.0
 """How far they go on beyond the mask's ends."""
 DILATIONS = (1, 2, 4, 8, 1)
-MARGIN, LARGEST, EVIDENCE_MM = 1.5, 4.0, 60.0
+MARGIN, LARGEST, EVIDENCE_MM = 2.0, 4.0, 60.0
 """A slice speaks against the cord from log odds of minus the first on, at most as much as the
 second; the mask is cut where that sums to the third over the millimetres below."""
 SPARE_MM = 8.0
 """What is kept below the place where most speaks against the cord: some sac does less harm than a
 cone cut off."""
-WINDOW_MM, SLOPE, BIAS = 30.0, 1.4, -1.03
-"""Over which length log odds are averaged, and the logistic model of presence of the best average:
-the slope was fitted on images with and without a cord, and the bias withholds no more of those
-with one than the card's threshold does."""
+WINDOW_MM = 30.0
+"""Over which length log odds are averaged where it is asked whether there is a cord at all."""
 _SLAB_MM = (-1.0, 0.0, 1.0)
 
 
@@ -156,16 +153,16 @@ def forward(sides: np.ndarray, table: np.ndarray, layers: Mapping[str, np.ndarra
 def below_the_cord(
     soft: np.ndarray, image: np.ndarray, spacing_mm: Spacing, features: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, float]:
-    """`(Z,)` true where a mask goes on below the cord's lower end, and whether it shows a cord.
+    """`(Z,)` true where a mask goes on below the cord's lower end, and how much it is like a cord.
 
-    Arguments as of `pictures`, with some mask; the second is a probability, of what most looks like
-    a cord, which is never cut.
+    Arguments as of `pictures`, with some mask; the second are log odds, of what most looks like a
+    cord, which is never cut.
     """
     masked, step_mm = np.isfinite(features["sure"]), spacing_mm[2]
     odds = log_odds(pictures(soft, image, spacing_mm, features), _networks())
     best, start = most_like_a_cord(odds, masked, step_mm)
     ended = below_the_end(odds, masked, step_mm) & (np.arange(len(masked)) < start)
-    return ended, float(expit(SLOPE * best + BIAS))
+    return ended, best
 
 
 def log_odds(found: Pictures, networks: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:

@@ -275,12 +275,15 @@ def _clean(
     spacing = prepared.image.spacing_mm
     one = largest_component(soft, spacing)
     found = _examined(prepared, box, one, model)
-    likely = found.presence >= found.threshold
+    likely, reasons = found.presence >= found.threshold, found.reasons
+    kept = cord_slices(found.slice_presence)
+    if keep:
+        beyond = np.flatnonzero(~kept & one.any(axis=(0, 1)))
+        reasons = dict.fromkeys(beyond.tolist(), "perhaps no cord") | reasons
     if not (likely or keep):
         soft = np.zeros_like(soft)
     elif keep_one:
-        kept = True if keep else cord_slices(found.slice_presence)
-        soft = fill_gaps(np.where(kept, one, np.float32(0)), spacing)
+        soft = fill_gaps(np.where(keep | kept, one, np.float32(0)), spacing)
     there = bool(soft.any())
     return Segmentation(
         prepared.pasted(soft, box),
@@ -290,7 +293,7 @@ def _clean(
         found.quality,
         found.area_error,
         found.edge,
-        found.reasons if there else {},
+        reasons if there else {},
     )
 
 
