@@ -264,7 +264,7 @@ def main() -> None:
     parser.add_argument("what", choices=["pool", "train"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--first", type=int, default=0, help="Number of a field to begin with.")
-    parser.add_argument("--count", type=int, default=205, help="Fields.")
+    parser.add_argument("--count", type=int, default=600, help="Fields.")
     parser.add_argument("--steps", type=int, default=5000)
     given = parser.parse_args()
     if given.what == "pool":

@@ -210,7 +210,7 @@ def measure_parts(
         there_and_back, dataset=data, config=next(iter(loaded.values())).config
     )}  # fmt: skip
     for name, path in base.items():
-        methods[name] = f"learnt_from_{name.replace('_seed-', '_training-')}"
+        methods[name] = f"learnt_from_{name.replace('_seed-', '_')}"  # no method of chapter 04
         segment_dataset(data, path, methods[name], subjects=people, overwrite=False)
     keys = ["subject", "contrast"]
     areas = measure_areas(data, methods, masks=("soft",), subjects=people)

@@ -341,6 +341,8 @@ def test_what_no_cord_is_likely_in_is_written_if_it_is_asked_for(
     code, said = softseg(image, "-o", out, *weights)
     assert code == 0
     assert "(presence 0.20), the mask is empty; --keep writes what was seen" in said
+    note = json.loads((tmp_path / "cord.json").read_text())["Note"]
+    assert note == "no spinal cord found (presence 0.20), the mask is empty"
     assert not nib.load(out).get_fdata().any()
     code, said = softseg(image, "-o", out, *weights, "--keep", "--overwrite")
     assert code == 0

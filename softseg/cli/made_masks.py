@@ -30,6 +30,7 @@ def make_masks(
     levels: bool = False,
     qc: Path | None = None,
     qc_crop: float | None = None,
+    advice: str = "",
 ) -> "tuple[list[Outcome], int]":
     """Segment images and tell of each what came of it.
 
@@ -47,6 +48,7 @@ def make_masks(
         levels: Whether levels are found in the images.
         qc: Folder of a page with a picture of every mask.
         qc_crop: Of the pictures.
+        advice: What to do where a mask is withheld.
 
     Returns:
         Outcomes that failed, and how many images should have a mask and have none.
@@ -58,7 +60,7 @@ def make_masks(
         jobs, model, options, overwrite=overwrite, processes=count, source=source
     )
     outcomes = _signed(outcomes, used, describe)
-    shown = {"csa": csa, "levels": levels, "qc": qc, "qc_crop": qc_crop}
+    shown = {"csa": csa, "levels": levels, "qc": qc, "qc_crop": qc_crop, "advice": advice}
     failed = _report(outcomes, len(jobs) + len(left_out), used, left_out=left_out, **shown)
     return failed, len(failed) + sum(not each.deliberate for each in left_out)
 
@@ -99,6 +101,7 @@ def _report(
     levels: bool,
     qc: Path | None,
     qc_crop: float | None,
+    advice: str,
 ) -> list:
     """Show what happens, write the table of areas and the page, return what failed."""
     from softseg.events import event, result
@@ -125,7 +128,9 @@ def _report(
                 word = "already done" if outcome.status == "skipped" else "made"
                 counts[word if made.mask.data.any() else "empty"] += 1
                 if made.note and outcome.status == "done":
-                    say(f"{name}: {made.note}", style="yellow")
+                    withheld = made.presence > 0 and not made.mask.data.any()
+                    more = f"; {advice}" if advice and withheld else ""
+                    say(f"{name}: {made.note}{more}", style="yellow")
                 found = _discs(job, made, say) if levels else None
                 if csa:
                     tables.append(_areas(job, made, say, found))

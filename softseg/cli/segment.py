@@ -187,6 +187,7 @@ def segment(
         describe=lambda: describe(out, images, model),
         source=source, processes=jobs, overwrite=overwrite,
         csa=csa, levels=levels == AUTO, qc=qc, qc_crop=qc_crop,
+        advice="--keep writes what was seen",
     )  # fmt: skip
     total = len(found) + len(left_out)
     if failed and total == 1:

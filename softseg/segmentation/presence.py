@@ -6,8 +6,8 @@ weights because they depend on the network, turn them into the probability that 
 cord, that the image does, and the Dice to be expected; a fourth, of the same kind but for its link,
 says how far the area may be off (`softseg_study.evaluation.presence_fit` fits them where the truth
 is known). A slice alone does not tell the roots in the sac from the cord above them: below the
-place where a small network that looks along the mask sees the cord end (`along_cord`), presence
-is 0, and where it sees little of a cord, the image's is lower. No other rule withholds a mask.
+place where networks that look along the mask see the cord end (`along_cord`), presence is 0, and
+where they see little of a cord, the image's is lower. No other rule withholds a mask.
 """
 
 from collections.abc import Mapping
@@ -38,9 +38,10 @@ BORDER_MM = 4.0
 """Nearer to the image's border a network sees too little of the surroundings: in crops of the cord
 and 3 mm, areas come out 2 to 6 % too small."""
 TOGETHER = 1.5, -3.0
-"""Log odds that there is a cord are at most so many times those of the card's model, plus those of
-what most looks like a cord along the mask, plus the second: of 250 images and slabs with a cord,
-among them necks that lie at 45° to the slices, none is withheld that was not before."""
+"""How the card's model of presence goes together with what is seen along the mask: log odds are at
+most the first times the model's, plus those of what most looks like a cord, plus the second. Chosen
+so that of 250 images and slabs with a cord, among them necks at 45° to the slices, none is withheld
+that the model alone keeps."""
 LARGEST_ERROR = 1.0
 """Of a mean area's logarithm: what may be off by more is not known."""
 NO_SIGNAL, NO_EDGE, UNLIKE, DOUBTED = 0.5, 0.18, 0.35, 0.2

@@ -52,8 +52,7 @@ class Segmentation:
         """
         if not self.cord_found:
             seen = f"presence {self.presence:.2f}" if self.presence else "nothing was predicted"
-            more = "; --keep writes what was seen" if self.presence else ""
-            return f"no spinal cord found ({seen}), the mask is empty{more}"
+            return f"no spinal cord found ({seen}), the mask is empty"
         said = ", ".join(
             f"{_ranges(tuple(z for z in self.uncertain_slices if self.reasons[z] == why))} ({why})"
             for why in dict.fromkeys(self.reasons[z] for z in self.uncertain_slices)

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from softseg.phantom.anatomy import Anatomy, random_anatomy
+from softseg.phantom.artefacts import from_middle
 from softseg.phantom.distractors import distractor
 from softseg.phantom.partial_volume import blend
 from softseg.phantom.random_acquisition import ObjectMaps, degrade
@@ -63,9 +64,9 @@ def elsewhere(rng: np.random.Generator) -> Case:
     data = case.image.data
     if rng.random() < 0.35:  # something else above a slanted plane
         other = distractor(rng, shape, tuple(spacing))
-        away = [(np.arange(n) - (n - 1) / 2) * h for n, h in zip(shape, spacing, strict=True)]
-        slant = np.array([*rng.normal(0, 0.5, 2), 1.0])
-        height = np.einsum("i,ixyz->xyz", slant, np.stack(np.meshgrid(*away, indexing="ij")))
+        x, y, z = from_middle(shape, spacing)
+        right, front = rng.normal(0, 0.5, 2)
+        height = right * x + front * y + z
         data = np.where(height > rng.uniform(-0.3, 0.3) * shape[2] * spacing[2], other, data)
     if rng.random() < 0.8:
         data = _bent(rng, data, spacing)

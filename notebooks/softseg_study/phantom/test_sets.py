@@ -187,5 +187,6 @@ SETS: dict[str, TestSet] = {
 
 The last four are `conus` and `without_cord` with other seeds. On the first two of them nothing was
 chosen when the first network of `softseg.segmentation.along_cord` was scored; its second was chosen
-with them in sight, and nothing was chosen on the last two before it was scored on them.
+with them in sight, and nothing was chosen on the last two before it was scored on them. After that
+its rule of presence was chosen anew, for images of none of these sets that it had withheld.
 """
