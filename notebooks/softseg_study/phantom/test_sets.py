@@ -182,11 +182,14 @@ SETS: dict[str, TestSet] = {
     "no_cord_again": TestSet(200, _without_cord, cord=False),
     "cord_tips": TestSet(80, _conus, cord=False),
     "no_cord_third": TestSet(200, _without_cord, cord=False),
+    "cord_tips_again": TestSet(80, _conus, cord=False),
+    "no_cord_fourth": TestSet(200, _without_cord, cord=False),
 }
 """Every set by name; their order is part of their seeds.
 
-The last four are `conus` and `without_cord` with other seeds. On the first two of them nothing was
+The last six are `conus` and `without_cord` with other seeds. On the first two of them nothing was
 chosen when the first network of `softseg.segmentation.along_cord` was scored; its second was chosen
-with them in sight, and nothing was chosen on the last two before it was scored on them. After that
-its rule of presence was chosen anew, for images of none of these sets that it had withheld.
+with them in sight, and nothing was chosen on the next two before it was scored on them. After that
+its rule of presence was chosen anew, for images of none of these sets that it had withheld. Its
+third was chosen with all but the last two in sight, on which it is scored once.
 """
