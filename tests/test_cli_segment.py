@@ -352,6 +352,86 @@ def test_what_no_cord_is_likely_in_is_written_if_it_is_asked_for(
     assert nib.load(out).get_fdata().sum() > 0
 
 
+def measured(*arguments) -> tuple[int, pd.DataFrame]:
+    with pytest.raises(SystemExit) as left:
+        cli.main(["csa", *map(str, arguments)])
+    table = pd.read_csv(arguments[arguments.index("-o") + 1])
+    return int(left.value.code or 0), table.fillna({"flag": ""})
+
+
+def test_a_mask_kept_where_no_cord_is_likely_says_so_wherever_it_goes(
+    softseg, image, tmp_path, model_of_presence
+):
+    out, weights = tmp_path / "cord.nii.gz", ("--weights", model_of_presence(0.2), "--keep")
+    softseg(image, "-o", out, *weights, "--csa", tmp_path / "slices.csv")
+    record = json.loads((tmp_path / "cord.json").read_text())
+    assert (record["CordFound"], record["Flags"]) == (False, ["unlikely"])
+    slices = pd.read_csv(tmp_path / "slices.csv")["flag"]
+    assert slices.str.contains("unlikely").all()
+    for words in ((), ("--per-slice",)):
+        code, rows = measured(out, "-o", tmp_path / "a.csv", *words)
+        assert code == 0
+        assert rows["flag"].str.contains("unlikely").all()
+        assert rows["area_mm2"].gt(0).all()
+    softseg(image, "-o", out, "--weights", model_of_presence(0.8), "--overwrite")
+    assert not measured(out, "-o", tmp_path / "a.csv")[1]["flag"].str.contains("unlikely").any()
+
+
+def test_a_mask_left_empty_has_a_row_without_an_area(
+    softseg, image, tmp_path, model_of_presence, capsys
+):
+    empty, full, table = (tmp_path / name for name in ("empty.nii.gz", "full.nii.gz", "a.csv"))
+    softseg(image, "-o", empty, "--weights", model_of_presence(0.2))
+    softseg(image, "-o", full, "--weights", model_of_presence(0.8))
+    capsys.readouterr()
+    for words in ((), ("--per-slice",), ("--vertebrae", "2:3"), ("--sex", "F")):
+        code, rows = measured(empty, "-o", table, *words)
+        assert code == 0
+        (row,) = rows.to_dict("records")
+        assert (row["file"], row["flag"]) == (str(empty), "no mask")
+        assert np.isnan(row["area_mm2"])
+        said = capsys.readouterr().err.strip()
+        assert said.endswith(
+            "empty.nii.gz: no spinal cord found (presence 0.20), the mask is empty"
+        )
+        assert len(said.splitlines()) == 1
+        assert set(rows) <= set(json.loads((tmp_path / "a.csv.json").read_text()))
+    code, rows = measured(empty, full, "-o", table)
+    assert code == 0
+    assert rows.set_index("file")["area_mm2"].isna().to_dict() == {
+        str(empty): True,
+        str(full): False,
+    }
+    assert "no levels: the mean is over the whole cord" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["qc", str(empty), "-o", str(tmp_path / "look"), "--image", str(image)])
+    page = (tmp_path / "look" / "index.html").read_text()
+    assert page.count("<b>") == 1
+    assert "no spinal cord found (presence 0.20), the mask is empty</b>" in page
+    data = np.asarray(nib.load(empty).dataobj)
+    nib.save(nib.Nifti1Image(data, np.diag([1.0, 1, 9, 1])), empty)  # somebody else's now
+    with pytest.raises(SystemExit) as left:
+        cli.main(["csa", str(empty), "-o", str(tmp_path / "b.csv")])
+    assert left.value.code == 2
+    assert not (tmp_path / "b.csv").exists()
+
+
+def test_what_is_left_out_below_the_cords_end_is_said(
+    softseg, image, tmp_path, model_of_presence, monkeypatch
+):
+    below = np.arange(8) < 3
+    monkeypatch.setattr("softseg.segmentation.presence.below_the_cord", lambda *_: (below, 9.0))
+    out, words = tmp_path / "cord.nii.gz", ("--weights", model_of_presence(0.9), "--overwrite")
+    said = softseg(image, "-o", out, *words)[1]
+    note = "slices 0-2 left out, below the cord's lower end"
+    assert note in said
+    assert json.loads((tmp_path / "cord.json").read_text())["Note"] == note
+    assert not np.asarray(nib.load(out).dataobj)[:, :, :3].any()
+    said = softseg(image, "-o", out, *words, "--keep")[1]
+    assert "left out" not in said
+    assert "uncertain slices 0-2 (perhaps no cord)" in said
+
+
 def test_areas_are_measured_in_the_same_run(softseg, image, tmp_path):
     from softseg.csa.measure import measure
 

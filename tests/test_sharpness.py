@@ -75,6 +75,23 @@ def test_a_note_says_it_before_the_slices():
     assert Segmentation(volume, True, edge=Edge(1.0, -1.0)).note == ""
 
 
+@pytest.mark.parametrize(
+    ("across_mm", "fluid", "flags"),
+    [
+        (3.0, 1.0, ["coarse"]),
+        (3.0, -1.0, []),
+        (1.0, 1.0, []),
+        (np.nan, 1.0, []),
+    ],
+)
+def test_wide_voxels_across_a_dark_cord_are_said(across_mm, fluid, flags):
+    volume, edge = Volume(np.zeros((2, 2, 2)), np.eye(4)), Edge(0.5, fluid)
+    found = Segmentation(volume, True, edge=edge, across_mm=across_mm)
+    assert list(found.doubts) == flags
+    assert ("voxels of 3.0 mm across the cord" in found.note) == bool(flags)
+    assert Segmentation(volume, False, edge=edge, across_mm=across_mm).doubts == {}
+
+
 def test_edges_of_people_widen_as_their_images_are_smoothed(real_data):
     """Drawn masks: no network has a part in it."""
     labels = real_data / "derivatives" / "labels"

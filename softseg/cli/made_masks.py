@@ -175,7 +175,7 @@ def _areas(job, made, say: Callable, found=None):
     from softseg.csa.aggregation import select
     from softseg.csa.columns import filled
     from softseg.csa.measure import measure
-    from softseg.csa.table import NO_AREA
+    from softseg.csa.table import NO_AREA, with_flags
 
     table = NO_AREA
     if made.mask.data.any():
@@ -183,7 +183,7 @@ def _areas(job, made, say: Callable, found=None):
             warnings.simplefilter("always")
             known = found.points_mm or None if found else None
             table = select(measure(made.mask, discs=known, as_columns=True))
-            table = found.told_in(table) if found else table
+            table = with_flags(found.told_in(table) if found else table, made.flags)
         for warning in caught:
             say(f"{job.image.name}: {warning.message}", style="yellow")
     table = table | filled(len(table["slice"]), file=str(job.mask))

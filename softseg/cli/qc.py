@@ -101,16 +101,18 @@ def _item(
 
     discs = discs or (discs_of(mask) if levels is None else None)
     name, flags, table = mask.name.partition(".")[0], [], None
+    record = record_of_unchanged(mask)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             table = measure(mask, levels=levels, discs=discs, shape=False)
         except InputError as error:
-            flags.append(str(error).replace(str(mask), mask.name))
+            if record.get("CordFound") is not False:  # else its note says so
+                flags.append(str(error).replace(str(mask), mask.name))
             if mask not in broken and (said := _broken(mask, Volume.load)):
                 broken[mask] = said
     flags += [str(warning.message).replace(str(mask), mask.name) for warning in caught]
-    if mask not in broken and (note := record_of_unchanged(mask).get("Note")):
+    if mask not in broken and (note := record.get("Note")):
         flags.insert(0, str(note))
     details = "" if table is None else f"median area {table['area_mm2'].median():.1f} mm²"
     return Item(name, image, {"mask": mask}, flags, details, table)

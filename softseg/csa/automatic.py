@@ -10,14 +10,14 @@ import nibabel as nib
 import numpy as np
 
 from softseg.csa.centreline import fit_centreline
-from softseg.csa.columns import Columns, filled
+from softseg.csa.columns import Columns
 from softseg.csa.disc_search import ABOVE_MM, NEAR_MM, FoundDisc, search_discs
 from softseg.csa.level_network import disc_heat
 from softseg.csa.levels import FAR_MM, disc_name
 from softseg.csa.oversized import cord_sections
 from softseg.csa.region import cord_region
 from softseg.csa.straighten import STEP_MM, Band, cord_course, straighten
-from softseg.csa.table import UNKNOWN, with_confidence
+from softseg.csa.table import UNKNOWN, with_confidence, with_flags
 from softseg.errors import InputError
 from softseg.nifti import read_geometry
 from softseg.nifti_header import HeaderWarning
@@ -61,8 +61,7 @@ class AutomaticDiscs:
         table = with_confidence(table, self.confidence)
         if not self.reason or not np.isnan(table["level"]).all():
             return table
-        flags = [f"{flag};{UNKNOWN}".strip(";") for flag in table["flag"]]
-        return table | filled(len(flags), flag=flags)
+        return with_flags(table, [UNKNOWN])
 
     def label_image(self, image: Volume) -> Volume:
         """The points on an image's grid, each as one voxel with its number."""

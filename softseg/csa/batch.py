@@ -1,17 +1,18 @@
 """Many masks, one table; a failing mask does not stop the batch."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from softseg.csa.aggregation import aggregate, select
-from softseg.csa.columns import Columns, Table, columns_of, stacked
+from softseg.csa.columns import Columns, Table, columns_of, filled, stacked
 from softseg.csa.measure import Points, measure
 from softseg.csa.norm import REFERENCE, adjust_area, norm_areas_mm2
-from softseg.csa.table import with_confidence
+from softseg.csa.table import NO_AREA, NO_MASK, with_confidence, with_flags
 from softseg.errors import InputError, counted
 from softseg.masks import MaskWarning
 from softseg.nifti_header import HeaderWarning
@@ -93,6 +94,11 @@ def measure_many(
     rows, slices, failures, fail = [], [], [], fail or say
     sure = disc_confidence(options.get("discs"))
     for number, mask in enumerate(masks):
+        record = record_of_unchanged(Path(mask))
+        if record.get("CordFound") is False and not Volume.load(mask).data.any():
+            say(f"{mask}: {record['Note']}")
+            rows.append(empty_row(mask, wanted))
+            continue
         try:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always", MaskWarning)
@@ -105,7 +111,8 @@ def measure_many(
                         fail(f"{mask}: {reason}")
                 chosen = wanted.rows(table)
                 if not wanted.per_slice and options.get("threshold") is None:
-                    chosen = with_interval(chosen, Path(mask))
+                    chosen = with_interval(chosen, record)
+                chosen = with_flags(chosen, record.get("Flags", ()))
                 if wanted.per_slice and (bare := int(np.isnan(table["area_mm2"]).sum())):
                     say(f"{mask}: {counted(bare, 'slice')} without a mask, without a row")
                 rows.append(chosen)
@@ -122,7 +129,14 @@ def measure_many(
         raise InputError(failures[-1])
     for failure in failures:
         fail(failure)
-    return stacked(rows), stacked(slices), len(failures)
+    return stacked(rows), stacked(slices or [NO_AREA]), len(failures)
+
+
+def empty_row(mask: Path, wanted: CsaOptions) -> Columns:
+    """The row, without an area, of a mask that `softseg segment` left empty."""
+    if wanted.per_slice:
+        return NO_AREA | filled(1, file=str(mask))
+    return filled(1, file=str(mask), level=np.nan, n_slices=0, area_mm2=np.nan, flag=NO_MASK)
 
 
 def with_automatic_levels(
@@ -151,13 +165,13 @@ def disc_confidence(discs: object) -> dict[int, float]:
         return {}
 
 
-def with_interval(rows: Columns, mask: Path) -> Columns:
-    """Mean rows with the 95 % interval of the area, if the record beside an unchanged mask has it.
+def with_interval(rows: Columns, record: Mapping[str, Any]) -> Columns:
+    """Mean rows with the 95 % interval of the area, if the record of an unchanged mask has it.
 
     What is off in an image is off in all of its slices alike, so that a level has the whole mask's.
     It is the interval of the mask as it is: one cut at a threshold has another area.
     """
-    error = record_of_unchanged(mask).get("AreaError")
+    error = record.get("AreaError")
     if not isinstance(error, int | float):  # null where nobody fitted it
         return rows
     area = rows["area_mm2"]
@@ -169,7 +183,7 @@ def without_levels(slices: Table, wanted: CsaOptions) -> str | None:
     """Why the column `level` is empty and what a mean is over instead, in one line; else None."""
     slices = columns_of(slices)
     files, known = slices["file"], ~np.isnan(slices["level"].astype(float))
-    masks = set(files)
+    masks = set(files[slices["flag"] != NO_MASK])
     empty = masks - set(files[known])
     if not empty or wanted.distance_mm is not None:
         return None

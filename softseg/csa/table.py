@@ -3,7 +3,7 @@
 import csv
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -19,7 +19,8 @@ from softseg.provenance.records import signed
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NO_AREA = filled(1, **dict.fromkeys(COLUMNS, np.nan) | {"flag": "no mask"})
+NO_MASK = "no mask"
+NO_AREA = filled(1, **dict.fromkeys(COLUMNS, np.nan) | {"flag": NO_MASK})
 """The row of a mask that is empty or could not be measured."""
 UNKNOWN = "levels-unknown"
 """The flag of rows whose levels were looked for in the image and not found."""
@@ -59,6 +60,14 @@ def with_names(table: Columns) -> Columns:
         return table
     names = known[files[0]]
     return table | {name: np.array([known[file][name] for file in files]) for name in names}
+
+
+def with_flags(table: Columns, flags: Sequence[str]) -> Columns:
+    """The table with more flags in every row."""
+    if not flags:
+        return table
+    every = [";".join(filter(None, (flag, *flags))) for flag in table["flag"].tolist()]
+    return table | {"flag": np.array(every, dtype=object)}
 
 
 def with_confidence(table: Columns, confidence: Mapping[int, float]) -> Columns:

@@ -65,29 +65,32 @@ class MadeMask:
     area_error: float
     edge_mm: float
     reasons: dict[int, str]
+    flags: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, mask: Volume, found: Segmentation) -> "MadeMask":
         """A mask of what was found."""
         numbers = (found.presence, found.quality, found.area_error, found.edge.width_mm)
-        return cls(mask, found.note, *numbers, found.reasons)
+        return cls(mask, found.note, *numbers, found.reasons, tuple(found.doubts))
 
     @classmethod
     def recorded(cls, mask: Path, record: Mapping[str, Any]) -> "MadeMask":
         """A mask that is there, and what its record says of it."""
         numbers = (np.nan if record[key] is None else float(record[key]) for key in NUMBERS)
         reasons = {int(z): str(why) for z, why in record["UncertainReasons"].items()}
-        return cls(Volume.load(mask), str(record["Note"]), *numbers, reasons)
+        flags = tuple(map(str, record.get("Flags", ())))
+        return cls(Volume.load(mask), str(record["Note"]), *numbers, reasons, flags)
 
     def record(self) -> dict[str, Any]:
         """Entries of the record beside the mask."""
         numbers = (self.presence, self.quality, self.area_error, self.edge_mm)
         known = (None if np.isnan(x) else round(x, 4) for x in numbers)
         return {
-            "CordFound": bool(self.mask.data.any()),
+            "CordFound": bool(self.mask.data.any()) and "unlikely" not in self.flags,
             **dict(zip(NUMBERS, known, strict=True)),
             "UncertainSlices": sorted(self.reasons),
             "UncertainReasons": {str(z): self.reasons[z] for z in sorted(self.reasons)},
+            "Flags": list(self.flags),
             "Note": self.note,
         }
 

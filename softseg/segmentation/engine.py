@@ -293,6 +293,8 @@ def _clean(
         found.quality,
         found.area_error,
         found.edge,
+        max(spacing[:2]),
+        found.ended if keep_one and not keep else (),
         reasons if there else {},
     )
 

@@ -109,6 +109,7 @@ class Findings:
         slice_presence: `(Z,)` the same a slice, 0 where nothing was predicted.
         reasons: Why not to trust a slice, by its index along Z.
         edge: The image at the mask's edge.
+        ended: Slices of the mask below the cord's lower end, by their index along Z.
         threshold: Of `presence`, below which a mask is withheld.
     """
 
@@ -118,6 +119,7 @@ class Findings:
     slice_presence: np.ndarray
     reasons: dict[int, str]
     edge: Edge
+    ended: tuple[int, ...] = ()
     threshold: float = THRESHOLD
 
 
@@ -155,12 +157,12 @@ def examine(
     else:
         one = np.where(features["log_area"] >= np.log(SMALLEST_MM2), 1.0, 0.0)
     one = np.where(seen, one, 0.0)
-    kept, along = features, 0.0
+    kept, along, ended = features, 0.0, np.zeros_like(seen)
     if models and seen.any():
         ended, along = below_the_cord(soft, image, spacing_mm, features)
         one[ended] = 0.0
         kept = {name: np.where(ended, np.nan, values) for name, values in features.items()}
-        seen = seen & ~ended
+        ended, seen = ended & seen, seen & ~ended
     whole = image_features(kept, one, spacing_mm[2])
     presence, quality, area_error = float(one.max(initial=0.0)), np.nan, np.nan
     if seen.any() and models:
@@ -177,7 +179,8 @@ def examine(
         area_error = float(min(np.exp(model.score(whole)), LARGEST_ERROR))
     reasons = _reasons(features, one, soft, spacing_mm, cut)
     edge = find_edge(soft, image, spacing_mm)
-    return Findings(presence, quality, area_error, one, reasons, edge, threshold)
+    below = tuple(np.flatnonzero(ended).tolist())
+    return Findings(presence, quality, area_error, one, reasons, edge, below, threshold)
 
 
 def cord_slices(slice_presence: np.ndarray) -> np.ndarray:

@@ -40,9 +40,14 @@ class Edge(NamedTuple):
     fluid: float = np.nan
 
     @property
+    def dark_cord(self) -> bool:
+        """Whether the cord borders on something brighter, so that what blurs makes it smaller."""
+        return self.fluid > BRIGHTER
+
+    @property
     def blurred(self) -> bool:
         """Whether areas are too small for it."""
-        return self.width_mm > BLURRED_MM and self.fluid > BRIGHTER
+        return self.width_mm > BLURRED_MM and self.dark_cord
 
 
 UNSEEN = Edge()
