@@ -7,8 +7,8 @@ import numpy as np
 from softseg.segmentation.sharpness import UNSEEN, Edge
 from softseg.volume import Volume
 
-COARSE_MM = 2.2
-"""Where voxels of T2-weighted images are as wide across the cord, its area is too small: joined to
+COARSE_MM = 2.0
+"""Where voxels of T2-weighted images are wider across the cord, its area is too small: joined to
 2 mm, five people's area changes by -2 to -4 %, to 2.5 mm by -3 to -7, to 3 by -5 to -9."""
 
 
@@ -59,7 +59,7 @@ class Segmentation:
                 f"blurred edges (SD {self.edge.width_mm:.1f} mm), areas are too small",
             ),
             "coarse": (
-                self.across_mm >= COARSE_MM and self.edge.dark_cord,
+                self.across_mm > COARSE_MM and self.edge.dark_cord,
                 f"voxels of {self.across_mm:.1f} mm across the cord, areas are too small",
             ),
         }
