@@ -12,6 +12,7 @@ from softseg.dataset.bids_filter import Selection
 from softseg.errors import InputError
 from softseg.phantom.acquisition import acquire
 from softseg.phantom.anatomy import random_anatomy
+from softseg.volume import Volume
 
 IMAGES = (
     "sub-1/ses-1/anat/sub-1_ses-1_run-1_T2w",
@@ -142,3 +143,20 @@ def test_a_filter_with_an_unknown_entity_names_the_nearest(tmp_path):
     (tmp_path / "f.json").write_text('{"t2": {"aquisition": "ax"}}')
     with pytest.raises(InputError, match="no entity 'aquisition'; is acquisition meant"):
         Selection.read(tmp_path, filter_file=tmp_path / "f.json")
+
+
+def test_a_group_of_empty_masks_has_rows_without_areas_and_says_nothing_odd(tmp_path, capsys):
+    root, out = tmp_path / "set", tmp_path / "out"
+    noise = np.random.default_rng(0).random((40, 40, 6)).astype(np.float32)
+    image = Volume(noise, np.diag([-1.0, 1.0, 3.0, 1.0]))
+    image.save(root / "sub-1/anat/sub-1_T2w.nii.gz")
+    assert run(root, out, "participant", "--skip-bids-validation") == 0
+    slices = pd.read_csv(out / "sub-1/sub-1_desc-slices_csa.tsv", sep="\t")
+    assert slices["flag"].tolist() == ["no mask"]
+    capsys.readouterr()
+    assert run(root, out, "group", "--skip-bids-validation") == 0
+    assert "no mean" not in capsys.readouterr().err
+    (row,) = pd.read_csv(out / "group_csa.tsv", sep="\t").to_dict("records")
+    assert (row["n_slices"], row["flag"]) == (0, "no mask")
+    assert np.isnan(row["area_mm2"])
+    assert "nan" not in (out / "report/index.html").read_text().partition("<section")[2]

@@ -416,6 +416,63 @@ def test_a_mask_left_empty_has_a_row_without_an_area(
     assert not (tmp_path / "b.csv").exists()
 
 
+@pytest.mark.parametrize("flags", [5, True, [1, None], "unlikely", {"a": 1}, ["x", 1]])
+def test_a_record_with_nonsense_for_flags_says_nothing(
+    softseg, image, tmp_path, model_of_presence, flags, capsys
+):
+    out, words = tmp_path / "cord.nii.gz", ("--weights", model_of_presence(0.8))
+    softseg(image, "-o", out, *words)
+    record = json.loads((tmp_path / "cord.json").read_text())
+    (tmp_path / "cord.json").write_text(json.dumps(record | {"Flags": flags}))
+    code, rows = measured(out, "-o", tmp_path / "a.csv")
+    assert (code, rows["flag"].tolist()) == (0, [""])
+    softseg(image, "-o", out, "--weights", model_of_presence(0.2), "--overwrite")
+    record = json.loads((tmp_path / "cord.json").read_text()) | {"Flags": flags}
+    del record["Note"]
+    (tmp_path / "cord.json").write_text(json.dumps(record))
+    capsys.readouterr()
+    assert measured(out, "-o", tmp_path / "a.csv")[1]["flag"].tolist() == ["no mask"]
+    assert "cord.nii.gz: the mask is empty" in capsys.readouterr().err
+
+
+def test_nothing_is_said_any_more_of_a_mask_that_was_corrected(
+    softseg, image, tmp_path, model_of_presence
+):
+    words = ("-o", tmp_path / "out", "--weights", model_of_presence(0.2), "--keep")
+    softseg(image, *words)
+    mask = tmp_path / "out" / "sub-01_T2w_label-SC_softseg.nii.gz"
+    held = nib.load(mask)
+    data = np.asarray(held.dataobj).copy()
+    data[:, :, 0] = 0
+    nib.save(nib.Nifti1Image(data, held.affine, held.header), mask)
+    code, _ = softseg(image, *words, "--csa", tmp_path / "a.csv", "--qc", tmp_path / "look")
+    assert code == 0
+    rows = pd.read_csv(tmp_path / "a.csv").fillna({"flag": ""})
+    assert len(rows) == 7
+    assert not rows["flag"].str.contains("unlikely").any()
+    assert rows["presence"].isna().all()
+    page = (tmp_path / "look" / "index.html").read_text()
+    assert "changed since it was made" in page
+    assert "perhaps no spinal cord" not in page
+
+
+def test_beside_an_empty_mask_what_is_missing_is_named(
+    softseg, image, tmp_path, model_of_presence, capsys
+):
+    empty, table = tmp_path / "empty.nii.gz", tmp_path / "a.csv"
+    softseg(image, "-o", empty, "--weights", model_of_presence(0.2))
+    for option in ("--levels", "--centreline", "--discs"):
+        with pytest.raises(SystemExit) as left:
+            cli.main(["csa", str(empty), "-o", str(table), option, str(tmp_path / "none.nii.gz")])
+        assert left.value.code == 2
+        assert "none.nii.gz: no such file" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as left:
+        cli.main(["csa", str(empty), "-o", str(table), "--profile", str(tmp_path / "p.csv")])
+    assert left.value.code == 2
+    assert "empty.nii.gz: a length profile needs levels" in capsys.readouterr().err
+    assert not table.exists()
+
+
 def test_what_is_left_out_below_the_cords_end_is_said(
     softseg, image, tmp_path, model_of_presence, monkeypatch
 ):

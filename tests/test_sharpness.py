@@ -79,6 +79,7 @@ def test_a_note_says_it_before_the_slices():
     ("across_mm", "fluid", "flags"),
     [
         (3.0, 1.0, ["coarse"]),
+        (2.0 + 1e-6, 1.0, []),
         (3.0, -1.0, []),
         (1.0, 1.0, []),
         (np.nan, 1.0, []),

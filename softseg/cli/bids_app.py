@@ -200,8 +200,8 @@ def _write_slices(
 def _group(out: Path, wanted: "Selection", used: dict, qc_crop: float | None) -> None:
     import pandas as pd
 
-    from softseg.csa.batch import CsaOptions, without_levels
-    from softseg.csa.table import write_signed
+    from softseg.csa.batch import CsaOptions, empty_row, without_levels
+    from softseg.csa.table import NO_MASK, write_signed
     from softseg.dataset.derivatives import image_of
     from softseg.quality_control.page import Item, write_page
 
@@ -219,8 +219,10 @@ def _group(out: Path, wanted: "Selection", used: dict, qc_crop: float | None) ->
             try:
                 row = CsaOptions().rows(one)
             except InputError as error:
-                tell(f"softseg: no mean: {error}")
-                row = pd.DataFrame([{"file": file, "n_slices": 0, "flag": one["flag"].iloc[0]}])
+                flag = one["flag"].iloc[0]
+                if flag != NO_MASK:
+                    tell(f"softseg: no mean: {error}")
+                row = pd.DataFrame(empty_row(str(file), CsaOptions())).assign(flag=flag)
             made = unchanged_mask(mask)
             if made:
                 row = row.assign(**doubt(made, [None]))
@@ -229,10 +231,10 @@ def _group(out: Path, wanted: "Selection", used: dict, qc_crop: float | None) ->
             slices.append(one)
             flags = [made.note] if made and made.note else []
             flags += [flag for flag in row["flag"].iloc[0].split(";") if flag]
-            area = row["area_mm2"].iloc[0] if "area_mm2" in row else float("nan")
+            area = row["area_mm2"].iloc[0]
             name = mask.name.partition(".")[0]
             known = None if one["level"].isna().all() else one
-            said = f"mean area {area:.1f} mm²"
+            said = f"mean area {area:.1f} mm²" if area == area else ""
             items.append(Item(name, image_of(mask), {"cord": mask}, flags, said, known))
     if not rows:
         raise InputError(f"{out}: none of its {len(places)} tables is of the images chosen")

@@ -159,6 +159,9 @@ def csa(
     )
     for path in filter(None, (output, profile, plot)):
         check_writable(path)
+    for path in filter(None, (levels, discs, centreline, *(image or []))):
+        if not path.exists():
+            raise InputError(f"{path}: no such file")
     shown = _images_of(masks, image) if automatic else None
     masks = _not_excluded(masks)
     rows, every, failures = measure_many(

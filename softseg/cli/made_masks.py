@@ -218,7 +218,7 @@ def _picture(job, made, found=None, levels=None):
     # By path, so that a page over a thousand images holds none of them.
     flags = (made.note,) if made.note else ()
     known = "" if made.quality != made.quality else f", quality {made.quality:.2f}"
-    details = f"presence {made.presence:.2f}{known}"
+    details = f"presence {made.presence:.2f}{known}" if made.presence == made.presence else ""
     name = job.mask.name.split(".")[0]
     levels = None if levels is None else pd.DataFrame(levels)
     return Item(name, job.image, {"cord": job.mask}, flags, details, levels, found)

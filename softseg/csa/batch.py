@@ -12,7 +12,7 @@ from softseg.csa.aggregation import aggregate, select
 from softseg.csa.columns import Columns, Table, columns_of, filled, stacked
 from softseg.csa.measure import Points, measure
 from softseg.csa.norm import REFERENCE, adjust_area, norm_areas_mm2
-from softseg.csa.table import NO_AREA, NO_MASK, with_confidence, with_flags
+from softseg.csa.table import NO_AREA, NO_MASK, flags_of, with_confidence, with_flags
 from softseg.errors import InputError, counted
 from softseg.masks import MaskWarning
 from softseg.nifti_header import HeaderWarning
@@ -96,8 +96,8 @@ def measure_many(
     for number, mask in enumerate(masks):
         record = record_of_unchanged(Path(mask))
         if record.get("CordFound") is False and not Volume.load(mask).data.any():
-            say(f"{mask}: {record['Note']}")
-            rows.append(empty_row(mask, wanted))
+            say(f"{mask}: {record.get('Note') or 'the mask is empty'}")
+            rows.append(empty_row(str(mask), wanted))
             continue
         try:
             with warnings.catch_warnings(record=True) as caught:
@@ -112,7 +112,7 @@ def measure_many(
                 chosen = wanted.rows(table)
                 if not wanted.per_slice and options.get("threshold") is None:
                     chosen = with_interval(chosen, record)
-                chosen = with_flags(chosen, record.get("Flags", ()))
+                chosen = with_flags(chosen, flags_of(record))
                 if wanted.per_slice and (bare := int(np.isnan(table["area_mm2"]).sum())):
                     say(f"{mask}: {counted(bare, 'slice')} without a mask, without a row")
                 rows.append(chosen)
@@ -129,14 +129,18 @@ def measure_many(
         raise InputError(failures[-1])
     for failure in failures:
         fail(failure)
-    return stacked(rows), stacked(slices or [NO_AREA]), len(failures)
+    return (
+        stacked(rows),
+        stacked(slices or [NO_AREA | filled(1, file=str(mask)) for mask in masks]),
+        len(failures),
+    )
 
 
-def empty_row(mask: Path, wanted: CsaOptions) -> Columns:
+def empty_row(file: str, wanted: CsaOptions) -> Columns:
     """The row, without an area, of a mask that `softseg segment` left empty."""
     if wanted.per_slice:
-        return NO_AREA | filled(1, file=str(mask))
-    return filled(1, file=str(mask), level=np.nan, n_slices=0, area_mm2=np.nan, flag=NO_MASK)
+        return NO_AREA | filled(1, file=file)
+    return filled(1, file=file, level=np.nan, n_slices=0, area_mm2=np.nan, flag=NO_MASK)
 
 
 def with_automatic_levels(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 NO_MASK = "no mask"
 NO_AREA = filled(1, **dict.fromkeys(COLUMNS, np.nan) | {"flag": NO_MASK})
 """The row of a mask that is empty or could not be measured."""
+MASK_FLAGS = ("unlikely", "blurred", "coarse")
+"""What `softseg segment` says of a whole mask."""
 UNKNOWN = "levels-unknown"
 """The flag of rows whose levels were looked for in the image and not found."""
 SPREAD = "_std"
@@ -60,6 +62,12 @@ def with_names(table: Columns) -> Columns:
         return table
     names = known[files[0]]
     return table | {name: np.array([known[file][name] for file in files]) for name in names}
+
+
+def flags_of(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """The `MASK_FLAGS` in a mask's record, which anybody may have edited."""
+    found = record.get("Flags")
+    return tuple(flag for flag in MASK_FLAGS if isinstance(found, list) and flag in found)
 
 
 def with_flags(table: Columns, flags: Sequence[str]) -> Columns:

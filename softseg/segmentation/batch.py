@@ -11,16 +11,18 @@ from typing import Any
 import numpy as np
 
 from softseg.batch import Outcome, commit, run_batch, threads_each
+from softseg.csa.table import flags_of
 from softseg.dataset.description import describe_pipeline
 from softseg.errors import InputError, WriteError
 from softseg.files import PARTIAL, remove_leftovers, sha256, write_json
-from softseg.provenance.records import foreign, record_content, record_of
+from softseg.provenance.records import foreign, listed, record_content, record_of
 from softseg.segmentation.engine import Model, Segmentation, segment
 from softseg.segmentation.jobs import Job, opened
 from softseg.volume import Volume
 
 NUMBERS = ("Presence", "Quality", "AreaError", "EdgeWidth")
 """What is said of a whole mask, in its record."""
+CHANGED = "changed since it was made, what was said of it is left out"
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,9 @@ class MadeMask:
         """A mask that is there, and what its record says of it."""
         numbers = (np.nan if record[key] is None else float(record[key]) for key in NUMBERS)
         reasons = {int(z): str(why) for z, why in record["UncertainReasons"].items()}
-        flags = tuple(map(str, record.get("Flags", ())))
+        numbers, flags = list(numbers), flags_of({"Flags": record["Flags"]})
+        if listed(record, "SHA256").get(mask.name) != sha256(mask):
+            return cls(Volume.load(mask), CHANGED, *[np.nan] * len(NUMBERS), {})
         return cls(Volume.load(mask), str(record["Note"]), *numbers, reasons, flags)
 
     def record(self) -> dict[str, Any]:
@@ -231,7 +235,7 @@ def _parameters(job: Job, model: Model, options: SegmentationOptions) -> dict[st
 def _made_before(job: Job, model: Model, options: SegmentationOptions) -> MadeMask | None:
     """What was made, if files and record are those of the same options and image.
 
-    A record of an earlier version lacks one of `NUMBERS`: its mask is made again.
+    A record of an earlier version lacks one of `NUMBERS` or flags: its mask is made again.
     """
     if not (job.recorded and all(path.is_file() for path in _products(job, options))):
         return None

@@ -178,7 +178,7 @@ def examine(
         model = Logistic.from_card(card["area_error"], IMAGE_FEATURES)
         area_error = float(min(np.exp(model.score(whole)), LARGEST_ERROR))
     reasons = _reasons(features, one, soft, spacing_mm, cut)
-    edge = find_edge(soft, image, spacing_mm)
+    edge = find_edge(soft[:, :, ~ended], image[:, :, ~ended], spacing_mm)
     below = tuple(np.flatnonzero(ended).tolist())
     return Findings(presence, quality, area_error, one, reasons, edge, below, threshold)
 

@@ -59,7 +59,7 @@ class Segmentation:
                 f"blurred edges (SD {self.edge.width_mm:.1f} mm), areas are too small",
             ),
             "coarse": (
-                self.across_mm > COARSE_MM and self.edge.dark_cord,
+                self.across_mm > COARSE_MM + 0.01 and self.edge.dark_cord,
                 f"voxels of {self.across_mm:.1f} mm across the cord, areas are too small",
             ),
         }
