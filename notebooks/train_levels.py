@@ -235,7 +235,7 @@ def train(folder: Path, steps: int, *, start: bool = False) -> None:
     network, highest = LevelNetwork(), RATE * (0.75 if start else 1)
     if start:
         pictures = np.stack([sample(rng, stored)[0] for _ in range(3 * BATCH)])
-        unfold(network, torch.from_numpy(pictures))
+        unfold(network, load_file(STORED), torch.from_numpy(pictures))
     optimiser = torch.optim.AdamW(network.parameters(), RATE, weight_decay=1e-3)
     mean = 0.0
     for step in range(steps):
@@ -255,10 +255,9 @@ def train(folder: Path, steps: int, *, start: bool = False) -> None:
     store(network)
 
 
-def unfold(network: LevelNetwork, pictures: torch.Tensor) -> None:
-    """Put the stored weights into a network, its normalisations undone again on some pictures."""
+def unfold(network: StoredNetwork, stored: dict[str, np.ndarray], *inputs: torch.Tensor) -> None:
+    """Put stored weights into a network, its normalisations undone again on some inputs."""
     hooks = []
-    stored = load_file(STORED)
     arrays = {name: torch.from_numpy(values.astype(np.float32)) for name, values in stored.items()}
     for name, layer in network.named_children():
         weight, bias = arrays[f"{name}.weight"], arrays[f"{name}.bias"]
@@ -274,7 +273,7 @@ def unfold(network: LevelNetwork, pictures: torch.Tensor) -> None:
 
         hooks.append(layer[1].register_forward_pre_hook(undo))
     with torch.no_grad():
-        network(pictures)
+        network(*inputs)
     for hook in hooks:
         hook.remove()
 

@@ -123,7 +123,7 @@ def test_without_models_in_the_card_size_alone_counts_and_quality_is_unknown():
     assert examine(small, image_of(small), SPACING, air=AIR, card={}).presence == 0
 
 
-@pytest.mark.parametrize(("along", "score"), [(9.0, 4.0), (-1.0, 2.0), (-6.0, -3.0)])
+@pytest.mark.parametrize(("along", "score"), [(9.0, 4.0), (-1.0, 1.5), (-6.0, -3.5)])
 def test_models_in_the_card_decide_as_far_as_a_cord_is_seen_along_the_mask(
     monkeypatch, along, score
 ):
@@ -138,6 +138,14 @@ def test_models_in_the_card_decide_as_far_as_a_cord_is_seen_along_the_mask(
     nothing = np.zeros_like(cord())
     found = examine(nothing, nothing, SPACING, air=AIR, card=card)
     assert (found.presence, found.quality, found.reasons) == (0, 0, {})
+
+
+@pytest.mark.parametrize(("along", "score"), [(9.0, 0.0), (5.5, -0.5), (3.0, -2.0)])
+def test_what_clearly_is_a_cord_along_the_mask_is_not_withheld(monkeypatch, along, score):
+    monkeypatch.setattr(presence, "below_the_cord", lambda *_: (np.zeros(12, bool), along))
+    card = {"presence": {"slice": ALWAYS, "image": ALWAYS | {"bias": -1.0}, "threshold": 0.3}}
+    found = examine(cord(), image_of(cord()), SPACING, air=AIR, card=card)
+    assert found.presence == pytest.approx(1 / (1 + np.exp(-score)))
 
 
 def test_a_model_is_a_weighted_sum_behind_a_sigmoid():

@@ -34,8 +34,8 @@ def fields(rng: np.random.Generator) -> Iterator[tuple[Case, np.ndarray]]:
     kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
     sick = str(rng.choice(["compression", "lesions", "injury", "atrophy"]))
     bent = (0.0, 0.0)
-    if rng.random() < 0.15:
-        bent = tuple(map(float, rng.uniform([-40, -15], [40, 15])))
+    if rng.random() < 0.35:
+        bent = tuple(map(float, rng.uniform([-45, -15], [45, 15])))
     sick = sick if rng.random() < 0.2 else None
     anatomy = random_anatomy(rng, pathology=sick, curvature_deg=bent)
     at = np.arange(*_ends(rng, anatomy, kind), 2.0)
@@ -51,8 +51,10 @@ def fields(rng: np.random.Generator) -> Iterator[tuple[Case, np.ndarray]]:
     )
     truth = Volume(np.clip(cord, 0, 1).astype(np.float32), grid.affine)
     for one in clean:
+        if rng.random() < 0.4:
+            one = one * (1 + fluid * (_flow(rng, grid) - 1))
         maps = ObjectMaps(one, grain, fluid, cord)
-        image = degrade(rng, maps, np.array(grid.spacing_mm), echo_planar=bool(rng.random() < 0.08))
+        image = degrade(rng, maps, np.array(grid.spacing_mm), echo_planar=bool(rng.random() < 0.35))
         beside = course + np.array([*rng.normal(0, 2, 2), 0.0])
         yield Case(kind, Volume(image, grid.affine), truth), beside
 
@@ -74,24 +76,28 @@ def elsewhere(rng: np.random.Generator) -> Case:
 
 
 def _bent(rng: np.random.Generator, data: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """Each slice shifted, turned and widened a little more than the one below it."""
-    count = data.shape[2]
-    along = np.arange(count) * spacing[2]
+    """Each slice shifted, turned and widened a little more than the one below it.
+
+    Its parts lean each to its own side, too.
+    """
+    shape = np.array(data.shape)
+    along = np.arange(shape[2]) * spacing[2]
     along -= along.mean()
     waves = np.sin(2 * np.pi * along / rng.uniform(40, 160) + rng.uniform(0, 2 * np.pi))
     shift = rng.normal(0, 0.25, (2, 1)) * along + rng.normal(0, 3, (2, 1)) * waves
     turn = rng.normal(0, 0.006) * along
     wider = np.exp(rng.normal(0, 0.004) * along + rng.normal(0, 0.05) * waves)
-    centre = (np.array(data.shape[:2]) - 1) / 2
+    apart = rng.uniform(15, 50)
+    own = ndimage.gaussian_filter(rng.normal(size=(2, *shape[:2])), (0, *apart / spacing[:2]))
+    own *= rng.uniform(0, 0.008) * apart / max(float(own.std()), 1e-9)
+    mm, middle = spacing[:2, None, None], (shape[:2, None, None] - 1) / 2
+    x, y = (np.indices(tuple(shape[:2])) - middle) * mm
     found = np.empty_like(data)
-    for z in range(count):
+    for z in range(shape[2]):
         c, s = np.cos(turn[z]) * wider[z], np.sin(turn[z]) * wider[z]
-        ratio = spacing[1] / spacing[0]
-        matrix = np.array([[c, -s * ratio], [s / ratio, c]])
-        offset = centre - matrix @ centre + shift[:, z] / spacing[:2]
-        found[..., z] = ndimage.affine_transform(
-            data[..., z], matrix, offset, order=1, mode="reflect"
-        )
+        places = np.stack([c * x - s * y, s * x + c * y]) + own * along[z]
+        places = (places + shift[:, z, None, None]) / mm + middle
+        found[..., z] = ndimage.map_coordinates(data[..., z], places, order=1, mode="reflect")
     return found
 
 
@@ -100,8 +106,16 @@ def _contrast(rng: np.random.Generator) -> np.ndarray:
     drawn = random_contrast(rng, families=0.7, equal=0.1)
     if rng.random() < 0.6:
         cord, fluid = (drawn[TISSUES.index(name)] for name in ("white_matter", "csf"))
-        drawn[TISSUES.index("roots")] = cord + rng.uniform(0, 1) * (fluid - cord)
+        drawn[TISSUES.index("roots")] = cord + min(1, rng.uniform(0, 1.4)) * (fluid - cord)
     return drawn
+
+
+def _flow(rng: np.random.Generator, grid: Grid) -> np.ndarray:
+    """Factors of the fluid's brightness, in which it pulsates: bright in places, void in others."""
+    sizes = rng.uniform([2, 2, 4], [8, 8, 20]) / grid.spacing_mm
+    waves = ndimage.gaussian_filter(rng.normal(size=grid.shape), sizes)
+    waves /= max(float(waves.std()), 1e-9)
+    return np.clip(1 + rng.uniform(0.2, 0.7) * waves, 0.05, 2)
 
 
 def _ends(rng: np.random.Generator, anatomy: Anatomy, kind: str) -> tuple[float, float]:
