@@ -30,7 +30,8 @@ def weights(tmp_path_factory) -> Path:
 def model_of_presence(tmp_path, monkeypatch):
     """Weights of the same network whose card finds one presence in every image.
 
-    What looks along masks learnt from real ones, not from stand-ins: it sees one everywhere, not clearly.
+    What looks along masks learnt from real ones, not from stand-ins: it sees a cord everywhere, but
+    not clearly.
     """
     monkeypatch.setattr(
         "softseg.segmentation.presence.below_the_cord",
